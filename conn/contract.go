@@ -1,0 +1,175 @@
+// Package conn is one connection's life: what arrives is parsed and answered,
+// in order, and leaves. Step, in step.go, is the whole hot path and reads from
+// top to bottom. The package makes no system call and starts no goroutine: a
+// [Transport] moves the bytes and an IO model calls Step when it may succeed.
+//
+// It imports http1 and, for its types, sendfile.
+package conn
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+// ErrAgain is returned by a Transport that would have to wait, and by a Source
+// that has nothing yet. Nothing was taken.
+var ErrAgain = errors.New("conn: would block")
+
+// ErrBusy is the error of a job that was not accepted because the queue is full.
+var ErrBusy = errors.New("conn: the queue of deferred work is full")
+
+// Transport moves bytes now or returns ErrAgain. A call moves n > 0 bytes and
+// returns nil, or 0 and an error, never both. Any error but ErrAgain ends the
+// connection. Nothing handed to a Transport is referenced after it returns.
+type Transport interface {
+	// Recv reads into p. The end of the peer's stream is 0, io.EOF.
+	Recv(p []byte) (int, error)
+	// Send writes head, then body; either may be empty. more: a file follows
+	// at once (MSG_MORE).
+	Send(head, body []byte, more bool) (int, error)
+	// SendFile sends from the file's offset at most count bytes. A file that
+	// ends early is 0, io.ErrUnexpectedEOF.
+	SendFile(f *sendfile.File, offset, count int64) (int64, error)
+	// Resident reports whether that part of the file can be sent without
+	// waiting for a disk. A transport that may block returns true.
+	Resident(f *sendfile.File, offset, count int64) bool
+	// CloseWrite ends our side of the stream (FIN), for a lingering close.
+	CloseWrite() error
+	// Unacked is the number of bytes sent and not acknowledged; -1: unknown.
+	Unacked() int
+}
+
+// Want is what a connection needs before its next Step can get further.
+type Want uint8
+
+const (
+	WantRead     Want = iota // bytes from the peer
+	WantWrite                // room in the socket's send buffer
+	WantYield                // nothing: its turn is spent and others are to come first
+	WantDeferred             // the result of Conn.Job, given by Conn.Resume
+	WantSource               // a wake-up from the Source it sends
+	WantClose                // nothing more: close the descriptor
+)
+
+// Phase is what a connection is doing, as far as its one timer is concerned.
+type Phase uint8
+
+const (
+	PhaseFirstByte Phase = iota // of a new connection: closed silently
+	PhaseHead                   // from a head's first byte: 408
+	PhaseBody                   // a check that grows with what arrived: 408
+	PhaseSending                // a check for progress: closed
+	PhaseDeferred               // work off the loop: 503
+	PhaseLingering              // closed
+	PhaseIdle                   // between two requests: closed
+	NumPhases
+)
+
+// Clock is the time of a batch of events: refreshed once a batch by a loop, after each
+// call that may block by a thread.
+type Clock struct {
+	Mono int64 // nanoseconds, only differences mean something
+	Wall int64 // nanoseconds since 1970
+}
+
+// Addr is a peer's address in 18 bytes; the zero Addr is a Unix socket's or unknown.
+type Addr struct {
+	ip   [16]byte
+	port [2]byte
+}
+
+// AddrFrom packs an address and port.
+func AddrFrom(ap netip.AddrPort) (a Addr) {
+	if ap.IsValid() {
+		a.ip = ap.Addr().As16()
+		binary.BigEndian.PutUint16(a.port[:], ap.Port())
+	}
+	return a
+}
+
+// AddrPort unpacks it; IPv4-mapped addresses come back as IPv4. It is not
+// valid for the zero Addr.
+func (a Addr) AddrPort() netip.AddrPort {
+	if a == (Addr{}) {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(a.ip).Unmap(), binary.BigEndian.Uint16(a.port[:]))
+}
+
+// Handler answers one request into out: exactly one of an answer (Head and
+// what follows it), Fail or Defer. It never blocks: what may block goes to
+// out.Defer. req and buf are valid during the call only. One Handler serves
+// one loop (or one thread at a time), so it needs no locks of its own.
+type Handler interface {
+	Serve(req *http1.Request, buf []byte, out *Output)
+}
+
+// Job is work that may block. Equal jobs in flight are joined: all who wait get
+// the one result.
+type Job interface {
+	// Key is comparable with ==; nil is never joined.
+	Key() any
+	// Run does the work, on a thread that may block. It never returns nil.
+	Run() Result
+}
+
+// Result is what a Job found. It is counted, since joined jobs share one: Run
+// returns it with one reference, and whoever is the last to Release it frees what it holds.
+type Result interface {
+	Retain()
+	Release()
+}
+
+// Source is a response body that arrives over time.
+type Source interface {
+	// Next fills p. ErrAgain parks the connection as WantSource until its
+	// token wakes it; io.EOF ends the body in order; any other error ends the connection.
+	Next(p []byte) (int, error)
+	// Close frees what the source holds, also when the peer went away early.
+	Close()
+}
+
+// Access is one answered request, for the access log. Its byte slices are
+// valid during the call only.
+type Access struct {
+	Wall   int64          // when the answer was begun, nanoseconds since 1970
+	Remote Addr           // the peer
+	Req    *http1.Request // nil if the head could not be parsed
+	Buf    []byte         // what Req's spans point into; if Req is nil, the bytes received so far
+	Status int
+	Reason string // of a 4xx or 5xx that we made: the rule; else empty
+}
+
+// AccessLog takes the lines of one loop. Its methods never block.
+type AccessLog interface {
+	// Log writes the line of an answer that is complete. bytes: of the body,
+	// without the head; took: nanoseconds since the request's first byte was handled.
+	Log(a *Access, bytes, took int64)
+	// Begin appends to dst the line of an answer that is not complete yet, as
+	// far as it is known; End writes it with the rest. mark is Begin's own
+	// note of where the rest belongs.
+	Begin(dst []byte, a *Access) (line []byte, mark int)
+	End(line []byte, mark int, bytes, took int64)
+	// Tick hands over what has waited long enough. It is called once a batch,
+	// and no later than the returned time (of Clock.Mono; 0: no need).
+	Tick(mono int64) (due int64)
+}
+
+// Config is what every connection obeys.
+type Config struct {
+	Server string // the Server field's value; empty: none is sent
+
+	Limits       http1.Limits
+	Requests     int   // a connection may make; 0: no limit
+	Output       int   // bytes unsent before no more requests are parsed
+	TurnRequests int   // answered in one Step
+	TurnBytes    int64 // sent in one Step
+
+	FirstByte, Head, Body, Send, KeepAlive, Deferred time.Duration
+	Lifetime                                         time.Duration // then Connection: close; 0: no limit
+}

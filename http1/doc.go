@@ -1,0 +1,10 @@
+// Package http1 is HTTP/1.0 and HTTP/1.1 as bytes in and bytes out: it parses
+// request heads and bodies and writes response heads and dates. It does no IO,
+// has no clock and knows no connection.
+//
+// It follows RFC 9110 (semantics), RFC 9112 (HTTP/1.1) and RFC 3986 (URI), and
+// where those leave a choice it takes the strict one: a message that two
+// servers could read differently is refused, with the reason.
+//
+// It imports only pure packages of the standard library: no os, net, syscall or x/sys.
+package http1

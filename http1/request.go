@@ -1,0 +1,164 @@
+package http1
+
+// Span is a part of the buffer that a Request was parsed from. The Request
+// itself holds no pointer to it, so that a loop can reuse one Request for all
+// its connections and a buffer may move between two looks at the same bytes.
+type Span struct{ Off, Len uint32 }
+
+// In returns the span's bytes within buf, which the caller still owns.
+func (s Span) In(buf []byte) []byte { return buf[s.Off : s.Off+s.Len] }
+
+// Empty reports whether the span has no bytes.
+func (s Span) Empty() bool { return s.Len == 0 }
+
+// Method is a request method that this package knows by name.
+type Method uint8
+
+// The methods of RFC 9110 section 9, PATCH (RFC 5789) and the rest of the IANA
+// registry as MethodOther, which is known but never allowed by a file server.
+// A method outside the registry is not parsed: it is answered 501.
+const (
+	MethodGET Method = iota + 1
+	MethodHEAD
+	MethodOPTIONS
+	MethodPOST
+	MethodPUT
+	MethodDELETE
+	MethodPATCH
+	MethodTRACE
+	MethodCONNECT
+	MethodOther
+)
+
+// Form is the form of a request target (RFC 9112 section 3.2).
+type Form uint8
+
+// The four forms.
+const (
+	OriginForm    Form = iota // /path?query
+	AbsoluteForm              // http://host/path?query
+	AuthorityForm             // host:port, CONNECT only
+	AsteriskForm              // *, OPTIONS only
+)
+
+// Framing says how a request's body is delimited (RFC 9112 section 6).
+type Framing uint8
+
+// The framings of a request.
+const (
+	NoBody Framing = iota
+	LengthBody
+	ChunkedBody
+)
+
+// Expectation is what the Expect field asks for (RFC 9110 section 10.1.1).
+type Expectation uint8
+
+// Expectations: none, 100-continue, or one that is answered 417.
+const (
+	NoExpectation Expectation = iota
+	ExpectContinue
+	ExpectUnknown
+)
+
+// FieldID names the fields that a file server looks at; all others are FieldOther.
+type FieldID uint8
+
+// The known fields.
+const (
+	FieldOther FieldID = iota
+	FieldHost
+	FieldConnection
+	FieldContentLength
+	FieldTransferEncoding
+	FieldExpect
+	FieldRange
+	FieldIfRange
+	FieldIfMatch
+	FieldIfNoneMatch
+	FieldIfModifiedSince
+	FieldIfUnmodifiedSince
+	FieldAccept
+	FieldAcceptEncoding
+	FieldAuthorization
+	FieldCacheControl
+	FieldForwarded
+	FieldOrigin
+	FieldPragma
+	FieldReferer
+	FieldUserAgent
+	FieldXForwardedFor
+	FieldAccessControlRequestMethod
+	FieldAccessControlRequestHeaders
+	numFields
+)
+
+// Field is one field line of a head. Value has no white space at its ends.
+type Field struct {
+	ID          FieldID
+	Name, Value Span
+}
+
+// Request is a parsed request head. Its spans point into the buffer it was parsed from.
+type Request struct {
+	Method   Method
+	Form     Form
+	Minor    uint8 // of HTTP/1.Minor; 0 or 1: 1.2 and up are served as 1.1
+	Framing  Framing
+	Expect   Expectation
+	Close    bool  // the connection does not outlive the answer: 1.1 with close, 1.0 without keep-alive
+	Length   int64 // of a LengthBody
+	HeadLen  int   // bytes of the head with the empty line that ends it (and one that stood before it)
+	Name     Span  // the method as sent
+	Line     Span  // the request line without its CRLF
+	Target   Span  // as sent
+	Path     Span  // the target's path, still encoded; empty for AuthorityForm and AsteriskForm, and for an absolute target without one
+	Query    Span  // without the question mark
+	HasQuery bool  // there was a question mark
+	Host     Span  // the target's authority in absolute form, else the Host field; may be empty
+	Fields   []Field
+	Err      Error // set when Parse returned Invalid
+
+	known [numFields]uint8 // the index+1 in Fields of the first such field
+}
+
+// Get returns the value of the first field of that ID, nil if there is none.
+// The bytes are buf's.
+func (r *Request) Get(id FieldID, buf []byte) []byte {
+	if i := r.known[id]; i != 0 {
+		return r.Fields[i-1].Value.In(buf)
+	}
+	return nil
+}
+
+// Has reports whether there is a field of that ID.
+func (r *Request) Has(id FieldID) bool { return r.known[id] != 0 }
+
+// Error is why bytes are not a request that is served: the status to answer
+// with, and an explanation for the person who sent it. It never holds the peer's bytes.
+type Error struct {
+	Status int
+	Rule   string // "LF without CR"
+	At     int    // the byte's offset from the start of the head or, for a body, of the bytes given
+	Source string // "RFC 9112 section 2.2"
+	Hint   string // "with nc use -C"; often empty
+}
+
+// Result is how far Parse came.
+type Result uint8
+
+// Partial: no error so far, more bytes are needed. Complete: the Request is
+// filled. Invalid: Request.Err says why.
+const (
+	Partial Result = iota
+	Complete
+	Invalid
+)
+
+// Limits bound a request. Zero means no limit.
+type Limits struct {
+	RequestLine int   // bytes; beyond it 414
+	Head        int   // bytes, from the request line to the empty line; beyond it 431
+	Fields      int   // field lines; beyond it 431
+	Body        int64 // bytes of content, after decoding; beyond it 413
+}

@@ -1,0 +1,85 @@
+// Package sendfile moves a file's bytes to a socket without passing them
+// through the program where the kernel can do that (sendfile(2) on Linux,
+// FreeBSD and macOS), and by reading and writing where it cannot.
+//
+// It imports golang.org/x/sys and nothing of this project.
+package sendfile
+
+import "sync/atomic"
+
+// File is an open regular file that any number of connections send from at
+// once. It is counted: the one who opened it holds the first reference, and
+// the descriptor is closed when the last is released. Its file position is
+// never used or moved; every transfer names its offset.
+type File struct {
+	fd    int
+	refs  atomic.Int32
+	flags Flags
+	// close takes over the descriptor after the last Release. Closing may
+	// block (the last close of a deleted file frees its blocks), so a server
+	// hands it to a worker.
+	close func(fd int)
+}
+
+// Flags say what is known of a file's file system.
+type Flags uint8
+
+const (
+	// NoSendfile: sendfile(2) does not work for this file; copy.
+	NoSendfile Flags = 1 << iota
+	// InMemory: the file's pages are always in memory (tmpfs, ramfs), so
+	// that Resident need not ask.
+	InMemory
+)
+
+// New returns a File with one reference that owns fd. close is called with fd
+// after the last Release; nil closes it on the spot.
+func New(fd int, flags Flags, close func(fd int)) *File {
+	f := &File{fd: fd, flags: flags, close: close}
+	f.refs.Store(1)
+	return f
+}
+
+// FD returns the descriptor, valid for as long as the caller holds a reference.
+func (f *File) FD() int { return f.fd }
+
+// Retain adds a reference. The caller must hold one already.
+func (f *File) Retain() *File {
+	if f.refs.Add(1) <= 1 {
+		panic("sendfile: Retain of a closed File")
+	}
+	return f
+}
+
+// TryRetain adds a reference unless the last one is gone already, for a cache
+// that is read without a lock.
+func (f *File) TryRetain() bool {
+	for {
+		n := f.refs.Load()
+		if n <= 0 {
+			return false
+		}
+		if f.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Release drops a reference; the last one closes the descriptor.
+func (f *File) Release() {
+	switch n := f.refs.Add(-1); {
+	case n > 0:
+	case n < 0:
+		panic("sendfile: Release of a closed File")
+	case f.close != nil:
+		f.close(f.fd)
+	default:
+		closeFD(f.fd)
+	}
+}
+
+// The rest of the package's functions, whose bodies differ by platform:
+//
+//	func Send(sock int, f *File, offset, count int64) (int64, error)
+//	func (f *File) Resident(offset, count int64) bool
+//	func (f *File) Warm(offset, count int64) error

@@ -134,6 +134,17 @@ func (r *Request) Get(id FieldID, buf []byte) []byte {
 // Has reports whether there is a field of that ID.
 func (r *Request) Has(id FieldID) bool { return r.known[id] != 0 }
 
+// Next returns the index in Fields of the first field of that ID at or after
+// index i, -1 if there is none: a list may stand on several lines (RFC 9110 section 5.3).
+func (r *Request) Next(id FieldID, i int) int {
+	for ; i < len(r.Fields); i++ {
+		if r.Fields[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
 // Error is why bytes are not a request that is served: the status to answer
 // with, and an explanation for the person who sent it. It never holds the peer's bytes.
 type Error struct {

@@ -1,0 +1,132 @@
+package http1
+
+import "bytes"
+
+// badAuthority returns the index of the first byte that keeps p from being
+// uri-host [ ":" port ] (RFC 9110 section 7.2, RFC 3986 section 3.2.2), -1 if it is. Both
+// the host and the port may be empty, as there.
+func badAuthority(p []byte) int {
+	i := 0
+	if len(p) > 0 && p[0] == '[' {
+		end := bytes.IndexByte(p, ']')
+		if end < 0 || !validIPv6(p[1:end]) && !validIPvFuture(p[1:end]) {
+			return 0
+		}
+		i = end + 1
+	} else {
+		for i < len(p) && p[i] != ':' {
+			switch {
+			case class[p[i]]&isRegName != 0:
+				i++
+			case validEscape(p[i:]):
+				i += 3
+			default:
+				return i
+			}
+		}
+	}
+	if i == len(p) {
+		return -1
+	}
+	if p[i] != ':' {
+		return i
+	}
+	return badPort(p, i+1)
+}
+
+// badPort is badAuthority for the port, p[i:].
+func badPort(p []byte, i int) int {
+	port := 0
+	for ; i < len(p); i++ {
+		if !isDigit(p[i]) {
+			return i
+		}
+		if port = port*10 + int(p[i]-'0'); port > 65535 {
+			return i
+		}
+	}
+	return -1
+}
+
+// validEscape reports whether p begins with a percent sign and two hexadecimal digits.
+func validEscape(p []byte) bool {
+	return len(p) >= 3 && p[0] == '%' && class[p[1]]&class[p[2]]&isHex != 0
+}
+
+// validIPvFuture reports whether p is "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ).
+func validIPvFuture(p []byte) bool {
+	if len(p) == 0 || p[0]|0x20 != 'v' {
+		return false
+	}
+	dot := 1
+	for dot < len(p) && class[p[dot]]&isHex != 0 {
+		dot++
+	}
+	if dot == 1 || dot+1 >= len(p) || p[dot] != '.' {
+		return false
+	}
+	for _, c := range p[dot+1:] {
+		if class[c]&isRegName == 0 && c != ':' {
+			return false
+		}
+	}
+	return true
+}
+
+// validIPv6 reports whether p is an IPv6address: eight groups of one to four
+// digits, the last two perhaps as an IPv4 address, one run of groups perhaps as "::". No zone.
+func validIPv6(p []byte) bool {
+	groups, elided, i := 0, false, 0
+	if len(p) >= 2 && p[0] == ':' && p[1] == ':' {
+		elided, i = true, 2
+	}
+	for i < len(p) {
+		from := i
+		for i < len(p) && i-from < 4 && class[p[i]]&isHex != 0 {
+			i++
+		}
+		if i == from {
+			return false
+		}
+		if i < len(p) && p[i] == '.' {
+			groups += 2
+			return validIPv4(p[from:]) && (groups == 8 && !elided || groups < 8 && elided)
+		}
+		groups++
+		if i == len(p) {
+			break
+		}
+		if p[i] != ':' || i+1 == len(p) {
+			return false
+		}
+		if i++; p[i] == ':' {
+			if elided {
+				return false
+			}
+			elided = true
+			i++
+		}
+	}
+	return groups == 8 && !elided || groups < 8 && elided
+}
+
+// validIPv4 reports whether p is four decimal octets without leading zeros.
+func validIPv4(p []byte) bool {
+	for octet := 0; octet < 4; octet++ {
+		n, value := 0, 0
+		for n < len(p) && n < 3 && isDigit(p[n]) {
+			value = value*10 + int(p[n]-'0')
+			n++
+		}
+		if n == 0 || value > 255 || n > 1 && p[0] == '0' {
+			return false
+		}
+		if p = p[n:]; octet < 3 {
+			if len(p) == 0 || p[0] != '.' {
+				return false
+			}
+			p = p[1:]
+		}
+	}
+	return len(p) == 0
+}

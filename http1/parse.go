@@ -1,0 +1,205 @@
+package http1
+
+import (
+	"bytes"
+	"math"
+)
+
+// fieldsCap bounds the fields of a head whatever its Limits say, so that an
+// index fits the uint8 of Request.known.
+const fieldsCap = 254
+
+// head is one call of Parse: what it knows so far. It stays on the stack.
+type head struct {
+	buf       []byte
+	req       *Request
+	start     int // of the request line: 2 behind an empty line, else 0
+	fieldsMax int
+	sizeMax   int // bytes from start to the end of the empty line
+
+	unknownAt int  // of the first transfer coding that is not chunked
+	unknown   bool // there was one
+	chunked   bool
+	close     bool
+	keepAlive bool
+}
+
+// Parse parses one request head from the start of buf.
+//
+// seen is the number of leading bytes of buf for which an earlier call returned
+// Partial, else 0. With no line feed behind them Parse looks at the limits only, so
+// that a head trickled byte by byte is parsed once a line and not once a byte.
+//
+// On Complete req is filled, its spans point into buf, and buf[req.HeadLen:]
+// is the body or the next request. On Invalid req.Err says why and the rest of req
+// means nothing; on Partial all of req means nothing. An error is reported at
+// the latest when the line that it stands in has ended or a limit is exceeded, and the outcome
+// does not depend on how the bytes were split over calls. req.Fields'
+// capacity is reused: Parse allocates only while that grows.
+//
+// A request line that is one SP, a version and CRLF apart from what RFC 9112
+// requires is not repaired, and fields that may stand once (RFC 9110 section 5.3: Host,
+// Content-Length, Range, If-Range, If-Modified-Since, If-Unmodified-Since, Authorization, Origin,
+// Access-Control-Request-Method) are refused when they stand twice, since
+// two servers could take a different one.
+func Parse(buf []byte, seen int, lim *Limits, req *Request) Result {
+	start, ok := skipEmptyLine(buf, req)
+	if !ok {
+		return Invalid
+	}
+	if start >= len(buf) || start < 0 {
+		return Partial
+	}
+	if class[buf[start]]&isToken == 0 {
+		return req.fail(firstByteRule(buf[start], start), start)
+	}
+	if seen > start && bytes.IndexByte(buf[seen:], '\n') < 0 {
+		return unfinished(buf, start, lim, req)
+	}
+	*req = Request{Fields: req.Fields[:0]}
+	h := head{buf: buf, req: req, start: start, sizeMax: headMax(lim), fieldsMax: fieldsMax(lim)}
+	return h.parse(lim)
+}
+
+// skipEmptyLine returns where the request line starts: behind the one empty
+// line that RFC 9112 section 2.2 has a server skip, which some clients send
+// after a body. -1: it takes more bytes to tell.
+func skipEmptyLine(buf []byte, req *Request) (start int, ok bool) {
+	if len(buf) == 0 {
+		return -1, true
+	}
+	switch {
+	case buf[0] == '\n':
+		req.fail(&errBareLF, 0)
+		return 0, false
+	case buf[0] != '\r':
+		return 0, true
+	case len(buf) == 1:
+		return -1, true
+	case buf[1] != '\n':
+		req.fail(&errBareCR, 0)
+		return 0, false
+	}
+	return 2, true
+}
+
+// firstByteRule names what begins with a byte that begins no method.
+func firstByteRule(c byte, start int) *Error {
+	const handshake = 0x16 // RFC 8446 section 5.1
+	switch {
+	case c == handshake:
+		return &errTLS
+	case start > 0 && (c == '\r' || c == '\n'):
+		return &errEmptyLines
+	}
+	return &errFirstByte
+}
+
+// fail fills req.Err with the rule and returns Invalid.
+func (r *Request) fail(rule *Error, at int) Result {
+	r.Err = rule.at(at)
+	return Invalid
+}
+
+// unfinished is Partial unless the line that has no end yet is beyond a limit.
+func unfinished(buf []byte, start int, lim *Limits, req *Request) Result {
+	if lineMax, rule := requestLineMax(lim); len(buf)-start > lineMax && bytes.IndexByte(buf[start:start+lineMax], '\n') < 0 {
+		return req.fail(rule, start+lineMax)
+	}
+	if sizeMax := headMax(lim); len(buf)-start > sizeMax {
+		return req.fail(&errHead, start+sizeMax)
+	}
+	return Partial
+}
+
+// requestLineMax returns the bytes that the request line may take with its
+// CRLF, and the rule that it breaks with more: the tighter of two limits.
+func requestLineMax(lim *Limits) (int, *Error) {
+	sizeMax := headMax(lim)
+	if lim.RequestLine > 0 && lim.RequestLine < sizeMax-1 {
+		return lim.RequestLine + 2, &errRequestLine
+	}
+	return sizeMax, &errHead
+}
+
+// headMax is the limit on a head's bytes; without one it is what a Span can address.
+func headMax(lim *Limits) int {
+	if lim.Head > 0 {
+		return min(lim.Head, math.MaxInt32)
+	}
+	return math.MaxInt32
+}
+
+func fieldsMax(lim *Limits) int {
+	if lim.Fields > 0 {
+		return min(lim.Fields, fieldsCap)
+	}
+	return fieldsCap
+}
+
+// parse goes line by line: a line is looked at when all of it is there.
+func (h *head) parse(lim *Limits) Result {
+	buf, req := h.buf, h.req
+	lineMax, rule := requestLineMax(lim)
+	n := bytes.IndexByte(buf[h.start:], '\n')
+	if n < 0 {
+		return unfinished(buf, h.start, lim, req)
+	}
+	if n >= lineMax {
+		return req.fail(rule, h.start+lineMax)
+	}
+	lf := h.start + n
+	if buf[lf-1] != '\r' {
+		return req.fail(&errBareLF, lf)
+	}
+	if !h.requestLine(lf - 1) {
+		return Invalid
+	}
+	for {
+		pos := lf + 1
+		n := bytes.IndexByte(buf[pos:], '\n')
+		if n < 0 {
+			return unfinished(buf, h.start, lim, req)
+		}
+		lf = pos + n
+		if lf-h.start >= h.sizeMax {
+			return req.fail(&errHead, h.start+h.sizeMax)
+		}
+		if n == 0 || buf[lf-1] != '\r' {
+			return req.fail(&errBareLF, lf)
+		}
+		if n == 1 {
+			return h.finish(pos)
+		}
+		if !h.field(pos, lf-1) {
+			return Invalid
+		}
+	}
+}
+
+// finish applies the rules that need the whole head. end is where the empty line begins.
+func (h *head) finish(end int) Result {
+	req := h.req
+	req.HeadLen = end + 2
+	switch {
+	case !req.Has(FieldHost) && req.Minor > 0:
+		return req.fail(&errNoHost, end)
+	case h.unknown:
+		return req.fail(&errCodingUnknown, h.unknownAt)
+	case h.chunked && req.Has(FieldContentLength):
+		at := req.Fields[req.known[FieldContentLength]-1].Name.Off
+		return req.fail(&errLengthCoding, int(at))
+	case h.chunked:
+		req.Framing = ChunkedBody
+	case req.Has(FieldContentLength):
+		req.Framing = LengthBody
+	}
+	req.Close = h.close || req.Minor == 0 && !h.keepAlive
+	if req.Expect == ExpectContinue && (req.Minor == 0 || req.Framing == NoBody || req.Framing == LengthBody && req.Length == 0) {
+		// RFC 9110 section 10.1.1: to be ignored in 1.0; with no content to come there is nothing to continue with.
+		req.Expect = NoExpectation
+	}
+	return Complete
+}
+
+func span(from, to int) Span { return Span{Off: uint32(from), Len: uint32(to - from)} }

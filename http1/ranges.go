@@ -1,0 +1,102 @@
+package http1
+
+import "math"
+
+// ByteRange is a part of a representation, within it and not empty. Units: bytes.
+type ByteRange struct{ Offset, Length int64 }
+
+// RangeResult is what a Range field comes to.
+type RangeResult uint8
+
+// The outcomes of ParseRange.
+const (
+	RangeIgnored       RangeResult = iota // the whole representation is the answer
+	RangeSatisfiable                      // 206
+	RangeUnsatisfiable                    // 416
+)
+
+// ParseRange parses the value of a Range field (RFC 9110 section 14) for a
+// representation of size bytes and appends the ranges that it asks for to dst, in its
+// order, without those that are beyond the end.
+//
+// A value that is not valid, another unit than bytes, or more than max ranges
+// (0: any number) is ignored: section 14.2 lets a server do that. So is a suffix
+// of an empty representation, which is satisfiable but has no bytes to name. The work is linear in len(value).
+func ParseRange(value []byte, size int64, max int, dst []ByteRange) ([]ByteRange, RangeResult) {
+	const unit = "bytes"
+	base := len(dst)
+	if len(value) <= len(unit) || value[len(unit)] != '=' || !equalFold(value[:len(unit)], unit) {
+		return dst, RangeIgnored
+	}
+	list := value[len(unit)+1:]
+	count := 0
+	for more := true; more; {
+		var spec []byte
+		spec, list, more = cutList(list)
+		if len(spec) == 0 {
+			continue // RFC 9110 section 5.6.1.2: empty elements do not count
+		}
+		count++
+		r, ok := parseRangeSpec(spec, size)
+		if !ok || max > 0 && count > max {
+			return dst[:base], RangeIgnored
+		}
+		if r.Length > 0 {
+			dst = append(dst, r)
+		}
+	}
+	switch {
+	case count == 0:
+		return dst, RangeIgnored
+	case len(dst) == base:
+		return dst, RangeUnsatisfiable
+	}
+	return dst, RangeSatisfiable
+}
+
+// parseRangeSpec parses first-last, first- or -suffix. A range without a byte
+// of the representation has Length 0. ok: it is valid and can be answered.
+func parseRangeSpec(spec []byte, size int64) (r ByteRange, ok bool) {
+	first, rest := cutNumber(spec)
+	if len(rest) == 0 || rest[0] != '-' {
+		return r, false
+	}
+	last, tail := cutNumber(rest[1:])
+	if len(tail) > 0 {
+		return r, false
+	}
+	switch {
+	case first < 0 && last < 0:
+		return r, false
+	case first < 0:
+		length := min(last, size)
+		return ByteRange{size - length, length}, size > 0 || last == 0
+	case last < 0:
+		last = math.MaxInt64
+	case last < first:
+		return r, false
+	}
+	if first >= size {
+		return r, true
+	}
+	return ByteRange{first, min(last, size-1) - first + 1}, true
+}
+
+// cutNumber splits the digits at the start of p off. n is -1 without any and
+// math.MaxInt64 if they overflow.
+func cutNumber(p []byte) (n int64, rest []byte) {
+	i := 0
+	for i < len(p) && isDigit(p[i]) {
+		d := int64(p[i] - '0')
+		if n > (math.MaxInt64-d)/10 {
+			n = math.MaxInt64
+		} else {
+			n = n*10 + d
+		}
+		i++
+	}
+	if i == 0 {
+		return -1, p
+	}
+	return n, p[i:]
+}

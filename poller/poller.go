@@ -10,6 +10,7 @@ package poller
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -19,7 +20,10 @@ type Ready uint8
 
 // The bits of a Ready. Hangup is only ever reported, never asked for: the
 // peer has closed its sending side or the connection is gone. An error on a
-// descriptor is reported as all three, so that whatever call comes next meets it.
+// descriptor, or a connection gone in both directions, is reported as all
+// three, whatever was asked for, so that whatever call comes next meets it.
+// Hangup comes with Readable (the end of the stream is there to be read) and,
+// while the connection lives, to an interest in Readable only.
 const (
 	Readable Ready = 1 << iota
 	Writable
@@ -42,11 +46,28 @@ const (
 	Edge
 )
 
+// String names the triggers of the set: "level", "edge", "level, edge".
+func (t Trigger) String() string {
+	switch t {
+	case Level:
+		return "level"
+	case Edge:
+		return "edge"
+	case Level | Edge:
+		return "level, edge"
+	}
+	return "none"
+}
+
 // Token names the owner of a descriptor in events: by convention a slot's
 // index in the low 32 bits and its generation in the high 32, so that an event
 // for a connection that has been closed misses its successor in the same slot.
 // A Token is never a pointer: the kernel keeps it where the garbage collector cannot see.
+// The token of which all bits are set is the poller's own: Add and Modify refuse it.
 type Token uint64
+
+// tokenWake marks the descriptor behind Wake. No slot has that index.
+const tokenWake = ^Token(0)
 
 // Event says what may be done with the descriptor that Token was added with.
 type Event struct {
@@ -83,13 +104,17 @@ type Poller interface {
 	Remove(fd int) error
 	// Wait fills events and returns their number. A negative timeout waits
 	// without bound, 0 does not wait at all. It returns 0, nil when the time
-	// is up, when Wake was called, and when a signal interrupted it (EINTR).
+	// is up (never before), when Wake was called, and when a signal
+	// interrupted it (EINTR). events must have room for one at least; a call
+	// fills 512 at most, and what did not fit comes in the next calls.
 	Wait(events []Event, timeout time.Duration) (int, error)
 	// Wake makes a Wait that runs now, or else the next one, return. Calls
 	// before that Wait returns are coalesced. It may be called from any
-	// goroutine, also after Close (then it does nothing).
+	// goroutine, also after Close (then it does nothing). After an error
+	// nothing is pending: the next call tries again.
 	Wake() error
 	// Close frees the poller's own descriptors, not those added to it.
+	// Closing again does nothing.
 	Close() error
 }
 
@@ -107,8 +132,24 @@ type Backend struct {
 	Open     func(Options) (Poller, error)
 }
 
-// ErrTrigger is returned by Open for a trigger that the backend cannot do.
-var ErrTrigger = errors.New("poller: the backend does not have this trigger")
+// Errors of a caller's mistake. Test for them with errors.Is.
+var (
+	// ErrTrigger is returned by Open for a trigger that the backend cannot
+	// do, or for none or both of them.
+	ErrTrigger = errors.New("poller: the backend does not have this trigger")
+	// ErrToken is returned by Add and Modify for the one token that is reserved.
+	ErrToken = errors.New("poller: the token with all bits set is reserved")
+	// ErrNoRoom is returned by Wait for an empty slice of events.
+	ErrNoRoom = errors.New("poller: Wait needs room for one event at least")
+)
+
+// checkTrigger says whether a backend that can do have may be opened with asked.
+func checkTrigger(backend string, have, asked Trigger) error {
+	if asked != Level && asked != Edge || have&asked == 0 {
+		return fmt.Errorf("%w: %s takes one of: %s; asked for: %s", ErrTrigger, backend, have, asked)
+	}
+	return nil
+}
 
 // Backends lists what this platform has, in the order of preference.
 func Backends() []Backend { return backends }

@@ -1,0 +1,258 @@
+//go:build linux
+
+package poller
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// epollBackend is epoll(7). Its Open honours Trigger.
+var epollBackend = Backend{Name: "epoll", Triggers: Level | Edge, Open: openEpoll}
+
+// epoll implements Poller. The kernel keeps each descriptor's token in the data
+// union of its epoll_event, so no table of ours is needed to translate events.
+type epoll struct {
+	waker
+	epfd   int
+	wakefd int    // an eventfd
+	edge   uint32 // EPOLLET or 0: or'ed into every registration that is not in forced
+	forced fdSet  // descriptors added with ForceLevel: Modify must know
+	raw    [batchMax]unix.EpollEvent
+}
+
+func openEpoll(o Options) (Poller, error) {
+	if err := checkTrigger("epoll", Level|Edge, o.Trigger); err != nil {
+		return nil, err
+	}
+	p := &epoll{}
+	if o.Trigger == Edge {
+		p.edge = unix.EPOLLET
+	}
+	var err error
+	if p.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	if p.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, errors.Join(fmt.Errorf("eventfd of the epoll poller: %w", err), unix.Close(p.epfd))
+	}
+	// Edge-triggered whatever the poller's trigger: each write is an edge of
+	// its own, so the counter is never read and a wake costs one call less.
+	// It takes 2^64 wakes to overflow.
+	if err = p.control(unix.EPOLL_CTL_ADD, p.wakefd, tokenWake, unix.EPOLLIN|unix.EPOLLET); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// Add implements Poller.
+func (p *epoll) Add(fd int, token Token, want Interest, flags Flags) error {
+	if token == tokenWake {
+		return fmt.Errorf("epoll_ctl add fd %d: %w", fd, ErrToken)
+	}
+	mask := epollMask(want)
+	if flags&Exclusive != 0 {
+		// The kernel refuses EPOLLRDHUP beside EPOLLEXCLUSIVE (EPOLLEXCLUSIVE_OK_BITS
+		// in fs/eventpoll.c). A listener has no use for it.
+		mask = mask&^unix.EPOLLRDHUP | unix.EPOLLEXCLUSIVE
+	}
+	force := flags&ForceLevel != 0
+	if !force {
+		mask |= p.edge
+	}
+	if err := p.control(unix.EPOLL_CTL_ADD, fd, token, mask); err != nil {
+		return err
+	}
+	p.forced.put(fd, force)
+	return nil
+}
+
+// Modify implements Poller. EPOLL_CTL_MOD looks at the descriptor anew and
+// queues it if it is ready, edge-triggered too (ep_modify in fs/eventpoll.c).
+func (p *epoll) Modify(fd int, token Token, want Interest) error {
+	if token == tokenWake {
+		return fmt.Errorf("epoll_ctl mod fd %d: %w", fd, ErrToken)
+	}
+	mask := epollMask(want)
+	if !p.forced.has(fd) {
+		mask |= p.edge
+	}
+	return p.control(unix.EPOLL_CTL_MOD, fd, token, mask)
+}
+
+// Remove implements Poller.
+func (p *epoll) Remove(fd int) error {
+	return p.control(unix.EPOLL_CTL_DEL, fd, 0, 0)
+}
+
+// Wait implements Poller. The kernel counts in milliseconds: timeouts are
+// rounded up, so that a timer is due when Wait returns and the loop does not spin.
+func (p *epoll) Wait(events []Event, timeout time.Duration) (int, error) {
+	if len(events) == 0 {
+		return 0, ErrNoRoom
+	}
+	for {
+		var slice time.Duration
+		slice, timeout = nextSlice(timeout)
+		gap(p.gaps.waiting)
+		n, errno := p.wait(min(len(events), batchMax), slice)
+		switch {
+		case errno == unix.EINTR:
+			return 0, nil
+		case errno != 0:
+			return 0, fmt.Errorf("epoll_pwait on epoll fd %d: %w", p.epfd, errno)
+		case n > 0:
+			return p.collect(events, p.raw[:n]), nil
+		case timeout == 0:
+			return 0, nil
+		}
+	}
+}
+
+// Wake implements Poller.
+func (p *epoll) Wake() error {
+	if !p.claim() {
+		return nil
+	}
+	_, err := unix.Write(p.wakefd, eventfdOne)
+	if err != nil {
+		err = fmt.Errorf("write to the epoll poller's eventfd %d: %w", p.wakefd, err)
+	}
+	p.release(err)
+	return err
+}
+
+// Close implements Poller.
+func (p *epoll) Close() error {
+	if !p.stop() {
+		return nil
+	}
+	err := errors.Join(unix.Close(p.wakefd), unix.Close(p.epfd))
+	p.epfd, p.wakefd = -1, -1 // a late call gets EBADF, not a stranger's descriptor
+	if err != nil {
+		return fmt.Errorf("close the epoll poller: %w", err)
+	}
+	return nil
+}
+
+// eventfdOne is what Wake adds to the counter.
+var eventfdOne = binary.NativeEndian.AppendUint64(nil, 1)
+
+// control is epoll_ctl. It never blocks, so the scheduler is not told of it.
+func (p *epoll) control(op, fd int, token Token, mask uint32) error {
+	event := unix.EpollEvent{Events: mask, Fd: int32(uint32(token)), Pad: int32(uint32(token >> 32))}
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.epfd), uintptr(op), uintptr(fd),
+		uintptr(unsafe.Pointer(&event)), 0, 0)
+	if errno == 0 {
+		return nil
+	}
+	err := fmt.Errorf("epoll_ctl %s fd %d: %w", epollOp(op), fd, errno)
+	if errno == unix.ENOSPC {
+		err = fmt.Errorf("%w: raise fs.epoll.max_user_watches", err)
+	}
+	return err
+}
+
+// wait is one epoll_pwait without a signal mask: arm64 has no epoll_wait. A
+// look (timeout 0) never blocks and keeps the scheduler out of it; a wait that
+// may block must tell it, or garbage collection would wait for this thread.
+func (p *epoll) wait(count int, timeout time.Duration) (int, unix.Errno) {
+	var n uintptr
+	var errno unix.Errno
+	if timeout == 0 {
+		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
+			uintptr(unsafe.Pointer(&p.raw[0])), uintptr(count), 0, 0, 0)
+	} else {
+		millis := (timeout + time.Millisecond - 1) / time.Millisecond
+		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
+			uintptr(unsafe.Pointer(&p.raw[0])), uintptr(count), uintptr(millis), 0, 0)
+	}
+	return int(n), errno
+}
+
+// collect translates raw into events and takes the wake-up out.
+func (p *epoll) collect(events []Event, raw []unix.EpollEvent) int {
+	n := 0
+	woken := false
+	for i := range raw {
+		token := Token(uint32(raw[i].Fd)) | Token(uint32(raw[i].Pad))<<32
+		if token == tokenWake {
+			woken = true
+			continue
+		}
+		events[n] = Event{Token: token, Ready: epollReady(raw[i].Events)}
+		n++
+	}
+	if woken {
+		p.clear()
+	}
+	return n
+}
+
+// epollMask is what to ask for. EPOLLRDHUP goes with reading: whoever only
+// writes to a peer that has finished sending must not be told of it forever.
+// EPOLLERR and EPOLLHUP are always on.
+func epollMask(want Interest) (mask uint32) {
+	if want&Readable != 0 {
+		mask |= unix.EPOLLIN | unix.EPOLLRDHUP
+	}
+	if want&Writable != 0 {
+		mask |= unix.EPOLLOUT
+	}
+	return mask
+}
+
+// epollReady is what was reported. EPOLLHUP means that both directions are
+// gone (or a pipe's writers are), so any call will say how.
+func epollReady(mask uint32) (ready Ready) {
+	if mask&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		return Readable | Writable | Hangup
+	}
+	if mask&unix.EPOLLIN != 0 {
+		ready |= Readable
+	}
+	if mask&unix.EPOLLRDHUP != 0 {
+		ready |= Readable | Hangup
+	}
+	if mask&unix.EPOLLOUT != 0 {
+		ready |= Writable
+	}
+	return ready
+}
+
+// epollOp names an operation in errors.
+func epollOp(op int) string {
+	switch op {
+	case unix.EPOLL_CTL_ADD:
+		return "add"
+	case unix.EPOLL_CTL_MOD:
+		return "mod"
+	}
+	return "del"
+}
+
+// fdSet is a set of descriptors, one bit each. It grows with the highest that
+// was put in, so a poller without ForceLevel has none.
+type fdSet []uint64
+
+func (s *fdSet) put(fd int, in bool) {
+	word, bit := fd/64, uint64(1)<<(fd%64)
+	switch {
+	case in:
+		for word >= len(*s) {
+			*s = append(*s, 0)
+		}
+		(*s)[word] |= bit
+	case word < len(*s):
+		(*s)[word] &^= bit
+	}
+}
+
+func (s fdSet) has(fd int) bool {
+	return fd >= 0 && fd/64 < len(s) && s[fd/64]&(1<<(fd%64)) != 0
+}

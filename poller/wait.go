@@ -1,0 +1,26 @@
+package poller
+
+import "time"
+
+// batchMax is the most events one Wait takes from the kernel: nginx's default
+// too. A larger batch delays the first connection behind the last one's work,
+// and saves nothing once a call's cost is shared by hundreds.
+const batchMax = 512
+
+// waitMax bounds one blocking system call. Go's garbage collector was seen
+// stuck behind waits without a bound (golang/go#81759); one return a second
+// costs nothing.
+const waitMax = time.Second
+
+// nextSlice cuts the next system call's timeout, at most waitMax, from a
+// Wait's. When rest is 0 it is the last; without a bound rest stays negative.
+// A slice that runs out has taken its whole time, so no clock is read.
+func nextSlice(timeout time.Duration) (slice, rest time.Duration) {
+	switch {
+	case timeout < 0:
+		return waitMax, timeout
+	case timeout <= waitMax:
+		return timeout, 0
+	}
+	return waitMax, timeout - waitMax
+}

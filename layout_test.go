@@ -1,0 +1,309 @@
+package evhttpd_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/evhttpd/evhttpd"
+
+// platforms are those that .ci/run builds for: a file counts if one of them builds it.
+var platforms = []string{
+	"linux/amd64", "linux/arm64", "darwin/arm64", "dragonfly/amd64",
+	"freebsd/amd64", "netbsd/amd64", "openbsd/amd64",
+}
+
+// rule says what the packages in one folder and beneath it may import.
+type rule struct {
+	folder  string
+	project []string // folders of the project, exactly
+	modules []string // from other modules, by prefix
+	denied  []string // of the standard library, exactly
+}
+
+const xsys = "golang.org/x/sys"
+
+// system is what a package that makes no system call has no business with.
+// net/netip is an address as a value and net/textproto and net/url are text, so they are not in it.
+var system = []string{
+	"internal", "io/ioutil", "log", "net", "net/http", "net/mail", "net/rpc", "net/smtp",
+	"os", "os/exec", "os/signal", "os/user", "plugin", "runtime", "syscall", "testing",
+}
+
+// rules is who may import whom; a folder is looked up by its longest prefix here,
+// and one without a row fails the test. Everything may import itself and what lies beneath it.
+var rules = []rule{
+	{folder: "http1", denied: append([]string{"net/netip", "net/url", "fmt", "unsafe"}, system...)},
+	{folder: "poller", modules: []string{xsys}},
+	{folder: "sendfile", modules: []string{xsys}},
+	{folder: "conn", project: []string{"http1", "sendfile"}, denied: system},
+	{folder: "reactor", project: []string{"poller", "conn", "sendfile"}, modules: []string{xsys}},
+	// Every model implements conn.Transport, so a model names sendfile's types too.
+	{folder: "iomodel", project: []string{"reactor", "conn", "poller", "sendfile", "internal/uring"},
+		modules: []string{xsys, "github.com/cloudwego/netpoll"}},
+	{folder: "internal/uring", modules: []string{xsys}},
+	{folder: "internal/static", project: []string{"conn", "http1", "sendfile"}, modules: []string{xsys}},
+	{folder: "internal/site", project: []string{"conn", "http1", "sendfile"}},
+	{folder: "internal/config"},
+	{folder: "internal/accesslog", project: []string{"conn", "http1"}, modules: []string{xsys, "go.uber.org/zap"}},
+	{folder: "internal/admin", modules: []string{"go.uber.org/zap"}},
+	{folder: "internal/daemon",
+		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/static",
+			"internal/site", "internal/config", "internal/accesslog", "internal/admin"},
+		modules: []string{xsys, "go.uber.org/zap"}},
+	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench"},
+		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap"}},
+}
+
+// oneFile names the modules that a single file of a folder imports.
+var oneFile = map[string]string{"github.com/cloudwego/netpoll": "iomodel"}
+
+// source is one file that is built into the program (no test).
+type source struct {
+	folder  string // slash-separated, from the module's root; "" for the root itself
+	name    string
+	pkg     string // of the package clause
+	doc     string // the comment above it
+	imports []string
+}
+
+// TestImportRules holds every package to docs/architecture.md: who imports whom, and what a package comment says.
+func TestImportRules(t *testing.T) {
+	sources := parseTree(t, ".")
+	if len(sources) == 0 {
+		t.Fatal("no Go files found: the test must run in the module's root")
+	}
+	for _, violation := range violations(sources) {
+		t.Error(violation)
+	}
+}
+
+// violations is every breach of rules and oneFile, and every package without its comment.
+func violations(sources []source) []string {
+	var found []string
+	users := make(map[string][]string) // module of oneFile: the files that import it
+	docs := make(map[string]string)    // folder: the package comments of its files
+	names := make(map[string]string)
+	for _, s := range sources {
+		docs[s.folder] += s.doc
+		names[s.folder] = s.pkg
+		row, ok := ruleFor(s.folder)
+		if !ok {
+			found = append(found, fmt.Sprintf("%s: no row in the table of rules of layout_test.go covers folder %q", s.name, s.folder))
+			continue
+		}
+		for _, imported := range s.imports {
+			if reason := row.forbids(s.folder, imported); reason != "" {
+				found = append(found, fmt.Sprintf("%s/%s imports %s: %s", s.folder, s.name, imported, reason))
+			}
+			for dependency := range oneFile {
+				if beneath(imported, dependency) {
+					users[dependency] = append(users[dependency], path.Join(s.folder, s.name))
+				}
+			}
+		}
+	}
+	for dependency, files := range users {
+		if len(files) > 1 {
+			found = append(found, fmt.Sprintf("%s is to be imported by one file, not %d: %s", dependency, len(files), strings.Join(files, ", ")))
+		}
+	}
+	for folder, doc := range docs {
+		if reason := docLacks(names[folder], doc); reason != "" {
+			found = append(found, fmt.Sprintf("package %s in %s: %s", names[folder], folder, reason))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func ruleFor(folder string) (best rule, ok bool) {
+	for _, r := range rules {
+		if beneath(folder, r.folder) && len(r.folder) >= len(best.folder) {
+			best, ok = r, true
+		}
+	}
+	return best, ok
+}
+
+// forbids says why a file in folder may not import that; "" if it may.
+func (r rule) forbids(folder, imported string) string {
+	if inner, ok := strings.CutPrefix(imported, module+"/"); ok {
+		if slices.Contains(r.project, inner) || beneath(inner, r.folder) {
+			return ""
+		}
+		return fmt.Sprintf("%s may import of the project only [%s]", r.folder, strings.Join(r.project, " "))
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	if strings.Contains(first, ".") {
+		for _, allowed := range r.modules {
+			if beneath(imported, allowed) {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%s may import of other modules only [%s]", r.folder, strings.Join(r.modules, " "))
+	}
+	if slices.Contains(r.denied, imported) || first == "internal" {
+		return fmt.Sprintf("%s makes no system call and may not import that of the standard library", r.folder)
+	}
+	return ""
+}
+
+// beneath reports whether a slash-separated path is root or lies within it.
+func beneath(p, root string) bool { return p == root || strings.HasPrefix(p, root+"/") }
+
+func docLacks(pkg, doc string) string {
+	switch {
+	case doc == "":
+		return "it has no package comment"
+	case pkg != "main" && !strings.HasPrefix(doc, "Package "+pkg+" "):
+		return fmt.Sprintf("its comment is to begin with %q, in one file", "Package "+pkg)
+	case !strings.Contains(doc, "import"):
+		return "its comment is to say what it imports"
+	}
+	return ""
+}
+
+// parseTree reads the package clauses and imports of all files that some platform builds.
+func parseTree(t *testing.T, root string) []source {
+	t.Helper()
+	var sources []source
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() {
+			if file != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" || hasModule(file)) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || !builtSomewhere(t, file) {
+			return nil
+		}
+		sources = append(sources, parseSource(t, root, file))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sources
+}
+
+func hasModule(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, "go.mod"))
+	return err == nil
+}
+
+func builtSomewhere(t *testing.T, file string) bool {
+	t.Helper()
+	for _, platform := range platforms {
+		target := build.Default
+		target.GOOS, target.GOARCH, _ = strings.Cut(platform, "/")
+		target.CgoEnabled = false
+		match, err := target.MatchFile(filepath.Dir(file), filepath.Base(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if match {
+			return true
+		}
+	}
+	return false
+}
+
+func parseSource(t *testing.T, root, file string) source {
+	t.Helper()
+	tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly|parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := filepath.Rel(root, filepath.Dir(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := source{folder: strings.TrimPrefix(filepath.ToSlash(folder), "."), name: filepath.Base(file), pkg: tree.Name.Name, doc: tree.Doc.Text()}
+	for _, spec := range tree.Imports {
+		s.imports = append(s.imports, importPath(t, spec))
+	}
+	return s
+}
+
+func importPath(t *testing.T, spec *ast.ImportSpec) string {
+	t.Helper()
+	imported, err := strconv.Unquote(spec.Path.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return imported
+}
+
+// TestImportRulesCatchBreaches breaks each rule once.
+func TestImportRulesCatchBreaches(t *testing.T) {
+	const netpoll = "github.com/cloudwego/netpoll"
+	file := func(folder string, imports ...string) source {
+		pkg := path.Base(folder)
+		return source{folder: folder, name: "x.go", pkg: pkg, doc: "Package " + pkg + " does a thing. It imports nothing.", imports: imports}
+	}
+	second := file("iomodel", netpoll)
+	second.name, second.doc = "y.go", ""
+	silent, bare, misnamed := file("poller"), file("poller"), file("poller")
+	silent.doc, bare.doc, misnamed.doc = "", "Package poller waits.", "Waits, and imports nothing."
+	for _, c := range []struct {
+		name    string
+		sources []source
+		want    string // in the only violation; "": there is none
+	}{
+		{"http1 may use pure packages", []source{file("http1", "bytes", "math/bits", "time")}, ""},
+		{"http1 and os", []source{file("http1", "os")}, "http1/x.go imports os"},
+		{"http1 and net", []source{file("http1", "net")}, "imports net"},
+		{"http1 and net/http", []source{file("http1", "net/http")}, "imports net/http"},
+		{"http1 and syscall", []source{file("http1", "syscall")}, "imports syscall"},
+		{"http1 and x/sys", []source{file("http1", xsys+"/unix")}, "only []"},
+		{"http1 and the project", []source{file("http1", module+"/conn")}, "only []"},
+		{"poller may use x/sys", []source{file("poller", "syscall", xsys+"/unix")}, ""},
+		{"poller and the project", []source{file("poller", module+"/conn")}, "poller may import of the project only []"},
+		{"sendfile and the project", []source{file("sendfile", module+"/http1")}, "sendfile may import"},
+		{"conn may use http1, sendfile and addresses", []source{file("conn", "net/netip", module+"/http1", module+"/sendfile")}, ""},
+		{"conn and the loop", []source{file("conn", module+"/reactor")}, "only [http1 sendfile]"},
+		{"conn and system calls", []source{file("conn", "syscall")}, "makes no system call"},
+		{"conn and x/sys", []source{file("conn", xsys+"/unix")}, "only []"},
+		{"static and site", []source{file("internal/static", module+"/internal/site")}, "internal/static may import"},
+		{"reactor and static", []source{file("reactor", module+"/internal/static")}, "reactor may import"},
+		{"iomodel and config", []source{file("iomodel", module+"/internal/config")}, "iomodel may import"},
+		{"iomodel may use a folder of its own", []source{file("iomodel/x", module+"/iomodel", module+"/internal/uring")}, ""},
+		{"zap in reactor", []source{file("reactor", "go.uber.org/zap")}, "imports go.uber.org/zap"},
+		{"zap in daemon", []source{file("internal/daemon", "go.uber.org/zap/zapcore")}, ""},
+		{"zap's neighbour by name", []source{file("internal/daemon", "go.uber.org/zapped")}, "imports go.uber.org/zapped"},
+		{"cmd and static", []source{file("cmd/x", module+"/internal/static")}, "cmd may import"},
+		{"netpoll in reactor", []source{file("reactor", netpoll)}, "imports " + netpoll},
+		{"netpoll in one file", []source{file("iomodel", netpoll)}, ""},
+		{"netpoll in two files", []source{file("iomodel", netpoll), second}, "by one file, not 2"},
+		{"a folder without a row", []source{file("helpers")}, `covers folder "helpers"`},
+		{"no package comment", []source{silent}, "no package comment"},
+		{"a comment without imports", []source{bare}, "say what it imports"},
+		{"a comment of another form", []source{misnamed}, "begin with"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := violations(c.sources)
+			switch {
+			case c.want == "" && len(got) > 0:
+				t.Errorf("reported, though allowed: %v", got)
+			case c.want != "" && (len(got) != 1 || !strings.Contains(got[0], c.want)):
+				t.Errorf("got %q, want one that says %q", got, c.want)
+			}
+		})
+	}
+}

@@ -5,7 +5,11 @@
 // It imports golang.org/x/sys and nothing of this project.
 package sendfile
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
 
 // File is an open regular file that any number of connections send from at
 // once. It is counted: the one who opened it holds the first reference, and
@@ -14,14 +18,18 @@ import "sync/atomic"
 type File struct {
 	fd    int
 	refs  atomic.Int32
-	flags Flags
+	flags atomic.Uint32 // Flags: those given to New and those learnt since
+	// cold: a probe of this file had to wait for the disk, and no Warm has ended
+	// since. See Resident.
+	cold atomic.Bool
 	// close takes over the descriptor after the last Release. Closing may
 	// block (the last close of a deleted file frees its blocks), so a server
 	// hands it to a worker.
 	close func(fd int)
 }
 
-// Flags say what is known of a file's file system.
+// Flags say what is known of a file's file system. FlagsFor finds those that
+// are known beforehand; a File learns the others by trying.
 type Flags uint8
 
 const (
@@ -30,12 +38,16 @@ const (
 	// InMemory: the file's pages are always in memory (tmpfs, ramfs), so
 	// that Resident need not ask.
 	InMemory
+	// NoProbe: the file system does not say what it has in memory (overlayfs,
+	// FUSE, NFS), so that Resident is always false.
+	NoProbe
 )
 
 // New returns a File with one reference that owns fd. close is called with fd
 // after the last Release; nil closes it on the spot.
 func New(fd int, flags Flags, close func(fd int)) *File {
-	f := &File{fd: fd, flags: flags, close: close}
+	f := &File{fd: fd, close: close}
+	f.learn(flags)
 	f.refs.Store(1)
 	return f
 }
@@ -74,12 +86,14 @@ func (f *File) Release() {
 	case f.close != nil:
 		f.close(f.fd)
 	default:
-		closeFD(f.fd)
+		// The descriptor is gone whatever Close returns, and a file that was
+		// only read has nothing left to lose.
+		_ = unix.Close(f.fd)
 	}
 }
 
-// The rest of the package's functions, whose bodies differ by platform:
-//
-//	func Send(sock int, f *File, offset, count int64) (int64, error)
-//	func (f *File) Resident(offset, count int64) bool
-//	func (f *File) Warm(offset, count int64) error
+// is reports whether one of flags is known to hold.
+func (f *File) is(flags Flags) bool { return f.flags.Load()&uint32(flags) != 0 }
+
+// learn adds to what is known.
+func (f *File) learn(flags Flags) { f.flags.Or(uint32(flags)) }

@@ -1,0 +1,305 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package poller
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+// The conformance suite runs on every backend of Backends() with every trigger
+// that it can do: a new backend is tested by being in the list. This file
+// holds what the tests stand on.
+
+func TestMain(m *testing.M) {
+	raiseDescriptorLimit()
+	goleak.VerifyTestMain(m)
+}
+
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
+// scanMax bounds the look for open descriptors.
+const scanMax = 4096
+
+// subject is one backend with one trigger, and the events of its last wait.
+type subject struct {
+	Poller
+	backend Backend
+	trigger Trigger
+	events  []Event
+}
+
+// each runs test on every backend and trigger, and checks that it leaves no descriptor open.
+func each(t *testing.T, test func(t *testing.T, s *subject)) {
+	if len(Backends()) == 0 {
+		t.Fatal("this platform has no backend")
+	}
+	for _, b := range Backends() {
+		for _, trigger := range []Trigger{Level, Edge} {
+			if b.Triggers&trigger == 0 {
+				continue
+			}
+			t.Run(b.Name+"/"+trigger.String(), func(t *testing.T) {
+				before := openDescriptors()
+				t.Cleanup(func() { // the last to run
+					if after := openDescriptors(); after != before {
+						t.Errorf("%d descriptors are open below %d, %d were before", after, scanMax, before)
+					}
+				})
+				test(t, open(t, b, trigger))
+			})
+		}
+	}
+}
+
+func open(t testing.TB, b Backend, trigger Trigger) *subject {
+	t.Helper()
+	p, err := b.Open(Options{Trigger: trigger})
+	must(t, err)
+	t.Cleanup(func() { must(t, p.Close()) })
+	return &subject{Poller: p, backend: b, trigger: trigger, events: make([]Event, batchMax)}
+}
+
+// hooks reaches the hooks of the waker that each backend embeds.
+func (w *waker) hooks() *wakeGaps { return &w.gaps }
+
+func (s *subject) hooks() *wakeGaps {
+	return s.Poller.(interface{ hooks() *wakeGaps }).hooks()
+}
+
+// take waits once and returns what was reported, by token.
+func (s *subject) take(t testing.TB, timeout time.Duration) map[Token]Ready {
+	t.Helper()
+	n, err := s.Wait(s.events, timeout)
+	must(t, err)
+	got := make(map[Token]Ready, n)
+	for _, e := range s.events[:n] {
+		if _, twice := got[e.Token]; twice {
+			t.Fatalf("token %#x is in two events of one batch", e.Token)
+		}
+		got[e.Token] = e.Ready
+	}
+	return got
+}
+
+// expect waits until all of want was reported for token, in one event or, where
+// the network takes its time, in several. It returns all that was reported.
+func (s *subject) expect(t testing.TB, token Token, want Ready) (got Ready) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); got&want != want; {
+		if time.Now().After(deadline) {
+			t.Fatalf("token %#x: got %s, want %s", token, readyString(got), readyString(want))
+		}
+		got |= s.take(t, 100*time.Millisecond)[token]
+	}
+	return got
+}
+
+// expectNone looks once, without waiting.
+func (s *subject) expectNone(t testing.TB, token Token) {
+	t.Helper()
+	if got, reported := s.take(t, 0)[token]; reported {
+		t.Fatalf("token %#x: got %s, want no event", token, readyString(got))
+	}
+}
+
+func (s *subject) add(t testing.TB, fd int, token Token, want Interest, flags Flags) {
+	t.Helper()
+	must(t, s.Add(fd, token, want, flags))
+}
+
+func readyString(r Ready) string {
+	out := ""
+	for bit, name := range map[Ready]string{Readable: "readable ", Writable: "writable ", Hangup: "hangup "} {
+		if r&bit != 0 {
+			out += name
+		}
+	}
+	if out == "" {
+		return "nothing"
+	}
+	return out[:len(out)-1]
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stream is a kind of connected socket.
+type stream struct {
+	name string
+	make func(t testing.TB) (ours, peers int)
+}
+
+var streams = []stream{{"unix", unixPair}, {"tcp", tcpPair}}
+
+// eachStream runs test on every backend, trigger and kind of socket.
+func eachStream(t *testing.T, test func(t *testing.T, s *subject, ours, peers int)) {
+	for _, kind := range streams {
+		t.Run(kind.name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *subject) {
+				ours, peers := kind.make(t)
+				test(t, s, ours, peers)
+			})
+		})
+	}
+}
+
+// unixPair is a connected pair of non-blocking Unix stream sockets.
+func unixPair(t testing.TB) (ours, peers int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(t, err)
+	return adopt(t, fds[0]), adopt(t, fds[1])
+}
+
+// tcpPair is a connection over the loopback interface.
+func tcpPair(t testing.TB) (ours, peers int) {
+	t.Helper()
+	l := tcpListener(t)
+	peers = tcpDial(t, l)
+	fd, _, err := unix.Accept(l)
+	must(t, err)
+	closeNow(t, l)
+	return adopt(t, fd), peers
+}
+
+// tcpListener is blocking, on a free loopback port.
+func tcpListener(t testing.TB) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	must(t, err)
+	adopted(t, fd)
+	must(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	must(t, unix.Listen(fd, 16))
+	return fd
+}
+
+func tcpDial(t testing.TB, listener int) int {
+	t.Helper()
+	address, err := unix.Getsockname(listener)
+	must(t, err)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	must(t, err)
+	adopted(t, fd)
+	must(t, unix.Connect(fd, address))
+	must(t, unix.SetNonblock(fd, true))
+	return fd
+}
+
+// owned are the descriptors that tests opened and have not closed.
+var owned = map[int]bool{}
+
+// adopt makes fd non-blocking and has it closed with the test.
+func adopt(t testing.TB, fd int) int {
+	t.Helper()
+	must(t, unix.SetNonblock(fd, true))
+	return adopted(t, fd)
+}
+
+func adopted(t testing.TB, fd int) int {
+	owned[fd] = true
+	t.Cleanup(func() {
+		if owned[fd] {
+			closeNow(t, fd)
+		}
+	})
+	return fd
+}
+
+// closeNow closes a descriptor before the test ends.
+func closeNow(t testing.TB, fd int) {
+	t.Helper()
+	must(t, unix.Close(fd))
+	delete(owned, fd)
+}
+
+func send(t testing.TB, fd int, data string) {
+	t.Helper()
+	n, err := unix.Write(fd, []byte(data))
+	must(t, err)
+	if n != len(data) {
+		t.Fatalf("%d of %d bytes written", n, len(data))
+	}
+}
+
+// receive reads what is there until the call would block or the stream ends.
+func receive(t testing.TB, fd int) (data string, ended bool) {
+	t.Helper()
+	var buffer [4096]byte
+	for {
+		n, err := unix.Read(fd, buffer[:])
+		switch {
+		case err == unix.EAGAIN:
+			return data, false
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			t.Fatal(err)
+		case n == 0:
+			return data, true
+		}
+		data += string(buffer[:n])
+	}
+}
+
+// fill writes until the socket takes no more, and returns how much it took.
+func fill(t testing.TB, fd int) (n int) {
+	t.Helper()
+	block := make([]byte, 4096)
+	for {
+		written, err := unix.Write(fd, block)
+		if err == unix.EAGAIN {
+			return n
+		}
+		must(t, err)
+		n += written
+	}
+}
+
+// openDescriptors counts the process's descriptors below scanMax.
+func openDescriptors() (n int) {
+	for fd := range scanMax {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// raiseDescriptorLimit makes the soft limit the hard one.
+func raiseDescriptorLimit() {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
+		limit.Cur = limit.Max
+		// Where the hard limit is "unlimited" macOS refuses it: the test that
+		// needs many descriptors says so by failing to open them.
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	}
+}
+
+// inBackground runs f on a goroutine; wait ends the test if it does not return.
+func inBackground(t testing.TB, f func()) (wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	return func() {
+		t.Helper()
+		select {
+		case <-done:
+		case <-time.After(patience):
+			buffer := make([]byte, 1<<16)
+			t.Fatalf("no return in %s\n%s", patience, buffer[:runtime.Stack(buffer, true)])
+		}
+	}
+}

@@ -134,6 +134,13 @@ type Source interface {
 	Close()
 }
 
+// Waker is how the producer behind a Source reports that there is more.
+type Waker interface {
+	// Wake steps the connection of that token soon. It may be called from any
+	// goroutine, and for a connection that is gone (then it does nothing).
+	Wake(token uint64)
+}
+
 // Access is one answered request, for the access log. Its byte slices are
 // valid during the call only.
 type Access struct {

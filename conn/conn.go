@@ -1,0 +1,241 @@
+package conn
+
+import (
+	"errors"
+	"time"
+
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+const (
+	// scratchMin is the size of a loop's receive buffer: a whole head at the
+	// default limit, and pipelined requests by the hundred.
+	scratchMin = 64 << 10
+	// defersMax bounds how often one request may be put off before its answer.
+	defersMax = 4
+	// A lingering close takes no more than this from a peer that goes on sending.
+	lingerBytes = 64 << 10
+	lingerIdle  = 5 * time.Second
+	lingerTotal = 30 * time.Second
+	// checkEvery is how often a body's and an answer's progress is looked at.
+	checkEvery = 30 * time.Second
+	// bodyRate is the slowest body, in bytes a second, beyond the grace of Config.Body.
+	bodyRate = 500
+)
+
+// errDeferred ends a deferral whose result did not come in time.
+var errDeferred = errors.New("conn: deferred work took too long")
+
+// Local is what one loop, or one thread, lends to the connection that it
+// steps: the time, the handler, and the memory that no connection keeps.
+type Local struct {
+	Clock   Clock
+	Alone   bool   // see Output.Alone
+	Closing bool   // every answer is its connection's last: the server drains, or all threads are taken
+	Token   uint64 // of the connection that is stepped, for its Source
+	Waker   Waker
+
+	Config  *Config
+	Handler Handler
+	Log     AccessLog // nil: no access log
+
+	in           []byte // received bytes; unparsed ones leave it before Step returns
+	out          Output
+	req          http1.Request
+	access       Access
+	turnRequests int
+	turnBytes    int64
+}
+
+// NewLocal returns a Local. log may be nil.
+func NewLocal(cfg *Config, handler Handler, log AccessLog) *Local {
+	l := &Local{Config: cfg, Handler: handler, Log: log}
+	l.in = make([]byte, max(scratchMin, 2*(cfg.Limits.Head+cfg.Limits.RequestLine)))
+	l.out.local = l
+	return l
+}
+
+// Conn is one connection. The zero Conn is unusable: call Start. It is stepped
+// by one goroutine at a time.
+type Conn struct {
+	in     *buffer // unparsed bytes between two Steps
+	out    *queue  // unsent answers between two Steps
+	job    Job     // to be done before the next Step
+	result Result  // of the request's last job
+	err    error   // instead of a result
+
+	body  http1.Body
+	born  int64 // Clock.Mono at Start
+	began int64 // Clock.Mono when the request in hand began; 0: there is none
+	since int64 // Clock.Mono when the phase's timer was started
+	mark  int64 // Clock.Mono of the last progress seen while sending, or when lingering began
+
+	requests uint32
+	seen     uint32 // leading bytes of in that were parsed and are no whole head
+	unacked  int32  // at the last look
+	lingered uint32 // bytes drained
+	ticket   uint32 // of the last job taken
+	remote   Addr
+
+	phase     Phase
+	want      Want
+	defers    uint8
+	hungry    bool // what is buffered is no whole request
+	bodyDone  bool // the body of the request in hand has been read
+	inBody    bool
+	closing   bool // the last answer is queued
+	direct    bool // it may be closed without lingering
+	lingering bool
+	refused   bool // over the limit of connections: 503
+	warming   bool // the job reads a file that is being sent
+	moved     bool // bytes were sent since the last look
+}
+
+// Start makes c a new connection of that peer. refuse answers its first request with 503.
+func (c *Conn) Start(l *Local, remote Addr, refuse bool) {
+	*c = Conn{born: l.Clock.Mono, since: l.Clock.Mono, remote: remote, refused: refuse, hungry: true}
+}
+
+// Remote is the peer's address.
+func (c *Conn) Remote() Addr { return c.remote }
+
+// Requests is the number of requests answered so far.
+func (c *Conn) Requests() int { return int(c.requests) }
+
+// Phase is what the connection does since that time (Clock.Mono). The
+// connection's one timer runs out Config.Timeout(phase) later; then call Expire.
+func (c *Conn) Phase() (Phase, int64) { return c.phase, c.since }
+
+// Idle reports whether the connection is between two requests, so that closing it loses nothing.
+func (c *Conn) Idle() bool { return c.phase == PhaseIdle || c.phase == PhaseFirstByte }
+
+// Timeout is how long the timer of a phase runs; 0: there is none. It is the
+// same for every connection, so that timers are first in, first out.
+func (cfg *Config) Timeout(p Phase) time.Duration {
+	switch p {
+	case PhaseFirstByte:
+		return cfg.FirstByte
+	case PhaseHead:
+		return cfg.Head
+	case PhaseBody:
+		return min(cfg.Body, checkEvery)
+	case PhaseSending:
+		return min(cfg.Send, checkEvery)
+	case PhaseDeferred:
+		return cfg.Deferred
+	case PhaseLingering:
+		return lingerIdle
+	default:
+		return cfg.KeepAlive
+	}
+}
+
+// TakeJob returns the work that a connection in WantDeferred waits for. ticket
+// goes back to Resume. must: an answer that has begun depends on it, so that
+// it is not to be refused for a full queue; there is at most one a connection.
+func (c *Conn) TakeJob() (job Job, ticket uint32, must bool) {
+	job, c.job = c.job, nil
+	c.ticket++
+	return job, c.ticket, c.warming
+}
+
+// Resume hands over the result of a job, or why there is none, with the
+// reference that belongs to it. It reports whether the connection waited for
+// it; if not, the result is still the caller's. Step is to follow.
+func (c *Conn) Resume(ticket uint32, result Result, err error) bool {
+	if c.want != WantDeferred || ticket != c.ticket {
+		return false
+	}
+	c.want = WantYield
+	if !c.warming {
+		c.result, c.err, c.hungry = result, err, false
+		return true
+	}
+	c.warming = false
+	if c.err = err; err == nil {
+		c.err = result.(*warmJob).err
+		result.Release()
+	}
+	c.out.warmed()
+	return true
+}
+
+// Release frees what the connection holds, and writes the access line of an
+// answer that was cut short. It is called once, before the descriptor is closed.
+func (c *Conn) Release(l *Local) {
+	if c.in != nil {
+		c.in.put()
+	}
+	if c.out != nil {
+		c.out.logEnd(l)
+		c.out.free()
+	}
+	if c.result != nil {
+		c.result.Release()
+	}
+	if j, ok := c.job.(*warmJob); ok {
+		j.Release()
+	}
+	c.in, c.out, c.result, c.job, c.want = nil, nil, nil, nil, WantClose
+}
+
+// Expire is called when the timer of the connection's phase has run out.
+func (c *Conn) Expire(t Transport, l *Local) Want {
+	now := l.Clock.Mono
+	switch c.phase {
+	case PhaseHead:
+		return c.timeOut(t, l, "the head took longer than timeouts.head (RFC 9110 section 15.5.9)")
+	case PhaseBody:
+		allowed := int64(l.Config.Body) + c.body.Received()*int64(time.Second)/bodyRate
+		if now-c.began >= allowed {
+			return c.timeOut(t, l, "the body took longer than timeouts.body (RFC 9110 section 15.5.9)")
+		}
+		c.since = now
+		return c.want
+	case PhaseSending:
+		return c.checkProgress(t, now, int64(l.Config.Send))
+	case PhaseDeferred:
+		if c.warming {
+			return WantClose
+		}
+		c.ticket++ // the result that may still come misses
+		c.err, c.hungry = errDeferred, false
+		return c.Step(t, l)
+	default:
+		return WantClose
+	}
+}
+
+// timeOut answers 408 to a request that does not come to its end.
+func (c *Conn) timeOut(t Transport, l *Local, reason string) Want {
+	in := c.unpark(l)
+	l.out.begin(c, nil)
+	l.out.Fail(408, "", reason)
+	c.answered(l, nil, in)
+	_, want := c.run(t, l, in[:0])
+	c.park(l, nil, want)
+	return want
+}
+
+// checkProgress closes a connection whose peer has not acknowledged a byte in
+// limit. A slow but moving download is never cut: progress is what was sent
+// and what the peer acknowledged since the last look.
+func (c *Conn) checkProgress(t Transport, now, limit int64) Want {
+	unacked := int32(t.Unacked())
+	if c.moved || unacked >= 0 && unacked < c.unacked {
+		c.mark = now
+	}
+	c.moved, c.unacked, c.since = false, unacked, now
+	if now-c.mark >= limit {
+		return WantClose
+	}
+	return c.want
+}
+
+// lastAnswer reports whether the next answer is to be the connection's last.
+func (c *Conn) lastAnswer(l *Local) bool {
+	cfg := l.Config
+	return l.Closing || c.refused ||
+		cfg.Requests > 0 && int(c.requests)+1 >= cfg.Requests ||
+		cfg.Lifetime > 0 && l.Clock.Mono-c.born >= int64(cfg.Lifetime)
+}

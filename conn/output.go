@@ -1,0 +1,168 @@
+package conn
+
+import (
+	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+// Output takes the answer to one request. Exactly one of Head, Fail and Defer
+// is called first; Head is followed by the body in any number of parts, whose
+// total is the Content-Length that the head announced. For a request whose
+// answer has no body (HEAD) the parts are dropped, so a handler need not care.
+//
+// An Output belongs to its loop and is valid during one Serve.
+type Output struct {
+	queue
+	local *Local
+	conn  *Conn
+	req   *http1.Request
+
+	status  int
+	reason  string
+	body    int64 // bytes of the answer's body queued so far
+	last    bool  // the connection closes after this answer
+	noBody  bool  // HEAD
+	job     Job
+	result  Result
+	jobErr  error
+	dateAt  int64 // the second that date says
+	date    []byte
+	scratch []byte // the small heads that Fail makes
+}
+
+// Clock is the time of this batch.
+func (o *Output) Clock() Clock { return o.local.Clock }
+
+// Alone reports whether the loop has nothing else to do: its wait slept and
+// this request came by itself, so a look at the file costs nobody anything.
+func (o *Output) Alone() bool { return o.local.Alone }
+
+// Remote is the peer's address.
+func (o *Output) Remote() Addr { return o.conn.remote }
+
+// Waker returns who wakes this connection when a Source of it has more: call
+// w.Wake(token) from any goroutine.
+func (o *Output) Waker() (w Waker, token uint64) { return o.local.Waker, o.local.Token }
+
+// Result returns what an earlier Defer of this request found, nil if there was
+// none. The connection releases it when Serve returns: a handler that keeps it retains it.
+func (o *Output) Result() Result { return o.result }
+
+// Defer puts the request off until job has run: Serve is called again, with
+// the same request and with Result. Nothing may have been written.
+func (o *Output) Defer(job Job) { o.job = job }
+
+// Close makes this answer the connection's last.
+func (o *Output) Close() { o.last = true }
+
+// Head begins the answer. head is the status line and all fields, each with
+// its CRLF, but for Date, Connection and the empty line, which are added here.
+// It is copied.
+func (o *Output) Head(status int, head []byte) {
+	o.status = status
+	// Grown once, so that the appends below never move the arena twice.
+	o.arena = append(o.arena, head...)
+	o.arena = append(o.arena, o.dateField()...)
+	switch {
+	case o.last:
+		o.arena = append(o.arena, "Connection: close\r\n\r\n"...)
+	case o.req != nil && o.req.Minor == 0:
+		o.arena = append(o.arena, "Connection: keep-alive\r\n\r\n"...)
+	default:
+		o.arena = append(o.arena, "\r\n"...)
+	}
+	o.copied()
+}
+
+// Bytes adds a part of the body; p is copied.
+func (o *Output) Bytes(p []byte) {
+	o.body += int64(len(p))
+	if o.noBody || len(p) == 0 {
+		return
+	}
+	o.arena = append(o.arena, p...)
+	o.copied()
+}
+
+// Shared adds a part of the body by reference: p must never change.
+func (o *Output) Shared(p []byte) {
+	if len(p) <= copyMax {
+		o.Bytes(p)
+		return
+	}
+	o.body += int64(len(p))
+	if !o.noBody {
+		o.push(segment{kind: segShared, shared: p, n: int64(len(p))})
+	}
+}
+
+// File adds a range of a file. The Output takes a reference of its own.
+func (o *Output) File(f *sendfile.File, offset, count int64) {
+	o.body += count
+	if o.noBody || count == 0 {
+		return
+	}
+	o.push(segment{kind: segFile, file: f.Retain(), off: offset, n: count})
+	o.open = true
+}
+
+// Source adds bytes that arrive over time, and takes over src: it is closed
+// when it has ended or the connection has.
+func (o *Output) Source(src Source) {
+	if o.noBody {
+		src.Close()
+		return
+	}
+	o.push(segment{kind: segSource, source: src})
+	o.open = true
+}
+
+// Fail answers with an error: a short text body made of the status and the
+// reason, which also goes to the access log. fields are further fields, each
+// with its CRLF ("Allow: GET, HEAD\r\n").
+func (o *Output) Fail(status int, fields, reason string) {
+	o.reason = reason
+	body := len(reason) + len("400: \n")
+	b := http1.AppendStatusLine(o.scratch[:0], status)
+	b = appendServer(b, o.local.Config.Server)
+	b = append(b, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "...)
+	b = http1.AppendInt(b, int64(body))
+	b = append(append(b, "\r\n"...), fields...)
+	o.Head(status, b)
+	b = http1.AppendInt(b[:0], int64(status))
+	b = append(append(append(b, ": "...), reason...), '\n')
+	o.Bytes(b)
+	o.scratch = b[:0]
+}
+
+// fail answers with what the parser found.
+func (o *Output) fail(e *http1.Error) {
+	text := e.AppendText(nil)
+	o.last = true
+	o.Fail(e.Status, "", string(text[len("400: "):]))
+}
+
+// begin makes the Output ready for the answer to req, which is nil when the
+// head could not be parsed.
+func (o *Output) begin(c *Conn, req *http1.Request) {
+	o.conn, o.req = c, req
+	o.status, o.reason, o.body, o.job = 0, "", 0, nil
+	o.noBody = req != nil && req.Method == http1.MethodHEAD
+	o.last = req == nil || req.Close || c.lastAnswer(o.local)
+}
+
+// dateField returns the Date field of this second.
+func (o *Output) dateField() []byte {
+	if now := o.local.Clock.Wall / 1e9; now != o.dateAt || len(o.date) == 0 {
+		o.dateAt = now
+		o.date = append(http1.AppendDate(append(o.date[:0], "Date: "...), now), "\r\n"...)
+	}
+	return o.date
+}
+
+func appendServer(dst []byte, server string) []byte {
+	if server == "" {
+		return dst
+	}
+	return http1.AppendField(dst, "Server", server)
+}

@@ -1,0 +1,9 @@
+//go:build dragonfly || freebsd || netbsd || openbsd
+
+package reactor
+
+import "golang.org/x/sys/unix"
+
+func acceptCloexec(listener int) (int, unix.Sockaddr, error) {
+	return unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+}

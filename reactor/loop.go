@@ -1,0 +1,404 @@
+package reactor
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/poller"
+)
+
+const (
+	// eventsMax is the size of a batch: every connection of a busy loop once,
+	// and still a bound on how long timers and messages wait.
+	eventsMax = 512
+	// waitMax bounds a wait: garbage collection has been seen stuck behind
+	// unbounded blocking system calls (golang/go#81759).
+	waitMax = time.Second
+)
+
+// Options are what the loops of one reactor share.
+type Options struct {
+	Backend poller.Backend
+	Trigger poller.Trigger
+	Config  *conn.Config
+	// NewHandler and NewLog make one of each for a loop; NewLog may be nil.
+	NewHandler func() conn.Handler
+	NewLog     func() conn.AccessLog
+	Pool       *Pool
+	// Connections is the most that are open at a time, all loops together; 0:
+	// no limit. Beyond it the oldest idle one is closed, and if there is none the new one gets 503.
+	Connections int
+	// Warn reports what an operator should know, at most once a minute a kind.
+	Warn func(what string, err error)
+}
+
+// Loop is one event loop. All methods but Post, Wake and Deliver are for its own goroutine.
+type Loop struct {
+	opts   *Options
+	open   *atomic.Int64 // connections of all loops
+	poller poller.Poller
+	edge   bool
+	local  *conn.Local
+	inbox  inbox
+	ended  atomic.Pointer[Ended]
+
+	slab      slab
+	timers    timers
+	transport transport
+	events    []poller.Event
+	ready     []poller.Token // connections whose turn was spent, oldest first
+	turn      []poller.Token // those of the batch in hand
+	closing   []int32        // descriptors to close when the batch is done
+	start     time.Time
+	slept     bool
+	busy      bool // the last batch had work
+	listeners acceptor
+	draining  bool
+	stopAt    int64 // Clock.Mono; with draining
+}
+
+// Ended says what a loop's end cut off.
+type Ended struct {
+	Idle int // connections between two requests
+	Cut  int // connections within one
+	Err  error
+}
+
+func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
+	p, err := opts.Backend.Open(poller.Options{Trigger: opts.Trigger})
+	if err != nil {
+		return nil, fmt.Errorf("reactor: opening %s: %w", opts.Backend.Name, err)
+	}
+	var log conn.AccessLog
+	if opts.NewLog != nil {
+		log = opts.NewLog()
+	}
+	l := &Loop{opts: opts, open: open, poller: p, edge: opts.Trigger == poller.Edge, start: time.Now()}
+	l.local = conn.NewLocal(opts.Config, opts.NewHandler(), log)
+	l.local.Waker = l
+	l.events = make([]poller.Event, eventsMax)
+	l.inbox.wake = p.Wake
+	l.transport.init()
+	l.listeners.init(opts.Warn)
+	l.tick()
+	return l, nil
+}
+
+// run is the loop. It ends when it drains and has no more connections, or at
+// the end of the draining time, or when the poller fails.
+func (l *Loop) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var err error
+	for {
+		var n int
+		if n, err = l.wait(); err != nil {
+			break
+		}
+		l.tick()
+		l.local.Alone = l.slept && n == 1
+		l.busy = n > 0 || len(l.ready) > 0
+		l.turn, l.ready = l.ready, l.turn[:0]
+		for _, e := range l.events[:n] {
+			l.dispatch(e)
+		}
+		l.receive()
+		l.yielded()
+		l.expire()
+		l.closeBatch()
+		if l.draining && (l.slab.live == 0 || l.local.Clock.Mono >= l.stopAt) {
+			break
+		}
+	}
+	l.end(err)
+}
+
+// tick refreshes the clock: once a batch.
+func (l *Loop) tick() {
+	now := time.Now()
+	l.local.Clock = conn.Clock{Mono: int64(now.Sub(l.start)) + 1, Wall: now.UnixNano()}
+}
+
+// wait waits for events, no longer than the next timer.
+func (l *Loop) wait() (int, error) {
+	l.slept = false
+	if len(l.ready) > 0 {
+		return l.poller.Wait(l.events, 0)
+	}
+	if l.busy {
+		// More has often come during the last batch, and a wait that cannot
+		// block need not be announced to Go's scheduler.
+		if n, err := l.poller.Wait(l.events, 0); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	timeout := l.timeout()
+	if timeout <= 0 || !l.inbox.sleep() {
+		return l.poller.Wait(l.events, 0)
+	}
+	l.slept = true
+	n, err := l.poller.Wait(l.events, timeout)
+	l.inbox.awake()
+	return n, err
+}
+
+// timeout is how long nothing is due.
+func (l *Loop) timeout() time.Duration {
+	timeout := waitMax
+	now := l.local.Clock.Mono
+	if l.local.Log != nil {
+		if due := l.local.Log.Tick(now); due != 0 {
+			timeout = min(timeout, until(due, now))
+		}
+	}
+	if s, due := l.timers.due(&l.slab, l.opts.Config, now); s != nil {
+		return 0
+	} else if due != 0 {
+		timeout = min(timeout, until(due, now))
+	}
+	if l.listeners.againAt != 0 {
+		timeout = min(timeout, until(l.listeners.againAt, now))
+	}
+	if l.draining {
+		timeout = min(timeout, until(l.stopAt, now))
+	}
+	return timeout
+}
+
+// dispatch steps the connection that an event is for, or accepts.
+func (l *Loop) dispatch(e poller.Event) {
+	if e.Token>>32 == 0 { // no slot has generation 0
+		l.accept(uint32(e.Token))
+		return
+	}
+	s := l.slab.lookup(e.Token)
+	if s == nil {
+		return // it was closed earlier in this batch
+	}
+	s.ready |= e.Ready
+	if e.Ready&poller.Hangup != 0 {
+		s.ready |= poller.Readable // recv tells whether that is so
+	}
+	switch {
+	case s.queued:
+		// Its turn comes; the bits are merged.
+	case s.want == conn.WantRead && s.ready&poller.Readable != 0,
+		s.want == conn.WantWrite && s.ready&poller.Writable != 0:
+		l.step(s)
+	}
+}
+
+// step gives the connection its turn and arranges for the next.
+func (l *Loop) step(s *slot) {
+	l.transport.slot = s
+	l.local.Token = uint64(s.token())
+	l.settle(s, s.conn.Step(&l.transport, l.local))
+}
+
+// settle does what the connection wants.
+func (l *Loop) settle(s *slot, want conn.Want) {
+	s.want = want
+	switch want {
+	case conn.WantClose:
+		l.close(s)
+		return
+	case conn.WantYield:
+		l.enqueue(s)
+	case conn.WantDeferred:
+		l.submit(s)
+	}
+	l.timers.set(&l.slab, s)
+	if err := l.watch(s); err != nil {
+		l.opts.Warn("watching a connection", err)
+		l.close(s)
+	}
+}
+
+// enqueue puts the connection at the back of the ready queue.
+func (l *Loop) enqueue(s *slot) {
+	if !s.queued {
+		s.queued = true
+		l.ready = append(l.ready, s.token())
+	}
+}
+
+// submit has the pool do the connection's job.
+func (l *Loop) submit(s *slot) {
+	job, ticket, must := s.conn.TakeJob()
+	if err := l.opts.Pool.Submit(job, must, l, uint64(s.token()), ticket); err != nil {
+		s.conn.Resume(ticket, nil, err)
+		if warm, ok := job.(conn.Result); ok && must {
+			warm.Release() // a job that is its own result
+		}
+		l.enqueue(s)
+	}
+}
+
+// watch has the poller report what the connection wants. With an edge trigger
+// that is one registration in its life, made when it first has to wait. With
+// a level trigger the interest follows what it wants, and who wants neither direction
+// is not registered: a hangup would be reported on and on.
+func (l *Loop) watch(s *slot) error {
+	var want poller.Ready
+	switch {
+	case s.want == conn.WantYield || l.edge && s.registered:
+		return nil
+	case s.want == conn.WantRead:
+		want = poller.Readable
+	case s.want == conn.WantWrite:
+		want = poller.Writable
+	}
+	switch {
+	case want == 0 && !s.registered || want != 0 && s.registered && s.interest == want:
+		return nil
+	case want == 0:
+		s.registered = false
+		return l.poller.Remove(int(s.fd))
+	case l.edge:
+		want = poller.Readable | poller.Writable
+	}
+	s.interest = want
+	if s.registered {
+		return l.poller.Modify(int(s.fd), s.token(), want)
+	}
+	s.registered = true
+	return l.poller.Add(int(s.fd), s.token(), want, 0)
+}
+
+// yielded gives those whose turn was spent the next one.
+func (l *Loop) yielded() {
+	for _, token := range l.turn {
+		if s := l.slab.lookup(token); s != nil && s.queued {
+			s.queued = false
+			l.step(s)
+		}
+	}
+}
+
+// expire runs the timers that are due.
+func (l *Loop) expire() {
+	now := l.local.Clock.Mono
+	for {
+		s, _ := l.timers.due(&l.slab, l.opts.Config, now)
+		if s == nil {
+			break
+		}
+		l.transport.slot = s
+		l.local.Token = uint64(s.token())
+		want := s.conn.Expire(&l.transport, l.local)
+		if _, since := s.conn.Phase(); want != conn.WantClose && since+1 < now && s.since == since {
+			want = conn.WantClose // a timer that was not started anew would run out for ever
+		}
+		if want == s.want && want == conn.WantYield {
+			l.timers.set(&l.slab, s) // it is queued already
+			continue
+		}
+		l.settle(s, want)
+	}
+	if l.listeners.againAt != 0 && now >= l.listeners.againAt {
+		l.listen()
+	}
+}
+
+// receive does what other goroutines asked for.
+func (l *Loop) receive() {
+	for _, m := range l.inbox.take() {
+		l.handle(m)
+	}
+}
+
+func (l *Loop) handle(m message) {
+	l.busy = true
+	if m.do != nil {
+		m.do(l)
+		return
+	}
+	s := l.slab.lookup(m.token)
+	switch {
+	case m.done && (s == nil || !s.conn.Resume(m.ticket, m.result, nil)):
+		m.result.Release()
+	case m.done, s != nil && s.want == conn.WantSource:
+		l.step(s)
+	}
+}
+
+// Deliver brings a job's result back. It may be called from any goroutine.
+func (l *Loop) Deliver(token uint64, ticket uint32, result conn.Result) {
+	if !l.inbox.post(message{token: poller.Token(token), ticket: ticket, done: true, result: result}) {
+		result.Release()
+	}
+}
+
+// Wake steps the connection of that token, which waits for its Source. It may
+// be called from any goroutine.
+func (l *Loop) Wake(token uint64) { l.inbox.post(message{token: poller.Token(token)}) }
+
+// post has the loop call do. It reports false when the loop has ended.
+func (l *Loop) post(do func(*Loop)) bool { return l.inbox.post(message{do: do}) }
+
+// close ends a connection. Its descriptor is closed when the batch is done, so
+// that no event of the batch can meet a successor with the same number.
+func (l *Loop) close(s *slot) {
+	s.conn.Release(l.local)
+	if s.registered {
+		if err := l.poller.Remove(int(s.fd)); err != nil {
+			l.opts.Warn("removing a connection from the poller", err)
+		}
+	}
+	l.timers.unset(&l.slab, s)
+	l.closing = append(l.closing, s.fd)
+	l.slab.put(s)
+	l.open.Add(-1)
+}
+
+// closeBatch closes what the batch ended.
+func (l *Loop) closeBatch() {
+	for _, fd := range l.closing {
+		if err := closeFD(int(fd)); err != nil {
+			l.opts.Warn("closing a connection", err)
+		}
+	}
+	l.closing = l.closing[:0]
+}
+
+// drain makes every answer its connection's last, takes no new connections but those
+// that wait to be accepted, and ends the loop when none is left or grace is over.
+func (l *Loop) drain(grace time.Duration) {
+	if l.draining {
+		return
+	}
+	l.draining = true
+	l.stopAt = l.local.Clock.Mono + int64(grace)
+	l.local.Closing = true
+	l.unlisten()
+}
+
+// end frees everything.
+func (l *Loop) end(err error) {
+	ended := &Ended{Err: err}
+	l.slab.each(func(s *slot) {
+		if s.conn.Idle() {
+			ended.Idle++
+		} else {
+			ended.Cut++
+		}
+		l.close(s)
+	})
+	l.closeBatch()
+	l.listeners.close()
+	for _, m := range l.inbox.close() {
+		if m.done {
+			m.result.Release()
+		}
+	}
+	if l.local.Log != nil {
+		l.local.Log.Tick(1 << 62) // later than anything has waited
+	}
+	if cerr := l.poller.Close(); ended.Err == nil {
+		ended.Err = cerr
+	}
+	l.ended.Store(ended)
+}

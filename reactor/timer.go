@@ -1,0 +1,82 @@
+package reactor
+
+import (
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+)
+
+// timers holds the one timer of each connection: a list a phase, oldest first.
+// A phase's timeout is the same for all, so the lists stay sorted by appending.
+type timers struct {
+	lists [conn.NumPhases]struct{ first, last uint32 } // slot numbers plus one
+}
+
+// set moves the slot's timer to where its connection's phase says.
+func (t *timers) set(b *slab, s *slot) {
+	phase, since := s.conn.Phase()
+	if phase == s.phase && since == s.since {
+		return
+	}
+	t.unset(b, s)
+	s.phase, s.since = phase, since
+	list := &t.lists[phase]
+	s.prev, s.next = list.last, 0
+	if list.last != 0 {
+		b.at(list.last - 1).next = s.index + 1
+	} else {
+		list.first = s.index + 1
+	}
+	list.last = s.index + 1
+}
+
+// unset takes the slot out of its list.
+func (t *timers) unset(b *slab, s *slot) {
+	if s.phase == conn.NumPhases {
+		return
+	}
+	list := &t.lists[s.phase]
+	if s.prev != 0 {
+		b.at(s.prev - 1).next = s.next
+	} else {
+		list.first = s.next
+	}
+	if s.next != 0 {
+		b.at(s.next - 1).prev = s.prev
+	} else {
+		list.last = s.prev
+	}
+	s.prev, s.next, s.phase = 0, 0, conn.NumPhases
+}
+
+// oldest returns the connection that has been in the phase longest, nil if there is none.
+func (t *timers) oldest(b *slab, phase conn.Phase) *slot {
+	if first := t.lists[phase].first; first != 0 {
+		return b.at(first - 1)
+	}
+	return nil
+}
+
+// due returns a connection whose timer has run out, or nil and the time
+// (Clock.Mono) of the next one; 0: there is none.
+func (t *timers) due(b *slab, cfg *conn.Config, now int64) (*slot, int64) {
+	var next int64
+	for phase := range conn.NumPhases {
+		s := t.oldest(b, phase)
+		timeout := cfg.Timeout(phase)
+		if s == nil || timeout == 0 {
+			continue
+		}
+		at := s.since + int64(timeout)
+		if at <= now {
+			return s, 0
+		}
+		if next == 0 || at < next {
+			next = at
+		}
+	}
+	return nil, next
+}
+
+// until is the time from now to at, both of Clock.Mono; 0 if it is past.
+func until(at, now int64) time.Duration { return time.Duration(max(at-now, 0)) }

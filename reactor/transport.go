@@ -1,0 +1,97 @@
+package reactor
+
+import (
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+// transport is the [conn.Transport] of the connection that is stepped. It keeps the slot's
+// ready bits, so that a call that would find nothing is not made: a short recv
+// or send clears the bit (the socket was emptied, or filled), and only an
+// event sets it again. A hangup keeps the socket readable, so that data and the end behind
+// it are both seen.
+type transport struct {
+	slot *slot
+	sys  sys
+}
+
+func (t *transport) init() { t.sys.init() }
+
+// Recv implements [conn.Transport].
+func (t *transport) Recv(p []byte) (int, error) {
+	s := t.slot
+	if s.ready&poller.Readable == 0 {
+		return 0, conn.ErrAgain
+	}
+	n, err := t.sys.recv(int(s.fd), p)
+	switch {
+	case n > 0:
+		if n < len(p) && s.ready&poller.Hangup == 0 {
+			s.ready &^= poller.Readable
+		}
+		return n, nil
+	case err == nil:
+		return 0, io.EOF
+	case err == unix.EAGAIN:
+		s.ready &^= poller.Readable | poller.Hangup
+		return 0, conn.ErrAgain
+	default:
+		return 0, err
+	}
+}
+
+// Send implements [conn.Transport].
+func (t *transport) Send(head, body []byte, more bool) (int, error) {
+	s := t.slot
+	if s.ready&poller.Writable == 0 {
+		return 0, conn.ErrAgain
+	}
+	n, err := t.sys.send(int(s.fd), head, body, more)
+	switch {
+	case n > 0:
+		if n < len(head)+len(body) {
+			s.ready &^= poller.Writable
+		}
+		return n, nil
+	case err == unix.EAGAIN:
+		s.ready &^= poller.Writable
+		return 0, conn.ErrAgain
+	default:
+		return 0, err
+	}
+}
+
+// SendFile implements [conn.Transport].
+func (t *transport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
+	s := t.slot
+	if s.ready&poller.Writable == 0 {
+		return 0, conn.ErrAgain
+	}
+	n, err := sendfile.Send(int(s.fd), f, offset, count)
+	if err == unix.EAGAIN {
+		s.ready &^= poller.Writable
+		err = conn.ErrAgain
+	}
+	return n, err
+}
+
+// Resident implements [conn.Transport].
+func (t *transport) Resident(f *sendfile.File, offset, count int64) bool {
+	return f.Resident(offset, count)
+}
+
+// CloseWrite implements [conn.Transport].
+func (t *transport) CloseWrite() error { return unix.Shutdown(int(t.slot.fd), unix.SHUT_WR) }
+
+// Unacked implements [conn.Transport].
+func (t *transport) Unacked() int { return unacked(int(t.slot.fd)) }
+
+// accept takes one connection, non-blocking and closed on exec.
+func (t *transport) accept(listener int) (fd int, remote conn.Addr, err error) {
+	return t.sys.accept(listener)
+}

@@ -1,3 +1,5 @@
+//go:build darwin || netbsd || openbsd
+
 package reactor
 
 import (

@@ -26,6 +26,10 @@ const patience = 20 * time.Second
 // scanMax bounds the look for open descriptors.
 const scanMax = 4096
 
+// descriptorsSpare is how many of a backend's MaxFD the test process may need
+// for other things.
+const descriptorsSpare = 64
+
 // subject is one backend with one trigger, and the events of its last wait.
 type subject struct {
 	Poller

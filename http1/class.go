@@ -63,6 +63,9 @@ func badValueByte(p []byte) int {
 			}
 		}
 	}
+	if len(p) >= 8 && !hasControl(binary.LittleEndian.Uint64(p[len(p)-8:])) {
+		return -1 // the rest, with some bytes seen twice
+	}
 	if bad := badValueByteSlow(p[i:]); bad >= 0 {
 		return i + bad
 	}

@@ -56,7 +56,7 @@ func Parse(buf []byte, seen int, lim *Limits, req *Request) Result {
 	if seen > start && bytes.IndexByte(buf[seen:], '\n') < 0 {
 		return unfinished(buf, start, lim, req)
 	}
-	*req = Request{Fields: req.Fields[:0]}
+	req.reset()
 	h := head{buf: buf, req: req, start: start, sizeMax: headMax(lim), fieldsMax: fieldsMax(lim)}
 	return h.parse(lim)
 }
@@ -93,6 +93,17 @@ func firstByteRule(c byte, start int) *Error {
 		return &errEmptyLines
 	}
 	return &errFirstByte
+}
+
+// reset empties r for another head. It keeps the capacity of Fields, and Err,
+// which means nothing until it is set: one by one these are half the stores of *r = Request{}.
+func (r *Request) reset() {
+	r.Method, r.Form, r.Minor, r.Framing, r.Expect, r.Close = 0, 0, 0, NoBody, NoExpectation, false
+	r.Length, r.HeadLen = 0, 0
+	r.Name, r.Line, r.Target, r.Path, r.Query, r.Host = Span{}, Span{}, Span{}, Span{}, Span{}, Span{}
+	r.HasQuery = false
+	r.Fields = r.Fields[:0]
+	r.known = [numFields]uint8{}
 }
 
 // fail fills req.Err with the rule and returns Invalid.

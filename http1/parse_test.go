@@ -15,10 +15,14 @@ type outcome struct {
 	req    Request
 }
 
+// oldHead leaves something in every part of a Request.
+var oldHead = []byte("OPTIONS http://old/p?q HTTP/1.1\r\nHost: old\r\nRange: x\r\nContent-Length: 7\r\n" +
+	"Connection: close\r\nExpect: x\r\n\r\n")
+
 // parseFrom parses buf into a Request that holds an older request's remains.
 func parseFrom(buf []byte, seen int, lim *Limits) outcome {
 	var req Request
-	Parse([]byte("OPTIONS http://old/?q HTTP/1.1\r\nHost: old\r\nRange: x\r\nContent-Length: 7\r\nConnection: close\r\n\r\n"), 0, &testLimits, &req)
+	Parse(oldHead, 0, &testLimits, &req)
 	o := outcome{result: Parse(buf, seen, lim, &req)}
 	switch o.result {
 	case Complete:
@@ -320,6 +324,16 @@ func TestRequestGet(t *testing.T) {
 	}
 	if got := req.Get(FieldRange, buf); got != nil || req.Has(FieldRange) {
 		t.Errorf("no Range is %v, %v", got, req.Has(FieldRange))
+	}
+}
+
+func TestParseForgetsTheRequestBefore(t *testing.T) {
+	for _, c := range acceptedHeads {
+		fresh := Request{Fields: []Field{}}
+		Parse([]byte(c.head), 0, &testLimits, &fresh)
+		if used := parseFrom([]byte(c.head), 0, &testLimits).req; !reflect.DeepEqual(used, fresh) {
+			t.Errorf("%s: %+v, parsed into a new Request: %+v", c.name, used, fresh)
+		}
 	}
 }
 

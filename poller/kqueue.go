@@ -44,7 +44,7 @@ func openKqueue(o Options) (Poller, error) {
 		return nil, fmt.Errorf("kqueue: %w", err)
 	}
 	p.kq = kq
-	if err := p.openWake(); err != nil {
+	if err := p.wake.open(kq); err != nil {
 		return nil, errors.Join(err, unix.Close(kq))
 	}
 	return p, nil
@@ -125,7 +125,7 @@ func (p *kqueue) Wake() error {
 	if !p.claim() {
 		return nil
 	}
-	err := p.sendWake()
+	err := p.wake.send(p.kq)
 	p.release(err)
 	return err
 }
@@ -135,7 +135,7 @@ func (p *kqueue) Close() error {
 	if !p.stop() {
 		return nil
 	}
-	err := errors.Join(p.closeWake(), unix.Close(p.kq))
+	err := errors.Join(p.wake.close(), unix.Close(p.kq))
 	p.kq = -1 // a late call gets EBADF, not a stranger's descriptor
 	if err != nil {
 		return fmt.Errorf("close the kqueue poller: %w", err)
@@ -189,7 +189,7 @@ func (p *kqueue) collect(events []Event, raw []unix.Kevent_t) (int, error) {
 		n = p.regs.merge(events, n, k)
 	}
 	if woken {
-		if err := p.drainWake(); err != nil {
+		if err := p.wake.drain(); err != nil {
 			return n, err
 		}
 		p.clear()
@@ -217,7 +217,7 @@ func rawChange(c change) (raw unix.Kevent_t) {
 func (p *kqueue) received(raw *unix.Kevent_t) kevent {
 	k := kevent{fd: int(raw.Ident), filter: filterOther}
 	switch {
-	case p.isWake(raw):
+	case p.wake.is(raw):
 		k.filter = filterWake
 	case int(raw.Filter) == unix.EVFILT_READ:
 		k.filter = filterRead

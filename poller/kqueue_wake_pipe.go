@@ -16,41 +16,42 @@ type kqueueWake struct{ read, write int }
 // wakeByte is what Wake writes.
 var wakeByte = []byte{0}
 
-func (p *kqueue) openWake() error {
+func (w *kqueueWake) open(kq int) error {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return fmt.Errorf("pipe2 of the kqueue poller: %w", err)
 	}
-	p.wake = kqueueWake{read: fds[0], write: fds[1]}
-	raw := [1]unix.Kevent_t{rawChange(change{fd: p.wake.read, filter: filterRead})}
-	if _, err := unix.Kevent(p.kq, raw[:], nil, nil); err != nil {
-		return errors.Join(fmt.Errorf("kevent of the kqueue poller's pipe: %w", err), p.closeWake())
+	w.read, w.write = fds[0], fds[1]
+	raw := [1]unix.Kevent_t{rawChange(change{fd: w.read, filter: filterRead})}
+	if _, err := unix.Kevent(kq, raw[:], nil, nil); err != nil {
+		return errors.Join(fmt.Errorf("kevent of the kqueue poller's pipe: %w", err), w.close())
 	}
 	return nil
 }
 
-func (p *kqueue) sendWake() error {
-	_, err := unix.Write(p.wake.write, wakeByte)
+func (w *kqueueWake) send(int) error {
+	_, err := unix.Write(w.write, wakeByte)
 	if err == nil || err == unix.EAGAIN { // full: it is readable, which is all that matters
 		return nil
 	}
-	return fmt.Errorf("write to the kqueue poller's pipe fd %d: %w", p.wake.write, err)
+	return fmt.Errorf("write to the kqueue poller's pipe fd %d: %w", w.write, err)
 }
 
-func (p *kqueue) isWake(raw *unix.Kevent_t) bool {
-	return int(raw.Filter) == unix.EVFILT_READ && int(raw.Ident) == p.wake.read
+// is reports whether raw is the wake-up.
+func (w *kqueueWake) is(raw *unix.Kevent_t) bool {
+	return int(raw.Filter) == unix.EVFILT_READ && int(raw.Ident) == w.read
 }
 
-// drainWake takes the byte out. The pending flag keeps it from being many.
-func (p *kqueue) drainWake() error {
+// drain takes the byte out. The pending flag keeps it from being many.
+func (w *kqueueWake) drain() error {
 	var scratch [16]byte
-	_, err := unix.Read(p.wake.read, scratch[:])
+	_, err := unix.Read(w.read, scratch[:])
 	if err == nil || err == unix.EAGAIN || err == unix.EINTR {
 		return nil
 	}
-	return fmt.Errorf("read from the kqueue poller's pipe fd %d: %w", p.wake.read, err)
+	return fmt.Errorf("read from the kqueue poller's pipe fd %d: %w", w.read, err)
 }
 
-func (p *kqueue) closeWake() error {
-	return errors.Join(unix.Close(p.wake.read), unix.Close(p.wake.write))
+func (w *kqueueWake) close() error {
+	return errors.Join(unix.Close(w.read), unix.Close(w.write))
 }

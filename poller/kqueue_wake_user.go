@@ -12,27 +12,30 @@ import (
 // no descriptor, and EV_CLEAR takes it back when it is received.
 type kqueueWake struct{}
 
-// openWake adds the filter. Its identifier is no descriptor: each filter has its own.
-func (p *kqueue) openWake() error {
-	return p.wakeEvent(unix.EV_ADD|unix.EV_CLEAR, 0)
+// open adds the filter. Its identifier is no descriptor: each filter has its own.
+func (w *kqueueWake) open(kq int) error {
+	return w.submit(kq, unix.EV_ADD|unix.EV_CLEAR, 0)
 }
 
-func (p *kqueue) sendWake() error {
-	return p.wakeEvent(0, unix.NOTE_TRIGGER)
+func (w *kqueueWake) send(kq int) error {
+	return w.submit(kq, 0, unix.NOTE_TRIGGER)
 }
 
-func (p *kqueue) wakeEvent(flags int, fflags uint32) error {
+func (w *kqueueWake) submit(kq, flags int, fflags uint32) error {
 	var raw [1]unix.Kevent_t
 	unix.SetKevent(&raw[0], 0, unix.EVFILT_USER, flags)
 	raw[0].Fflags = fflags
-	if _, err := unix.Kevent(p.kq, raw[:], nil, nil); err != nil && err != unix.EINTR {
-		return fmt.Errorf("kevent EVFILT_USER on kqueue fd %d: %w", p.kq, err)
+	if _, err := unix.Kevent(kq, raw[:], nil, nil); err != nil && err != unix.EINTR {
+		return fmt.Errorf("kevent EVFILT_USER on kqueue fd %d: %w", kq, err)
 	}
 	return nil
 }
 
-func (p *kqueue) isWake(raw *unix.Kevent_t) bool { return int(raw.Filter) == unix.EVFILT_USER }
+// is reports whether raw is the wake-up.
+func (w *kqueueWake) is(raw *unix.Kevent_t) bool { return int(raw.Filter) == unix.EVFILT_USER }
 
-func (p *kqueue) drainWake() error { return nil }
+// drain has nothing to do.
+func (w *kqueueWake) drain() error { return nil }
 
-func (p *kqueue) closeWake() error { return nil }
+// close has nothing to do: the filter goes with the kqueue.
+func (w *kqueueWake) close() error { return nil }

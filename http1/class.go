@@ -100,6 +100,7 @@ func equalFold(p []byte, lower string) bool {
 	if len(p) != len(lower) {
 		return false
 	}
+	lower = lower[:len(p)] // for the compiler: no bounds checks below
 	for i, c := range p {
 		if c|0x20 != lower[i] {
 			return false

@@ -37,17 +37,18 @@ type head struct {
 // does not depend on how the bytes were split over calls. req.Fields'
 // capacity is reused: Parse allocates only while that grows.
 //
-// A request line that is one SP, a version and CRLF apart from what RFC 9112
-// requires is not repaired, and fields that may stand once (RFC 9110 section 5.3: Host,
-// Content-Length, Range, If-Range, If-Modified-Since, If-Unmodified-Since, Authorization, Origin,
-// Access-Control-Request-Method) are refused when they stand twice, since
-// two servers could take a different one.
+// Nothing is repaired where RFC 9112 lets a recipient be lenient. Fields that
+// may stand once and that the answer depends on (RFC 9110 section 5.3: Host, Content-Length,
+// Range, If-Range, If-Modified-Since, If-Unmodified-Since, Authorization, Origin,
+// Access-Control-Request-Method) are refused when they stand twice, since two servers could
+// take a different one each. Of a list on several lines (If-Match, If-None-Match, Accept)
+// Get returns the first; Next finds the others.
 func Parse(buf []byte, seen int, lim *Limits, req *Request) Result {
 	start, ok := skipEmptyLine(buf, req)
 	if !ok {
 		return Invalid
 	}
-	if start >= len(buf) || start < 0 {
+	if start < 0 || start == len(buf) {
 		return Partial
 	}
 	if class[buf[start]]&isToken == 0 {
@@ -168,7 +169,10 @@ func (h *head) parse(lim *Limits) Result {
 	}
 	for {
 		pos := lf + 1
-		n := bytes.IndexByte(buf[pos:], '\n')
+		n := 1
+		if len(buf)-pos < 2 || buf[pos] != '\r' || buf[pos+1] != '\n' {
+			n = bytes.IndexByte(buf[pos:], '\n')
+		}
 		if n < 0 {
 			return unfinished(buf, h.start, lim, req)
 		}

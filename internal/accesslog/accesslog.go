@@ -1,0 +1,134 @@
+// Package accesslog writes a line for each answered request, off the event
+// loops. A loop formats its lines into a buffer of its own (Loop) and hands
+// whole buffers to the one goroutine that writes them (writer). Nothing a sink
+// does can hold up a loop: when a loop's buffers are all waiting to be written,
+// its further lines are dropped and counted.
+//
+// It imports conn and http1 and, of others, x/sys.
+package accesslog
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// queueMax is the most buffers that wait for the writer: more than the four
+	// each of as many loops as a machine has CPUs.
+	queueMax = 1024
+	// closeTimeout is how long Close waits for a sink that takes nothing; a part
+	// of the time that a service manager grants (DESIGN: drain 8 s).
+	closeTimeout = 2 * time.Second
+	// reportInterval is the least time between two calls of Options.OnError.
+	reportInterval = time.Minute
+)
+
+// ErrStalled is what OnError is told when lines were dropped because the sink
+// took them more slowly than they came, or not at all.
+var ErrStalled = errors.New("it takes lines more slowly than they come")
+
+// Options say how lines are written. The zero Options are good.
+type Options struct {
+	Format Format
+	// Location is the time zone of the lines; nil: the local one.
+	Location *time.Location
+	// OnError is told of lines that were lost, at most once a minute, from a
+	// goroutine of the Log's own; nil: nobody is told, and Dropped counts.
+	OnError func(error)
+}
+
+// Log is an open access log. Its methods may be called from any goroutine.
+type Log struct {
+	path    string
+	options Options
+	dropped atomic.Uint64
+
+	full chan *buffer // from the loops to the writer
+
+	next   atomic.Pointer[sink] // what Reopen opened and the writer has not taken up
+	reopen chan struct{}        // wakes the writer for it
+
+	closing   chan struct{} // write what waits, then end
+	abandoned chan struct{} // wait for the sink no more
+	finished  chan struct{} // the writer has ended
+
+	mu     sync.Mutex // of Reopen and Close
+	closed bool
+}
+
+// Open opens the access log: path "-" is standard output, any other a file that
+// is appended to and, if need be, created with mode 0640 (less the umask). A FIFO
+// is opened whether or not someone reads it.
+func Open(path string, options Options) (*Log, error) {
+	s, err := openSink(path)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		path:      path,
+		options:   options,
+		full:      make(chan *buffer, queueMax),
+		reopen:    make(chan struct{}, 1),
+		closing:   make(chan struct{}),
+		abandoned: make(chan struct{}),
+		finished:  make(chan struct{}),
+	}
+	w := &writer{log: l, sink: s}
+	go w.run()
+	return l, nil
+}
+
+// Reopen opens the log's path anew, for a log that was moved away (SIGUSR1).
+// Each line goes whole to the old file or to the new one. On an error the old
+// one stays in use. Standard output is left as it is.
+func (l *Log) Reopen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return fmt.Errorf("accesslog: reopen %s: the log is closed", l.path)
+	}
+	if l.path == stdout {
+		return nil
+	}
+	s, err := openSink(l.path)
+	if err != nil {
+		return err
+	}
+	if unused := l.next.Swap(s); unused != nil {
+		unused.close()
+	}
+	select {
+	case l.reopen <- struct{}{}:
+	default: // the writer was told already and has not looked yet
+	}
+	return nil
+}
+
+// Dropped returns the number of lines that were lost so far: the sink failed or
+// was too slow. Lines left out on a terminal are not among them.
+func (l *Log) Dropped() uint64 { return l.dropped.Load() }
+
+// Close writes what its loops have handed over and closes the log. It waits at
+// most two seconds for a sink that takes nothing, and returns an error if lines
+// are left. The loops are closed before.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	close(l.closing)
+	timeout := time.NewTimer(closeTimeout)
+	defer timeout.Stop()
+	select {
+	case <-l.finished:
+		return nil
+	case <-timeout.C:
+		close(l.abandoned)
+		return fmt.Errorf("accesslog: close %s: its last lines are lost: %w", l.path, ErrStalled)
+	}
+}

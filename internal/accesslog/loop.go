@@ -1,0 +1,137 @@
+package accesslog
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+)
+
+const (
+	// bufferSize is a buffer's size in bytes: some 600 lines, 4 ms of a loop at
+	// its busiest.
+	bufferSize = 64 << 10
+	// buffersMax is how many of them a loop has at most: what bounds the memory
+	// behind a sink that stands still.
+	buffersMax = 4
+	// ageMax is how long a line waits for others to be written with, in
+	// nanoseconds of Clock.Mono.
+	ageMax = int64(100 * time.Millisecond)
+)
+
+// buffer holds whole lines, on their way from a loop to the writer and back.
+type buffer struct {
+	lines []byte
+	home  chan *buffer // of its loop: those that are free
+}
+
+// Loop takes the lines of one event loop, or of one thread: its methods are for
+// one goroutine at a time. None of them blocks, and once the buffers are made none
+// allocates. It is a conn.AccessLog.
+type Loop struct {
+	log    *Log
+	format format
+	filled *buffer      // lines not handed over yet; nil: no buffer was needed, or was free
+	free   chan *buffer // back from the writer
+	made   int
+	since  int64 // when Tick first saw the lines in filled; 0: not yet
+}
+
+var _ conn.AccessLog = (*Loop)(nil)
+
+// Loop returns what one event loop writes its lines to.
+func (l *Log) Loop() *Loop {
+	return &Loop{
+		log:    l,
+		format: newFormat(l.options),
+		free:   make(chan *buffer, buffersMax),
+	}
+}
+
+// Log writes the line of an answer that is complete. See conn.AccessLog.
+func (l *Loop) Log(a *conn.Access, bytes, took int64) {
+	b := l.room(lineMax)
+	if b == nil {
+		l.log.dropped.Add(1)
+		return
+	}
+	line := l.format.head(b.lines, a)
+	line = l.format.rest(line, bytes, took)
+	b.lines = l.format.tail(line, a)
+}
+
+// Begin appends to dst the line of an answer that is not complete yet; mark is
+// where in the result, dst's own bytes included, End puts the rest. See conn.AccessLog.
+func (l *Loop) Begin(dst []byte, a *conn.Access) (line []byte, mark int) {
+	line = l.format.head(dst, a)
+	mark = len(line)
+	return l.format.tail(line, a), mark
+}
+
+// End writes the line that Begin returned, with the rest. See conn.AccessLog.
+func (l *Loop) End(line []byte, mark int, bytes, took int64) {
+	b := l.room(len(line) + restMax)
+	if b == nil {
+		l.log.dropped.Add(1)
+		return
+	}
+	b.lines = append(b.lines, line[:mark]...)
+	b.lines = l.format.rest(b.lines, bytes, took)
+	b.lines = append(b.lines, line[mark:]...)
+}
+
+// Tick hands over a buffer that is half full or whose first line has waited for
+// 100 ms. See conn.AccessLog.
+func (l *Loop) Tick(mono int64) (due int64) {
+	if l.filled == nil || len(l.filled.lines) == 0 {
+		return 0
+	}
+	if l.since == 0 {
+		l.since = mono
+	}
+	if len(l.filled.lines) > bufferSize/2 || mono-l.since >= ageMax {
+		l.handOver()
+		return 0
+	}
+	return l.since + ageMax
+}
+
+// Close hands over what is left. The loop takes no lines after it.
+func (l *Loop) Close() {
+	if l.filled != nil && len(l.filled.lines) > 0 {
+		l.handOver()
+	}
+}
+
+// room returns the buffer to append to, with at least that many bytes free; nil
+// if all of the loop's buffers wait to be written.
+func (l *Loop) room(need int) *buffer {
+	if l.filled != nil && cap(l.filled.lines)-len(l.filled.lines) < need {
+		l.handOver()
+	}
+	if l.filled != nil {
+		return l.filled
+	}
+	select {
+	case l.filled = <-l.free:
+	default:
+		if l.made < buffersMax {
+			l.made++
+			l.filled = &buffer{lines: make([]byte, 0, bufferSize), home: l.free}
+		}
+	}
+	return l.filled
+}
+
+// handOver gives the buffer to the writer, or empties it if even the writer's
+// queue is full.
+func (l *Loop) handOver() {
+	l.since = 0
+	select {
+	case l.log.full <- l.filled:
+		l.filled = nil
+	default:
+		l.log.dropped.Add(uint64(bytes.Count(l.filled.lines, newline)))
+		l.filled.lines = l.filled.lines[:0]
+	}
+}

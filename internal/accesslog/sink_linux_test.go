@@ -1,0 +1,78 @@
+package accesslog
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestATerminalIsShownTwoHundredLinesASecond(t *testing.T) {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, fmt.Sprintf("/dev/pts/%d", number))
+	loop := l.Loop()
+	numbered(loop, access(t, "192.0.2.7:5", "GET / HTTP/1.0\r\n\r\n", 200), 0, 500) // one buffer
+	loop.Close()
+	shown := 0
+	lines := bufio.NewScanner(master)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "...") {
+		shown++
+	}
+	if shown != terminalLines || !strings.HasPrefix(lines.Text(), "... 300 lines left out") {
+		t.Errorf("%d lines, then %q, %v", shown, lines.Text(), lines.Err())
+	}
+	if err := l.Close(); err != nil || l.Dropped() != 0 {
+		t.Errorf("Close: %v, %d dropped", err, l.Dropped())
+	}
+}
+
+func TestAWriteErrorIsReportedOnceAMinuteAndCounted(t *testing.T) {
+	reports := make(chan error, 100)
+	l, err := Open("/dev/full", Options{OnError: func(err error) { reports <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loop := l.Loop()
+	a := access(t, "192.0.2.7:5", "GET / HTTP/1.0\r\n\r\n", 200)
+	const sent = 20
+	for i := range sent {
+		awaitBuffer(t, loop)
+		numbered(loop, a, i, i+1)
+		loop.Tick(int64(2*i+1) * ageMax)
+		loop.Tick(int64(2*i+2) * ageMax)
+	}
+	for deadline := time.Now().Add(patience); l.Dropped() != sent; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d lines counted", l.Dropped(), sent)
+		}
+	}
+	loop.Close()
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	close(reports)
+	first := <-reports
+	if !errors.Is(first, unix.ENOSPC) || !strings.Contains(first.Error(), "/dev/full") {
+		t.Errorf("reported: %v", first)
+	}
+	last := <-reports // of the lines lost since, with the close
+	if _, more := <-reports; last == nil || more {
+		t.Error("want the first error and the last count, nothing between")
+	}
+}

@@ -1,0 +1,117 @@
+package accesslog
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+)
+
+// writer is the one goroutine that writes a Log.
+type writer struct {
+	log      *Log
+	sink     *sink
+	terminal throttle // of a sink that is one
+	shown    []byte   // what throttle lets through
+
+	lastReport time.Time
+	reported   uint64 // of the lines dropped
+}
+
+// run writes what the loops hand over until the log is closed.
+func (w *writer) run() {
+	defer close(w.log.finished)
+	summary := time.NewTimer(time.Hour)
+	defer summary.Stop()
+	for {
+		var due <-chan time.Time
+		if left := w.terminal.due(time.Now()); left > 0 {
+			summary.Reset(left)
+			due = summary.C
+		}
+		select {
+		case b := <-w.log.full:
+			w.switchSink()
+			w.flush(b)
+		case <-w.log.reopen:
+			w.switchSink()
+		case <-due:
+			w.shown = w.terminal.pass(w.shown[:0], nil, time.Now())
+			w.write(w.shown)
+		case <-w.log.closing:
+			w.finish()
+			return
+		}
+	}
+}
+
+// flush writes a buffer and gives it back to its loop.
+func (w *writer) flush(b *buffer) {
+	lines := b.lines
+	if w.sink.terminal {
+		w.shown = w.terminal.pass(w.shown[:0], lines, time.Now())
+		lines = w.shown
+	}
+	w.write(lines)
+	b.lines = b.lines[:0]
+	b.home <- b // never full: it has room for all of its loop's buffers
+}
+
+// write writes whole lines and counts those that are lost.
+func (w *writer) write(lines []byte) {
+	n, err := w.sink.write(lines, w.log.abandoned)
+	if err != nil {
+		w.log.dropped.Add(uint64(bytes.Count(lines[n:], newline)))
+	}
+	w.report(err, false)
+}
+
+var newline = []byte{'\n'}
+
+// switchSink takes up what Reopen has opened.
+func (w *writer) switchSink() {
+	s := w.log.next.Swap(nil)
+	if s == nil {
+		return
+	}
+	if err := w.sink.close(); err != nil {
+		w.report(err, true)
+	}
+	w.sink, w.terminal = s, throttle{}
+}
+
+// finish writes what is left and closes the sink.
+func (w *writer) finish() {
+	for {
+		select {
+		case b := <-w.log.full:
+			w.switchSink()
+			w.flush(b)
+			continue
+		default:
+		}
+		break
+	}
+	w.switchSink()
+	if w.terminal.left > 0 {
+		w.write(w.terminal.summary(w.shown[:0]))
+	}
+	w.report(w.sink.close(), true)
+}
+
+// report tells of an error, or of lines dropped without one, unless there is
+// nothing to tell or, not being last, it told so less than a minute ago.
+func (w *writer) report(err error, last bool) {
+	dropped := w.log.dropped.Load()
+	now := time.Now()
+	switch {
+	case w.log.options.OnError == nil,
+		err == nil && dropped == w.reported,
+		!last && !w.lastReport.IsZero() && now.Sub(w.lastReport) < reportInterval:
+		return
+	case err == nil || err == errAbandoned:
+		err = ErrStalled
+	}
+	lost := dropped - w.reported
+	w.lastReport, w.reported = now, dropped
+	w.log.options.OnError(fmt.Errorf("accesslog: write %s: %w (%d lines lost since the last report)", w.log.path, err, lost))
+}

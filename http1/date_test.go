@@ -71,7 +71,7 @@ func TestParseDateRFC9110Section5_6_7(t *testing.T) {
 func TestAppendDateAgreesWithTime(t *testing.T) {
 	first, last := unix(t, "0000-01-01T00:00:00Z"), unix(t, "9999-12-31T23:59:59Z")
 	buf := make([]byte, 0, 64)
-	for at := first; at <= last; at += 86400*3 + 7919 {
+	for at := first; at <= last; at += 86400*31 + 7919 {
 		if got, want := string(AppendDate(buf, at)), time.Unix(at, 0).UTC().Format(http.TimeFormat); got != want {
 			t.Fatalf("%d: got %s, want %s", at, got, want)
 		}

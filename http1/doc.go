@@ -6,5 +6,11 @@
 // where those leave a choice it takes the strict one: a message that two
 // servers could read differently is refused, with the reason.
 //
+// Requests: [Parse] a head into a [Request], whose parts are spans of the
+// buffer; [Body] consumes what follows; [AppendPath] decodes the path; [ParseRange],
+// [MatchETag] and [ParseDate] read the fields that choose an answer. Responses:
+// [AppendStatusLine], [AppendField], [AppendInt], [AppendDate]. An [Error] explains a refusal.
+// Nothing here allocates once the caller's slices have grown.
+//
 // It imports only pure packages of the standard library: no os, net, syscall or x/sys.
 package http1

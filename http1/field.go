@@ -232,7 +232,8 @@ func (h *head) lengthField(from, to int) bool {
 
 // codingField goes through a list of transfer codings (RFC 9112 section 6.1).
 // That chunked stands once and last is known at once; which codings there are
-// is judged at the end of the head, since a later line continues the list.
+// is judged at the end of the head, since a later line continues the list. One without
+// chunked is 501 for its unknown coding, where RFC 9112 section 6.3 has 400: that names what to change.
 func (h *head) codingField(from, to int) bool {
 	list := h.buf[from:to]
 	for more := true; more; {

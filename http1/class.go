@@ -55,19 +55,20 @@ func classes() (t [256]uint8) {
 // a field value, -1 if there is none. It looks at eight bytes at a time: most
 // of a head's bytes are in its values.
 func badValueByte(p []byte) int {
-	i := 0
-	for ; i+8 <= len(p); i += 8 {
-		if hasControl(binary.LittleEndian.Uint64(p[i:])) {
-			if bad := badValueByteSlow(p[i : i+8]); bad >= 0 {
-				return i + bad
+	rest := p
+	for len(rest) >= 8 {
+		if hasControl(binary.LittleEndian.Uint64(rest)) {
+			if bad := badValueByteSlow(rest[:8]); bad >= 0 {
+				return len(p) - len(rest) + bad
 			}
 		}
+		rest = rest[8:]
 	}
 	if len(p) >= 8 && !hasControl(binary.LittleEndian.Uint64(p[len(p)-8:])) {
 		return -1 // the rest, with some bytes seen twice
 	}
-	if bad := badValueByteSlow(p[i:]); bad >= 0 {
-		return i + bad
+	if bad := badValueByteSlow(rest); bad >= 0 {
+		return len(p) - len(rest) + bad
 	}
 	return -1
 }
@@ -83,14 +84,14 @@ func badValueByteSlow(p []byte) int {
 
 // hasControl reports whether one of the eight bytes is below 0x20 (a tab too)
 // or 0x7F. A borrow can mark a byte wrongly only above one that is marked
-// rightly, so the answer for the word is exact.
+// rightly, so the answer for the word is exact. The high bits of w and del are the same.
 func hasControl(w uint64) bool {
 	const (
 		ones = 0x0101010101010101
 		high = 0x80 * ones
 	)
 	del := w ^ 0x7F*ones
-	return ((w-0x20*ones)&^w|(del-ones)&^del)&high != 0
+	return ((w-0x20*ones)|(del-ones))&^w&high != 0
 }
 
 // equalFold reports whether p is lower, its letters in any case. lower has

@@ -89,13 +89,7 @@ func TestRoomToWriteIsReported(t *testing.T) {
 		s.expect(t, tokenA, Writable)
 		sent := fill(t, ours)
 		received := inBackground(t, func() {
-			for got := 0; got < sent; {
-				data, ended := receive(t, peers)
-				if got += len(data); ended {
-					t.Errorf("the stream ended after %d of %d bytes", got, sent)
-					return
-				}
-			}
+			readAll(t, peers, sent)
 		})
 		s.expect(t, tokenA, Writable)
 		received()
@@ -491,10 +485,13 @@ func TestTriggerString(t *testing.T) {
 // got the poller's number.
 func TestCallsAfterClose(t *testing.T) {
 	each(t, func(t *testing.T, s *subject) {
-		ours, _ := unixPair(t)
+		ours, peers := unixPair(t)
 		s.add(t, ours, tokenA, Readable, 0)
 		must(t, s.Close())
 		must(t, s.Close())
+		// This one has the numbers now, and the same descriptor registered.
+		heir := open(t, s.backend, s.trigger)
+		heir.add(t, ours, tokenB, Readable, 0)
 		must(t, s.Wake())
 		if _, err := s.Wait(s.events, 0); !errors.Is(err, unix.EBADF) {
 			t.Errorf("Wait: %v, want %v", err, unix.EBADF)
@@ -502,6 +499,8 @@ func TestCallsAfterClose(t *testing.T) {
 		if err := s.Remove(ours); !errors.Is(err, unix.EBADF) {
 			t.Errorf("Remove: %v, want %v", err, unix.EBADF)
 		}
+		send(t, peers, "x")
+		heir.expect(t, tokenB, Readable)
 	})
 }
 

@@ -255,6 +255,28 @@ func receive(t testing.TB, fd int) (data string, ended bool) {
 	}
 }
 
+// readAll reads count bytes, for a goroutine that is not the test's own.
+func readAll(t testing.TB, fd, count int) {
+	buffer := make([]byte, 1<<16)
+	for count > 0 {
+		n, err := unix.Read(fd, buffer)
+		switch {
+		case err == unix.EAGAIN:
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			if n, err := unix.Poll(fds, int(patience.Milliseconds())); n == 0 || err != nil && err != unix.EINTR {
+				t.Errorf("%d bytes did not come: %v", count, err)
+				return
+			}
+		case err == unix.EINTR:
+		case n <= 0 || err != nil:
+			t.Errorf("%d bytes did not come: read returned %d, %v", count, n, err)
+			return
+		default:
+			count -= n
+		}
+	}
+}
+
 // fill writes until the socket takes no more, and returns how much it took.
 func fill(t testing.TB, fd int) (n int) {
 	t.Helper()

@@ -68,21 +68,26 @@ func TestWakeIsNoEventAndIsUsedUp(t *testing.T) {
 	each(t, func(t *testing.T, s *subject) {
 		ours, peers := unixPair(t)
 		s.add(t, ours, tokenA, Readable, 0)
-		for range 3 {
-			must(t, s.Wake())
-		}
-		if got := s.take(t, patience); len(got) != 0 {
-			t.Fatalf("a wake was reported as %v", got)
-		}
-		// The three were one: the next wait sleeps until there is data.
-		waits := 0
-		s.hooks().waiting = func() {
-			if waits++; waits == 1 {
-				send(t, peers, "x")
+		woken := 0
+		s.hooks().cleared = func() { woken++ }
+		for round := range 3 {
+			for range 3 {
+				must(t, s.Wake())
 			}
-		}
-		if got := s.take(t, patience); got[tokenA] != Readable {
-			t.Errorf("got %v, want %#x readable", got, tokenA)
+			if got := s.take(t, patience); len(got) != 0 {
+				t.Fatalf("a wake was reported as %v", got)
+			}
+			for range 3 { // the three were one, and it is used up
+				s.take(t, 0)
+			}
+			if woken != round+1 {
+				t.Fatalf("%d bursts of wakes ended %d waits", round+1, woken)
+			}
+			send(t, peers, "x")
+			if got := s.take(t, patience); got[tokenA] != Readable {
+				t.Errorf("got %v, want %#x readable", got, tokenA)
+			}
+			receive(t, ours)
 		}
 	})
 }
@@ -257,7 +262,7 @@ func TestFailedWakeIsTakenBack(t *testing.T) {
 	}
 	w.release(unix.EIO)
 	if !w.claim() {
-		t.Error("after a failure the next Wake must tell the kernel")
+		t.Fatal("after a failure the next Wake must tell the kernel")
 	}
 	w.release(nil)
 	if w.claim() {

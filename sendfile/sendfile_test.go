@@ -83,8 +83,9 @@ func connect(t testing.TB, sendBuffer int) (sender, receiver int) {
 	return sender, receiver
 }
 
-// wait waits until one of fds is ready for what its events say.
-func wait(t testing.TB, fds ...unix.PollFd) {
+// wait waits until one of fds is ready for what its events say. It may run on
+// any goroutine.
+func wait(t testing.TB, fds ...unix.PollFd) bool {
 	t.Helper()
 	for {
 		n, err := unix.Poll(fds, patience)
@@ -92,9 +93,10 @@ func wait(t testing.TB, fds ...unix.PollFd) {
 			continue
 		}
 		if err != nil || n == 0 {
-			t.Fatalf("poll: %d ready, %v", n, err)
+			t.Errorf("poll: %d ready, %v", n, err)
+			return false
 		}
-		return
+		return true
 	}
 }
 
@@ -107,7 +109,9 @@ func read(t testing.TB, fd int, p []byte) int {
 		case nil:
 			return n
 		case unix.EAGAIN:
-			wait(t, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+			if !wait(t, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}) {
+				t.FailNow()
+			}
 		case unix.EINTR:
 		default:
 			t.Fatalf("read: %v", err)
@@ -123,7 +127,9 @@ func send(t testing.TB, sock int, f *File, offset, count int64) (short int) {
 		n, err := Send(sock, f, offset, count)
 		switch {
 		case err == unix.EAGAIN && n == 0:
-			wait(t, unix.PollFd{Fd: int32(sock), Events: unix.POLLOUT})
+			if !wait(t, unix.PollFd{Fd: int32(sock), Events: unix.POLLOUT}) {
+				return short
+			}
 			continue
 		case err != nil || n <= 0 || n > count:
 			t.Errorf("Send(offset %d, count %d) = %d, %v", offset, count, n, err)
@@ -383,9 +389,7 @@ func readAll(t testing.TB, fd int) (got []byte) {
 		n, err := unix.Read(fd, buf)
 		switch {
 		case err == unix.EAGAIN:
-			ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, patience)
-			if ready == 0 && err == nil {
-				t.Error("nothing more arrives")
+			if !wait(t, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}) {
 				return got
 			}
 		case err == unix.EINTR:

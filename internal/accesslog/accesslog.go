@@ -16,11 +16,10 @@ import (
 )
 
 const (
-	// queueMax is the most buffers that wait for the writer: more than the four
-	// each of as many loops as a machine has CPUs.
+	// queueMax is the most buffers that wait for the writer: all those of 256 loops.
 	queueMax = 1024
-	// closeTimeout is how long Close waits for a sink that takes nothing; a part
-	// of the time that a service manager grants (DESIGN: drain 8 s).
+	// closeTimeout is how long Close waits for a sink that takes nothing: short
+	// beside the 10 s that Docker grants a container to stop, drain included.
 	closeTimeout = 2 * time.Second
 	// reportInterval is the least time between two calls of Options.OnError.
 	reportInterval = time.Minute

@@ -53,6 +53,9 @@ func (c *combined) head(dst []byte, a *conn.Access) []byte {
 	} else {
 		dst = appendEscaped(dst, firstLine(a.Buf), unparsedMax)
 	}
+	if s := a.Status; s >= 100 && s <= 999 {
+		return append(dst, '"', ' ', '0'+byte(s/100), '0'+byte(s/10%10), '0'+byte(s%10), ' ')
+	}
 	dst = append(dst, `" `...)
 	dst = strconv.AppendInt(dst, int64(a.Status), 10)
 	return append(dst, ' ')

@@ -44,7 +44,13 @@ func appendEscaped(dst, text []byte, limit int) []byte {
 // plainPrefix returns how many bytes at the start of text stand for themselves.
 func plainPrefix(text []byte) int {
 	i := 0
-	for ; i+8 <= len(text) && allPlain(binary.LittleEndian.Uint64(text[i:])); i += 8 {
+	for ; i+8 <= len(text); i += 8 {
+		if !allPlain(binary.LittleEndian.Uint64(text[i:])) {
+			break
+		}
+	}
+	if i > 0 && i+8 > len(text) && allPlain(binary.LittleEndian.Uint64(text[len(text)-8:])) {
+		return len(text) // the last eight, some of them for the second time
 	}
 	for ; i < len(text) && plain[text[i]]; i++ {
 	}

@@ -52,7 +52,7 @@ func TestAWriteErrorIsReportedOnceAMinuteAndCounted(t *testing.T) {
 	a := access(t, "192.0.2.7:5", "GET / HTTP/1.0\r\n\r\n", 200)
 	const sent = 20
 	for i := range sent {
-		awaitBuffer(t, loop)
+		awaitRoom(t, loop, 1)
 		numbered(loop, a, i, i+1)
 		loop.Tick(int64(2*i+1) * ageMax)
 		loop.Tick(int64(2*i+2) * ageMax)

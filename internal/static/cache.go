@@ -1,0 +1,240 @@
+package static
+
+import (
+	"hash/maphash"
+	"math"
+	"sync"
+)
+
+const (
+	// shardsMax is how many locks a cache has at most.
+	shardsMax = 16
+	// A shard has room for so many files of the largest size, and descriptors,
+	// or there are fewer shards.
+	shardFiles       = 8
+	shardDescriptors = 16
+	// handSteps bounds how many entries one eviction looks at, under the lock.
+	handSteps = 64
+	// fileLimit bounds a file in memory whatever the configuration says: it is read in one go.
+	fileLimit = 16 << 20
+)
+
+// Limits bound a Cache. 0: no limit; negative: nothing of that kind is kept.
+type Limits struct {
+	Memory      int64 // bytes of contents, heads and the entries themselves
+	File        int64 // bytes of the largest file kept in memory, 16 MiB at most; larger ones are sent with sendfile
+	Descriptors int   // open files kept for sendfile
+}
+
+// Cache holds what the paths of all sites led to: contents, heads, errors and
+// open descriptors, under one bound. Its methods may be called from any
+// goroutine; a lock is held for a map's lookup and the eviction of a few entries.
+type Cache struct {
+	shards  []shard
+	seed    maphash.Seed
+	fileMax int64
+}
+
+type shard struct {
+	mu       sync.Mutex
+	entries  map[key]*entry
+	memory   list // entries without a descriptor
+	files    list // entries with one
+	bytes    int64
+	bytesMax int64
+	_        [64]byte
+}
+
+// NewCache returns an empty cache.
+func NewCache(limits Limits) *Cache {
+	unlimited := func(n int64) int64 {
+		if n == 0 {
+			return math.MaxInt64
+		}
+		return max(n, 0)
+	}
+	memory, descriptors := unlimited(limits.Memory), unlimited(int64(limits.Descriptors))
+	c := &Cache{seed: maphash.MakeSeed(), fileMax: min(unlimited(limits.File), fileLimit)}
+	n := int64(shardsMax)
+	for n > 1 && (memory/n < shardFiles*(c.fileMax+entryOverhead) || descriptors/n < shardDescriptors) {
+		n /= 2
+	}
+	c.shards = make([]shard, n)
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.entries = make(map[key]*entry)
+		s.bytesMax = memory / n
+		s.files.max = int(descriptors / n)
+	}
+	return c
+}
+
+// keeps reports whether a file of that size is to be kept in memory.
+func (c *Cache) keeps(size int64) bool {
+	return size <= c.fileMax && size+entryOverhead <= c.shards[0].bytesMax/2
+}
+
+func (c *Cache) shard(path []byte) *shard {
+	return &c.shards[maphash.Bytes(c.seed, path)&uint64(len(c.shards)-1)]
+}
+
+// get returns the entry of a path with a reference, nil if there is none.
+func (c *Cache) get(generation uint64, path []byte) *entry {
+	s := c.shard(path)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[key{generation, string(path)}]
+	if e != nil {
+		e.Retain()
+	}
+	return e
+}
+
+// put keeps e, with a reference of its own, in place of what the path led to
+// before. An entry that is too large, or whose root has been given up, is not kept.
+func (c *Cache) put(e *entry, r *root) {
+	s := c.shard([]byte(e.key.path))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.entries[e.key]; old != nil {
+		s.remove(old)
+	}
+	l := s.list(e)
+	if e.transient || r.retired.Load() || e.cost > s.bytesMax/2 || l.max == 0 && l == &s.files {
+		return
+	}
+	e.Retain()
+	s.entries[e.key] = e
+	s.bytes += e.cost
+	l.push(e)
+	for s.files.n > s.files.max {
+		s.remove(s.files.victim())
+	}
+	for s.bytes > s.bytesMax {
+		if s.memory.n > 0 {
+			s.remove(s.memory.victim())
+		} else {
+			s.remove(s.files.victim())
+		}
+	}
+}
+
+// drop forgets the entry if it is still what the path leads to.
+func (c *Cache) drop(e *entry) {
+	s := c.shard([]byte(e.key.path))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[e.key] == e {
+		s.remove(e)
+	}
+}
+
+// dropRoot forgets all entries of a root that has been given up. It takes time
+// in proportion to the cache: not for a loop.
+func (c *Cache) dropRoot(r *root) {
+	r.retired.Store(true) // a put that comes late sees it, under the shard's lock
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		for k, e := range s.entries {
+			if k.generation == r.generation {
+				s.remove(e)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// shed gives up a descriptor of each shard: the process has run out of them.
+func (c *Cache) shed() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		if s.files.n > 0 {
+			s.remove(s.files.victim())
+		}
+		s.mu.Unlock()
+	}
+}
+
+// usage returns what the cache holds.
+func (c *Cache) usage() (bytes int64, descriptors, entries int) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		bytes += s.bytes
+		descriptors += s.files.n
+		entries += len(s.entries)
+		s.mu.Unlock()
+	}
+	return bytes, descriptors, entries
+}
+
+func (s *shard) list(e *entry) *list {
+	if e.kind == kindFile {
+		return &s.files
+	}
+	return &s.memory
+}
+
+func (s *shard) remove(e *entry) {
+	delete(s.entries, e.key)
+	s.bytes -= e.cost
+	s.list(e).remove(e)
+	e.Release()
+}
+
+// list is a queue with a hand, as in SIEVE (Zhang et al., NSDI 2024): the hand
+// goes from the oldest entry to the newest, spares those that were hit since it came by, and takes
+// the first that was not. A run over many paths that are asked for once
+// cannot push out those that are asked for often.
+type list struct {
+	newest, oldest *entry
+	hand           *entry // where the next search begins; nil: at the oldest
+	n, max         int
+}
+
+func (l *list) push(e *entry) {
+	e.prev, e.next = nil, l.newest
+	if l.newest != nil {
+		l.newest.prev = e
+	} else {
+		l.oldest = e
+	}
+	l.newest = e
+	l.n++
+}
+
+func (l *list) remove(e *entry) {
+	if l.hand == e {
+		l.hand = e.prev
+	}
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		l.newest = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	} else {
+		l.oldest = e.prev
+	}
+	e.prev, e.next = nil, nil
+	l.n--
+}
+
+// victim returns the entry to be evicted from a list that is not empty.
+func (l *list) victim() *entry {
+	e := l.hand
+	for steps := 0; ; steps++ {
+		if e == nil {
+			e = l.oldest
+		}
+		if steps == handSteps || !e.used.Swap(false) {
+			break
+		}
+		e = e.prev
+	}
+	l.hand = e.prev
+	return e
+}

@@ -1,0 +1,118 @@
+package static
+
+import (
+	"bytes"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+// conditional reports whether more than the whole file may be the answer.
+func conditional(req *http1.Request) bool {
+	return req.Has(http1.FieldIfNoneMatch) || req.Has(http1.FieldIfModifiedSince) || req.Has(http1.FieldRange) ||
+		req.Has(http1.FieldIfMatch) || req.Has(http1.FieldIfUnmodifiedSince)
+}
+
+// precondition evaluates the preconditions in the order of RFC 9110 section
+// 13.2.2, and the ranges. It reports false if the whole file is the answer.
+func (h *handler) precondition(c *content, req *http1.Request, buf []byte, out *conn.Output) bool {
+	now := out.Clock().Wall / 1e9
+	if req.Has(http1.FieldIfMatch) {
+		if !matches(req, buf, http1.FieldIfMatch, c.etag, true) {
+			out.Fail(412, "", "no entity tag of If-Match is the file's (RFC 9110 section 13.1.1)")
+			return true
+		}
+	} else if at, ok := date(req, buf, http1.FieldIfUnmodifiedSince, now); ok && c.dated && c.modified > at {
+		out.Fail(412, "", "modified since the date of If-Unmodified-Since (RFC 9110 section 13.1.4)")
+		return true
+	}
+	if req.Has(http1.FieldIfNoneMatch) {
+		if matches(req, buf, http1.FieldIfNoneMatch, c.etag, false) {
+			h.notModified(c, out)
+			return true
+		}
+	} else if at, ok := date(req, buf, http1.FieldIfModifiedSince, now); ok && c.dated && c.modified <= at {
+		h.notModified(c, out)
+		return true
+	}
+	// RFC 9110 section 14.2: Range is defined for GET.
+	if !req.Has(http1.FieldRange) || req.Method != http1.MethodGET || !ifRange(c, req, buf, now) {
+		return false
+	}
+	return h.partial(c, req, buf, out)
+}
+
+// matches looks for the etag in a list that may stand on several lines.
+func matches(req *http1.Request, buf []byte, id http1.FieldID, etag []byte, strong bool) bool {
+	for i := req.Next(id, 0); i >= 0; i = req.Next(id, i+1) {
+		if ok, _ := http1.MatchETag(req.Fields[i].Value.In(buf), etag, strong); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// date returns the date of a field. One that is not valid, or stands twice, is no date.
+func date(req *http1.Request, buf []byte, id http1.FieldID, now int64) (at int64, ok bool) {
+	i := req.Next(id, 0)
+	if i < 0 || req.Next(id, i+1) >= 0 {
+		return 0, false
+	}
+	return http1.ParseDate(req.Fields[i].Value.In(buf), now)
+}
+
+// ifRange reports whether what the client has a part of is still the file
+// (RFC 9110 section 13.1.5): a strong entity tag, or the exact date if that is
+// a strong validator, which a file that has just changed does not have (section 8.8.2.2).
+func ifRange(c *content, req *http1.Request, buf []byte, now int64) bool {
+	if !req.Has(http1.FieldIfRange) {
+		return true
+	}
+	value := req.Get(http1.FieldIfRange, buf)
+	if bytes.IndexByte(value, '"') >= 0 {
+		return c.exact && len(c.etag) > 0 && bytes.Equal(value, c.etag)
+	}
+	at, ok := http1.ParseDate(value, now)
+	return ok && c.dateExact && at == c.modified
+}
+
+func (h *handler) notModified(c *content, out *conn.Output) {
+	b := http1.AppendStatusLine(h.scratch[:0], 304)
+	h.scratch = append(b, c.head[statusLineOK:c.validators]...)
+	out.Head(304, h.scratch)
+}
+
+// statusLineOK is the length of the status line of 200 with its CRLF.
+const statusLineOK = len("HTTP/1.1 200 OK\r\n")
+
+// partial answers with a range. It reports false if the whole file is the answer.
+func (h *handler) partial(c *content, req *http1.Request, buf []byte, out *conn.Output) bool {
+	if i := req.Next(http1.FieldRange, 0); req.Next(http1.FieldRange, i+1) >= 0 {
+		return false // Range is no list: two of them are not valid
+	}
+	ranges, result := http1.ParseRange(req.Get(http1.FieldRange, buf), c.size, rangesMax, h.ranges[:0])
+	switch {
+	case result == http1.RangeUnsatisfiable:
+		// The size is all that changes, and the error path may allocate.
+		field := append(http1.AppendInt([]byte("Content-Range: bytes */"), c.size), "\r\n"...)
+		out.Fail(416, string(field), "no range of the request is within the file (RFC 9110 section 15.5.17)")
+		return true
+	case result == http1.RangeIgnored || len(ranges) != 1:
+		return false // several ranges: section 14.2 leaves that to the server
+	}
+	r := ranges[0]
+	b := http1.AppendStatusLine(h.scratch[:0], 206)
+	b = append(b, c.head[statusLineOK:c.common]...)
+	b = http1.AppendInt(append(b, "Content-Range: bytes "...), r.Offset)
+	b = http1.AppendInt(append(b, '-'), r.Offset+r.Length-1)
+	b = http1.AppendInt(append(b, '/'), c.size)
+	b = appendLength(append(b, "\r\n"...), r.Length)
+	h.scratch = b
+	out.Head(206, b)
+	if c.file != nil {
+		out.File(c.file, r.Offset, r.Length)
+	} else {
+		out.Shared(c.body[r.Offset : r.Offset+r.Length])
+	}
+	return true
+}

@@ -1,0 +1,197 @@
+package static
+
+import (
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+// identity tells two states of a path apart, as a look compares them.
+type identity struct {
+	dev, ino     uint64
+	size         int64
+	mtime, ctime int64 // nanoseconds since 1970
+}
+
+func identityOf(st *unix.Stat_t) identity {
+	return identity{
+		dev: uint64(st.Dev), ino: uint64(st.Ino), size: st.Size,
+		mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
+	}
+}
+
+type entryKind uint8
+
+const (
+	kindBody     entryKind = iota // a file's contents, in memory
+	kindFile                      // a file's descriptor
+	kindListing                   // a directory's listing: produced anew, never renewed
+	kindRedirect                  // a directory whose slash is missing
+	kindError
+)
+
+// key names an entry: a path within one opening of a site's root.
+type key struct {
+	generation uint64
+	path       string // decoded, without dot segments; ends with a slash for a directory
+}
+
+// entry is what a path led to at the last look. It is counted, and immutable
+// but for the time of that look. The last Release takes its content away, so
+// that a loop's index may keep the shell.
+type entry struct {
+	kind      entryKind
+	transient bool  // not to be kept: the file has just changed, or an error that may be gone
+	life      int64 // nanoseconds for which a look is good
+	key       key
+	id        identity
+	cost      int64 // bytes
+
+	looked  atomic.Int64 // Clock.Mono
+	used    atomic.Bool  // hit since the cache's hand came by
+	refs    atomic.Int32
+	content atomic.Pointer[content]
+
+	status int // of kindError
+	reason string
+
+	prev, next *entry // in the cache's list, under its shard's lock
+}
+
+// content is an answer with its head ready.
+type content struct {
+	// head is the status line of 200 and all fields but Date and Connection, in
+	// the order in which a 304 (up to validators) and a 206 (up to common) need them.
+	head               []byte
+	validators, common int
+	body               []byte         // immutable
+	file               *sendfile.File // instead of body
+	size               int64          // bytes of the representation
+	etag               []byte         // as in the head; empty: there is none
+	modified           int64          // Last-Modified, seconds since 1970
+	dated              bool           // there is a Last-Modified
+	exact, dateExact   bool           // the etag, and the date, are strong validators (RFC 9110 section 8.8)
+	ranges             bool           // ranges are served
+}
+
+// entryOverhead is about what an entry takes beside its bytes: itself, its
+// content, and its places in maps.
+const entryOverhead = 512
+
+func newEntry(kind entryKind, path string, c *content) *entry {
+	e := &entry{kind: kind, key: key{path: path}, cost: int64(entryOverhead + len(path))}
+	if c != nil {
+		e.content.Store(c)
+		e.cost += int64(len(c.head) + len(c.body) + len(c.etag))
+	}
+	e.refs.Store(1)
+	return e
+}
+
+// fresh reports whether the last look is recent enough.
+func (e *entry) fresh(mono int64) bool { return mono-e.looked.Load() < e.life }
+
+// touch notes a hit. The flag is read first: a cache line that all loops read stays shared.
+func (e *entry) touch() {
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+}
+
+// renewable reports whether an unchanged identity makes the entry good again.
+func (e *entry) renewable() bool {
+	return e != nil && !e.transient && (e.kind == kindBody || e.kind == kindFile)
+}
+
+// tryRetain adds a reference unless the entry is gone.
+func (e *entry) tryRetain() bool {
+	for {
+		n := e.refs.Load()
+		if n <= 0 {
+			return false
+		}
+		if e.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Retain adds a reference; the caller holds one. An entry is the conn.Result of a look.
+func (e *entry) Retain() { e.refs.Add(1) }
+
+// Release drops a reference; the last one frees the contents and the descriptor.
+func (e *entry) Release() {
+	if e.refs.Add(-1) > 0 {
+		return
+	}
+	if c := e.content.Swap(nil); c != nil && c.file != nil {
+		c.file.Release()
+	}
+}
+
+// representation is what the head of a file's answer is made of.
+type representation struct {
+	mediaType string
+	size      int64
+	mtime     int64 // nanoseconds since 1970
+	wall      int64 // of the look, nanoseconds since 1970
+	recent    bool  // changed so short before the look that it may have changed again unseen
+}
+
+// newContent makes the content of a file: its head and validators.
+func (s *Site) newContent(r representation) *content {
+	c := &content{size: r.size, exact: !r.recent, ranges: true}
+	b := append(make([]byte, 0, 384), s.statusOK...)
+	// Files of reproducible builds and of image layers all say 0 or 1: that
+	// tells no two versions apart, so it is no validator.
+	if sec := r.mtime / 1e9; sec > 1 {
+		c.dated, c.dateExact = true, !r.recent && sec <= r.wall/1e9
+		// RFC 9110 section 8.8.2.1: not later than the Date of the answer.
+		sec = min(sec, r.wall/1e9)
+		c.modified = sec
+		b = append(http1.AppendDate(append(b, "Last-Modified: "...), sec), "\r\n"...)
+		if s.etag {
+			c.etag = appendETag(nil, r.size, r.mtime, r.recent)
+			b = append(append(append(b, "ETag: "...), c.etag...), "\r\n"...)
+		}
+	}
+	c.validators = len(b)
+	b = http1.AppendField(b, "Content-Type", r.mediaType)
+	b = append(b, "X-Content-Type-Options: nosniff\r\nAccept-Ranges: bytes\r\n"...)
+	c.common = len(b)
+	c.head = appendLength(b, r.size)
+	return c
+}
+
+// appendETag makes an entity tag of size and modification time. weak: RFC 9110
+// section 8.8.1 has a validator weak that may stay while the bytes change.
+func appendETag(dst []byte, size, mtime int64, weak bool) []byte {
+	if weak {
+		dst = append(dst, "W/"...)
+	}
+	dst = append(dst, '"')
+	dst = appendHex(dst, uint64(mtime))
+	dst = append(dst, '-')
+	dst = appendHex(dst, uint64(size))
+	return append(dst, '"')
+}
+
+func appendHex(dst []byte, n uint64) []byte {
+	const digits = "0123456789abcdef"
+	shift := 60
+	for shift > 0 && n>>shift == 0 {
+		shift -= 4
+	}
+	for ; shift >= 0; shift -= 4 {
+		dst = append(dst, digits[n>>shift&15])
+	}
+	return dst
+}
+
+func appendLength(dst []byte, n int64) []byte {
+	dst = append(dst, "Content-Length: "...)
+	return append(http1.AppendInt(dst, n), "\r\n"...)
+}

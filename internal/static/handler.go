@@ -1,0 +1,276 @@
+package static
+
+import (
+	"bytes"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+const (
+	// indexMax bounds the paths in a loop's index. With indexPath bytes each it is
+	// at most a few MiB, whatever is asked for.
+	indexMax = 16384
+	// indexPath is the longest path in the index, in bytes; longer ones are
+	// looked up in the cache, under its lock.
+	indexPath = 256
+	// rangesMax is how many ranges a request may ask for.
+	rangesMax = 16
+	// rootOverdue is how old a look at the root's path may be before a request waits for
+	// the next one, in nanoseconds. Under load none does: there is one each second.
+	rootOverdue = 2e9
+)
+
+const allowed = "Allow: GET, HEAD, OPTIONS\r\n"
+
+var slash = []byte{'/'}
+
+// handler serves a site to one loop. It is not safe for use by two goroutines.
+type handler struct {
+	site    *Site
+	root    *root             // that the index belongs to; only compared
+	entries map[string]*entry // the index, by path as it was sent; no references
+	max     int
+
+	look    look
+	path    []byte // decoded
+	scratch []byte // a head that is put together for one answer
+	ranges  []http1.ByteRange
+}
+
+// Handler returns the handler of one loop, with an index of its own.
+func (s *Site) Handler() conn.Handler { return s.handler(indexMax) }
+
+// ThreadHandler returns the handler of one of many threads: without an index,
+// it takes every entry from the cache.
+func (s *Site) ThreadHandler() conn.Handler { return s.handler(0) }
+
+func (s *Site) handler(max int) *handler {
+	return &handler{
+		site: s, entries: make(map[string]*entry), max: max,
+		look: look{site: s, cached: true}, ranges: make([]http1.ByteRange, 0, rangesMax),
+	}
+}
+
+// Serve answers a request. The first lines are all there is to a file that was
+// asked for before.
+func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
+	if req.Method > http1.MethodHEAD {
+		h.other(req, out)
+		return
+	}
+	path := req.Path.In(buf)
+	if len(path) == 0 {
+		path = slash // RFC 9110 section 4.2.3
+	}
+	s, now := h.site, out.Clock().Mono
+	r := s.root.Load()
+	if r != h.root {
+		clear(h.entries)
+		h.root = r
+	}
+	e := h.entries[string(path)]
+	if e != nil && e.fresh(now) && !mustLook(req, buf, out) && !s.rootDue(r, now) && h.answer(e, req, buf, out) {
+		e.touch()
+		return
+	}
+	h.find(path, e, req, buf, out)
+}
+
+// mustLook reports whether the file is to be looked at however short ago that was done.
+func mustLook(req *http1.Request, buf []byte, out *conn.Output) bool {
+	return out.Result() != nil || out.Alone() ||
+		(req.Has(http1.FieldCacheControl) || req.Has(http1.FieldPragma)) && revalidates(req, buf)
+}
+
+// revalidates reports whether the client asks for no stored answer (RFC 9111
+// sections 5.2.1.1, 5.2.1.4 and 5.4): a browser's reload.
+func revalidates(req *http1.Request, buf []byte) bool {
+	for i := req.Next(http1.FieldCacheControl, 0); i >= 0; i = req.Next(http1.FieldCacheControl, i+1) {
+		list := req.Fields[i].Value.In(buf)
+		for len(list) > 0 {
+			var directive []byte
+			directive, list, _ = bytes.Cut(list, comma)
+			directive = bytes.Trim(directive, " \t")
+			if bytes.EqualFold(directive, noCache) || bytes.EqualFold(directive, maxAge0) {
+				return true
+			}
+		}
+	}
+	return !req.Has(http1.FieldCacheControl) && bytes.EqualFold(bytes.Trim(req.Get(http1.FieldPragma, buf), " \t"), noCache)
+}
+
+var (
+	comma   = []byte{','}
+	noCache = []byte("no-cache")
+	maxAge0 = []byte("max-age=0")
+)
+
+// other answers what is neither GET nor HEAD.
+func (h *handler) other(req *http1.Request, out *conn.Output) {
+	if req.Method != http1.MethodOPTIONS {
+		out.Fail(405, allowed, "files are read with GET and HEAD (RFC 9110 section 15.5.6)")
+		return
+	}
+	h.scratch = append(append(http1.AppendStatusLine(h.scratch[:0], 204), h.site.server...), allowed...)
+	out.Head(204, h.scratch)
+}
+
+// find answers a request that the index has nothing fresh for. sent is the
+// path as it came, known what the index has for it.
+func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte, out *conn.Output) {
+	s, now := h.site, out.Clock().Mono
+	result := out.Result()
+	if result == nil && s.rootDue(h.root, now) && h.lookAtRoot(now, out) {
+		return
+	}
+	if e, ok := result.(*entry); ok {
+		h.index(sent, e)
+		if h.answer(e, req, buf, out) {
+			return
+		}
+	}
+	var bad http1.Error
+	if h.path, bad = http1.AppendPath(h.path[:0], sent); bad.Status != 0 {
+		text := bad.AppendText(h.scratch[:0])
+		h.scratch = text
+		out.Fail(bad.Status, "", string(text[len("400: "):]))
+		return
+	}
+	if len(s.hide) > 0 && s.hide.path(string(h.path)) {
+		out.Fail(404, "", "no such file")
+		return
+	}
+	if known == nil || known.content.Load() == nil {
+		if known = s.cache.get(h.root.generation, h.path); known != nil {
+			defer known.Release()
+			if known.fresh(now) && !mustLook(req, buf, out) && h.answer(known, req, buf, out) {
+				known.touch()
+				h.index(sent, known)
+				return
+			}
+		}
+	}
+	h.lookNow(sent, known, req, buf, out)
+}
+
+// lookAtRoot looks at what the root's path leads to. It reports whether the request is to wait.
+func (h *handler) lookAtRoot(now int64, out *conn.Output) bool {
+	s := h.site
+	last := s.checked.Load()
+	if !s.checked.CompareAndSwap(last, now) {
+		return false // another loop does it
+	}
+	switch h.root.lookNow() {
+	case rootSame:
+		return false
+	case rootUnknown:
+		if !out.Alone() && now-last < rootOverdue {
+			s.checkInBackground()
+			return false
+		}
+	}
+	out.Defer(rootJob{s})
+	return true
+}
+
+// lookNow looks at the file with what the kernel has in memory, and has the
+// pool look if that does not do.
+func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []byte, out *conn.Output) {
+	s, clock := h.site, out.Clock()
+	r := s.acquire()
+	defer r.release()
+	if r == h.root && r.local {
+		l := &h.look
+		l.root, l.mono, l.wall = r, clock.Mono, clock.Wall
+		e, err := l.find(h.path, known)
+		if err == nil && (e.status != 404 || r.lookNow() == rootSame) {
+			if e != known {
+				s.cache.put(e, r)
+			}
+			h.index(sent, e)
+			answered := h.answer(e, req, buf, out)
+			e.Release()
+			if answered {
+				return
+			}
+		} else if err == nil {
+			e.Release() // missing from a root that may have been replaced
+		}
+	}
+	out.Defer(&lookJob{site: s, path: string(h.path), mono: clock.Mono})
+}
+
+// index keeps the entry for the next request with that path.
+func (h *handler) index(sent []byte, e *entry) {
+	if e.transient || h.max == 0 || len(sent) > indexPath || e.key.generation != h.root.generation || h.entries[string(sent)] == e {
+		return
+	}
+	if len(h.entries) >= h.max {
+		for other := range h.entries { // any one: a map's order is random
+			delete(h.entries, other)
+			break
+		}
+	}
+	h.entries[string(sent)] = e
+}
+
+// answer answers with what the path led to. It reports false if the entry has
+// been given up meanwhile: nothing is written then.
+func (h *handler) answer(e *entry, req *http1.Request, buf []byte, out *conn.Output) bool {
+	switch e.kind {
+	case kindRedirect:
+		h.redirect(req, buf, out)
+		return true
+	case kindError:
+		out.Fail(e.status, retryAfter(e.status), e.reason)
+		return true
+	}
+	c := e.content.Load()
+	if c == nil || c.file != nil && !c.file.TryRetain() {
+		return false
+	}
+	if !conditional(req) || !c.ranges || !h.precondition(c, req, buf, out) {
+		out.Head(200, c.head)
+		if c.file != nil {
+			out.File(c.file, 0, c.size)
+		} else {
+			out.Shared(c.body)
+		}
+	}
+	if c.file != nil {
+		c.file.Release()
+	}
+	return true
+}
+
+func retryAfter(status int) string {
+	if status == 503 {
+		return "Retry-After: 1\r\n"
+	}
+	return ""
+}
+
+// redirect sends the client to the directory with its slash. The reference is
+// relative, so that it can name no other host ("//evil/") and holds behind a
+// proxy that takes a prefix away; it is made of what follows the last slash of the path
+// as sent, since that is what a relative reference replaces.
+func (h *handler) redirect(req *http1.Request, buf []byte, out *conn.Output) {
+	sent := req.Path.In(buf)
+	last := bytes.LastIndexByte(sent, '/')
+	var bad http1.Error
+	if h.path, bad = http1.AppendPath(h.path[:0], sent[max(last, 0):]); bad.Status != 0 {
+		// An escaped slash behind dots: no client that follows a redirect sends this.
+		out.Fail(404, "", "a directory whose path does not end with a slash")
+		return
+	}
+	b := append(http1.AppendStatusLine(h.scratch[:0], 301), h.site.server...)
+	b = append(b, "Location: ./"...)
+	b = append(http1.AppendEscapedPath(b, bytes.Trim(h.path, "/")), '/')
+	if req.HasQuery {
+		b = append(append(b, '?'), req.Query.In(buf)...)
+	}
+	b = append(b, "\r\nContent-Length: 0\r\n"...)
+	h.scratch = b
+	out.Head(301, b)
+}

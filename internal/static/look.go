@@ -1,0 +1,389 @@
+package static
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+const (
+	// recentChange is how short before a look a change makes the look untrustworthy, in
+	// nanoseconds: a second change may leave the same time stamp (FAT counts in
+	// steps of 2 s, ext3 of 1 s, others in the kernel's ticks).
+	recentChange = 2e9
+	// readRetries is how often a file is read again that changed while it was read.
+	readRetries = 3
+	// jobRetries is how often a look begins anew because the root was replaced meanwhile.
+	jobRetries = 3
+)
+
+// errGrown says that a file became too large for memory while it was read.
+var errGrown = errors.New("static: the file has grown")
+
+// look finds out what a path leads to now. One is reused by its loop for all
+// looks, so that an unchanged file costs no allocation.
+type look struct {
+	site   *Site
+	root   *root
+	cached bool  // only with what the kernel has in memory, or errWait
+	mono   int64 // Clock.Mono when the look was asked for
+	wall   int64 // now
+	old    *entry
+
+	name []byte // of the file, relative, with NUL
+	stat unix.Stat_t
+}
+
+// find returns the entry for a decoded path, with a reference for the caller.
+// It is old if that is still true. The only error is errWait.
+func (l *look) find(path []byte, old *entry) (*entry, error) {
+	if l.root.dir == nil {
+		return l.fail(path, 404, "the site's root is missing"), nil
+	}
+	l.old = nil
+	if old.renewable() && old.key.generation == l.root.generation && old.tryRetain() {
+		l.old = old
+		defer l.dropOld()
+	}
+	if path[len(path)-1] == '/' {
+		return l.directory(path)
+	}
+	e, err := l.file(path, "")
+	switch err {
+	case nil, errWait:
+		return e, err
+	case unix.EISDIR:
+		return l.entry(newEntry(kindRedirect, string(path), nil)), nil
+	}
+	return l.failure(path, err), nil
+}
+
+// dropOld releases what was not returned.
+func (l *look) dropOld() {
+	if l.old != nil {
+		l.old.Release()
+		l.old = nil
+	}
+}
+
+// directory looks for an index file, and else lists the directory.
+func (l *look) directory(path []byte) (*entry, error) {
+	for _, index := range l.site.index {
+		switch e, err := l.file(path, index); err {
+		case nil, errWait:
+			return e, err
+		case unix.ENOENT, unix.EISDIR:
+		default:
+			return l.failure(path, err), nil
+		}
+	}
+	switch {
+	case !l.site.listing:
+		return l.fail(path, 404, "no such file, or a directory without an index file (listing is off)"), nil
+	case l.cached:
+		return nil, errWait
+	}
+	e, err := l.list(string(path))
+	if err != nil {
+		return l.failure(path, err), nil
+	}
+	return e, nil
+}
+
+// file returns the entry of a regular file: path, or index in that directory.
+// The error is errWait or an errno: EISDIR for a directory, ENODEV for what is neither.
+func (l *look) file(path []byte, index string) (*entry, error) {
+	l.name = append(append(append(l.name[:0], path[1:]...), index...), 0)
+	if len(l.name) == 1 {
+		l.name = append(l.name[:0], '.', 0)
+	}
+	if l.cached && l.old != nil {
+		if same, err := l.unchanged(); same || err != nil {
+			return l.renewed(), err
+		}
+	}
+	fd, err := l.root.open(l.name, false, l.cached)
+	if err == unix.EACCES && l.searchable() {
+		return nil, unix.EISDIR
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err = unix.Fstat(fd, &l.stat); err == nil {
+		err = servable(l.stat.Mode)
+	}
+	if err != nil {
+		l.site.closer.close(fd)
+		return nil, err
+	}
+	if l.old != nil && identityOf(&l.stat) == l.old.id {
+		l.site.closer.close(fd)
+		return l.renewed(), nil
+	}
+	return l.load(fd, string(path), index)
+}
+
+// unchanged compares the file with the old entry by a descriptor that is good for nothing else.
+func (l *look) unchanged() (bool, error) {
+	fd, err := l.root.open(l.name, true, true)
+	if err != nil {
+		return false, err
+	}
+	err = unix.Fstat(fd, &l.stat)
+	l.site.closePeek(fd, err == nil && l.stat.Nlink > 0)
+	return err == nil && identityOf(&l.stat) == l.old.id, err
+}
+
+// searchable reports whether the name is a directory that may not be read: it
+// still has an address, with its slash.
+func (l *look) searchable() bool {
+	fd, err := l.root.open(l.name, true, l.cached)
+	if err != nil {
+		return false
+	}
+	err = unix.Fstat(fd, &l.stat)
+	l.site.closePeek(fd, err == nil && l.stat.Nlink > 0)
+	return err == nil && l.stat.Mode&unix.S_IFMT == unix.S_IFDIR
+}
+
+// servable says why a file of that mode is not served as a file.
+func servable[M uint16 | uint32](mode M) error {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return nil
+	case unix.S_IFDIR:
+		return unix.EISDIR
+	}
+	return unix.ENODEV
+}
+
+// renewed makes the old entry good again and hands it over; nil if there is none.
+func (l *look) renewed() *entry {
+	e := l.old
+	l.old = nil
+	if e != nil {
+		e.looked.Store(l.mono)
+	}
+	return e
+}
+
+// load makes an entry of the open file whose state is l.stat, and takes over fd.
+func (l *look) load(fd int, path, index string) (*entry, error) {
+	s := l.site
+	if !s.cache.keeps(l.stat.Size) {
+		return l.loadFile(fd, path, index), nil
+	}
+	body, settled, err := l.read(fd)
+	if err == errGrown {
+		return l.loadFile(fd, path, index), nil
+	}
+	s.closer.close(fd)
+	if err != nil {
+		return nil, err
+	}
+	recent := !settled || l.recent()
+	c := s.newContent(representation{
+		mediaType: s.types.of(path + index), size: int64(len(body)),
+		mtime: l.stat.Mtim.Nano(), wall: l.wall, recent: recent,
+	})
+	c.body = body
+	e := newEntry(kindBody, path, c)
+	e.id, e.transient = identityOf(&l.stat), recent
+	return l.entry(e), nil
+}
+
+// loadFile makes an entry of a file that is sent from its descriptor.
+func (l *look) loadFile(fd int, path, index string) *entry {
+	s := l.site
+	flags := l.root.flags
+	if !l.cached {
+		flags = sendfile.FlagsFor(fd) // it may be another mount's
+	}
+	recent := l.recent()
+	c := s.newContent(representation{
+		mediaType: s.types.of(path + index), size: l.stat.Size,
+		mtime: l.stat.Mtim.Nano(), wall: l.wall, recent: recent,
+	})
+	c.file = sendfile.New(fd, flags, s.closer.close)
+	e := newEntry(kindFile, path, c)
+	e.id, e.transient = identityOf(&l.stat), recent
+	return l.entry(e)
+}
+
+// read reads the whole file. settled: it did not change meanwhile, and l.stat is its state.
+func (l *look) read(fd int) (body []byte, settled bool, err error) {
+	for range readRetries {
+		before := identityOf(&l.stat)
+		body = make([]byte, before.size)
+		n := 0
+		for n < len(body) {
+			m, err := l.readAt(fd, body[n:], int64(n))
+			if err != nil {
+				return nil, false, err
+			}
+			if m == 0 {
+				break
+			}
+			n += m
+		}
+		body = body[:n]
+		if err := unix.Fstat(fd, &l.stat); err != nil {
+			return nil, false, err
+		}
+		switch {
+		case n == int(before.size) && identityOf(&l.stat) == before:
+			return body, true, nil
+		case l.cached:
+			return nil, false, errWait
+		case !l.site.cache.keeps(l.stat.Size):
+			return nil, false, errGrown
+		}
+	}
+	return body, false, nil
+}
+
+func (l *look) readAt(fd int, p []byte, offset int64) (int, error) {
+	if l.cached {
+		return readNow(fd, p, offset, l.root.flags&sendfile.InMemory != 0)
+	}
+	for {
+		n, err := unix.Pread(fd, p, offset)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// recent reports whether the file changed so short before the look that
+// another change may not show. Its ctime tells, since no one can set it; its mtime
+// too, where a file system has no ctime.
+func (l *look) recent() bool {
+	near := func(at int64) bool { return l.wall-at < recentChange && at-l.wall < recentChange }
+	return near(l.stat.Ctim.Nano()) || near(l.stat.Mtim.Nano())
+}
+
+// entry completes a new entry.
+func (l *look) entry(e *entry) *entry {
+	e.key.generation = l.root.generation
+	e.life = l.site.valid
+	if e.kind == kindError {
+		e.life = min(e.life, errorLife)
+	}
+	e.looked.Store(l.mono)
+	return e
+}
+
+func (l *look) fail(path []byte, status int, reason string) *entry {
+	e := newEntry(kindError, string(path), nil)
+	e.status, e.reason = status, reason
+	return l.entry(e)
+}
+
+// failure makes an error's entry, and tells the operator what can be mended.
+func (l *look) failure(path []byte, err error) *entry {
+	s := l.site
+	file := s.path + "/" + strings.TrimSuffix(string(l.name), "\x00")
+	switch err {
+	case unix.ENOENT, unix.ENOTDIR, unix.ENAMETOOLONG, unix.EINVAL:
+		return l.fail(path, 404, "no such file")
+	case unix.EXDEV:
+		s.warner.warn(l.mono, "a symbolic link leads out of the site's root: move its target beneath the root, "+
+			"or set symlinks: follow", file)
+		return l.fail(path, 404, "no such file")
+	case unix.ELOOP:
+		if s.links == LinksDeny {
+			s.warner.warn(l.mono, "a symbolic link, and symlinks: deny: set symlinks: beneath", file)
+		} else {
+			s.warner.warn(l.mono, "too many levels of symbolic links: one of them leads back to itself", file)
+		}
+		return l.fail(path, 404, "no such file")
+	case unix.ENODEV, unix.ENXIO, unix.EOPNOTSUPP:
+		return l.fail(path, 404, "not a regular file")
+	case unix.EACCES, unix.EPERM:
+		s.warner.warn(l.mono, "permission denied: let the server's user read the file and search the directories above it", file)
+		return l.fail(path, 403, "the server may not read this file")
+	}
+	e := l.fail(path, 500, "the file cannot be read")
+	e.transient = true
+	switch err {
+	case unix.EMFILE, unix.ENFILE:
+		s.cache.shed()
+		s.warner.warn(l.mono, "too many open files: raise RLIMIT_NOFILE (LimitNOFILE=) or lower cache.descriptors", s.path)
+		e.status, e.reason = 503, "too many open files"
+	case unix.ENOMEM, unix.EAGAIN:
+		e.status, e.reason = 503, "the file cannot be opened now"
+	default:
+		s.warner.warn(l.mono, "the file cannot be read: "+err.Error(), file)
+	}
+	return e
+}
+
+// lookJob is a look by a worker, who may wait. Its result is the entry.
+type lookJob struct {
+	site *Site
+	path string
+	mono int64 // Clock.Mono when it was asked for: the entry is as old as that at most
+}
+
+// lookKey joins equal looks.
+type lookKey struct {
+	site *Site
+	path string
+}
+
+// Key makes looks at the same path of the same site one.
+func (j *lookJob) Key() any { return lookKey{j.site, j.path} }
+
+// Run looks, and keeps the entry in the cache.
+func (j *lookJob) Run() conn.Result {
+	path := []byte(j.path)
+	for tries := 1; ; tries++ {
+		e, r := j.site.lookAt(path, j.mono)
+		if e.status == 404 && tries < jobRetries {
+			// A file that is missing from a root that has been replaced is not missing.
+			if j.site.checkRoot(); j.site.root.Load() != r {
+				e.Release()
+				continue
+			}
+		}
+		j.site.cache.put(e, r)
+		return e
+	}
+}
+
+// lookAt looks at a path, waiting for what it must. r is the root it looked in.
+func (s *Site) lookAt(path []byte, mono int64) (e *entry, r *root) {
+	r = s.acquire()
+	defer r.release()
+	old := s.cache.get(r.generation, path)
+	if old != nil {
+		defer old.Release()
+	}
+	l := look{site: s, root: r, mono: mono, wall: s.wall()}
+	e, _ = l.find(path, old) // errWait is for looks that may not wait
+	return e, r
+}
+
+// rootJob looks the root's path up. Its result says only that it is done.
+type rootJob struct{ site *Site }
+
+type rootKey struct{ site *Site }
+
+// Key makes looks at the same root one.
+func (j rootJob) Key() any { return rootKey(j) }
+
+// Run looks, and replaces the root if need be.
+func (j rootJob) Run() conn.Result {
+	j.site.checkRoot()
+	return rootChecked{}
+}
+
+// rootChecked is the result of a rootJob. It holds nothing.
+type rootChecked struct{}
+
+func (rootChecked) Retain()  {}
+func (rootChecked) Release() {}

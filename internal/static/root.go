@@ -1,0 +1,152 @@
+package static
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+const (
+	// rootEvery is how often the root's own path is looked up at most, in nanoseconds.
+	rootEvery = 1e9
+	// rootGoneEvery is the same while it leads nowhere.
+	rootGoneEvery = 100e6
+	// rootGrace is how long a root whose path has gone is still served, as long as
+	// the directory itself is there: a link that is replaced is missing for a moment.
+	rootGrace = time.Second
+)
+
+// generations numbers the roots of the process, so that no two share a cache key.
+var generations atomic.Uint64
+
+// root is one opening of a site's root directory.
+type root struct {
+	site       *Site
+	generation uint64
+	dir        *sendfile.File // counted; nil: the path leads nowhere
+	dev, ino   uint64
+	flags      sendfile.Flags // of the root's file system
+	local      bool           // a loop may try lookups
+	retired    atomic.Bool
+}
+
+// openRoot opens the directory that the root's path leads to now. It may block.
+func (s *Site) openRoot() (*root, error) {
+	fd, err := unix.Open(s.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == unix.EACCES {
+		// A directory that may be searched and not read can be served, but not listed.
+		fd, err = unix.Open(s.path, searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &root{
+		site: s, generation: generations.Add(1), dir: sendfile.New(fd, 0, s.closer.close),
+		dev: uint64(st.Dev), ino: uint64(st.Ino),
+		flags: sendfile.FlagsFor(fd), local: localFS(fd),
+	}, nil
+}
+
+// rootError explains why a root cannot be served.
+func rootError(path string, err error) error {
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("root %s: no such directory: create it, or name another", path)
+	case errors.Is(err, unix.ENOTDIR):
+		return fmt.Errorf("root %s: not a directory: name the directory that the file is in (%s)", path, filepath.Dir(path))
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("root %s: permission denied: let this user search it and the directories above it (chmod o+x)", path)
+	}
+	return fmt.Errorf("root %s: %w", path, err)
+}
+
+// acquire returns the current root with a reference on its descriptor, if it has one.
+func (s *Site) acquire() *root {
+	for {
+		r := s.root.Load()
+		if r.dir == nil || r.dir.TryRetain() {
+			return r
+		}
+	}
+}
+
+func (r *root) release() {
+	if r.dir != nil {
+		r.dir.Release()
+	}
+}
+
+// alive reports whether the directory still exists somewhere.
+func (r *root) alive() bool {
+	var st unix.Stat_t
+	return r.dir != nil && unix.Fstat(r.dir.FD(), &st) == nil && st.Nlink > 0
+}
+
+// checkRoot looks the root's path up and, if it leads to another directory,
+// replaces the root. It may block, and is called from any goroutine that may.
+func (s *Site) checkRoot() {
+	s.checkMu.Lock()
+	defer s.checkMu.Unlock()
+	if s.closed {
+		return
+	}
+	now := s.root.Load()
+	next, err := s.openRoot()
+	switch {
+	case err == nil && now.dir != nil && next.dev == now.dev && next.ino == now.ino:
+		next.release()
+		s.gone = time.Time{}
+	case err == nil:
+		s.gone = time.Time{}
+		s.replaceRoot(next)
+	case err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP || err == unix.EACCES:
+		if s.gone.IsZero() {
+			s.gone = time.Now()
+		}
+		if now.dir != nil && (!now.alive() || time.Since(s.gone) >= rootGrace) {
+			s.warner.warn(s.checked.Load(), rootError(s.path, err).Error(), s.path)
+			s.replaceRoot(&root{site: s, generation: generations.Add(1)})
+		}
+	default:
+		// Out of descriptors, or the disk fails: what is open goes on being served.
+		s.warner.warn(s.checked.Load(), rootError(s.path, err).Error(), s.path)
+	}
+}
+
+// replaceRoot puts next in the place of the root and gives up what was cached
+// of that. checkMu is held.
+func (s *Site) replaceRoot(next *root) {
+	old := s.root.Swap(next)
+	s.cache.dropRoot(old)
+	old.release()
+}
+
+// rootDue reports whether it is time to look the root's path up.
+func (s *Site) rootDue(r *root, mono int64) bool {
+	every := int64(rootEvery)
+	if r.dir == nil {
+		every = rootGoneEvery
+	}
+	return mono-s.checked.Load() >= every
+}
+
+// checkInBackground looks the root's path up on a goroutine, unless one does so already.
+func (s *Site) checkInBackground() {
+	if s.checking.CompareAndSwap(false, true) {
+		go func() {
+			defer s.checking.Store(false)
+			s.checkRoot()
+		}()
+	}
+}

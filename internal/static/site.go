@@ -1,0 +1,132 @@
+package static
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+// Options are one site's rules. They are not changed after New.
+type Options struct {
+	Root     string            // a directory, or a link to one
+	Index    []string          // names tried in a directory, in order
+	Listing  bool              // directories without an index file are listed
+	Hide     []string          // patterns (path.Match) of names that are not served; "!" in front shows them again, the last match counts
+	Links    Links             // symbolic links beneath the root
+	NoETag   bool              // no entity tags
+	Types    map[string]string // by extension, in front of the built-in ones
+	Server   string            // the Server field; empty: none
+	Valid    time.Duration     // how stale an answer may be under load; 0: every request looks at the file
+	Warn     func(msg, path string)
+	WallTime func() int64 // nanoseconds since 1970, for work off the loops; nil: the system's
+}
+
+// errorLife is how long a remembered error is good, in nanoseconds.
+const errorLife = 100e6
+
+// Site serves the files of one root. It is safe for use by any number of goroutines.
+type Site struct {
+	path    string // of the root, absolute
+	pathNUL []byte // the same as the kernel takes it
+	index   []string
+	listing bool
+	hide    hidden
+	links   Links
+	etag    bool
+	types   mediaTypes
+	valid   int64 // nanoseconds
+	wall    func() int64
+	walks   bool // openat2 is not to be used
+
+	server   []byte // the Server field line, may be empty
+	statusOK []byte // the status line of 200 and the Server field
+
+	cache  *Cache
+	closer closer
+	warner warner
+
+	root     atomic.Pointer[root]
+	checked  atomic.Int64 // Clock.Mono of the last look at the root's path
+	checking atomic.Bool
+	checkMu  sync.Mutex
+	gone     time.Time // since when the root's path leads nowhere
+	closed   bool
+}
+
+// New opens a site. Its errors name what is wrong and what would be right.
+// Warn is told, at most once a minute for each path, what an operator can mend; it may
+// be called from a loop and must not block.
+func New(opts Options, cache *Cache) (*Site, error) {
+	return newSite(opts, cache, !haveOpenat2())
+}
+
+func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
+	s := &Site{
+		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: !opts.NoETag,
+		valid: int64(opts.Valid), wall: opts.WallTime, walks: walks, cache: cache,
+	}
+	s.warner.tell = opts.Warn
+	if s.wall == nil {
+		s.wall = func() int64 { return time.Now().UnixNano() }
+	}
+	var err error
+	if s.hide, err = newHidden(opts.Hide); err != nil {
+		return nil, err
+	}
+	if s.types, err = newMediaTypes(opts.Types); err != nil {
+		return nil, err
+	}
+	for _, name := range opts.Index {
+		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+			return nil, errors.New("index: " + name + " is no file name: write it like index.html")
+		}
+	}
+	if s.path, err = filepath.Abs(opts.Root); err != nil || strings.Contains(s.path, "\x00") {
+		return nil, rootError(opts.Root, errors.Join(err, unix.EINVAL))
+	}
+	s.pathNUL = append([]byte(s.path), 0)
+	if opts.Server != "" {
+		s.server = http1.AppendField(nil, "Server", opts.Server)
+	}
+	s.statusOK = append(http1.AppendStatusLine(nil, 200), s.server...)
+	r, err := s.openRoot()
+	if err != nil {
+		return nil, rootError(s.path, err)
+	}
+	s.root.Store(r)
+	s.checked.Store(-rootEvery)
+	return s, nil
+}
+
+// Root is the absolute path of the root.
+func (s *Site) Root() string { return s.path }
+
+// Close gives up the root and what is cached of it. Answers under way are not
+// disturbed; later requests get 404. It does not wait for a loop.
+func (s *Site) Close() {
+	s.checkMu.Lock()
+	defer s.checkMu.Unlock()
+	if !s.closed {
+		s.closed = true
+		s.replaceRoot(&root{site: s, generation: generations.Add(1)})
+	}
+}
+
+// closePeek closes a descriptor that was opened for fstat alone. Such a one
+// pins its inode like any other; only if the file may have lost its last
+// name meanwhile does closing it free blocks, which is not for a loop.
+func (s *Site) closePeek(fd int, linked bool) {
+	if !linked {
+		s.closer.close(fd)
+		return
+	}
+	// The descriptor is gone whatever close(2) says, and nothing was written to it.
+	_ = unix.Close(fd)
+}

@@ -1,0 +1,79 @@
+package static
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+)
+
+//go:embed types.txt
+var typesText string
+
+// defaultType is what a file of unknown kind is (RFC 9110 section 8.3): a
+// browser with nosniff will offer to save it.
+const defaultType = "application/octet-stream"
+
+// builtinTypes maps an extension without its dot, in lower case, to its media type.
+var builtinTypes = parseTypes(typesText)
+
+func parseTypes(text string) map[string]string {
+	types := make(map[string]string, 2048)
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] == "#" {
+			continue
+		}
+		for _, ext := range words[1:] {
+			types[ext] = withCharset(words[0])
+		}
+	}
+	return types
+}
+
+// withCharset adds the charset to a text type that has none. XML and JSON say
+// their own encoding.
+func withCharset(mediaType string) string {
+	if strings.HasPrefix(mediaType, "text/") && !strings.Contains(mediaType, ";") {
+		return mediaType + "; charset=utf-8"
+	}
+	return mediaType
+}
+
+// mediaTypes is a site's own types in front of the built-in ones.
+type mediaTypes map[string]string
+
+// newMediaTypes checks the types of Options.
+func newMediaTypes(own map[string]string) (mediaTypes, error) {
+	types := make(mediaTypes, len(own))
+	for ext, mediaType := range own {
+		name := strings.ToLower(strings.TrimPrefix(ext, "."))
+		if name == "" || strings.ContainsAny(name, "/\x00") {
+			return nil, fmt.Errorf("types: %q is no file name extension: write it like \".wasm\"", ext)
+		}
+		main, sub, ok := strings.Cut(mediaType, "/")
+		if !ok || main == "" || sub == "" || strings.ContainsFunc(mediaType, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, fmt.Errorf("types: %q for %s is no media type: write it like \"application/wasm\"", mediaType, ext)
+		}
+		types[name] = withCharset(mediaType)
+	}
+	return types, nil
+}
+
+// of returns the media type of a file by its name: the longest extension that
+// is known counts, so that .tar.gz may differ from .gz. A name that only
+// begins with a dot has no extension.
+func (types mediaTypes) of(name string) string {
+	name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
+	for at := 1; at < len(name); at++ {
+		if name[at] != '.' {
+			continue
+		}
+		if t, ok := types[name[at+1:]]; ok {
+			return t
+		}
+		if t, ok := builtinTypes[name[at+1:]]; ok {
+			return t
+		}
+	}
+	return defaultType
+}

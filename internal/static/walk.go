@@ -1,0 +1,175 @@
+package static
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// linksMax is how many links one path may lead through, as in the kernel (path_resolution(7)).
+	linksMax = 40
+	// linkTargetMax is the longest target of a link, in bytes (PATH_MAX).
+	linkTargetMax = 4096
+)
+
+// walk opens a name beneath the root, one component after the other, none
+// through a link: links are read and their targets walked in the same way. It is
+// what there is without openat2, and beside it for links that openat2 takes for
+// an escape: absolute ones, and those that leave the root and come back.
+//
+// Beneath the root every step is from a descriptor that was reached from the
+// root without a link, and ".." goes back to the one held before, so that no
+// directory renamed or replaced meanwhile leads out. Outside the root nothing
+// is opened but directories, to look for the way back.
+func (r *root) walk(name string) (int, error) {
+	if r.site.links == LinksFollow {
+		return unix.Openat(r.dir.FD(), name, openFlags, 0)
+	}
+	w := walker{root: r, outside: -1, rest: name}
+	fd, err := w.run()
+	w.closeAll()
+	return fd, err
+}
+
+type walker struct {
+	root    *root
+	dirs    []int // open, from the root's child down to where the walk is
+	outside int   // the directory it is in instead; -1: beneath the root
+	rest    string
+	links   int
+}
+
+func (w *walker) run() (int, error) {
+	for {
+		var name string
+		name, w.rest, _ = strings.Cut(w.rest, "/")
+		switch name {
+		case "", ".":
+			if w.rest == "" {
+				return w.finish()
+			}
+			continue
+		case "..":
+			if err := w.up(); err != nil {
+				return -1, err
+			}
+			continue
+		}
+		fd, last, err := w.step(name)
+		if err != nil || last {
+			return fd, err
+		}
+	}
+}
+
+// step opens one component. last: it is what was asked for.
+func (w *walker) step(name string) (fd int, last bool, err error) {
+	last = w.rest == "" && w.outside < 0
+	flags := searchFlag | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	if last {
+		flags = openFlags | unix.O_NOFOLLOW
+	}
+	fd, err = unix.Openat(w.here(), name, flags, 0)
+	switch {
+	case err == nil && last:
+		return fd, true, nil
+	case err == nil:
+		return -1, false, w.enter(fd)
+	}
+	// The errno for a link differs: ELOOP, EMLINK, EFTYPE, and ENOTDIR with O_DIRECTORY.
+	target := make([]byte, linkTargetMax)
+	n, notLink := unix.Readlinkat(w.here(), name, target)
+	switch {
+	case notLink != nil && w.outside >= 0:
+		return -1, false, unix.EXDEV // a file, or nothing, outside the root
+	case notLink != nil:
+		return -1, false, err
+	}
+	w.links++
+	if w.root.site.links == LinksDeny || w.links > linksMax {
+		return -1, false, unix.ELOOP
+	}
+	if n == 0 || n == len(target) {
+		return -1, false, unix.ENAMETOOLONG
+	}
+	w.rest = string(target[:n]) + "/" + w.rest
+	if last {
+		// No slash was behind the link: its target may be a file.
+		w.rest = string(target[:n])
+	}
+	if target[0] != '/' {
+		return -1, false, nil
+	}
+	fd, err = unix.Open("/", searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, false, err
+	}
+	return -1, false, w.leave(fd)
+}
+
+// enter goes down to a directory that was just opened.
+func (w *walker) enter(fd int) error {
+	if w.outside < 0 {
+		w.dirs = append(w.dirs, fd)
+		return nil
+	}
+	return w.leave(fd)
+}
+
+// leave goes to a directory that may lie outside the root, or be the root.
+func (w *walker) leave(fd int) error {
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	w.closeAll()
+	if err == nil && uint64(st.Dev) == w.root.dev && uint64(st.Ino) == w.root.ino {
+		return unix.Close(fd)
+	}
+	w.outside = fd
+	return err
+}
+
+// up is "..".
+func (w *walker) up() error {
+	if n := len(w.dirs); n > 0 {
+		unix.Close(w.dirs[n-1])
+		w.dirs = w.dirs[:n-1]
+		return nil
+	}
+	fd, err := unix.Openat(w.here(), "..", searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	return w.leave(fd)
+}
+
+// finish opens the directory that the walk has come to.
+func (w *walker) finish() (int, error) {
+	if w.outside >= 0 {
+		return -1, unix.EXDEV
+	}
+	return unix.Openat(w.here(), ".", openFlags, 0)
+}
+
+// here is the directory the walk is in.
+func (w *walker) here() int {
+	switch n := len(w.dirs); {
+	case w.outside >= 0:
+		return w.outside
+	case n > 0:
+		return w.dirs[n-1]
+	}
+	return w.root.dir.FD()
+}
+
+// closeAll goes back to the root.
+func (w *walker) closeAll() {
+	for _, fd := range w.dirs {
+		unix.Close(fd)
+	}
+	w.dirs = w.dirs[:0]
+	if w.outside >= 0 {
+		unix.Close(w.outside)
+		w.outside = -1
+	}
+}

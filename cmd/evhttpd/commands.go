@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/daemon"
+	"github.com/evhttpd/evhttpd/iomodel"
+)
+
+// usageError is an error in what was typed.
+type usageError struct{ error }
+
+// version is set when a release is linked; else the build's own record is asked.
+var version = ""
+
+const long = `evhttpd serves the files below ROOT (default: the current directory) over
+HTTP/1.x, with its own event loop.
+
+"evhttpd [ROOT]" is short for "evhttpd serve [ROOT]". A directory that has the
+name of a subcommand is given as ./NAME.`
+
+func newRootCommand() *cobra.Command {
+	root := serveCommand()
+	root.Use = "evhttpd [ROOT]"
+	root.Short = "Serve files over HTTP/1.x with an event loop of its own"
+	root.Long = long
+	root.Example = `  evhttpd                       serve the current directory on port 8080
+  evhttpd ~/site --listen 80    serve a site on port 80
+  evhttpd --trigger level       the same loop, level-triggered`
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.SuggestionsMinimumDistance = 2
+	root.AddCommand(serveCommand(), versionCommand())
+	for _, c := range append(root.Commands(), root) {
+		c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+			return &usageError{fmt.Errorf("%w; see \"%s --help\"", err, c.CommandPath())}
+		})
+	}
+	return root
+}
+
+// flags are the serving flags as typed.
+type flags struct {
+	listen, hide                   []string
+	loops, accept, model, trigger  string
+	listing, cacheValid, accessLog string
+}
+
+func serveCommand() *cobra.Command {
+	var f flags
+	c := &cobra.Command{
+		Use:   "serve [ROOT]",
+		Short: "Serve the files below ROOT",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return &usageError{fmt.Errorf("one ROOT is served, not %d: %s", len(args), strings.Join(args, " "))}
+			}
+			return nil
+		},
+	}
+	d := config.Default()
+	fs := c.Flags()
+	fs.SortFlags = false
+	fs.StringSliceVarP(&f.listen, "listen", "l", []string{d.Listen[0].String()}, "`addresses`: host:port, [v6]:port, a port, unix:PATH")
+	fs.StringVar(&f.model, "io-model", d.IOModel, "how connections are driven: "+strings.Join(iomodel.Names(), ", "))
+	fs.StringVar(&f.trigger, "trigger", d.Trigger, "`kind` of readiness events: edge, level, auto")
+	fs.StringVar(&f.loops, "loops", "auto", "`number` of event loops; auto: the CPUs this process may use")
+	fs.StringVar(&f.accept, "accept", d.Accept, "`how` loops share a port: reuseport, shared, auto")
+	fs.StringVar(&f.listing, "listing", "on", "list directories without an index: on, off")
+	fs.StringSliceVar(&f.hide, "hide", d.Site.Hide, "`patterns` of names that are not served; ! excepts")
+	fs.StringVar(&f.cacheValid, "cache-valid", d.Cache.Valid.String(), "how stale an answer may be under load; 0s looks at the file every time")
+	fs.StringVar(&f.accessLog, "access-log", d.AccessLog, "off, - (stdout) or a `file`")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cfg, err := f.config(args)
+		if err != nil {
+			return &usageError{err}
+		}
+		if len(args) == 1 {
+			if err := checkRoot(c.Root(), args[0]); err != nil {
+				return &usageError{err}
+			}
+		}
+		return daemon.Run(cfg, os.Stderr)
+	}
+	return c
+}
+
+// config checks what was typed; every mistake is reported, not the first alone.
+func (f *flags) config(args []string) (*config.Config, error) {
+	cfg := config.Default()
+	var errs []error
+	flag := func(name string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--%s %w", name, err))
+		}
+	}
+	cfg.Listen = nil
+	for _, s := range f.listen {
+		a, err := config.ParseAddress(s)
+		flag("listen", err)
+		cfg.Listen = append(cfg.Listen, a)
+	}
+	var err error
+	cfg.Loops, err = config.ParseLoops(f.loops)
+	flag("loops", err)
+	cfg.Accept, err = config.OneOf(f.accept, "auto", "reuseport", "shared")
+	flag("accept", err)
+	cfg.Trigger, err = config.OneOf(f.trigger, "auto", "edge", "level")
+	flag("trigger", err)
+	if err == nil {
+		_, err = iomodel.Resolve(f.model, f.trigger)
+		flag("io-model", err)
+	}
+	cfg.IOModel = f.model
+	cfg.Site.Listing, err = config.ParseSwitch(f.listing)
+	flag("listing", err)
+	cfg.Cache.Valid, err = time.ParseDuration(f.cacheValid)
+	if err == nil && cfg.Cache.Valid < 0 {
+		err = fmt.Errorf("%q: want 0s or more", f.cacheValid)
+	}
+	flag("cache-valid", err)
+	cfg.Site.Hide = f.hide
+	cfg.AccessLog = f.accessLog
+	if len(args) == 1 {
+		cfg.Site.Root = args[0]
+	}
+	return &cfg, errors.Join(errs...)
+}
+
+// checkRoot says what is wrong with a ROOT that cannot be served, and whether
+// a subcommand was meant.
+func checkRoot(root *cobra.Command, path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s is a file, not a directory; to serve it, give its directory", path)
+	case errors.Is(err, os.ErrNotExist):
+		if s := root.SuggestionsFor(path); len(s) > 0 && !strings.Contains(path, "/") {
+			return fmt.Errorf("no directory %q; did you mean \"evhttpd %s\"?", path, s[0])
+		}
+		return fmt.Errorf("no directory %q to serve", path)
+	default:
+		return err
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run: func(c *cobra.Command, _ []string) {
+			fmt.Fprintf(c.OutOrStdout(), "evhttpd %s (%s, %s/%s)\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		},
+	}
+}
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}

@@ -1,0 +1,53 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// reusePort is the option that shares a port out among sockets (Linux 3.9).
+const reusePort = unix.SO_REUSEPORT
+
+// socket returns a non-blocking stream socket, closed on exec.
+func socket(family int) (int, error) {
+	return unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+}
+
+// tune sets on a listener what its connections inherit (tcp(7)), and
+// TCP_DEFER_ACCEPT: a connection is accepted with its first bytes.
+func tune(fd int, deferAccept bool) error {
+	options := []struct {
+		name          string
+		option, value int
+	}{
+		{"TCP_NODELAY", unix.TCP_NODELAY, 1},
+		{"TCP_NOTSENT_LOWAT", unix.TCP_NOTSENT_LOWAT, notSentLow},
+		{"TCP_DEFER_ACCEPT", unix.TCP_DEFER_ACCEPT, 1},
+	}
+	if !deferAccept {
+		options = options[:2]
+	}
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.option, o.value); err != nil {
+			return fmt.Errorf("%s: %w", o.name, err)
+		}
+	}
+	return nil
+}
+
+// backlogMax is the kernel's cap on a listener's queue, 0 if it is not known.
+func backlogMax() int {
+	text, err := os.ReadFile("/proc/sys/net/core/somaxconn")
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return n
+}

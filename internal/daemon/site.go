@@ -1,0 +1,44 @@
+package daemon
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/evhttpd/evhttpd/internal/accesslog"
+	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/static"
+)
+
+// openSite opens the configured root, with a cache of its own.
+func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
+	cache := static.NewCache(static.Limits{
+		Memory:      cfg.Cache.Memory,
+		File:        cfg.Cache.File,
+		Descriptors: cfg.Cache.Descriptors,
+	})
+	return static.New(static.Options{
+		Root:    cfg.Site.Root,
+		Index:   cfg.Site.Index,
+		Listing: cfg.Site.Listing,
+		Hide:    cfg.Site.Hide,
+		Server:  cfg.ServerHeader,
+		Valid:   cfg.Cache.Valid,
+		Warn: func(msg, path string) {
+			events.Warn(msg, zap.String("path", path))
+		},
+	}, cache)
+}
+
+// openAccessLog opens the access log. Lines that are lost are an event.
+func openAccessLog(path string, events *zap.Logger) (*accesslog.Log, error) {
+	log, err := accesslog.Open(path, accesslog.Options{
+		OnError: func(err error) {
+			events.Error("access lines were lost", zap.String("access_log", path), zap.Error(err))
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("access log: %w", err)
+	}
+	return log, nil
+}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/daemon"
-	"github.com/evhttpd/evhttpd/iomodel"
 )
 
 // usageError is an error in what was typed.
@@ -70,7 +69,7 @@ func serveCommand() *cobra.Command {
 	fs := c.Flags()
 	fs.SortFlags = false
 	fs.StringSliceVarP(&f.listen, "listen", "l", []string{d.Listen[0].String()}, "`addresses`: host:port, [v6]:port, a port, unix:PATH")
-	fs.StringVar(&f.model, "io-model", d.IOModel, "how connections are driven: "+strings.Join(iomodel.Names(), ", "))
+	fs.StringVar(&f.model, "io-model", d.IOModel, "how connections are driven: "+daemon.ModelNames())
 	fs.StringVar(&f.trigger, "trigger", d.Trigger, "`kind` of readiness events: edge, level, auto")
 	fs.StringVar(&f.loops, "loops", "auto", "`number` of event loops; auto: the CPUs this process may use")
 	fs.StringVar(&f.accept, "accept", d.Accept, "`how` loops share a port: reuseport, shared, auto")
@@ -116,8 +115,7 @@ func (f *flags) config(args []string) (*config.Config, error) {
 	cfg.Trigger, err = config.OneOf(f.trigger, "auto", "edge", "level")
 	flag("trigger", err)
 	if err == nil {
-		_, err = iomodel.Resolve(f.model, f.trigger)
-		flag("io-model", err)
+		flag("io-model", daemon.CheckModel(f.model, f.trigger))
 	}
 	cfg.IOModel = f.model
 	cfg.Site.Listing, err = config.ParseSwitch(f.listing)

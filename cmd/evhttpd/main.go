@@ -1,7 +1,7 @@
 // Command evhttpd serves files over HTTP/1.x with its own event loop.
 //
 // It knows the command line and nothing else: internal/config checks what was
-// said, internal/daemon does it.
+// said, internal/daemon does it. It imports those two and bench.
 package main
 
 import (

@@ -39,6 +39,17 @@ func (e *ConfigError) Error() string { return e.Err.Error() }
 // Unwrap returns the error within.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
+// CheckModel reports why a model cannot run here with that trigger.
+func CheckModel(name, trigger string) error {
+	_, err := iomodel.Resolve(name, trigger)
+	return err
+}
+
+// ModelNames lists what io_model may be.
+func ModelNames() string {
+	return strings.Join(append([]string{iomodel.Auto}, iomodel.Names()...), ", ")
+}
+
 // Server is a running server.
 type Server struct {
 	cfg       *config.Config

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,9 +17,15 @@ const (
 	// acceptMax bounds one batch of new connections, each of which is also
 	// stepped, so that those that are open already keep their turn.
 	acceptMax = 64
+	// lastMax bounds the batches that are still accepted when a loop drains:
+	// more than queues hold, so that only a flood that does not end meets it.
+	lastMax = 1024
 	// Out of descriptors, accepting pauses for this long, doubling.
 	backoffMin = 10 * time.Millisecond
 	backoffMax = time.Second
+	// silentMin is how long a connection that has not sent its first byte
+	// is not taken for idle: the request may be on its way.
+	silentMin = time.Second
 )
 
 // Listener is a listening socket that a loop accepts from. It is non-blocking
@@ -34,35 +41,63 @@ type acceptor struct {
 	active  bool       // they are in the poller
 	againAt int64      // Clock.Mono when accepting goes on; 0: it is not paused
 	backoff time.Duration
+	batches int           // that are still accepted once the loop drains
+	stopped chan struct{} // closed when the loop accepts no more
 	// reserve is a descriptor held back, given up to tell one more client
-	// that there are no more.
-	reserve *os.File
+	// that there are no more; -1: it is given up.
+	reserve int
 	warn    func(string, error)
 }
 
 func (a *acceptor) init(warn func(string, error)) {
-	a.warn, a.backoff = warn, backoffMin
+	a.warn, a.backoff, a.batches = warn, backoffMin, lastMax
+	a.stopped = make(chan struct{})
+	a.reserve = -1
 	a.refill()
 }
 
+// refill takes a descriptor into reserve. If there is none it is tried again
+// when accepting goes on after a pause.
 func (a *acceptor) refill() {
-	f, err := os.Open(os.DevNull)
-	if err != nil {
-		return // tried again after the next batch that accepts
+	if a.reserve >= 0 {
+		return
 	}
-	a.reserve = f
+	if fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+		a.reserve = fd
+	}
 }
 
-func (a *acceptor) close() {
-	if a.reserve != nil {
-		a.reserve.Close()
+// yieldReserve closes the reserve. It reports false if it is given up already.
+func (a *acceptor) yieldReserve() bool {
+	if a.reserve < 0 {
+		return false
 	}
+	if err := unix.Close(a.reserve); err != nil {
+		a.warn("closing the reserved descriptor", err)
+	}
+	a.reserve = -1
+	return true
 }
+
+// stop forgets the listeners: the loop accepts no more.
+func (a *acceptor) stop() {
+	select {
+	case <-a.stopped:
+	default:
+		close(a.stopped)
+	}
+	a.list, a.againAt = nil, 0
+}
+
+// accepting reports whether there may be connections to be accepted now
+// although no listener is in the poller.
+func (a *acceptor) accepting() bool { return !a.active && a.againAt == 0 && len(a.list) > 0 }
 
 // listen starts accepting, at first or after a pause.
 func (l *Loop) listen() {
 	a := &l.listeners
 	a.againAt = 0
+	a.refill()
 	if a.active || l.draining {
 		return
 	}
@@ -76,19 +111,6 @@ func (l *Loop) listen() {
 			a.warn("watching a listener", err)
 		}
 	}
-}
-
-// unlisten stops accepting. What waits in the queues is accepted first: it was promised.
-func (l *Loop) unlisten() {
-	a := &l.listeners
-	if a.active {
-		for i := range a.list {
-			for l.accept(uint32(i)) {
-			}
-		}
-	}
-	l.pause()
-	a.list, a.againAt = nil, 0
 }
 
 // pause takes the listeners out of the poller.
@@ -105,80 +127,98 @@ func (l *Loop) pause() {
 	}
 }
 
+// acceptLast takes what waits in the queues when the loop drains, since the
+// kernel has promised it to be served: a batch at a time, until the queues are empty.
+func (l *Loop) acceptLast() {
+	a := &l.listeners
+	a.list = slices.DeleteFunc(a.list, func(li Listener) bool {
+		if a.againAt != 0 {
+			return false
+		}
+		a.batches--
+		return a.batches < 0 || !l.accept(li.FD) && a.againAt == 0
+	})
+	if len(a.list) == 0 {
+		a.stop()
+	}
+}
+
 // accept takes a bounded batch of connections from a listener and steps each
 // at once: with TCP_DEFER_ACCEPT the request is there already. It reports
 // whether there may be more.
-func (l *Loop) accept(index uint32) bool {
+func (l *Loop) accept(listener int) bool {
 	a := &l.listeners
-	if int(index) >= len(a.list) || !a.active {
-		return false // paused or drained earlier in this batch
-	}
-	fd := a.list[index].FD
 	for range acceptMax {
-		nfd, remote, err := l.transport.accept(fd)
+		fd, remote, err := l.transport.accept(listener)
 		switch {
 		case err == nil:
 			a.backoff = backoffMin
-			l.serve(nfd, remote)
+			l.begin(fd, remote, !l.admit())
 		case err == unix.EAGAIN:
 			return false
 		case outOfResources(err):
-			l.starved(fd, err)
+			l.starved(listener, err)
 			return false
 		case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSOCK):
-			a.warn("accepting", fmt.Errorf("accept on descriptor %d: %w", fd, err))
+			a.warn("accepting", fmt.Errorf("accept on descriptor %d: %w", listener, err))
 			l.retryLater()
 			return false
 		}
 		// Anything else was the new connection's own trouble: it is gone (accept(2)).
 	}
-	if a.reserve == nil {
-		a.refill()
-	}
 	return true
 }
 
-// serve begins a connection.
-func (l *Loop) serve(fd int, remote conn.Addr) *slot {
-	refuse := false
-	if limit := l.opts.Connections; l.open.Add(1) > int64(limit) && limit > 0 {
-		if idle := l.timers.oldest(&l.slab, conn.PhaseIdle); idle != nil {
-			l.close(idle)
-		} else {
-			refuse = true
-		}
-		l.opts.Warn("too many connections: idle ones are closed, others get 503 (limits.connections)", nil)
-	}
+// begin starts a connection and gives it its first turn. refuse: it gets a 503.
+func (l *Loop) begin(fd int, remote conn.Addr, refuse bool) {
 	s := l.slab.take()
 	s.fd = int32(fd)
 	s.ready = poller.Readable | poller.Writable
 	s.conn.Start(l.local, remote, refuse)
 	l.step(s)
 	l.local.Alone = false // the next of the batch is not
+}
+
+// admit counts a new connection. Beyond the limit, idle ones are closed, the
+// oldest first; it reports false when there are none left and the new one is too many.
+func (l *Loop) admit() bool {
+	limit := int64(l.opts.Connections)
+	if l.open.Add(1) <= limit || limit == 0 {
+		return true
+	}
+	l.opts.Warn("too many connections: idle ones are closed, others get 503 (limits.connections)", nil)
+	for l.open.Load() > limit {
+		s := l.idlest()
+		if s == nil {
+			return false
+		}
+		l.close(s)
+	}
+	return true
+}
+
+// idlest returns the connection that can best be spared: the one idle for
+// longest, then the one that has been silent for longest since it came.
+func (l *Loop) idlest() *slot {
+	if s := l.timers.oldest(&l.slab, conn.PhaseIdle); s != nil {
+		return s
+	}
+	s := l.timers.oldest(&l.slab, conn.PhaseFirstByte)
+	if s == nil || l.local.Clock.Mono-s.since < int64(silentMin) {
+		return nil
+	}
 	return s
 }
 
-// starved is called when there are no descriptors left: the reserve serves one
-// client a 503, and accepting pauses.
+// starved is called when accept fails for want of a descriptor: the reserve is
+// given up to serve one client a 503, and accepting pauses.
 func (l *Loop) starved(listener int, err error) {
-	a := &l.listeners
-	a.warn("out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)", err)
-	if a.reserve != nil {
-		a.reserve.Close()
-		a.reserve = nil
+	l.listeners.warn("out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)", err)
+	if l.listeners.yieldReserve() {
 		if fd, remote, err := l.transport.accept(listener); err == nil {
 			l.open.Add(1)
-			s := l.slab.take()
-			s.fd = int32(fd)
-			s.ready = poller.Readable | poller.Writable
-			s.conn.Start(l.local, remote, true)
-			l.step(s)
-			if s.live && s.fd == int32(fd) {
-				l.close(s)
-			}
-			l.closeBatch()
+			l.begin(fd, remote, true)
 		}
-		a.refill()
 	}
 	l.retryLater()
 }
@@ -191,8 +231,8 @@ func (l *Loop) retryLater() {
 	a.backoff = min(2*a.backoff, backoffMax)
 }
 
-// outOfResources reports whether accept failed for want of something that is
-// freed by others.
+// outOfResources reports whether accept failed for want of something that
+// others give back.
 func outOfResources(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) ||
 		errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)

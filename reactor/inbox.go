@@ -8,29 +8,36 @@ import (
 	"github.com/evhttpd/evhttpd/poller"
 )
 
-// message is what reaches a loop from other goroutines: a job's result, a
-// Source's wake-up (neither do nor result), or something to do.
+// message is what reaches a loop from other goroutines: a job's result (done),
+// something to do (do), or else a Source's wake-up.
 type message struct {
 	token  poller.Token
 	ticket uint32
-	done   bool // result or err are those of the job of that ticket
+	done   bool // result is that of the job of that ticket
 	result conn.Result
-	err    error
 	do     func(*Loop)
 }
 
-// inbox is a loop's queue of messages. Its bound is what the loop gave away:
-// one job and one source a connection.
+// inbox is a loop's queue of messages. What the loop gave away bounds it: a
+// connection has one job at most, and wake-ups of one token are one message.
+//
+// The protocol: who posts enqueues, then looks whether the loop sleeps. The
+// loop says that it will sleep, then looks at the queue. Whichever is second
+// sees the other, so a message never waits for the end of a wait.
 type inbox struct {
 	mu       sync.Mutex
 	messages []message
 	spare    []message
+	woken    map[poller.Token]struct{} // tokens whose wake-up is in messages
+	closed   bool
+
+	// waiting: there are messages. The loop looks at it once a batch without the lock.
+	waiting atomic.Bool
 	// asleep: the loop waits in the poller, or is about to, and must be woken.
 	asleep atomic.Bool
-	closed bool
 	wake   func() error
 
-	// Tests run other goroutines in the gaps of the wake-up protocol.
+	// Tests run other goroutines in the gaps of the protocol.
 	hook func(gap string)
 }
 
@@ -41,14 +48,25 @@ func (b *inbox) post(m message) bool {
 		b.mu.Unlock()
 		return false
 	}
+	if !m.done && m.do == nil {
+		if _, ok := b.woken[m.token]; ok {
+			b.mu.Unlock()
+			return true // who posted the first one wakes the loop
+		}
+		if b.woken == nil {
+			b.woken = make(map[poller.Token]struct{})
+		}
+		b.woken[m.token] = struct{}{}
+	}
 	b.messages = append(b.messages, m)
+	b.waiting.Store(true)
 	b.mu.Unlock()
 	b.gap("posted")
 	// Whoever turns asleep off writes the one wake-up.
 	if b.asleep.CompareAndSwap(true, false) {
 		b.gap("claimed")
-		// A wake-up that cannot be written means a poller that is closed: the
-		// message was accepted before, and the loop empties its inbox when it ends.
+		// If the wake-up cannot be written the loop finds the message when its
+		// wait ends, waitMax later at most, or when it ends itself.
 		_ = b.wake()
 	}
 	return true
@@ -59,9 +77,7 @@ func (b *inbox) post(m message) bool {
 func (b *inbox) sleep() bool {
 	b.asleep.Store(true)
 	b.gap("asleep")
-	b.mu.Lock()
-	empty := len(b.messages) == 0
-	b.mu.Unlock()
+	empty := !b.waiting.Load()
 	b.gap("looked")
 	if !empty {
 		b.asleep.Store(false)
@@ -73,16 +89,29 @@ func (b *inbox) sleep() bool {
 func (b *inbox) awake() {
 	b.gap("woken")
 	b.asleep.Store(false)
+	b.gap("awake")
 }
 
-// take returns the messages so far. The slice is valid until the next take.
+// take returns the messages so far; give is to follow.
 func (b *inbox) take() []message {
+	if !b.waiting.Load() {
+		return nil
+	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	taken := b.messages
-	b.messages = b.spare[:0]
-	b.mu.Unlock()
-	b.spare = taken
+	b.messages, b.spare = b.spare, nil
+	clear(b.woken)
+	b.waiting.Store(false)
 	return taken
+}
+
+// give takes back the memory of messages that have been handled.
+func (b *inbox) give(taken []message) {
+	if taken != nil {
+		clear(taken) // what they referred to is not kept
+		b.spare = taken[:0]
+	}
 }
 
 // close refuses further messages and returns the last ones.

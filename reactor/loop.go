@@ -1,7 +1,9 @@
 package reactor
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -29,13 +31,14 @@ type Options struct {
 	NewLog     func() conn.AccessLog
 	Pool       *Pool
 	// Connections is the most that are open at a time, all loops together; 0:
-	// no limit. Beyond it the oldest idle one is closed, and if there is none the new one gets 503.
+	// no limit. Beyond it the accepting loop closes its oldest idle one, and if it has none the new one gets 503.
 	Connections int
-	// Warn reports what an operator should know, at most once a minute a kind.
+	// Warn takes what an operator should know; err may be nil. It is called by
+	// all loops, as often as it happens, and must not block. It may be nil.
 	Warn func(what string, err error)
 }
 
-// Loop is one event loop. All methods but Post, Wake and Deliver are for its own goroutine.
+// Loop is one event loop. All methods but Wake, Deliver and post are for its own goroutine.
 type Loop struct {
 	opts   *Options
 	open   *atomic.Int64 // connections of all loops
@@ -54,7 +57,8 @@ type Loop struct {
 	closing   []int32        // descriptors to close when the batch is done
 	start     time.Time
 	slept     bool
-	busy      bool // the last batch had work
+	busy      bool  // the last batch had work
+	logDue    int64 // Clock.Mono when the access log has something to do; 0: nothing
 	listeners acceptor
 	draining  bool
 	stopAt    int64 // Clock.Mono; with draining
@@ -82,6 +86,7 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	l.events = make([]poller.Event, eventsMax)
 	l.inbox.wake = p.Wake
 	l.transport.init()
+	l.timers.init(opts.Config)
 	l.listeners.init(opts.Warn)
 	l.tick()
 	return l, nil
@@ -92,28 +97,41 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 func (l *Loop) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var err error
-	for {
-		var n int
-		if n, err = l.wait(); err != nil {
-			break
-		}
-		l.tick()
-		l.local.Alone = l.slept && n == 1
-		l.busy = n > 0 || len(l.ready) > 0
-		l.turn, l.ready = l.ready, l.turn[:0]
-		for _, e := range l.events[:n] {
-			l.dispatch(e)
-		}
-		l.receive()
-		l.yielded()
-		l.expire()
-		l.closeBatch()
-		if l.draining && (l.slab.live == 0 || l.local.Clock.Mono >= l.stopAt) {
-			break
-		}
+	for !l.batch() {
 	}
-	l.end(err)
+}
+
+// batch waits for events and handles them: one turn for everyone who can use
+// it. It reports whether the loop has ended.
+func (l *Loop) batch() (ended bool) {
+	n, err := l.wait()
+	if err != nil {
+		l.end(err)
+		return true
+	}
+	l.tick()
+	l.busy = n > 0 || len(l.ready) > 0
+	l.turn, l.ready = l.ready, l.turn[:0]
+	l.local.Alone = l.slept && n == 1
+	for _, e := range l.events[:n] {
+		l.dispatch(e)
+	}
+	l.local.Alone = false
+	l.receive()
+	l.yielded()
+	l.expire()
+	if l.draining {
+		l.acceptLast()
+	}
+	l.closeBatch()
+	if l.local.Log != nil {
+		l.logDue = l.local.Log.Tick(l.local.Clock.Mono)
+	}
+	if l.drained() {
+		l.end(nil)
+		return true
+	}
+	return false
 }
 
 // tick refreshes the clock: once a batch.
@@ -147,23 +165,19 @@ func (l *Loop) wait() (int, error) {
 
 // timeout is how long nothing is due.
 func (l *Loop) timeout() time.Duration {
+	if l.listeners.accepting() {
+		return 0
+	}
 	timeout := waitMax
 	now := l.local.Clock.Mono
-	if l.local.Log != nil {
-		if due := l.local.Log.Tick(now); due != 0 {
-			timeout = min(timeout, until(due, now))
-		}
-	}
-	if s, due := l.timers.due(&l.slab, l.opts.Config, now); s != nil {
+	s, next := l.timers.due(&l.slab, now)
+	if s != nil {
 		return 0
-	} else if due != 0 {
-		timeout = min(timeout, until(due, now))
 	}
-	if l.listeners.againAt != 0 {
-		timeout = min(timeout, until(l.listeners.againAt, now))
-	}
-	if l.draining {
-		timeout = min(timeout, until(l.stopAt, now))
+	for _, at := range [...]int64{next, l.logDue, l.listeners.againAt, l.stopAt} {
+		if at != 0 {
+			timeout = min(timeout, until(at, now))
+		}
 	}
 	return timeout
 }
@@ -171,7 +185,9 @@ func (l *Loop) timeout() time.Duration {
 // dispatch steps the connection that an event is for, or accepts.
 func (l *Loop) dispatch(e poller.Event) {
 	if e.Token>>32 == 0 { // no slot has generation 0
-		l.accept(uint32(e.Token))
+		if l.listeners.active { // not paused earlier in this batch
+			l.accept(l.listeners.list[e.Token].FD)
+		}
 		return
 	}
 	s := l.slab.lookup(e.Token)
@@ -200,6 +216,9 @@ func (l *Loop) step(s *slot) {
 
 // settle does what the connection wants.
 func (l *Loop) settle(s *slot, want conn.Want) {
+	if want == conn.WantDeferred && !l.submit(s) {
+		want = conn.WantYield
+	}
 	s.want = want
 	switch want {
 	case conn.WantClose:
@@ -207,10 +226,9 @@ func (l *Loop) settle(s *slot, want conn.Want) {
 		return
 	case conn.WantYield:
 		l.enqueue(s)
-	case conn.WantDeferred:
-		l.submit(s)
 	}
-	l.timers.set(&l.slab, s)
+	phase, since := s.conn.Phase()
+	l.timers.set(&l.slab, s, phase, since)
 	if err := l.watch(s); err != nil {
 		l.opts.Warn("watching a connection", err)
 		l.close(s)
@@ -225,16 +243,19 @@ func (l *Loop) enqueue(s *slot) {
 	}
 }
 
-// submit has the pool do the connection's job.
-func (l *Loop) submit(s *slot) {
+// submit has the pool do the connection's job. If the pool refuses, the
+// connection has been told and it reports false.
+func (l *Loop) submit(s *slot) bool {
 	job, ticket, must := s.conn.TakeJob()
-	if err := l.opts.Pool.Submit(job, must, l, uint64(s.token()), ticket); err != nil {
-		s.conn.Resume(ticket, nil, err)
-		if warm, ok := job.(conn.Result); ok && must {
-			warm.Release() // a job that is its own result
-		}
-		l.enqueue(s)
+	err := l.opts.Pool.Submit(job, must, l, uint64(s.token()), ticket)
+	if err == nil {
+		return true
 	}
+	s.conn.Resume(ticket, nil, err)
+	if own, ok := job.(conn.Result); ok && must {
+		own.Release() // a job for an answer under way holds its file, as its result would
+	}
+	return false
 }
 
 // watch has the poller report what the connection wants. With an edge trigger
@@ -264,8 +285,9 @@ func (l *Loop) watch(s *slot) error {
 	if s.registered {
 		return l.poller.Modify(int(s.fd), s.token(), want)
 	}
-	s.registered = true
-	return l.poller.Add(int(s.fd), s.token(), want, 0)
+	err := l.poller.Add(int(s.fd), s.token(), want, 0)
+	s.registered = err == nil
+	return err
 }
 
 // yielded gives those whose turn was spent the next one.
@@ -278,25 +300,18 @@ func (l *Loop) yielded() {
 	}
 }
 
-// expire runs the timers that are due.
+// expire runs the timers that are due. Each either starts anew or ends its
+// connection, so there is an end.
 func (l *Loop) expire() {
 	now := l.local.Clock.Mono
 	for {
-		s, _ := l.timers.due(&l.slab, l.opts.Config, now)
+		s, _ := l.timers.due(&l.slab, now)
 		if s == nil {
 			break
 		}
 		l.transport.slot = s
 		l.local.Token = uint64(s.token())
-		want := s.conn.Expire(&l.transport, l.local)
-		if _, since := s.conn.Phase(); want != conn.WantClose && since+1 < now && s.since == since {
-			want = conn.WantClose // a timer that was not started anew would run out for ever
-		}
-		if want == s.want && want == conn.WantYield {
-			l.timers.set(&l.slab, s) // it is queued already
-			continue
-		}
-		l.settle(s, want)
+		l.settle(s, s.conn.Expire(&l.transport, l.local))
 	}
 	if l.listeners.againAt != 0 && now >= l.listeners.againAt {
 		l.listen()
@@ -305,9 +320,11 @@ func (l *Loop) expire() {
 
 // receive does what other goroutines asked for.
 func (l *Loop) receive() {
-	for _, m := range l.inbox.take() {
+	messages := l.inbox.take()
+	for _, m := range messages {
 		l.handle(m)
 	}
+	l.inbox.give(messages)
 }
 
 func (l *Loop) handle(m message) {
@@ -373,12 +390,17 @@ func (l *Loop) drain(grace time.Duration) {
 	l.draining = true
 	l.stopAt = l.local.Clock.Mono + int64(grace)
 	l.local.Closing = true
-	l.unlisten()
+	l.pause()
+}
+
+// drained reports whether a loop that drains has nothing left to do, or no time.
+func (l *Loop) drained() bool {
+	return l.draining && (l.slab.live == 0 && len(l.listeners.list) == 0 || l.local.Clock.Mono >= l.stopAt)
 }
 
 // end frees everything.
 func (l *Loop) end(err error) {
-	ended := &Ended{Err: err}
+	ended := new(Ended)
 	l.slab.each(func(s *slot) {
 		if s.conn.Idle() {
 			ended.Idle++
@@ -388,17 +410,17 @@ func (l *Loop) end(err error) {
 		l.close(s)
 	})
 	l.closeBatch()
-	l.listeners.close()
+	l.pause()
+	l.listeners.stop()
+	l.listeners.yieldReserve()
 	for _, m := range l.inbox.close() {
 		if m.done {
 			m.result.Release()
 		}
 	}
 	if l.local.Log != nil {
-		l.local.Log.Tick(1 << 62) // later than anything has waited
+		l.local.Log.Tick(math.MaxInt64) // later than anything can wait
 	}
-	if cerr := l.poller.Close(); ended.Err == nil {
-		ended.Err = cerr
-	}
+	ended.Err = errors.Join(err, l.poller.Close())
 	l.ended.Store(ended)
 }

@@ -12,16 +12,16 @@ const queueMax = 1024
 
 // Pool is a bounded number of goroutines for work that may block.
 type Pool struct {
-	mu      sync.Mutex
-	work    sync.Cond
-	queue   []*task // first in, first out, from head
-	head    int
-	joined  map[any]*task // queued or running, by Job.Key
-	workers int
-	limit   int
-	idle    int
-	closed  bool
-	wg      sync.WaitGroup
+	mu          sync.Mutex
+	work        sync.Cond
+	first, last *task // the queue, linked by next
+	queued      int
+	joined      map[any]*task // queued or running, by Job.Key
+	workers     int
+	limit       int
+	idle        int // waiting workers that no task has been queued for
+	closed      bool
+	wg          sync.WaitGroup
 }
 
 // Receiver takes the results of jobs. Deliver is called on a worker's goroutine
@@ -40,9 +40,11 @@ type task struct {
 	job     conn.Job
 	key     any
 	waiters []waiter
+	next    *task
 }
 
-// NewPool returns a pool of at most that many workers, which are started as they are needed.
+// NewPool returns a pool of at most that many workers, which are started as
+// they are needed and end with Close.
 func NewPool(workers int) *Pool {
 	p := &Pool{limit: max(workers, 1), joined: make(map[any]*task)}
 	p.work.L = &p.mu
@@ -50,9 +52,10 @@ func NewPool(workers int) *Pool {
 }
 
 // Submit has job run, or joins it to an equal one that waits or runs; the
-// result goes to to.Deliver with token and ticket. It returns conn.ErrBusy,
-// and delivers nothing, when the queue is full; must is for jobs that an
-// answer under way depends on, of which a connection has one at most: they are never refused.
+// result goes to to.Deliver with token and ticket. It returns conn.ErrBusy, and
+// delivers nothing, when the queue is full or the pool closed. must is for
+// jobs that an answer under way depends on, of which a connection has one at
+// most: a full queue takes them all the same.
 func (p *Pool) Submit(job conn.Job, must bool, to Receiver, token uint64, ticket uint32) error {
 	w := waiter{to, token, ticket}
 	key := job.Key()
@@ -64,59 +67,73 @@ func (p *Pool) Submit(job conn.Job, must bool, to Receiver, token uint64, ticket
 			return nil
 		}
 	}
-	if p.closed || !must && len(p.queue)-p.head >= queueMax {
+	if p.closed || !must && p.queued >= queueMax {
 		return conn.ErrBusy
 	}
 	t := &task{job: job, key: key, waiters: []waiter{w}}
 	if key != nil {
 		p.joined[key] = t
 	}
-	p.queue = append(p.queue, t)
+	p.push(t)
 	switch {
 	case p.idle > 0:
+		// Counted off here, not by the worker when it gets to run: until then
+		// it would be taken for free by the next job as well, which would wait behind this one.
+		p.idle--
 		p.work.Signal()
 	case p.workers < p.limit:
 		p.workers++
-		p.wg.Add(1)
-		go p.worker()
+		p.wg.Go(p.worker)
 	}
 	return nil
 }
 
-// worker runs jobs until the pool is closed.
-func (p *Pool) worker() {
-	defer p.wg.Done()
+// push puts a task at the end of the queue.
+func (p *Pool) push(t *task) {
+	if p.last != nil {
+		p.last.next = t
+	} else {
+		p.first = t
+	}
+	p.last = t
+	p.queued++
+}
+
+// pop takes the first task off the queue. It waits for one, and returns nil
+// when there will be none.
+func (p *Pool) pop() *task {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for {
-		for p.head == len(p.queue) {
-			if p.closed {
-				return
-			}
-			p.idle++
-			p.work.Wait()
-			p.idle--
+	for p.first == nil {
+		if p.closed {
+			return nil
 		}
-		t := p.queue[p.head]
-		p.queue[p.head] = nil
-		if p.head++; p.head > len(p.queue)/2 {
-			p.queue, p.head = append(p.queue[:0], p.queue[p.head:]...), 0
-		}
-		p.mu.Unlock()
+		p.idle++
+		p.work.Wait()
+	}
+	t := p.first
+	if p.first = t.next; p.first == nil {
+		p.last = nil
+	}
+	p.queued--
+	return t
+}
+
+// worker runs jobs until the pool is closed.
+func (p *Pool) worker() {
+	for t := p.pop(); t != nil; t = p.pop() {
 		result := t.job.Run()
-		p.mu.Lock()
-		// From here on nobody can join.
 		if t.key != nil {
-			delete(p.joined, t.key)
+			p.mu.Lock()
+			delete(p.joined, t.key) // from here on nobody can join
+			p.mu.Unlock()
 		}
-		p.mu.Unlock()
 		for range t.waiters[1:] {
-			result.Retain() // all of them before the first may be released
+			result.Retain() // for all of them, before the first can release it
 		}
 		for _, w := range t.waiters {
 			w.to.Deliver(w.token, w.ticket, result)
 		}
-		p.mu.Lock()
 	}
 }
 

@@ -3,10 +3,15 @@ package reactor
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
+
+// failedGrace is how long the other loops may go on with what is in flight when
+// one has failed.
+const failedGrace = 10 * time.Second
 
 // Reactor is a number of loops that share the load.
 type Reactor struct {
@@ -19,6 +24,9 @@ type Reactor struct {
 // New returns a reactor of n loops. They run from Serve on.
 func New(n int, opts Options) (*Reactor, error) {
 	r := &Reactor{opts: opts}
+	if r.opts.Warn == nil {
+		r.opts.Warn = func(string, error) {}
+	}
 	for range n {
 		l, err := newLoop(&r.opts, &r.open)
 		if err != nil {
@@ -32,30 +40,46 @@ func New(n int, opts Options) (*Reactor, error) {
 	return r, nil
 }
 
-// Serve starts the loops. Each accepts from its own list of listeners:
+// Serve starts the loops, once. Each accepts from its own list of listeners:
 // listeners[i] are loop i's.
+//
+// A loop ends early only when its poller fails. The others then drain, for the
+// clients of a lost loop would wait in its listeners' queues unheard: Wait
+// returns soon, with the error.
 func (r *Reactor) Serve(listeners [][]Listener) error {
 	if len(listeners) != len(r.loops) {
 		return fmt.Errorf("reactor: %d lists of listeners for %d loops", len(listeners), len(r.loops))
 	}
 	for i, l := range r.loops {
-		l.listeners.list = listeners[i]
+		l.listeners.list = slices.Clone(listeners[i])
 		l.listen()
 	}
 	for _, l := range r.loops {
-		r.wg.Go(l.run)
+		r.wg.Go(func() {
+			l.run()
+			if l.ended.Load().Err != nil {
+				r.Drain(failedGrace)
+			}
+		})
 	}
 	return nil
 }
 
-// Drain stops accepting and lets what is in flight finish within grace.
+// Drain lets what is in flight finish within grace and then ends the loops.
+// What waits in the listeners' queues is accepted first. It returns when no
+// loop accepts any more: then the owner may close the listeners, so that
+// late clients are refused at once rather than kept waiting. A second Drain changes nothing.
 func (r *Reactor) Drain(grace time.Duration) {
 	for _, l := range r.loops {
 		l.post(func(l *Loop) { l.drain(grace) })
 	}
+	for _, l := range r.loops {
+		<-l.listeners.stopped
+	}
 }
 
-// Wait returns when all loops have ended, with what that cut off.
+// Wait returns when all loops have ended, with what that cut off and why, if
+// a loop failed.
 func (r *Reactor) Wait() Ended {
 	r.wg.Wait()
 	var all Ended

@@ -67,7 +67,7 @@ func (b *slab) take() *slot {
 	s := b.at(b.free - 1)
 	b.free = s.next
 	b.live++
-	generation := s.generation + 1
+	generation := max(s.generation+1, 1) // 0, after 4 billion, is the listeners'
 	*s = slot{index: s.index, generation: generation, live: true, phase: conn.NumPhases}
 	return s
 }

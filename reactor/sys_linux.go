@@ -55,8 +55,9 @@ func (s *sys) send(fd int, head, body []byte, more bool) (int, error) {
 		if len(body) == 0 {
 			n, _, errno = syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(head))), uintptr(len(head)), flags, 0, 0)
 		} else {
-			s.iov[0].Base, s.iov[0].Len = unsafe.SliceData(head), uint64(len(head))
-			s.iov[1].Base, s.iov[1].Len = unsafe.SliceData(body), uint64(len(body))
+			s.iov[0].Base, s.iov[1].Base = unsafe.SliceData(head), unsafe.SliceData(body)
+			s.iov[0].SetLen(len(head))
+			s.iov[1].SetLen(len(body))
 			n, _, errno = syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&s.msg)), flags)
 			s.iov[0].Base, s.iov[1].Base = nil, nil
 		}

@@ -9,12 +9,21 @@ import (
 // timers holds the one timer of each connection: a list a phase, oldest first.
 // A phase's timeout is the same for all, so the lists stay sorted by appending.
 type timers struct {
-	lists [conn.NumPhases]struct{ first, last uint32 } // slot numbers plus one
+	lists [conn.NumPhases]struct {
+		first, last uint32 // slot numbers plus one
+		timeout     int64  // nanoseconds; 0: it never runs out
+	}
 }
 
-// set moves the slot's timer to where its connection's phase says.
-func (t *timers) set(b *slab, s *slot) {
-	phase, since := s.conn.Phase()
+func (t *timers) init(cfg *conn.Config) {
+	for phase := range conn.NumPhases {
+		t.lists[phase].timeout = int64(cfg.Timeout(phase))
+	}
+}
+
+// set moves the slot's timer to the end of the phase's list. since (Clock.Mono) is
+// no earlier than that of any other slot set before.
+func (t *timers) set(b *slab, s *slot, phase conn.Phase, since int64) {
 	if phase == s.phase && since == s.since {
 		return
 	}
@@ -59,15 +68,14 @@ func (t *timers) oldest(b *slab, phase conn.Phase) *slot {
 
 // due returns a connection whose timer has run out, or nil and the time
 // (Clock.Mono) of the next one; 0: there is none.
-func (t *timers) due(b *slab, cfg *conn.Config, now int64) (*slot, int64) {
-	var next int64
-	for phase := range conn.NumPhases {
-		s := t.oldest(b, phase)
-		timeout := cfg.Timeout(phase)
-		if s == nil || timeout == 0 {
+func (t *timers) due(b *slab, now int64) (s *slot, next int64) {
+	for i := range t.lists {
+		list := &t.lists[i]
+		if list.first == 0 || list.timeout == 0 {
 			continue
 		}
-		at := s.since + int64(timeout)
+		s := b.at(list.first - 1)
+		at := s.since + list.timeout
 		if at <= now {
 			return s, 0
 		}

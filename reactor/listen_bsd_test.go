@@ -1,0 +1,16 @@
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd
+
+package reactor
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// tuneListener sets what the daemon sets on a TCP listener.
+func tuneListener(t testing.TB, fd int) {
+	t.Helper()
+	must(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+	must(t, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
+}

@@ -1,0 +1,66 @@
+// Package test runs the program as its users do: the built binary in a process
+// of its own, on real sockets and real folders. One suite runs against every IO
+// model and trigger of the platform (see variants).
+//
+// It imports nothing of the project: what it knows of the server is what a
+// client sees, the command line and the lines on stderr.
+package test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// variant is one way to run the server.
+type variant struct{ model, trigger string }
+
+func (v variant) String() string { return v.model + "," + v.trigger }
+
+// variants lists what the platform's server offers; the whole suite runs on each.
+func variants() []variant {
+	if runtime.GOOS == "linux" {
+		return []variant{{"epoll", "edge"}, {"epoll", "level"}}
+	}
+	return []variant{{"kqueue", "edge"}, {"kqueue", "level"}}
+}
+
+// eachVariant runs the test once for every way to run the server.
+func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
+	for _, v := range variants() {
+		t.Run(v.String(), func(t *testing.T) { test(t, v) })
+	}
+}
+
+// binary is the built server, made once for all tests.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "evhttpd-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	binary = filepath.Join(folder, "evhttpd")
+	args := []string{"build", "-o", binary}
+	if raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "../cmd/evhttpd")...)
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v: %v\n", build.Args, err)
+		return 1
+	}
+	return m.Run()
+}

@@ -62,6 +62,8 @@ var rules = []rule{
 		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/static",
 			"internal/site", "internal/config", "internal/accesslog", "internal/admin"},
 		modules: []string{xsys, "go.uber.org/zap"}},
+	// A client: it knows the poller, and the server only from outside.
+	{folder: "bench", project: []string{"poller"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
 	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench"},
 		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap"}},
 }

@@ -52,13 +52,12 @@ func matches(req *http1.Request, buf []byte, id http1.FieldID, etag []byte, stro
 	return false
 }
 
-// date returns the date of a field. One that is not valid, or stands twice, is no date.
+// date returns the date of a field. One that is not valid is no date.
 func date(req *http1.Request, buf []byte, id http1.FieldID, now int64) (at int64, ok bool) {
-	i := req.Next(id, 0)
-	if i < 0 || req.Next(id, i+1) >= 0 {
+	if !req.Has(id) {
 		return 0, false
 	}
-	return http1.ParseDate(req.Fields[i].Value.In(buf), now)
+	return http1.ParseDate(req.Get(id, buf), now)
 }
 
 // ifRange reports whether what the client has a part of is still the file
@@ -87,9 +86,6 @@ const statusLineOK = len("HTTP/1.1 200 OK\r\n")
 
 // partial answers with a range. It reports false if the whole file is the answer.
 func (h *handler) partial(c *content, req *http1.Request, buf []byte, out *conn.Output) bool {
-	if i := req.Next(http1.FieldRange, 0); req.Next(http1.FieldRange, i+1) >= 0 {
-		return false // Range is no list: two of them are not valid
-	}
 	ranges, result := http1.ParseRange(req.Get(http1.FieldRange, buf), c.size, rangesMax, h.ranges[:0])
 	switch {
 	case result == http1.RangeUnsatisfiable:

@@ -130,18 +130,12 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 			return
 		}
 	}
-	var bad http1.Error
-	if h.path, bad = http1.AppendPath(h.path[:0], sent); bad.Status != 0 {
-		text := bad.AppendText(h.scratch[:0])
-		h.scratch = text
-		out.Fail(bad.Status, "", string(text[len("400: "):]))
+	if known != nil {
+		h.path = append(h.path[:0], known.key.path...) // decoded and found to be allowed before
+	} else if !h.resolve(sent, out) {
 		return
 	}
-	if len(s.hide) > 0 && s.hide.path(string(h.path)) {
-		out.Fail(404, "", "no such file")
-		return
-	}
-	if known == nil || known.content.Load() == nil {
+	if known == nil || known.kind != kindError && known.content.Load() == nil {
 		if known = s.cache.get(h.root.generation, h.path); known != nil {
 			defer known.Release()
 			if known.fresh(now) && !mustLook(req, buf, out) && h.answer(known, req, buf, out) {
@@ -152,6 +146,21 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 		}
 	}
 	h.lookNow(sent, known, req, buf, out)
+}
+
+// resolve decodes the path into h.path. It reports false if that has been answered.
+func (h *handler) resolve(sent []byte, out *conn.Output) bool {
+	var bad http1.Error
+	if h.path, bad = http1.AppendPath(h.path[:0], sent); bad.Status != 0 {
+		h.scratch = bad.AppendText(h.scratch[:0])
+		out.Fail(bad.Status, "", string(h.scratch[len("400: "):]))
+		return false
+	}
+	if h.site.hide.path(h.path) {
+		out.Fail(404, "", reasonMissing)
+		return false
+	}
+	return true
 }
 
 // lookAtRoot looks at what the root's path leads to. It reports whether the request is to wait.

@@ -1,6 +1,7 @@
 package static
 
 import (
+	"bytes"
 	"fmt"
 	"path"
 	"strings"
@@ -34,9 +35,11 @@ func (h hidden) name(name string) bool {
 }
 
 // path reports whether a segment of a decoded path is hidden.
-func (h hidden) path(decoded string) bool {
-	for segment := range strings.SplitSeq(decoded, "/") {
-		if segment != "" && h.name(segment) {
+func (h hidden) path(decoded []byte) bool {
+	for len(h) > 0 && len(decoded) > 0 {
+		var segment []byte
+		segment, decoded, _ = bytes.Cut(decoded, slash)
+		if len(segment) > 0 && h.name(string(segment)) {
 			return true
 		}
 	}

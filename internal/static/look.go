@@ -21,6 +21,10 @@ const (
 	jobRetries = 3
 )
 
+// reasonMissing is all that is told of a path that is not there, is hidden, or
+// may not be reached.
+const reasonMissing = "no such file"
+
 // errGrown says that a file became too large for memory while it was read.
 var errGrown = errors.New("static: the file has grown")
 
@@ -102,8 +106,12 @@ func (l *look) file(path []byte, index string) (*entry, error) {
 		l.name = append(l.name[:0], '.', 0)
 	}
 	if l.cached && l.old != nil {
-		if same, err := l.unchanged(); same || err != nil {
-			return l.renewed(), err
+		same, err := l.unchanged()
+		switch {
+		case err != nil:
+			return nil, err
+		case same:
+			return l.renewed(), nil
 		}
 	}
 	fd, err := l.root.open(l.name, false, l.cached)
@@ -190,7 +198,7 @@ func (l *look) load(fd int, path, index string) (*entry, error) {
 		mediaType: s.types.of(path + index), size: int64(len(body)),
 		mtime: l.stat.Mtim.Nano(), wall: l.wall, recent: recent,
 	})
-	c.body = body
+	c.join(body)
 	e := newEntry(kindBody, path, c)
 	e.id, e.transient = identityOf(&l.stat), recent
 	return l.entry(e), nil
@@ -289,18 +297,18 @@ func (l *look) failure(path []byte, err error) *entry {
 	file := s.path + "/" + strings.TrimSuffix(string(l.name), "\x00")
 	switch err {
 	case unix.ENOENT, unix.ENOTDIR, unix.ENAMETOOLONG, unix.EINVAL:
-		return l.fail(path, 404, "no such file")
+		return l.fail(path, 404, reasonMissing)
 	case unix.EXDEV:
 		s.warner.warn(l.mono, "a symbolic link leads out of the site's root: move its target beneath the root, "+
 			"or set symlinks: follow", file)
-		return l.fail(path, 404, "no such file")
+		return l.fail(path, 404, reasonMissing)
 	case unix.ELOOP:
 		if s.links == LinksDeny {
 			s.warner.warn(l.mono, "a symbolic link, and symlinks: deny: set symlinks: beneath", file)
 		} else {
 			s.warner.warn(l.mono, "too many levels of symbolic links: one of them leads back to itself", file)
 		}
-		return l.fail(path, 404, "no such file")
+		return l.fail(path, 404, reasonMissing)
 	case unix.ENODEV, unix.ENXIO, unix.EOPNOTSUPP:
 		return l.fail(path, 404, "not a regular file")
 	case unix.EACCES, unix.EPERM:

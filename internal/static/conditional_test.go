@@ -1,0 +1,203 @@
+package static
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestPreconditions is RFC 9110 section 13.2.2, in its order.
+func TestPreconditions(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/small", "0123456789")
+	write(t, dir+"/large", strings.Repeat("0123456789", 10000))
+	l := serve(t, testOptions(dir), false)
+	const (
+		before = "Thu, 29 Feb 2024 12:30:14 GMT"
+		at     = "Thu, 29 Feb 2024 12:30:15 GMT"
+		after  = "Thu, 29 Feb 2024 12:30:16 GMT"
+		part   = "Range: bytes=2-4\r\n"
+	)
+	for _, path := range []string{"/small", "/large"} {
+		whole := l.get(path)
+		etag := whole.Header.Get("ETag")
+		cases := []struct {
+			fields string
+			status int
+		}{
+			{"If-Match: *\r\n", 200},
+			{"If-Match: " + etag + "\r\n", 200},
+			{"If-Match: \"a\", " + etag + "\r\n", 200},
+			{"If-Match: \"a\"\r\nIf-Match: " + etag + "\r\n", 200},
+			{"If-Match: \"a\"\r\n", 412},
+			{"If-Match: W/" + etag + "\r\n", 412}, // strong comparison, section 13.1.1
+			{"If-Match: \"a\"\r\nIf-None-Match: " + etag + "\r\n", 412},
+			{"If-Match: " + etag + "\r\nIf-Unmodified-Since: " + before + "\r\n", 200},
+			{"If-Match: " + etag + "\r\nIf-None-Match: " + etag + "\r\n", 304},
+			{"If-Unmodified-Since: " + before + "\r\n", 412},
+			{"If-Unmodified-Since: " + at + "\r\n", 200},
+			{"If-Unmodified-Since: " + after + "\r\n", 200},
+			{"If-Unmodified-Since: yesterday\r\n", 200},
+			{"If-None-Match: *\r\n", 304},
+			{"If-None-Match: " + etag + "\r\n", 304},
+			{"If-None-Match: W/" + etag + "\r\n", 304}, // weak comparison, section 13.1.2
+			{"If-None-Match: \"a\", \"b\" , " + etag + "\r\n", 304},
+			{"If-None-Match: \"a\"\r\n", 200},
+			{"If-None-Match: \"a\"\r\nIf-Modified-Since: " + after + "\r\n", 200}, // the date is ignored
+			{"If-Modified-Since: " + before + "\r\n", 200},
+			{"If-Modified-Since: " + at + "\r\n", 304},
+			{"If-Modified-Since: " + after + "\r\n", 304},
+			{"If-Modified-Since: Thursday, 29-Feb-24 12:30:15 GMT\r\n", 304},
+			{"If-Modified-Since: Thu Feb 29 12:30:15 2024\r\n", 304},
+			{"If-Modified-Since: 2024-02-29\r\n", 200},
+			{part, 206},
+			{part + "If-Range: " + etag + "\r\n", 206},
+			{part + "If-Range: W/" + etag + "\r\n", 200}, // strong comparison, section 13.1.5
+			{part + "If-Range: \"a\"\r\n", 200},
+			{part + "If-Range: " + at + "\r\n", 206},
+			{part + "If-Range: " + after + "\r\n", 200}, // exactly the date
+			{part + "If-Range: " + before + "\r\n", 200},
+			{part + "If-Range: nonsense\r\n", 200},
+			{part + "If-None-Match: " + etag + "\r\n", 304},
+			{part + "If-Match: \"a\"\r\n", 412},
+			{part + "If-Match: " + etag + "\r\n", 206},
+			{"If-Range: " + etag + "\r\n", 200},
+		}
+		for _, c := range cases {
+			for _, method := range []string{"GET", "HEAD"} {
+				r := l.request(method, path, c.fields)
+				want := c.status
+				if want == 206 && method == "HEAD" {
+					want = 200 // section 14.2: ranges are for GET
+				}
+				if r.StatusCode != want {
+					t.Errorf("%s %s %q: %d, want %d", method, path, c.fields, r.StatusCode, want)
+				}
+				if want == 304 {
+					checkNotModified(t, r, whole)
+				}
+				if want == 206 && (r.body != "234" || r.Header.Get("Content-Type") != whole.Header.Get("Content-Type")) {
+					t.Errorf("206 with %q %q", r.body, r.Header)
+				}
+			}
+		}
+	}
+}
+
+// checkNotModified: RFC 9110 section 15.4.5.
+func checkNotModified(t *testing.T, r, whole response) {
+	t.Helper()
+	if r.Header.Get("ETag") != whole.Header.Get("ETag") || r.Header.Get("Last-Modified") != whole.Header.Get("Last-Modified") {
+		t.Errorf("304 without its validators: %v", r.Header)
+	}
+	if r.Header.Get("Content-Length") != "" || r.Header.Get("Content-Type") != "" || r.body != "" {
+		t.Errorf("304 with a body's fields: %v %q", r.Header, r.body)
+	}
+}
+
+// TestRanges is RFC 9110 section 14.
+func TestRanges(t *testing.T) {
+	dir := t.TempDir()
+	large := strings.Repeat("0123456789", 10000)
+	write(t, dir+"/small", "0123456789")
+	write(t, dir+"/large", large)
+	write(t, dir+"/empty", "")
+	l := serve(t, testOptions(dir), false)
+	cases := []struct {
+		path, value string
+		status      int
+		body        string
+		contentSpan string
+	}{
+		{"/small", "bytes=0-0", 206, "0", "bytes 0-0/10"},
+		{"/small", "bytes=2-5", 206, "2345", "bytes 2-5/10"},
+		{"/small", "bytes=7-", 206, "789", "bytes 7-9/10"},
+		{"/small", "bytes=-3", 206, "789", "bytes 7-9/10"},
+		{"/small", "bytes=-99", 206, "0123456789", "bytes 0-9/10"},
+		{"/small", "bytes=5-99", 206, "56789", "bytes 5-9/10"},
+		{"/small", "BYTES=1-1", 206, "1", "bytes 1-1/10"},
+		{"/small", "bytes=0-0,99-", 206, "0", "bytes 0-0/10"}, // one of two is satisfiable
+		{"/small", "bytes=10-", 416, "", "bytes */10"},
+		{"/small", "bytes=99-100", 416, "", "bytes */10"},
+		{"/small", "bytes=-0", 416, "", "bytes */10"},
+		{"/small", "bytes=5-2", 200, "0123456789", ""},
+		{"/small", "bytes=a-b", 200, "0123456789", ""},
+		{"/small", "lines=1-2", 200, "0123456789", ""},
+		{"/small", "bytes=0-0,2-2", 200, "0123456789", ""},
+		{"/small", "bytes=" + strings.Repeat("0-0,", 20) + "1-1", 200, "0123456789", ""},
+		{"/small", "bytes=99999999999999999999-", 416, "", "bytes */10"},
+		{"/large", "bytes=99990-", 206, "0123456789", "bytes 99990-99999/100000"},
+		{"/large", "bytes=0-99999", 206, large, "bytes 0-99999/100000"},
+		{"/large", "bytes=100000-", 416, "", "bytes */100000"},
+		{"/empty", "bytes=0-", 416, "", "bytes */0"},
+		{"/empty", "bytes=-1", 200, "", ""},
+	}
+	for _, c := range cases {
+		r := l.request("GET", c.path, "Range: "+c.value+"\r\n")
+		if r.StatusCode != c.status || c.status != 416 && r.body != c.body || r.Header.Get("Content-Range") != c.contentSpan {
+			t.Errorf("%s %s: %d %q %.40q", c.path, c.value, r.StatusCode, r.Header.Get("Content-Range"), r.body)
+		}
+	}
+}
+
+// TestHugeFile sends from beyond 4 GiB of a file with holes.
+func TestHugeFile(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(dir + "/huge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("end"), 5<<30); err != nil {
+		t.Skip(err)
+	}
+	l := serve(t, testOptions(dir), false)
+	r := l.request("GET", "/huge", fmt.Sprintf("Range: bytes=%d-\r\n", int64(5<<30)-2))
+	r.want(t, 206, "\x00\x00end")
+	r = l.request("HEAD", "/huge", "")
+	if r.ContentLength != 5<<30+3 {
+		t.Errorf("Content-Length %d", r.ContentLength)
+	}
+}
+
+// TestValidators covers times that cannot validate anything (RFC 9110 section 8.8).
+func TestValidators(t *testing.T) {
+	dir := t.TempDir()
+	future := time.Now().Add(1000 * time.Hour)
+	for name, at := range map[string]time.Time{
+		"epoch": time.Unix(0, 0), "one": time.Unix(1, 999), "negative": time.Unix(-86400, 0), "two": time.Unix(2, 0), "future": future,
+	} {
+		write(t, dir+"/"+name, name)
+		if err := os.Chtimes(dir+"/"+name, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := serve(t, testOptions(dir), false)
+	for _, name := range []string{"epoch", "one", "negative"} {
+		r := l.get("/" + name)
+		r.want(t, 200, name)
+		if r.Header.Get("ETag") != "" || r.Header.Get("Last-Modified") != "" {
+			t.Errorf("%s: %v", name, r.Header)
+		}
+		l.request("GET", "/"+name, "If-None-Match: \"0-5\"\r\n").wantStatus(t, 200)
+		l.request("GET", "/"+name, "If-None-Match: *\r\n").wantStatus(t, 304)
+		l.request("GET", "/"+name, "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT\r\n").wantStatus(t, 200)
+	}
+	if r := l.get("/two"); r.Header.Get("ETag") == "" || r.Header.Get("Last-Modified") != "Thu, 01 Jan 1970 00:00:02 GMT" {
+		t.Errorf("two: %v", r.Header)
+	}
+	r := l.get("/future")
+	if r.Header.Get("Last-Modified") != r.Header.Get("Date") {
+		// Both are of the same second of the loop's clock.
+		t.Errorf("Last-Modified %q is not the Date %q", r.Header.Get("Last-Modified"), r.Header.Get("Date"))
+	}
+	l.request("GET", "/future", "Range: bytes=0-1\r\nIf-Range: "+r.Header.Get("Last-Modified")+"\r\n").wantStatus(t, 200)
+
+	opts := testOptions(dir)
+	opts.NoETag = true
+	if r := serve(t, opts, false).get("/two"); r.Header.Get("ETag") != "" || r.Header.Get("Last-Modified") == "" {
+		t.Errorf("without etag: %v", r.Header)
+	}
+}

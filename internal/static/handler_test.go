@@ -1,0 +1,168 @@
+package static
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMethods is RFC 9110 section 9, as far as a file server goes.
+func TestMethods(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/file", "file")
+	l := serve(t, testOptions(dir), false)
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"} {
+		r := l.request(method, "/file", "")
+		if r.StatusCode != 405 || r.Header.Get("Allow") != "GET, HEAD, OPTIONS" {
+			t.Errorf("%s: %d Allow %q", method, r.StatusCode, r.Header.Get("Allow"))
+		}
+	}
+	for _, target := range []string{"/file", "*"} {
+		r := l.request("OPTIONS", target, "")
+		if r.StatusCode != 204 || r.Header.Get("Allow") != "GET, HEAD, OPTIONS" || r.Header.Get("Content-Length") != "" {
+			t.Errorf("OPTIONS %s: %d %v", target, r.StatusCode, r.Header)
+		}
+	}
+	raw := l.send("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n")
+	if !strings.HasPrefix(raw, "HTTP/1.1 405 ") {
+		t.Errorf("CONNECT: %q", raw)
+	}
+	write(t, dir+"/index.html", "index")
+	for _, target := range []string{"http://a", "http://a/", "http://a?q", "/?q", "/", "//"} {
+		l.get(target).want(t, 200, "index")
+	}
+	l.get("http://a/file").want(t, 200, "file")
+}
+
+// TestRedirect: a directory without its slash, to a relative reference that names no host.
+func TestRedirect(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		write(t, dir+"/sub/dir/index.html", "index")
+		write(t, dir+"/a: b?/index.html", "index")
+		write(t, dir+"/evil.example/index.html", "index")
+		l := serve(t, testOptions(dir), walks)
+		for target, want := range map[string]string{
+			"/sub": "./sub/", "/sub/dir": "./dir/", "/sub/dir?a=b&c": "./dir/?a=b&c", "/sub?": "./sub/?",
+			"//evil.example": "./evil.example/", "/%2fevil.example": "./evil.example/", "/%2F%2Fevil.example": "./evil.example/",
+			"/a:%20b%3F": "./a:%20b%3F/", "/sub%2Fdir": "./sub/dir/", "/sub/../sub": "./sub/", "/x/%2e%2e/sub": "./sub/",
+			"///sub//dir": "./dir/", "http://a/sub": "./sub/",
+		} {
+			r := l.get(target)
+			if r.StatusCode != 301 || r.Header.Get("Location") != want || r.body != "" {
+				t.Errorf("%s: %d %q, want %q", target, r.StatusCode, r.Header.Get("Location"), want)
+			}
+		}
+	})
+}
+
+// TestHide: names are hidden in the request's path, after decoding, and not
+// in what a link leads to (Kubernetes volumes).
+func TestHide(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		write(t, dir+"/.git/config", "secret")
+		write(t, dir+"/sub/.env", "secret")
+		write(t, dir+"/.well-known/security.txt", "public")
+		write(t, dir+"/.well-known/.secret", "secret")
+		write(t, dir+"/..2024/config.json", "config")
+		symlink(t, "..2024", dir+"/..data")
+		symlink(t, "..data/config.json", dir+"/config.json")
+		write(t, dir+"/notes.bak", "secret")
+		opts := testOptions(dir)
+		opts.Hide = append(opts.Hide, "*.bak")
+		l := serve(t, opts, walks)
+		for range 2 {
+			for _, target := range []string{"/.git/config", "/%2egit/config", "/.git/", "/.git", "/sub/.env", "/sub/%2Eenv", "/sub%2F.env",
+				"/..2024/config.json", "/..data/config.json", "/.well-known/.secret", "/notes.bak", "/.missing"} {
+				l.get(target).want(t, 404, "404: no such file\n")
+			}
+			l.get("/.well-known/security.txt").want(t, 200, "public")
+			l.get("/config.json").want(t, 200, "config")
+			l.get("/.git/../config.json").want(t, 200, "config")
+		}
+		opts.Hide = nil
+		serve(t, opts, walks).get("/.git/config").want(t, 200, "secret")
+	})
+}
+
+// TestPipelined: answers of every kind in one stream, in order.
+func TestPipelined(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/small", "small")
+	write(t, dir+"/large", strings.Repeat("L", 100_000))
+	l := serve(t, testOptions(dir), false)
+	var raw strings.Builder
+	for _, target := range []string{"/small", "/large", "/missing", "/small"} {
+		raw.WriteString("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+	}
+	got := l.send(raw.String())
+	statuses := regexp.MustCompile(`HTTP/1\.1 (\d+)`).FindAllString(got, -1)
+	if strings.Join(statuses, " ") != "HTTP/1.1 200 HTTP/1.1 200 HTTP/1.1 404 HTTP/1.1 200" || !strings.HasSuffix(got, "\r\n\r\nsmall") {
+		t.Errorf("%q", statuses)
+	}
+}
+
+// TestTypes holds the table to its form, and names to their types.
+func TestTypes(t *testing.T) {
+	form := regexp.MustCompile(`^[a-z]+/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$`)
+	extension := regexp.MustCompile(`^[a-z0-9][a-z0-9._+-]*$`)
+	seen := map[string]string{}
+	last := ""
+	for line := range strings.Lines(typesText) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		words := strings.Fields(line)
+		if len(words) < 2 || !form.MatchString(words[0]) || words[0] <= last {
+			t.Errorf("line %q", line)
+			continue
+		}
+		last = words[0]
+		for _, ext := range words[1:] {
+			if before, twice := seen[ext]; twice || !extension.MatchString(ext) {
+				t.Errorf("%q of %s is bad or belongs to %s too", ext, words[0], before)
+			}
+			seen[ext] = words[0]
+		}
+	}
+	if len(seen) < 1000 {
+		t.Errorf("only %d extensions", len(seen))
+	}
+	types, err := newMediaTypes(map[string]string{".wasm": "application/x-own", "Foo.Bar": "text/x-foo", "lat": "text/plain; charset=latin1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"index.html": "text/html; charset=utf-8", "INDEX.HTM": "text/html; charset=utf-8", "a.css": "text/css; charset=utf-8",
+		"jquery.min.js": "text/javascript; charset=utf-8", "m.mjs": "text/javascript; charset=utf-8", "a.json": "application/json",
+		"a.svg": "image/svg+xml", "a.xml": "application/xml", "a.png": "image/png", "a.JPG": "image/jpeg", "a.woff2": "font/woff2",
+		"a.tar.gz": "application/gzip", "a.mp4": "video/mp4", "a.webp": "image/webp", "a.avif": "image/avif", "a.pdf": "application/pdf",
+		"a.txt": "text/plain; charset=utf-8", "a.md": "text/markdown; charset=utf-8", "README": "application/octet-stream",
+		".bashrc": "application/octet-stream", ".html": "application/octet-stream", "a.": "application/octet-stream", "dir.html/file": "application/octet-stream",
+		"a.wasm": "application/x-own", "a.foo.bar": "text/x-foo; charset=utf-8", "a.lat": "text/plain; charset=latin1", "a.go": "text/plain; charset=utf-8",
+	} {
+		if got := types.of(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestWarnerIsBounded: once a minute a path, and so many paths.
+func TestWarnerIsBounded(t *testing.T) {
+	told := 0
+	w := warner{tell: func(string, string) { told++ }}
+	for i := range 1000 {
+		w.warn(int64(i), "msg", strings.Repeat("p", i))
+		w.warn(int64(i), "msg", "p")
+	}
+	if told != warnPaths || len(w.told) != warnPaths {
+		t.Errorf("told %d times of %d paths", told, len(w.told))
+	}
+	w.warn(int64(2*time.Minute), "msg", "p")
+	w.warn(int64(2*time.Minute), "msg", "new")
+	if told != warnPaths+2 {
+		t.Errorf("told %d times after a minute", told)
+	}
+}

@@ -26,7 +26,8 @@ type Server interface {
 	Serve(listeners [][]reactor.Listener) error
 	// Drain accepts what waits in the listeners' queues and no more, makes
 	// every answer its connection's last, and ends when no connection is left
-	// or grace is over. It returns at once.
+	// or grace is over. It returns when nothing is accepted any more: then the
+	// caller may close the listeners. A second Drain changes nothing.
 	Drain(grace time.Duration)
 	// Wait returns when the server has ended, with what that cut off.
 	Wait() reactor.Ended

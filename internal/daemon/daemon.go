@@ -172,6 +172,7 @@ func (s *Server) run(stderr io.Writer) error {
 				fmt.Fprintf(stderr, "evhttpd: stopping: %d connections may finish within %v; a second signal stops at once\n",
 					s.server.Open(), s.cfg.Timeouts.Drain)
 				s.server.Drain(s.cfg.Timeouts.Drain)
+				s.closeListeners() // late clients are refused at once, not kept waiting
 			}
 		}
 	}
@@ -189,13 +190,19 @@ func (s *Server) reopen() {
 	s.events.Info("access log reopened")
 }
 
-// close frees what is open, after the loops have ended.
-func (s *Server) close() {
+// closeListeners stops listening, once.
+func (s *Server) closeListeners() {
 	for _, l := range s.listeners {
 		if err := l.closeAll(); err != nil {
 			s.events.Warn("closing a listener", zap.Error(err))
 		}
 	}
+	s.listeners = nil
+}
+
+// close frees what is open, after the server has ended.
+func (s *Server) close() {
+	s.closeListeners()
 	if s.site != nil {
 		s.site.Close()
 	}

@@ -1,0 +1,134 @@
+package test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+)
+
+// slowBytes is more than the kernel's buffers of both sides hold, so that a
+// server whose client does not read cannot be done with it.
+const slowBytes = 32 << 20
+
+// beginDownload asks for the file and reads its head and first bytes alone: the
+// rest is on its way until the caller reads it.
+func (s *server) beginDownload(t *testing.T, path string) (*net.TCPConn, []byte) {
+	t.Helper()
+	c := s.dial(t)
+	if err := c.SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, request(path)); err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, 1000)
+	if _, err := io.ReadFull(c, first); err != nil {
+		t.Fatal(err)
+	}
+	return c, first
+}
+
+var errStillListening = errors.New("a server that drains accepts a connection")
+
+// waitRefusal waits until a signalled server takes no more connections.
+func (s *server) waitRefusal(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		c, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			return nil
+		}
+		c.Close()
+		return errStillListening
+	})
+}
+
+// TestStopFinishesDownloads: SIGTERM and SIGINT let a download in flight
+// finish, refuse new connections and end the process with exit code 0.
+func TestStopFinishesDownloads(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		root := t.TempDir()
+		content := pattern(slowBytes, 7)
+		write(t, root, "large", content)
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+			t.Run(sig.String(), func(t *testing.T) {
+				s := start(t, v, root)
+				c, first := s.beginDownload(t, "/large")
+				s.signal(t, sig)
+				s.waitRefusal(t)
+				head, begun, _ := bytes.Cut(first, []byte("\r\n\r\n"))
+				body := make([]byte, len(content))
+				if n, err := io.ReadFull(c, body[copy(body, begun):]); err != nil || !bytes.Equal(body, content) {
+					t.Errorf("%d bytes more, not the file, %v\n%s", n, err, head)
+				}
+				c.Close() // else the server waits for one more request until the deadline
+				if code := s.wait(t); code != 0 {
+					t.Errorf("exit code %d\n%s", code, s.stderr.String())
+				}
+			})
+		}
+	})
+}
+
+// TestStopAnswersWhoWaits: a keep-alive connection gets the answer to its next
+// request with Connection: close while the server drains.
+func TestStopAnswersWhoWaits(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		root := t.TempDir()
+		write(t, root, "a", []byte(hello))
+		write(t, root, "large", pattern(slowBytes, 8))
+		s := start(t, v, root)
+		waiting := s.dial(t)
+		w := newWire(waiting)
+		ask := func() answer {
+			t.Helper()
+			if _, err := io.WriteString(waiting, request("/a")); err != nil {
+				t.Fatal(err)
+			}
+			got, err := w.next("GET")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		if got := ask(); got.status != 200 || got.close {
+			t.Fatalf("before: %+v", got)
+		}
+		download, _ := s.beginDownload(t, "/large")
+		s.signal(t, syscall.SIGTERM)
+		s.waitRefusal(t)
+		if got := ask(); got.status != 200 || string(got.body) != hello || !got.close {
+			t.Errorf("while draining: %d %q, close %v", got.status, got.body, got.close)
+		}
+		if err := w.ended(); err != nil {
+			t.Error(err)
+		}
+		waiting.Close()
+		download.Close()
+		if code := s.wait(t); code != 0 {
+			t.Errorf("exit code %d\n%s", code, s.stderr.String())
+		}
+	})
+}
+
+// TestSecondSignal: who asks twice does not wait for the downloads.
+func TestSecondSignal(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		root := t.TempDir()
+		write(t, root, "large", pattern(slowBytes, 9))
+		s := start(t, v, root)
+		c, _ := s.beginDownload(t, "/large")
+		s.signal(t, syscall.SIGTERM)
+		s.waitRefusal(t)
+		s.signal(t, syscall.SIGTERM)
+		if code := s.wait(t); code != 1 {
+			t.Errorf("exit code %d, want 1: the download was cut\n%s", code, s.stderr.String())
+		}
+		if n, err := io.Copy(io.Discard, c); err == nil && n >= slowBytes {
+			t.Error("the download was finished first")
+		}
+	})
+}

@@ -18,4 +18,4 @@ VOLUME ["/srv"]
 EXPOSE 8080
 USER 65532:65532
 ENTRYPOINT ["/evhttpd"]
-CMD ["serve", "/srv", "--listen", ":8080"]
+CMD ["serve", "/srv", "--listen", ":8080", "--listing", "off"]

@@ -119,16 +119,6 @@ func (c *Cache) put(e *entry, r *root) {
 	}
 }
 
-// drop forgets the entry if it is still what the path leads to.
-func (c *Cache) drop(e *entry) {
-	s := c.shard([]byte(e.key.path))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.entries[e.key] == e {
-		s.remove(e)
-	}
-}
-
 // dropRoot forgets all entries of a root that has been given up. It takes time
 // in proportion to the cache: not for a loop.
 func (c *Cache) dropRoot(r *root) {
@@ -157,8 +147,8 @@ func (c *Cache) shed() {
 	}
 }
 
-// usage returns what the cache holds.
-func (c *Cache) usage() (bytes int64, descriptors, entries int) {
+// Usage returns what the cache holds: bytes, open descriptors, and entries of any kind.
+func (c *Cache) Usage() (bytes int64, descriptors, entries int) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()

@@ -68,7 +68,7 @@ func (m *cacheModel) get(t *rapid.T) {
 
 // check holds the cache to its bounds.
 func (m *cacheModel) check(t *rapid.T) {
-	bytes, descriptors, entries := m.cache.usage()
+	bytes, descriptors, entries := m.cache.Usage()
 	if m.limits.Memory > 0 && bytes > m.limits.Memory || bytes < 0 || entries == 0 && bytes != 0 {
 		t.Fatalf("%d bytes in %d entries, limit %d", bytes, entries, m.limits.Memory)
 	}
@@ -177,7 +177,7 @@ func TestCacheClosesDescriptors(t *testing.T) {
 		l.advance(settled)
 		for i := range 300 {
 			l.get(fmt.Sprintf("/%d", i%100)).wantStatus(t, 200)
-			if _, n, _ := s.cache.usage(); n > 10 {
+			if _, n, _ := s.cache.Usage(); n > 10 {
 				t.Fatalf("%d descriptors", n)
 			}
 		}

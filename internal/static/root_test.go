@@ -120,7 +120,7 @@ func TestDeploymentUnderLoad(t *testing.T) {
 			for i := range 20 {
 				size := 10
 				if i%2 == 1 {
-					size = 70_000
+					size = 9_000
 				}
 				write(t, fmt.Sprintf("%s/%d", to, i), strings.Repeat(fmt.Sprintf("%08d", version), size))
 			}
@@ -196,7 +196,7 @@ func TestReplacedWhileServed(t *testing.T) {
 			}
 		}
 	})
-	for range 2000 {
+	for range 500 {
 		r := l.get("/file")
 		if r.StatusCode != 200 || strings.Count(r.body, r.body[:1]) != len(r.body) {
 			t.Fatalf("%d, %d bytes, of several versions", r.StatusCode, len(r.body))

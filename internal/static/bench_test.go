@@ -25,6 +25,7 @@ func newAgain(l *loop, raw string) *again {
 
 func (a *again) step() {
 	a.peer.in = a.raw
+	a.loop.local.Alone = a.loop.alone
 	if want := a.conn.Step(&a.peer, a.loop.local); want != conn.WantRead {
 		a.loop.t.Fatalf("Step wants %d", want)
 	}
@@ -69,7 +70,7 @@ func TestNoAllocations(t *testing.T) {
 		}
 		l.send(cases["small"])
 		a := newAgain(l, cases["small"])
-		l.local.Alone = true
+		l.alone = true
 		a.step()
 		if n := testing.AllocsPerRun(200, a.step); n != 0 {
 			t.Errorf("%v allocations a request", n)
@@ -107,7 +108,7 @@ func Benchmark304(b *testing.B)      { benchmark(b, bench304, func(*loop) {}) }
 
 // BenchmarkLook has the file looked at for every request, as for one that comes alone.
 func BenchmarkLook(b *testing.B) {
-	benchmark(b, benchSmall, func(l *loop) { l.local.Alone = true })
+	benchmark(b, benchSmall, func(l *loop) { l.alone = true })
 }
 
 // BenchmarkMany asks for 10,000 files in turn, each good for a second that

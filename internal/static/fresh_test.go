@@ -48,7 +48,7 @@ func TestStaleness(t *testing.T) {
 					l.request("GET", "/file", fields).want(t, 200, second)
 				}
 				replace(t, dir+"/file", first)
-				l.local.Alone = true
+				l.alone = true
 				l.get("/file").want(t, 200, first)
 				if err := os.Remove(dir + "/file"); err != nil {
 					t.Fatal(err)

@@ -112,6 +112,7 @@ func mountSlow(t *testing.T, dir string) *slowMount {
 // step sends one request and steps once: what a loop does before it goes on to others.
 func (l *loop) step(peer *script, c *conn.Conn, target string) conn.Want {
 	peer.in = []byte("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+	l.local.Alone = l.alone
 	c.Start(l.local, l.addr, false)
 	return c.Step(peer, l.local)
 }
@@ -175,9 +176,9 @@ func TestSlowFileSystem(t *testing.T) {
 				if l.jobs != jobs {
 					t.Error("a cached answer was put off")
 				}
-				l.local.Alone = true
+				l.alone = true
 				ask(c.prefix+"small", "small")
-				l.local.Alone = false
+				l.alone = false
 				if l.jobs == jobs {
 					t.Error("a look at a slow file system was not put off")
 				}

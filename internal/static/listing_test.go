@@ -147,7 +147,7 @@ func TestListingFollowsItsDirectory(t *testing.T) {
 		t.Error("it is stale")
 	}
 	write(t, dir+"/two", "2")
-	l.local.Alone = true
+	l.alone = true
 	if r := l.get("/"); !strings.Contains(r.body, "./two") {
 		t.Error("it is stale for a request that comes alone")
 	}

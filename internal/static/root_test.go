@@ -58,10 +58,10 @@ func TestRootSwapped(t *testing.T) {
 			l.advance(time.Second)
 			eventually(t, "the old root is still served", func() bool { return l.get("/file").body == "two" })
 			relink(t, "1", dir+"/current")
-			l.local.Alone = true
+			l.alone = true
 			l.advance(time.Second)
 			l.get("/file").want(t, 200, "one")
-			l.local.Alone = false
+			l.alone = false
 			// A file missing from the old root is looked for in the new one, however soon.
 			relink(t, "2", dir+"/current")
 			l.get("/only-here").want(t, 200, "two")

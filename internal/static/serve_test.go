@@ -82,6 +82,7 @@ type loop struct {
 	local *conn.Local
 	jobs  int // run so far
 	addr  conn.Addr
+	alone bool // each request finds the loop with nothing else to do
 }
 
 func newLoop(t testing.TB, s *Site, h conn.Handler) *loop {
@@ -107,6 +108,7 @@ func (l *loop) advance(d time.Duration) {
 func (l *loop) send(raw string) string {
 	l.t.Helper()
 	peer := &script{in: []byte(raw)}
+	l.local.Alone = l.alone
 	var c conn.Conn
 	c.Start(l.local, l.addr, false)
 	for {
@@ -149,14 +151,14 @@ func parseResponse(t testing.TB, method, raw string) response {
 	t.Helper()
 	r, err := http.ReadResponse(bufio.NewReader(strings.NewReader(raw)), &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("no response: %v in %q", err, raw)
+		t.Fatalf("no response: %v in %.200q", err, raw)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		t.Fatalf("body: %v in %q", err, raw)
+		t.Fatalf("body: %v in %.200q", err, raw)
 	}
 	if r.Header.Get("Date") == "" {
-		t.Errorf("no Date in %q", raw)
+		t.Errorf("no Date in %.200q", raw)
 	}
 	return response{r, string(body)}
 }
@@ -164,7 +166,7 @@ func parseResponse(t testing.TB, method, raw string) response {
 func (r response) want(t testing.TB, status int, body string) {
 	t.Helper()
 	if r.StatusCode != status || r.body != body {
-		t.Errorf("got %d %q, want %d %q", r.StatusCode, r.body, status, body)
+		t.Errorf("got %d %.80q, want %d %.80q", r.StatusCode, r.body, status, body)
 	}
 }
 

@@ -19,8 +19,20 @@ const (
 
 var buffers [classes]sync.Pool
 
+// onBuffer is told of every buffer taken and given back, so that tests can
+// count and poison them.
+var onBuffer func(b *buffer, taken bool)
+
 // getBuffer returns an empty buffer with room for n bytes.
 func getBuffer(n int) *buffer {
+	b := pooledBuffer(n)
+	if onBuffer != nil {
+		onBuffer(b, true)
+	}
+	return b
+}
+
+func pooledBuffer(n int) *buffer {
 	size := classLow
 	for class := range classes {
 		if n <= size {
@@ -36,6 +48,9 @@ func getBuffer(n int) *buffer {
 
 // put gives the buffer back; the caller keeps no part of it.
 func (b *buffer) put() {
+	if onBuffer != nil {
+		onBuffer(b, false)
+	}
 	if b.class >= 0 {
 		b.b = b.b[:0]
 		buffers[b.class].Put(b)

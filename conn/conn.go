@@ -1,7 +1,7 @@
 package conn
 
 import (
-	"errors"
+	"math"
 	"time"
 
 	"github.com/evhttpd/evhttpd/http1"
@@ -11,6 +11,8 @@ const (
 	// scratchMin is the size of a loop's receive buffer: a whole head at the
 	// default limit, and pipelined requests by the hundred.
 	scratchMin = 64 << 10
+	// scratchMax bounds a head for which no limit is configured.
+	scratchMax = 1 << 20
 	// defersMax bounds how often one request may be put off before its answer.
 	defersMax = 4
 	// A lingering close takes no more than this from a peer that goes on sending.
@@ -23,14 +25,14 @@ const (
 	bodyRate = 500
 )
 
-// errDeferred ends a deferral whose result did not come in time.
-var errDeferred = errors.New("conn: deferred work took too long")
+// errScratch refuses a head that no configured limit stops.
+var errScratch = http1.Error{Status: 431, Rule: "head too large to hold", At: -1, Source: "RFC 6585 section 5"}
 
 // Local is what one loop, or one thread, lends to the connection that it
 // steps: the time, the handler, and the memory that no connection keeps.
 type Local struct {
 	Clock   Clock
-	Alone   bool   // see Output.Alone
+	Alone   bool   // see Output.Alone; set before a Step, taken back by the first request of it
 	Closing bool   // every answer is its connection's last: the server drains, or all threads are taken
 	Token   uint64 // of the connection that is stepped, for its Source
 	Waker   Waker
@@ -55,16 +57,44 @@ func NewLocal(cfg *Config, handler Handler, log AccessLog) *Local {
 	return l
 }
 
+// newTurn gives the connection that is stepped its share of the loop.
+func (l *Local) newTurn() {
+	l.turnRequests, l.turnBytes = l.Config.TurnRequests, l.Config.TurnBytes
+	if l.turnRequests == 0 {
+		l.turnRequests = math.MaxInt
+	}
+	if l.turnBytes == 0 {
+		l.turnBytes = math.MaxInt64
+	}
+}
+
+// filePart is how much of a file leaves in one call.
+func (l *Local) filePart() int64 {
+	if n := l.Config.TurnBytes; n > 0 && n < fileTurn {
+		return n
+	}
+	return fileTurn
+}
+
+// grow makes the scratch larger, which is needed when a reload or another loop
+// allows larger heads than this one was made for. It reports false when a head is
+// large enough.
+func (l *Local) grow(size int) bool {
+	lim := &l.Config.Limits
+	if size > max(scratchMax, 2*(lim.Head+lim.RequestLine)) {
+		return false
+	}
+	l.in = append(make([]byte, 0, size), l.in...)[:size]
+	return true
+}
+
 // Conn is one connection. The zero Conn is unusable: call Start. It is stepped
 // by one goroutine at a time.
 type Conn struct {
-	in     *buffer // unparsed bytes between two Steps
-	out    *queue  // unsent answers between two Steps
-	job    Job     // to be done before the next Step
-	result Result  // of the request's last job
-	err    error   // instead of a result
+	in      *buffer // unparsed bytes between two Steps
+	out     *queue  // unsent answers between two Steps
+	pending *pending
 
-	body  http1.Body
 	born  int64 // Clock.Mono at Start
 	began int64 // Clock.Mono when the request in hand began; 0: there is none
 	since int64 // Clock.Mono when the phase's timer was started
@@ -74,20 +104,17 @@ type Conn struct {
 	seen     uint32 // leading bytes of in that were parsed and are no whole head
 	unacked  int32  // at the last look
 	lingered uint32 // bytes drained
-	ticket   uint32 // of the last job taken
+	ticket   uint32 // of the last job
 	remote   Addr
 
 	phase     Phase
 	want      Want
-	defers    uint8
 	hungry    bool // what is buffered is no whole request
-	bodyDone  bool // the body of the request in hand has been read
-	inBody    bool
+	filled    bool // the last bytes received filled the scratch: there may be more
 	closing   bool // the last answer is queued
 	direct    bool // it may be closed without lingering
 	lingering bool
 	refused   bool // over the limit of connections: 503
-	warming   bool // the job reads a file that is being sent
 	moved     bool // bytes were sent since the last look
 }
 
@@ -130,36 +157,6 @@ func (cfg *Config) Timeout(p Phase) time.Duration {
 	}
 }
 
-// TakeJob returns the work that a connection in WantDeferred waits for. ticket
-// goes back to Resume. must: an answer that has begun depends on it, so that
-// it is not to be refused for a full queue; there is at most one a connection.
-func (c *Conn) TakeJob() (job Job, ticket uint32, must bool) {
-	job, c.job = c.job, nil
-	c.ticket++
-	return job, c.ticket, c.warming
-}
-
-// Resume hands over the result of a job, or why there is none, with the
-// reference that belongs to it. It reports whether the connection waited for
-// it; if not, the result is still the caller's. Step is to follow.
-func (c *Conn) Resume(ticket uint32, result Result, err error) bool {
-	if c.want != WantDeferred || ticket != c.ticket {
-		return false
-	}
-	c.want = WantYield
-	if !c.warming {
-		c.result, c.err, c.hungry = result, err, false
-		return true
-	}
-	c.warming = false
-	if c.err = err; err == nil {
-		c.err = result.(*warmJob).err
-		result.Release()
-	}
-	c.out.warmed()
-	return true
-}
-
 // Release frees what the connection holds, and writes the access line of an
 // answer that was cut short. It is called once, before the descriptor is closed.
 func (c *Conn) Release(l *Local) {
@@ -170,36 +167,35 @@ func (c *Conn) Release(l *Local) {
 		c.out.logEnd(l)
 		c.out.free()
 	}
-	if c.result != nil {
-		c.result.Release()
-	}
-	if j, ok := c.job.(*warmJob); ok {
-		j.Release()
-	}
-	c.in, c.out, c.result, c.job, c.want = nil, nil, nil, nil, WantClose
+	c.drop()
+	c.in, c.out, c.want = nil, nil, WantClose
 }
 
 // Expire is called when the timer of the connection's phase has run out.
 func (c *Conn) Expire(t Transport, l *Local) Want {
 	now := l.Clock.Mono
+	if c.want == WantYield { // it waits for the loop, not for its peer
+		c.since = now
+		return WantYield
+	}
 	switch c.phase {
 	case PhaseHead:
 		return c.timeOut(t, l, "the head took longer than timeouts.head (RFC 9110 section 15.5.9)")
 	case PhaseBody:
-		allowed := int64(l.Config.Body) + c.body.Received()*int64(time.Second)/bodyRate
-		if now-c.began >= allowed {
-			return c.timeOut(t, l, "the body took longer than timeouts.body (RFC 9110 section 15.5.9)")
+		p := c.pending
+		if now-p.began < int64(l.Config.Body)+p.body.Received()*int64(time.Second)/bodyRate {
+			c.since = now
+			return c.want
 		}
-		c.since = now
-		return c.want
+		return c.timeOut(t, l, "the body took longer than timeouts.body (RFC 9110 section 15.5.9)")
 	case PhaseSending:
 		return c.checkProgress(t, now, int64(l.Config.Send))
 	case PhaseDeferred:
-		if c.warming {
+		if c.pending.warming {
 			return WantClose
 		}
-		c.ticket++ // the result that may still come misses
-		c.err, c.hungry = errDeferred, false
+		c.pending.err = errDeferred
+		c.want = WantYield // the result that may still come misses
 		return c.Step(t, l)
 	default:
 		return WantClose
@@ -208,10 +204,16 @@ func (c *Conn) Expire(t Transport, l *Local) Want {
 
 // timeOut answers 408 to a request that does not come to its end.
 func (c *Conn) timeOut(t Transport, l *Local, reason string) Want {
+	l.newTurn()
 	in := c.unpark(l)
-	l.out.begin(c, nil)
+	req := &l.req
+	if http1.Parse(in, 0, &l.Config.Limits, req) != http1.Complete {
+		req = nil
+	}
+	l.out.begin(c, req)
+	l.out.last = true
 	l.out.Fail(408, "", reason)
-	c.answered(l, nil, in)
+	c.answered(l, req, in)
 	_, want := c.run(t, l, in[:0])
 	c.park(l, nil, want)
 	return want
@@ -219,7 +221,8 @@ func (c *Conn) timeOut(t Transport, l *Local, reason string) Want {
 
 // checkProgress closes a connection whose peer has not acknowledged a byte in
 // limit. A slow but moving download is never cut: progress is what was sent
-// and what the peer acknowledged since the last look.
+// and what the peer acknowledged since the last look, and the first look,
+// which has nothing to compare with, takes it that there was some.
 func (c *Conn) checkProgress(t Transport, now, limit int64) Want {
 	unacked := int32(t.Unacked())
 	if c.moved || unacked >= 0 && unacked < c.unacked {

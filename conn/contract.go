@@ -38,7 +38,8 @@ type Transport interface {
 	// Resident reports whether that part of the file can be sent without
 	// waiting for a disk. A transport that may block returns true.
 	Resident(f *sendfile.File, offset, count int64) bool
-	// CloseWrite ends our side of the stream (FIN), for a lingering close.
+	// CloseWrite ends our side of the stream (FIN), for a lingering close. It
+	// may return ErrAgain while what was sent is still in the transport's own hands.
 	CloseWrite() error
 	// Unacked is the number of bytes sent and not acknowledged; -1: unknown.
 	Unacked() int
@@ -110,7 +111,8 @@ type Handler interface {
 }
 
 // Job is work that may block. Equal jobs in flight are joined: all who wait get
-// the one result.
+// the one result. A job may be dropped without having run: what must be freed
+// belongs into its Result.
 type Job interface {
 	// Key is comparable with ==; nil is never joined.
 	Key() any
@@ -127,8 +129,10 @@ type Result interface {
 
 // Source is a response body that arrives over time.
 type Source interface {
-	// Next fills p. ErrAgain parks the connection as WantSource until its
-	// token wakes it; io.EOF ends the body in order; any other error ends the connection.
+	// Next fills p and returns n > 0 bytes and nil, or 0 and an error.
+	// ErrAgain parks the connection as WantSource until its token wakes it;
+	// io.EOF ends the body in order; any other error, and 0 with nil, ends the
+	// connection. So does Config.Send without a byte acknowledged, whoever is slow.
 	Next(p []byte) (int, error)
 	// Close frees what the source holds, also when the peer went away early.
 	Close()
@@ -146,8 +150,8 @@ type Waker interface {
 type Access struct {
 	Wall   int64          // when the answer was begun, nanoseconds since 1970
 	Remote Addr           // the peer
-	Req    *http1.Request // nil if the head could not be parsed
-	Buf    []byte         // what Req's spans point into; if Req is nil, the bytes received so far
+	Req    *http1.Request // nil if the head could not be parsed or did not end
+	Buf    []byte         // begins with what Req's spans point into; if Req is nil, the bytes received so far
 	Status int
 	Reason string // of a 4xx or 5xx that we made: the rule; else empty
 }
@@ -167,16 +171,17 @@ type AccessLog interface {
 	Tick(mono int64) (due int64)
 }
 
-// Config is what every connection obeys.
+// Config is what every connection obeys. Zero in any of the numbers and times
+// is no limit.
 type Config struct {
 	Server string // the Server field's value; empty: none is sent
 
 	Limits       http1.Limits
-	Requests     int   // a connection may make; 0: no limit
+	Requests     int   // a connection may make
 	Output       int   // bytes unsent before no more requests are parsed
 	TurnRequests int   // answered in one Step
-	TurnBytes    int64 // sent in one Step
+	TurnBytes    int64 // received and sent in one Step, exceeded by less than one part of a file
 
 	FirstByte, Head, Body, Send, KeepAlive, Deferred time.Duration
-	Lifetime                                         time.Duration // then Connection: close; 0: no limit
+	Lifetime                                         time.Duration // then Connection: close
 }

@@ -7,7 +7,7 @@ import (
 
 // Output takes the answer to one request. Exactly one of Head, Fail and Defer
 // is called first; Head is followed by the body in any number of parts, whose
-// total is the Content-Length that the head announced. For a request whose
+// total is the Content-Length that the head announced, behind a File or a Source too. For a request whose
 // answer has no body (HEAD) the parts are dropped, so a handler need not care.
 //
 // An Output belongs to its loop and is valid during one Serve.
@@ -50,7 +50,12 @@ func (o *Output) Result() Result { return o.result }
 
 // Defer puts the request off until job has run: Serve is called again, with
 // the same request and with Result. Nothing may have been written.
-func (o *Output) Defer(job Job) { o.job = job }
+func (o *Output) Defer(job Job) {
+	if o.status != 0 {
+		panic("conn: Defer after Head")
+	}
+	o.job = job
+}
 
 // Close makes this answer the connection's last.
 func (o *Output) Close() { o.last = true }
@@ -60,7 +65,6 @@ func (o *Output) Close() { o.last = true }
 // It is copied.
 func (o *Output) Head(status int, head []byte) {
 	o.status = status
-	// Grown once, so that the appends below never move the arena twice.
 	o.arena = append(o.arena, head...)
 	o.arena = append(o.arena, o.dateField()...)
 	switch {
@@ -107,7 +111,7 @@ func (o *Output) File(f *sendfile.File, offset, count int64) {
 }
 
 // Source adds bytes that arrive over time, and takes over src: it is closed
-// when it has ended or the connection has.
+// when it has ended or the connection has, at once if the answer has no body.
 func (o *Output) Source(src Source) {
 	if o.noBody {
 		src.Close()

@@ -64,16 +64,18 @@ type queue struct {
 	sent  int // bytes of the arena that have left
 	held  int // bytes of the arena that segments stand for
 	segs  []segment
-	first int   // the segments before it have left
-	bytes int64 // left to send, sources apart
+	first int     // the segments before it have left
+	bytes int64   // left to send, as far as it is known
+	chunk *buffer // what a source gave last
+	err   error   // the file in front cannot be read
 
 	// The last answer has a file or a source: nothing is queued behind it, and
 	// its access line waits for the end.
-	open  bool
-	line  []byte
-	mark  int
-	body  int64 // announced
-	began int64 // Clock.Mono
+	open   bool
+	line   []byte
+	mark   int
+	length int64 // of the body, for a source as far as it is known
+	began  int64 // Clock.Mono
 
 	buf *buffer // the arena of a pooled queue
 }
@@ -84,8 +86,9 @@ var queues = sync.Pool{New: func() any { return new(queue) }}
 func (q *queue) empty() bool { return q.first == len(q.segs) }
 
 // full reports whether what is queued must leave before more is answered.
+// limit is in bytes; 0: none.
 func (q *queue) full(limit int) bool {
-	return q.open || q.bytes >= int64(limit) || len(q.segs) >= segmentsMax/2
+	return q.open || limit > 0 && q.bytes >= int64(limit) || len(q.segs) >= segmentsMax/2
 }
 
 // push adds a segment.
@@ -106,12 +109,15 @@ func (q *queue) copied() {
 	q.push(segment{kind: segCopied, n: n})
 }
 
-// send moves the first of what is queued. It returns what the transport does,
-// errCold or errEmpty.
-func (q *queue) send(t Transport, turn int64) (int64, error) {
+// send moves the first of what is queued, of a file at most that part. It
+// returns what the transport does, errCold or errEmpty.
+func (q *queue) send(t Transport, part int64) (int64, error) {
+	if q.err != nil {
+		return 0, q.err
+	}
 	switch s := &q.segs[q.first]; s.kind {
 	case segFile:
-		return q.sendFile(t, s, turn)
+		return q.sendFile(t, s, part)
 	case segSource:
 		return 0, q.pull(s)
 	default:
@@ -155,16 +161,17 @@ func (q *queue) taken(n int64) {
 	}
 }
 
-// sendFile sends a part of a file that is in memory.
-func (q *queue) sendFile(t Transport, s *segment, turn int64) (int64, error) {
-	if s.off >= s.warm {
-		part := min(s.n, fileTurn)
-		if !t.Resident(s.file, s.off, part) {
-			return 0, errCold
-		}
+// sendFile sends at most that part of a file, as far as it is in memory.
+func (q *queue) sendFile(t Transport, s *segment, part int64) (int64, error) {
+	part = min(part, s.n)
+	if s.off+part > s.warm && t.Resident(s.file, s.off, part) {
 		s.warm = s.off + part
 	}
-	n, err := t.SendFile(s.file, s.off, min(s.warm-s.off, turn))
+	// What a short send left of an earlier part goes out before the rest is waited for.
+	if part = min(part, s.warm-s.off); part <= 0 {
+		return 0, errCold
+	}
+	n, err := t.SendFile(s.file, s.off, part)
 	q.bytes -= n
 	s.off += n
 	if s.n -= n; s.n == 0 {
@@ -173,27 +180,17 @@ func (q *queue) sendFile(t Transport, s *segment, turn int64) (int64, error) {
 	return n, err
 }
 
-// pull puts the source's next bytes in front of it.
+// pull puts the source's next bytes in front of it. What it gave before has left.
 func (q *queue) pull(s *segment) error {
-	q.arena, q.sent, q.held = q.arena[:0], 0, 0
-	if cap(q.arena) < sourceChunk {
-		if q.buf != nil {
-			q.buf.put()
-		}
-		q.buf = getBuffer(sourceChunk)
-		q.arena = q.buf.b
+	if q.chunk == nil {
+		q.chunk = getBuffer(sourceChunk)
 	}
-	n, err := s.source.Next(q.arena[:sourceChunk])
+	p := q.chunk.b[:sourceChunk]
+	n, err := s.source.Next(p)
 	switch {
 	case n > 0:
-		q.arena = q.arena[:n]
-		q.held, q.bytes = n, q.bytes+int64(n)
-		q.body += int64(n)
-		source := *s
-		q.segs[q.first] = segment{kind: segCopied, n: int64(n)}
-		q.segs = append(q.segs, segment{})
-		copy(q.segs[q.first+2:], q.segs[q.first+1:])
-		q.segs[q.first+1] = source
+		q.length += int64(n)
+		q.unshift(segment{kind: segShared, shared: p[:n], n: int64(n)})
 		return nil
 	case err == io.EOF:
 		q.pop()
@@ -205,6 +202,19 @@ func (q *queue) pull(s *segment) error {
 	default:
 		return err
 	}
+}
+
+// unshift puts a segment in front of the others, in the room of one that has
+// left if there is any: a source that goes on for days takes no more of it.
+func (q *queue) unshift(s segment) {
+	q.bytes += s.n
+	if q.first > 0 {
+		q.first--
+	} else {
+		q.segs = append(q.segs, segment{})
+		copy(q.segs[1:], q.segs)
+	}
+	q.segs[q.first] = s
 }
 
 // pop drops the first segment.
@@ -219,10 +229,11 @@ func (q *queue) cold() *warmJob {
 	return &warmJob{file: s.file.Retain(), off: s.off, n: min(s.n, fileTurn)}
 }
 
-// warmed notes that the first segment's next part was just read.
-func (q *queue) warmed() {
+// warmed notes that the first segment's next part was just read, or why it could not be.
+func (q *queue) warmed(err error) {
 	s := &q.segs[q.first]
 	s.warm = s.off + min(s.n, fileTurn)
+	q.err = err
 }
 
 // clear makes the queue empty, releasing what is left in it.
@@ -230,9 +241,13 @@ func (q *queue) clear() {
 	for i := q.first; i < len(q.segs); i++ {
 		q.segs[i].release()
 	}
+	if q.chunk != nil {
+		q.chunk.put()
+		q.chunk = nil
+	}
 	q.arena, q.sent, q.held = q.arena[:0], 0, 0
 	q.segs, q.first, q.bytes = q.segs[:0], 0, 0
-	q.open, q.line = false, q.line[:0]
+	q.open, q.line, q.err = false, q.line[:0], nil
 }
 
 // detach moves what is left to a pooled queue and clears q.
@@ -243,7 +258,8 @@ func (q *queue) detach() *queue {
 	p.arena = append(p.buf.b, rest...)
 	p.sent, p.held = 0, len(rest)
 	p.segs, p.first, p.bytes = append(p.segs[:0], q.segs[q.first:]...), 0, q.bytes
-	p.open, p.line, p.mark, p.body, p.began = q.open, append(p.line[:0], q.line...), q.mark, q.body, q.began
+	p.open, p.line, p.mark, p.length, p.began = q.open, append(p.line[:0], q.line...), q.mark, q.length, q.began
+	p.chunk, q.chunk = q.chunk, nil
 	clear(q.segs)
 	q.first = len(q.segs) // what they held belongs to p now
 	q.clear()
@@ -258,25 +274,15 @@ func (q *queue) free() {
 	queues.Put(q)
 }
 
-// warmJob reads a part of a file into memory.
-type warmJob struct {
-	file   *sendfile.File
-	off, n int64
-	err    error
+// logEnd writes the rest of the open answer's line: everything has left, or nothing more will.
+func (q *queue) logEnd(l *Local) {
+	if q.open && l.Log != nil {
+		var unsent int64
+		for i := q.first; i < len(q.segs); i++ {
+			unsent += q.segs[i].n
+		}
+		// With the head unsent too, more is left than the body.
+		l.Log.End(q.line, q.mark, max(q.length-unsent, 0), l.Clock.Mono-q.began)
+	}
+	q.open = false
 }
-
-// Key is nil: two connections seldom wait for the same part of a file, and
-// the second one's read finds the pages there.
-func (j *warmJob) Key() any { return nil }
-
-// Run reads the part; the job is its own result.
-func (j *warmJob) Run() Result {
-	j.err = j.file.Warm(j.off, j.n)
-	return j
-}
-
-// Retain is never called: a job without a key is not joined.
-func (j *warmJob) Retain() { panic("conn: a warm job was joined") }
-
-// Release lets go of the file.
-func (j *warmJob) Release() { j.file.Release() }

@@ -8,9 +8,13 @@ import (
 
 // Step does for the connection what can be done now: it receives, parses and
 // answers every buffered request, and flushes once. It returns what the
-// connection waits for. After WantClose the caller calls Release and closes the descriptor.
+// connection waits for; a Step too many does no harm. After WantClose the
+// caller calls Release and closes the descriptor.
 func (c *Conn) Step(t Transport, l *Local) Want {
-	l.turnRequests, l.turnBytes = l.Config.TurnRequests, l.Config.TurnBytes
+	if c.want == WantDeferred {
+		return WantDeferred
+	}
+	l.newTurn()
 	in, want := c.run(t, l, c.unpark(l))
 	c.park(l, in, want)
 	return want
@@ -26,15 +30,19 @@ func (c *Conn) run(t Transport, l *Local, in []byte) ([]byte, Want) {
 			return in, want
 		}
 		switch {
-		case c.job != nil:
+		case c.jobDue():
 			return in, WantDeferred
 		case c.closing:
-			return in[:0], c.linger(t, l)
+			return nil, c.linger(t, l)
 		case l.turnRequests <= 0 || l.turnBytes <= 0:
 			return in, WantYield
 		}
 		if c.hungry {
 			held := copy(l.in, in)
+			if held == len(l.in) && !l.grow(2*held) {
+				in = c.reject(l, nil, &errScratch, l.in)
+				continue
+			}
 			n, err := t.Recv(l.in[held:])
 			switch {
 			case err == ErrAgain:
@@ -42,10 +50,11 @@ func (c *Conn) run(t Transport, l *Local, in []byte) ([]byte, Want) {
 			case err != nil:
 				// Either the connection is broken or the peer has no more
 				// requests, and those before are answered.
-				return in[:0], WantClose
+				return nil, WantClose
 			}
 			l.turnBytes -= int64(n)
 			in = l.in[:held+n]
+			c.filled = len(in) == len(l.in)
 		}
 		in = c.answer(l, in)
 	}
@@ -57,24 +66,21 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 	if c.out != nil {
 		q = c.out
 	}
-	if c.err != nil && c.out != nil {
-		return WantClose, false // the file that is being sent cannot be read
-	}
 	for !q.empty() {
 		if l.turnBytes <= 0 {
 			return WantYield, false
 		}
-		n, err := q.send(t, l.turnBytes)
+		n, err := q.send(t, l.filePart())
 		switch err {
 		case nil:
 			l.turnBytes -= n
-			c.moved = true
+			c.moved = c.moved || n > 0
 		case ErrAgain:
 			return WantWrite, false
 		case errEmpty:
 			return WantSource, false
 		case errCold:
-			c.job, c.warming = q.cold(), true
+			c.postpone(q.cold(), true)
 			return WantDeferred, false
 		default:
 			return WantClose, false
@@ -93,7 +99,7 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 // answer parses and answers the requests in in until the rest is no whole one,
 // the queue is full, the turn is spent, or no more is to be answered. It returns that rest.
 func (c *Conn) answer(l *Local, in []byte) []byte {
-	for c.hungry = false; !c.closing && l.turnRequests > 0 && !l.out.full(l.Config.Output); {
+	for c.hungry = false; !c.closing && l.turnRequests > 0 && !l.out.full(l.Config.Output); l.turnRequests-- {
 		if len(in) == 0 {
 			c.hungry = true
 			break
@@ -101,89 +107,114 @@ func (c *Conn) answer(l *Local, in []byte) []byte {
 		if c.began == 0 {
 			c.began = l.Clock.Mono
 		}
+		if c.inBody() {
+			if in = c.takeBody(l, in); !c.bodyRead() {
+				return in
+			}
+		}
 		req := &l.req
 		switch http1.Parse(in, int(c.seen), &l.Config.Limits, req) {
 		case http1.Partial:
 			c.seen, c.hungry = uint32(len(in)), true
 			return in
 		case http1.Invalid:
-			return c.reject(l, &req.Err, in)
+			return c.reject(l, nil, &req.Err, in)
 		}
 		c.seen = 0
-		if req.Framing != http1.NoBody && !c.bodyDone {
-			if in = c.takeBody(l, req, in); !c.bodyDone {
+		// A body that is not wanted is not waited for: its client may wait for the answer.
+		unread := req.Framing != http1.NoBody && !c.bodyRead()
+		if unread && req.Expect != http1.ExpectUnknown && !c.refused {
+			if in = c.startBody(l, req, in); !c.bodyRead() {
 				return in
 			}
+			unread = false
 		}
-		if !c.serve(l, req, in) {
+		if !c.serve(l, req, in, unread) {
 			return in
 		}
 		in = in[req.HeadLen:]
-		// Nothing is behind a request that asked for the close: cap(in) is 0 only if the
-		// scratch was filled to its last byte, and then there may be.
-		c.direct = c.closing && req.Close && len(in) == 0 && cap(in) > 0
-		l.turnRequests--
+		c.direct = c.closing && req.Close && !unread && len(in) == 0 && !c.filled
+	}
+	return in
+}
+
+// startBody begins the body of the request at the start of in, and tells a
+// client that waits with it to go on (RFC 9110 section 10.1.1), unless some
+// of it is here or the head is enough to refuse it.
+func (c *Conn) startBody(l *Local, req *http1.Request, in []byte) []byte {
+	p := c.hold()
+	p.body.Start(req)
+	p.reading, p.head, p.began = true, req.HeadLen, l.Clock.Mono
+	in = c.takeBody(l, in)
+	if c.inBody() && p.consumed == 0 && req.Expect == http1.ExpectContinue {
+		l.out.arena = append(l.out.arena, "HTTP/1.1 100 Continue\r\n\r\n"...)
+		l.out.copied()
 	}
 	return in
 }
 
 // takeBody reads what is there of the request's body and throws it away. It
-// returns in without it; bodyDone says whether it was all.
-func (c *Conn) takeBody(l *Local, req *http1.Request, in []byte) []byte {
-	begins := !c.inBody
-	if begins {
-		c.body.Start(req)
-		c.inBody = true
-	}
-	n, done, bad := c.body.Consume(in[req.HeadLen:], &l.Config.Limits)
+// returns in without it: the head stays, to be answered when the body has been read.
+func (c *Conn) takeBody(l *Local, in []byte) []byte {
+	p := c.pending
+	n, done, bad := p.body.Consume(in[p.head:], &l.Config.Limits)
 	if bad.Status != 0 {
-		return c.reject(l, &bad, in)
+		bad.At += p.head + int(p.consumed) // counted from the request's first byte
+		req := &l.req
+		if http1.Parse(in, 0, &l.Config.Limits, req) != http1.Complete {
+			req = nil // a reload has set tighter limits
+		}
+		return c.reject(l, req, &bad, in)
 	}
-	if begins && req.Expect == http1.ExpectContinue && req.Minor > 0 && len(in) == req.HeadLen && !done {
-		l.out.arena = append(l.out.arena, "HTTP/1.1 100 Continue\r\n\r\n"...)
-		l.out.copied()
-	}
-	rest := copy(in[req.HeadLen:], in[req.HeadLen+n:])
-	c.bodyDone, c.inBody, c.hungry = done, !done, !done
-	return in[:req.HeadLen+rest]
+	p.consumed += int64(n)
+	p.read, p.reading, c.hungry = done, !done, !done
+	rest := copy(in[p.head:], in[p.head+n:])
+	return in[:p.head+rest]
 }
 
-// reject answers bytes that are not a request that is served, the last ones of the connection.
-func (c *Conn) reject(l *Local, bad *http1.Error, in []byte) []byte {
-	l.out.begin(c, nil)
+// reject answers bytes that are not a request that is served, the last ones of
+// the connection. req is nil if not even their head could be parsed.
+func (c *Conn) reject(l *Local, req *http1.Request, bad *http1.Error, in []byte) []byte {
+	l.out.begin(c, req)
 	l.out.fail(bad)
-	c.answered(l, nil, in)
-	return in[:0]
+	c.answered(l, req, in)
+	return nil
 }
 
-// serve answers one request, whose head stands at the start of in. It reports
-// false when the answer has been put off.
-func (c *Conn) serve(l *Local, req *http1.Request, in []byte) bool {
+// serve answers one request, whose head stands at the start of in. unread: its
+// body has not been read, and will not be. serve reports false when the answer
+// has been put off.
+func (c *Conn) serve(l *Local, req *http1.Request, in []byte, unread bool) bool {
 	out := &l.out
 	out.begin(c, req)
+	out.last = out.last || unread
+	var failed error
+	if p := c.pending; p != nil {
+		out.result, failed = p.result, p.err
+	}
 	switch {
 	case c.refused:
 		out.Fail(503, "Retry-After: 1\r\n", "too many connections (limits.connections)")
 	case req.Expect == http1.ExpectUnknown:
 		out.Fail(417, "", "an expectation other than 100-continue (RFC 9110 section 10.1.1)")
-	case c.err == ErrBusy:
+	case failed == ErrBusy:
 		out.Fail(503, "Retry-After: 1\r\n", "too much work is waiting for a worker")
-	case c.err != nil:
-		out.last = true
+	case failed != nil:
 		out.Fail(503, "Retry-After: 1\r\n", "the work took longer than timeouts.deferred")
 	default:
-		out.result = c.result
 		l.Handler.Serve(req, in[:req.HeadLen], out)
-		out.result = nil
 	}
-	if c.result != nil {
-		c.result.Release()
-		c.result = nil
-	}
-	if out.job != nil && c.defers < defersMax {
-		c.job, out.job = out.job, nil
-		c.defers++
-		return false
+	l.Alone = false // whatever follows does not come alone
+	out.result = nil
+	if job := out.job; job != nil {
+		out.job = nil
+		if p := c.hold(); p.defers < defersMax {
+			p.defers++
+			p.releaseResult()
+			c.postpone(job, false)
+			return false
+		}
+		out.Fail(500, "", "the answer was put off too often")
 	}
 	if out.status == 0 {
 		out.Fail(500, "", "the handler gave no answer")
@@ -201,13 +232,26 @@ func (c *Conn) answered(l *Local, req *http1.Request, in []byte) {
 		out.body = 0
 	}
 	if out.open {
-		out.queue.body, out.queue.began = out.body, c.began
+		out.length, out.queue.began = out.body, c.began
 	}
 	if l.Log != nil {
 		c.log(l, req, in)
 	}
-	c.began, c.defers, c.bodyDone, c.inBody, c.err, c.seen = 0, 0, false, false, nil, 0
+	c.began, c.seen = 0, 0
 	c.phase = NumPhases // whatever comes next starts its timer anew
+	c.drop()
+}
+
+// log writes the access line of an answer that is complete in memory, or
+// begins that of one that is not.
+func (c *Conn) log(l *Local, req *http1.Request, in []byte) {
+	out := &l.out
+	l.access = Access{Wall: l.Clock.Wall, Remote: c.remote, Req: req, Buf: in, Status: out.status, Reason: out.reason}
+	if out.open {
+		out.line, out.mark = l.Log.Begin(out.line[:0], &l.access)
+	} else {
+		l.Log.Log(&l.access, out.body, l.Clock.Mono-c.began)
+	}
 }
 
 // linger closes a connection whose last answer has left: at once if nothing
@@ -218,10 +262,13 @@ func (c *Conn) linger(t Transport, l *Local) Want {
 		return WantClose
 	}
 	if !c.lingering {
-		c.lingering, c.mark = true, l.Clock.Mono
-		if err := t.CloseWrite(); err != nil {
+		switch err := t.CloseWrite(); {
+		case err == ErrAgain:
+			return WantWrite
+		case err != nil:
 			return WantClose
 		}
+		c.lingering, c.mark = true, l.Clock.Mono
 	}
 	for {
 		n, err := t.Recv(l.in)
@@ -242,6 +289,9 @@ func (c *Conn) linger(t Transport, l *Local) Want {
 func (c *Conn) unpark(l *Local) []byte {
 	if c.in == nil {
 		return l.in[:0]
+	}
+	if size := len(c.in.b); size > len(l.in) {
+		l.in = make([]byte, size) // it came from a loop whose scratch had grown
 	}
 	n := copy(l.in, c.in.b)
 	c.in.put()
@@ -270,9 +320,9 @@ func (c *Conn) park(l *Local, in []byte, want Want) {
 		phase = PhaseDeferred
 	case c.lingering:
 		phase = PhaseLingering
-	case want != WantRead:
+	case c.out != nil || want == WantWrite:
 		phase = PhaseSending
-	case c.inBody:
+	case c.inBody():
 		phase = PhaseBody
 	case len(in) > 0:
 		phase = PhaseHead
@@ -285,28 +335,4 @@ func (c *Conn) park(l *Local, in []byte, want Want) {
 			c.mark, c.moved, c.unacked = l.Clock.Mono, false, math.MaxInt32
 		}
 	}
-}
-
-// log writes the access line of an answer that is complete in memory, or
-// begins that of one that is not.
-func (c *Conn) log(l *Local, req *http1.Request, in []byte) {
-	out := &l.out
-	l.access = Access{Wall: l.Clock.Wall, Remote: c.remote, Req: req, Buf: in, Status: out.status, Reason: out.reason}
-	if out.open {
-		out.line, out.mark = l.Log.Begin(out.line[:0], &l.access)
-	} else {
-		l.Log.Log(&l.access, out.body, l.Clock.Mono-c.began)
-	}
-}
-
-// logEnd writes the rest of the open answer's line: everything has left, or nothing more will.
-func (q *queue) logEnd(l *Local) {
-	if q.open && l.Log != nil {
-		var unsent int64
-		for i := q.first; i < len(q.segs); i++ {
-			unsent += q.segs[i].n
-		}
-		l.Log.End(q.line, q.mark, max(q.body-unsent, 0), l.Clock.Mono-q.began)
-	}
-	q.open = false
 }

@@ -1,0 +1,133 @@
+package conn
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+// errDeferred ends a deferral whose result did not come in time.
+var errDeferred = errors.New("conn: deferred work took too long")
+
+// pending is what a connection knows of a request that it cannot finish at
+// once: its body is to be read, or work is to be waited for. Few connections
+// have one at a time, so it is pooled and a Conn stays small.
+type pending struct {
+	body     http1.Body
+	reading  bool  // the body is not at its end
+	read     bool  // it is
+	head     int   // bytes of the head, which stays in front of what is received
+	consumed int64 // bytes of the body with its framing
+	began    int64 // Clock.Mono when the body began
+
+	job     Job // not taken yet
+	defers  uint8
+	warming bool   // the job reads a part of the file that is being sent
+	result  Result // of the last job
+	err     error  // instead of a result
+}
+
+var pendings = sync.Pool{New: func() any { return new(pending) }}
+
+// hold returns the connection's pending, a new one if it has none.
+func (c *Conn) hold() *pending {
+	if c.pending == nil {
+		c.pending = pendings.Get().(*pending)
+	}
+	return c.pending
+}
+
+// drop frees the connection's pending and what it holds.
+func (c *Conn) drop() {
+	p := c.pending
+	if p == nil {
+		return
+	}
+	p.releaseResult()
+	if warm, ok := p.job.(*warmJob); ok {
+		warm.Release()
+	}
+	*p = pending{}
+	pendings.Put(p)
+	c.pending = nil
+}
+
+func (p *pending) releaseResult() {
+	if p.result != nil {
+		p.result.Release()
+		p.result = nil
+	}
+}
+
+// postpone has the connection wait for job, for as long as Config.Deferred.
+func (c *Conn) postpone(job Job, warming bool) {
+	p := c.hold()
+	p.job, p.warming = job, warming
+	c.ticket++
+	c.phase = NumPhases // a timer of its own for each job
+}
+
+// jobDue reports whether there is work that nobody has taken.
+func (c *Conn) jobDue() bool { return c.pending != nil && c.pending.job != nil }
+
+// inBody reports whether a request's body is being read.
+func (c *Conn) inBody() bool { return c.pending != nil && c.pending.reading }
+
+// bodyRead reports whether the body of the request in hand has been read.
+func (c *Conn) bodyRead() bool { return c.pending != nil && c.pending.read }
+
+// TakeJob returns the work that a connection in WantDeferred waits for. ticket
+// goes back to Resume. must: an answer that has begun depends on it, so that
+// it is not to be refused for a full queue; there is at most one a connection.
+// Such a job is its own Result: who does not run it releases it.
+func (c *Conn) TakeJob() (job Job, ticket uint32, must bool) {
+	job, c.pending.job = c.pending.job, nil
+	return job, c.ticket, c.pending.warming
+}
+
+// Resume hands over the result of a job, or why there is none, with the
+// reference that belongs to it. It reports whether the connection waited for
+// it; if not, the result is still the caller's. Step is to follow.
+func (c *Conn) Resume(ticket uint32, result Result, err error) bool {
+	if c.want != WantDeferred || ticket != c.ticket {
+		return false
+	}
+	c.want = WantYield
+	p := c.pending
+	if !p.warming {
+		p.result, p.err = result, err
+		return true
+	}
+	if err == nil {
+		err = result.(*warmJob).err
+		result.Release()
+	}
+	c.out.warmed(err)
+	c.drop()
+	return true
+}
+
+// warmJob reads a part of a file into memory.
+type warmJob struct {
+	file   *sendfile.File
+	off, n int64
+	err    error
+}
+
+// Key is nil: two connections seldom wait for the same part of a file, and
+// the second one's read finds the pages there.
+func (j *warmJob) Key() any { return nil }
+
+// Run reads the part; the job is its own result.
+func (j *warmJob) Run() Result {
+	j.err = j.file.Warm(j.off, j.n)
+	return j
+}
+
+// Retain is never called: a job without a key is not joined.
+func (j *warmJob) Retain() { panic("conn: a warm job was joined") }
+
+// Release lets go of the file.
+func (j *warmJob) Release() { j.file.Release() }

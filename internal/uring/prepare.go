@@ -1,0 +1,80 @@
+//go:build linux
+
+package uring
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// PrepareNop does nothing and completes.
+func (s *SQE) PrepareNop() { s.Opcode = opNop }
+
+// PrepareAccept accepts connections from a listener until it is cancelled or
+// fails (multishot, Linux 5.19): each completion's Res is a descriptor, with flags SOCK_...
+// The peers' addresses are not reported.
+func (s *SQE) PrepareAccept(listener int, flags uint32) {
+	s.Opcode, s.FD, s.OpFlags, s.Ioprio = opAccept, int32(listener), flags, acceptMultishot
+}
+
+// PrepareRecv receives into a buffer of that group (IOSQE_BUFFER_SELECT).
+// wait: there is probably nothing yet, so wait before trying (IORING_RECVSEND_POLL_FIRST).
+func (s *SQE) PrepareRecv(fd int, group uint16, wait bool) {
+	s.Opcode, s.FD, s.Flags, s.BufIndex = opRecv, int32(fd), flagBufferGroup, group
+	if wait {
+		s.Ioprio = recvPollFirst
+	}
+}
+
+// PrepareSend sends p, which lies in mapped [Memory], with flags MSG_...
+// With MSG_WAITALL the kernel itself goes on after a short send; with
+// MSG_DONTWAIT too it does not, and the request has ended when Enter returns.
+func (s *SQE) PrepareSend(fd int, p []byte, flags uint32) {
+	s.Opcode, s.FD, s.Addr, s.Len, s.OpFlags = opSend, int32(fd), address(p), uint32(len(p)), flags
+}
+
+// PrepareRead reads into p, which lies in mapped [Memory], from the descriptor's own position.
+func (s *SQE) PrepareRead(fd int, p []byte) {
+	s.Opcode, s.FD, s.Addr, s.Len, s.Off = opRead, int32(fd), address(p), uint32(len(p)), ^uint64(0)
+}
+
+// PreparePoll waits, once, until one of the events (POLL...) is there.
+func (s *SQE) PreparePoll(fd int, events uint32) {
+	s.Opcode, s.FD, s.OpFlags = opPollAdd, int32(fd), pollMask(events)
+}
+
+// pollMask is poll32_events: its halves lie in the same order on every machine.
+func pollMask(events uint32) uint32 {
+	halves := [2]uint16{uint16(events), uint16(events >> 16)}
+	return *(*uint32)(unsafe.Pointer(&halves))
+}
+
+// PreparePollEdges reports each time that one of the events (POLL...) arises, until it is cancelled.
+func (s *SQE) PreparePollEdges(fd int, events uint32) {
+	s.PreparePoll(fd, events)
+	s.Len = pollAddMulti
+}
+
+// PrepareClose closes a descriptor.
+func (s *SQE) PrepareClose(fd int) { s.Opcode, s.FD = opClose, int32(fd) }
+
+// PrepareCancel cancels the request of that user data. It completes with
+// ECANCELED, unless it was complete already (then the cancellation fails with ENOENT).
+func (s *SQE) PrepareCancel(userData uint64) {
+	s.Opcode, s.FD, s.Addr = opAsyncCancel, -1, userData
+}
+
+// PrepareTimeout completes with ETIME when the time, a struct __kernel_timespec
+// in mapped [Memory], has passed.
+func (s *SQE) PrepareTimeout(timespec []byte) {
+	s.Opcode, s.FD, s.Addr, s.Len = opTimeout, -1, address(timespec), 1
+}
+
+// Error is what a completion failed with, nil if it did not.
+func (c *CQE) Error() error {
+	if c.Res >= 0 {
+		return nil
+	}
+	return unix.Errno(-c.Res)
+}

@@ -1,0 +1,607 @@
+package conn
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// wait lets the connection's timer run out and reports what it wants then.
+func (r *rig) wait() Want {
+	phase, since := r.c.Phase()
+	due := since + int64(r.l.Config.Timeout(phase))
+	r.sleep(time.Duration(due - r.l.Clock.Mono))
+	return r.expire()
+}
+
+func (r *rig) inPhase(want Phase) {
+	r.tb.Helper()
+	if phase, _ := r.c.Phase(); phase != want {
+		r.tb.Fatalf("phase %d, want %d", phase, want)
+	}
+}
+
+func (r *rig) feed(input string) { r.t.input = append(r.t.input, []byte(input)) }
+
+func TestFirstByteTimeoutIsSilent(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t))
+	r.run()
+	r.inPhase(PhaseFirstByte)
+	if !r.c.Idle() {
+		t.Error("it is not idle")
+	}
+	if want := r.wait(); want != WantClose || len(r.t.out) != 0 || r.t.shut {
+		t.Errorf("it wants %d and said %q", want, r.t.out)
+	}
+	r.release()
+}
+
+func TestIdleTimeoutIsSilent(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t, get("/a")))
+	r.run()
+	r.inPhase(PhaseIdle)
+	said := len(r.t.out)
+	start := r.l.Clock.Mono
+	if want := r.wait(); want != WantClose || len(r.t.out) != said {
+		t.Errorf("it wants %d and said %q", want, r.t.out[said:])
+	}
+	if took := r.l.Clock.Mono - start; took != int64(r.l.Config.KeepAlive) {
+		t.Error("idle for", time.Duration(took))
+	}
+	r.release()
+}
+
+func TestIdleTimeoutBeginsWithEachAnswer(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t))
+	for range 3 {
+		r.feed(get("/a"))
+		r.run()
+		if phase, since := r.c.Phase(); phase != PhaseIdle || since != r.l.Clock.Mono {
+			t.Errorf("phase %d since %d, now %d", phase, since, r.l.Clock.Mono)
+		}
+		r.sleep(time.Minute)
+	}
+	r.release()
+}
+
+func TestHeadTimeoutIs408(t *testing.T) { // RFC 9110 section 15.5.9
+	for _, first := range []string{"", get("/a")} {
+		r := newRig(t, testConfig())
+		r.start(newScript(t, first+"GET /b HTTP/1.1\r\nHo"))
+		r.run()
+		r.inPhase(PhaseHead)
+		want := r.wait()
+		got := replies(t, r.t.out)
+		last := got[len(got)-1]
+		if want != WantRead || last.status != 408 || !last.closes() || !r.t.shut {
+			t.Errorf("it wants %d: %q", want, r.t.out)
+		}
+		r.inPhase(PhaseLingering)
+		r.release()
+	}
+}
+
+// A deadline is never refreshed by trickled bytes.
+func TestTrickledHeadIsCutOnTime(t *testing.T) {
+	for _, turn := range []int64{0, 1, 3} { // also when every byte ends a turn
+		cfg := testConfig()
+		cfg.TurnBytes = turn
+		r := newRig(t, cfg)
+		head := get("/a", strings.Repeat("X: y\r\n", 50)+"Z: z")
+		r.start(newScript(t, head[:1]))
+		r.run()
+		start := r.l.Clock.Mono
+		for i := 1; ; i++ {
+			phase, since := r.c.Phase()
+			if phase != PhaseHead || since != start {
+				t.Fatalf("turns of %d: phase %d since %d, want a head since %d", turn, phase, since, start)
+			}
+			if r.l.Clock.Mono-since >= int64(cfg.Head) {
+				break
+			}
+			r.sleep(time.Second / 3)
+			r.feed(head[i : i+1])
+			r.run()
+		}
+		r.expire()
+		for r.c.want == WantYield {
+			r.step()
+		}
+		if got := replies(t, r.t.out); len(got) != 1 || got[0].status != 408 {
+			t.Errorf("turns of %d: %q", turn, r.t.out)
+		}
+		r.release()
+	}
+}
+
+func TestBodyTimeoutGrowsWithTheBody(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		every time.Duration // a byte of content
+		burst int           // bytes at once
+		cutAt time.Duration // at the first check at or after it
+	}{
+		{"nothing arrives", 0, 0, 20 * time.Second},
+		{"a byte a second", time.Second, 1, 20 * time.Second},
+		{"500 bytes every two seconds", 2 * time.Second, 500, 40 * time.Second},
+		{"1000 bytes a second", time.Second, 1000, 0},
+	} {
+		for _, framing := range []string{"Content-Length: 60000", chunked} {
+			t.Run(tt.name+" "+framing, func(t *testing.T) {
+				r := newRig(t, testConfig())
+				r.start(newScript(t, post("", framing)))
+				if framing == chunked {
+					r.feed("ea60\r\n") // 60000
+				}
+				r.run()
+				r.inPhase(PhaseBody)
+				start, fed, sent := r.l.Clock.Mono, time.Duration(0), 0
+				for sent < 59000 && !r.t.shut {
+					phase, since := r.c.Phase()
+					due := since + int64(r.l.Config.Timeout(phase))
+					if fed += tt.every; tt.every > 0 && start+int64(fed) < due {
+						r.l.Clock.Mono = start + int64(fed)
+						r.feed(strings.Repeat("x", tt.burst))
+						sent += tt.burst
+						r.run()
+						continue
+					}
+					fed -= tt.every
+					r.wait()
+				}
+				if tt.cutAt == 0 {
+					if r.t.shut {
+						t.Error("cut after", time.Duration(r.l.Clock.Mono-start))
+					}
+					r.release()
+					return
+				}
+				if took := time.Duration(r.l.Clock.Mono - start); took < tt.cutAt || took > tt.cutAt+r.l.Config.Timeout(PhaseBody) {
+					t.Errorf("cut after %v, want %v", took, tt.cutAt)
+				}
+				got := replies(t, r.t.out)
+				if len(got) != 1 || got[0].status != 408 || !strings.Contains(got[0].body, "timeouts.body") {
+					t.Errorf("said %q", r.t.out)
+				}
+				if want := fmt.Sprintf("/p 408 %d", len(got[0].body)); r.log.lines[0] != want {
+					t.Errorf("logged %q, want %q", r.log.lines, want)
+				}
+				r.release()
+			})
+		}
+	}
+}
+
+// The time of the head is not taken from the body's.
+func TestBodyTimeoutBeginsWithTheBody(t *testing.T) {
+	r := newRig(t, testConfig())
+	head := post("", "Content-Length: 5")
+	r.start(newScript(t, head[:10]))
+	r.run()
+	r.sleep(9 * time.Second)
+	r.feed(head[10:])
+	r.run()
+	start := r.l.Clock.Mono
+	r.wait()
+	if took := time.Duration(r.l.Clock.Mono - start); !r.t.shut || took != r.l.Config.Body {
+		t.Errorf("cut: %v, after %v", r.t.shut, took)
+	}
+	r.release()
+}
+
+// sending starts a download and has the peer take its first bytes.
+func sending(t *testing.T) *rig {
+	r := newRig(t, testConfig())
+	s := newScript(t, get("/file"))
+	s.room = 10000
+	r.start(s)
+	if want := r.run(); want != WantWrite {
+		t.Fatal("it wants", want)
+	}
+	r.inPhase(PhaseSending)
+	return r
+}
+
+func TestSendTimeout(t *testing.T) {
+	for _, unacked := range []int{-1, 5000} {
+		r := sending(t)
+		r.t.unacked = unacked
+		start := r.l.Clock.Mono
+		var want Want
+		for want = WantWrite; want == WantWrite; want = r.wait() {
+			if r.l.Clock.Mono-start > int64(time.Hour) {
+				t.Fatal("never closed")
+			}
+		}
+		took := time.Duration(r.l.Clock.Mono - start)
+		if limit := r.l.Config.Send; want != WantClose || took < limit || took > limit+checkEvery {
+			t.Errorf("unacked %d: it wants %d after %v", unacked, want, took)
+		}
+		if r.t.unackedAsk == 0 || r.t.unackedAsk > 6 {
+			t.Error("Unacked was asked", r.t.unackedAsk, "times")
+		}
+		r.release()
+	}
+}
+
+// A slow download is never cut: each of the two signs of progress will do.
+func TestSlowDownloadIsNotCut(t *testing.T) {
+	for name, progress := range map[string]func(r *rig, check int){
+		"a byte is sent every 90 s": func(r *rig, check int) {
+			if check%3 == 0 {
+				r.t.room = 1
+				r.step()
+			}
+		},
+		"a byte is acknowledged every 90 s": func(r *rig, check int) {
+			if check%3 == 0 {
+				r.t.unacked--
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sending(t)
+			r.t.unacked = 5000
+			for check := range 200 {
+				progress(r, check)
+				if want := r.wait(); want != WantWrite {
+					t.Fatalf("it wants %d at check %d", want, check)
+				}
+			}
+			r.release()
+		})
+	}
+}
+
+// Events without progress are none.
+func TestSendTimeoutIsNotRefreshedByEvents(t *testing.T) {
+	r := sending(t)
+	start := r.l.Clock.Mono
+	for r.l.Clock.Mono-start < int64(time.Hour) {
+		if r.step() != WantWrite {
+			t.Fatal("it wants", r.c.want)
+		}
+		if r.wait() == WantClose {
+			break
+		}
+	}
+	if took := time.Duration(r.l.Clock.Mono - start); took > r.l.Config.Send+checkEvery {
+		t.Error("closed after", took)
+	}
+	r.release()
+}
+
+func TestLingering(t *testing.T) { // RFC 9112 section 9.6
+	lingering := func(t *testing.T, eof bool) *rig {
+		r := newRig(t, testConfig())
+		r.start(newScript(t, get("/close")+"x"))
+		r.t.eof = eof
+		r.run()
+		return r
+	}
+	t.Run("the peer closes", func(t *testing.T) {
+		r := lingering(t, true)
+		if r.c.want != WantClose || !r.t.shut {
+			t.Error("it wants", r.c.want)
+		}
+		r.release()
+	})
+	t.Run("5 s idle", func(t *testing.T) {
+		r := lingering(t, false)
+		r.inPhase(PhaseLingering)
+		if r.wait() != WantClose || r.l.Clock.Mono != int64(time.Second+lingerIdle) {
+			t.Error("it wants", r.c.want, "at", r.l.Clock.Mono)
+		}
+		r.release()
+	})
+	t.Run("30 s in all", func(t *testing.T) {
+		r := lingering(t, false)
+		start := r.l.Clock.Mono
+		for r.c.want != WantClose && r.l.Clock.Mono-start < int64(time.Hour) {
+			if phase, since := r.c.Phase(); phase != PhaseLingering || since != r.l.Clock.Mono {
+				t.Fatalf("phase %d since %d", phase, since)
+			}
+			r.sleep(4 * time.Second)
+			r.feed("x")
+			r.run()
+		}
+		if took := time.Duration(r.l.Clock.Mono - start); took < lingerTotal || took > lingerTotal+lingerIdle {
+			t.Error("closed after", took)
+		}
+		r.release()
+	})
+	t.Run("64 KiB", func(t *testing.T) {
+		r := lingering(t, false)
+		for range 100 {
+			if r.c.want == WantClose {
+				break
+			}
+			r.feed(strings.Repeat("x", 1000))
+			r.run()
+		}
+		if r.c.want != WantClose || r.t.recvAfter < lingerBytes || r.t.recvAfter > lingerBytes+1000 {
+			t.Errorf("it wants %d, took %d bytes", r.c.want, r.t.recvAfter)
+		}
+		r.release()
+	})
+}
+
+func TestDeferredTimeoutIs503(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t, get("/a")+get("/defer/1")+get("/b")))
+	for r.step() != WantDeferred {
+	}
+	if n := len(replies(t, r.t.out)); n != 1 {
+		t.Fatal(n, "answers before the deferral ends")
+	}
+	r.inPhase(PhaseDeferred)
+	job, ticket, must := r.c.TakeJob()
+	if must {
+		t.Error("the job must not be refused")
+	}
+	r.wait()
+	r.run()
+	got := replies(t, r.t.out)
+	if len(got) != 3 || got[1].status != 503 || !strings.Contains(got[1].fields, "\r\nRetry-After: ") || got[2].body != "GET /b" {
+		t.Errorf("said %q", r.t.out)
+	}
+	result := job.Run()
+	if r.c.Resume(ticket, result, nil) {
+		t.Fatal("a late result was taken")
+	}
+	result.Release() // it is still the caller's
+	r.release()
+}
+
+// A late result does not reach the next request that was put off.
+func TestLateResultMissesTheNextDeferral(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t, get("/defer/1")+get("/defer/1")))
+	for r.step() != WantDeferred {
+	}
+	job, ticket, _ := r.c.TakeJob()
+	if want := r.wait(); want != WantDeferred {
+		t.Fatal("it wants", want)
+	}
+	late := &counted{refs: 1}
+	if r.c.Resume(ticket, late, nil) {
+		t.Error("the late result was taken before the next job was")
+	}
+	_, next, _ := r.c.TakeJob()
+	if r.c.Resume(ticket, late, nil) {
+		t.Error("the late result was taken for the next one")
+	}
+	if !r.c.Resume(next, job.Run(), nil) {
+		t.Error("the right result was not taken")
+	}
+	r.run()
+	if got := replies(t, r.t.out); len(got) != 2 || got[0].status != 503 || got[1].body != "deferred" {
+		t.Errorf("said %q", r.t.out)
+	}
+	r.release()
+}
+
+// In the middle of a body there is no status left to say it with.
+func TestDeferredTimeoutWithinABodyCloses(t *testing.T) {
+	r := newRig(t, testConfig())
+	s := newScript(t, get("/file"))
+	s.cold = map[int64]bool{fileTurn: true}
+	r.start(s)
+	for r.step() != WantDeferred {
+	}
+	job, ticket, must := r.c.TakeJob()
+	if !must {
+		t.Error("the job may be refused")
+	}
+	if want := r.wait(); want != WantClose {
+		t.Fatal("it wants", want)
+	}
+	r.c.Release(r.l)
+	r.started = false
+	result := job.Run()
+	if r.c.Resume(ticket, result, nil) {
+		t.Error("a late result was taken")
+	}
+	result.Release()
+	r.release()
+}
+
+// Each part of a cold file has its own time: a download longer than Config.Deferred goes on.
+func TestDeferredTimeoutIsOfEachJob(t *testing.T) {
+	for _, target := range []string{"/file", "/defer/4"} {
+		r := newRig(t, testConfig())
+		s := newScript(t, get(target))
+		s.cold = map[int64]bool{0: true, fileTurn: true}
+		r.start(s)
+		jobs := 0
+		for {
+			want := r.step()
+			if want == WantRead && s.starved {
+				break
+			}
+			if want != WantDeferred {
+				continue
+			}
+			jobs++
+			if _, since := r.c.Phase(); since != r.l.Clock.Mono {
+				t.Errorf("%s: job %d has been waited for since %d, now %d", target, jobs, since, r.l.Clock.Mono)
+			}
+			r.sleep(r.l.Config.Deferred - time.Second)
+			r.work()
+		}
+		if got := replies(t, r.t.out); jobs < 2 || len(got) != 1 || got[0].status != 200 {
+			t.Errorf("%s: %d jobs, %d answers", target, jobs, len(got))
+		}
+		r.release()
+	}
+}
+
+// A connection in the ready queue waits for its loop and is not to blame.
+func TestTimerOfAYieldedConnection(t *testing.T) {
+	cfg := testConfig()
+	cfg.TurnRequests = 1
+	r := newRig(t, cfg)
+	r.start(newScript(t, strings.Repeat(get("/a"), 3)))
+	for answered := 0; answered < 3; {
+		if want := r.step(); want != WantYield {
+			t.Fatal("it wants", want)
+		}
+		if want := r.wait(); want != WantYield {
+			t.Fatal("after its time it wants", want)
+		}
+		if _, since := r.c.Phase(); since != r.l.Clock.Mono {
+			t.Error("its timer was not started anew")
+		}
+		answered = len(replies(t, r.t.out))
+	}
+	r.run()
+	r.release()
+}
+
+// In every state a timer that ran out leads to a close or starts anew, else a loop would spin on it.
+func TestTimersNeverRunOutForEver(t *testing.T) {
+	for i := range scenarios {
+		s := &scenarios[i]
+		t.Run(s.name, func(t *testing.T) {
+			r := s.play(t, []string{s.send}, nil)
+			if r.c.want != WantClose {
+				for checks := 1; r.wait() != WantClose; checks++ {
+					if _, since := r.c.Phase(); since != r.l.Clock.Mono {
+						t.Fatal("the timer was not started anew")
+					}
+					if checks == 100 {
+						t.Fatal("never closed")
+					}
+				}
+			}
+			r.release()
+		})
+	}
+}
+
+// Zero is no limit.
+func TestNoTimeouts(t *testing.T) {
+	cfg := &Config{}
+	for phase := range NumPhases {
+		if d := cfg.Timeout(phase); d != 0 && phase != PhaseLingering {
+			t.Errorf("phase %d: %v", phase, d)
+		}
+	}
+}
+
+func TestBusyIs503(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t, get("/defer/1")+get("/b")))
+	for r.step() != WantDeferred {
+	}
+	_, ticket, _ := r.c.TakeJob()
+	if !r.c.Resume(ticket, nil, ErrBusy) {
+		t.Fatal("the refusal was not wanted")
+	}
+	r.run()
+	got := replies(t, r.t.out)
+	if len(got) != 2 || got[0].status != 503 || !strings.Contains(got[0].fields, "\r\nRetry-After: ") || got[1].status != 200 {
+		t.Errorf("said %q", r.t.out)
+	}
+	r.release()
+}
+
+func TestWarmErrorCloses(t *testing.T) {
+	for name, resume := range map[string]func(r *rig, job Job, ticket uint32) bool{
+		"the read failed": func(r *rig, job Job, ticket uint32) bool {
+			job.(*warmJob).err = io.ErrClosedPipe
+			return r.c.Resume(ticket, job.(Result), nil)
+		},
+		"the job was refused": func(r *rig, job Job, ticket uint32) bool {
+			job.(Result).Release()
+			return r.c.Resume(ticket, nil, ErrBusy)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, testConfig())
+			s := newScript(t, get("/file")+get("/b"))
+			s.cold = map[int64]bool{fileTurn: true}
+			r.start(s)
+			for r.step() != WantDeferred {
+			}
+			job, ticket, _ := r.c.TakeJob()
+			if !resume(r, job, ticket) {
+				t.Fatal("it was not wanted")
+			}
+			if want := r.step(); want != WantClose {
+				t.Error("it wants", want)
+			}
+			r.release()
+			if want := fmt.Sprintf("/file 200 %d", fileTurn); len(r.log.lines) != 1 || r.log.lines[0] != want {
+				t.Errorf("logged %q, want %q", r.log.lines, want)
+			}
+		})
+	}
+}
+
+// A connection that ends while it waits frees what it holds, taken job or not.
+func TestReleaseWhileDeferred(t *testing.T) {
+	for _, target := range []string{"/defer/2", "/file", "/source"} {
+		for _, taken := range []bool{false, true} {
+			r := newRig(t, testConfig())
+			s := newScript(t, get(target)+get("/b"))
+			s.cold = map[int64]bool{0: true}
+			r.start(s)
+			want := r.step()
+			if taken && want == WantDeferred {
+				job, ticket, _ := r.c.TakeJob()
+				result := job.Run()
+				r.c.Release(r.l)
+				r.started = false
+				if r.c.Resume(ticket, result, nil) {
+					t.Error("a result was taken by a connection that is gone")
+				}
+				result.Release()
+			}
+			r.release()
+		}
+	}
+}
+
+// A source that goes on and on takes no more room for it.
+func TestLongSourceTakesNoRoom(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t, get("/source")))
+	for r.step() != WantSource {
+	}
+	src := r.c.out.segs[r.c.out.first].source.(*tap)
+	for range 10_000 {
+		src.parts = append(src.parts, "more")
+	}
+	for range 1000 {
+		r.step()
+	}
+	if n := cap(r.c.out.segs); n > segmentsMax {
+		t.Error("room for", n, "segments")
+	}
+	r.release()
+}
+
+func TestAccessIsOfTheWallClock(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t, get("/a")))
+	r.run()
+	if got := replies(t, r.t.out)[0].fields; !strings.Contains(got, "\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n") {
+		t.Errorf("fields %q", got) // RFC 9110 section 5.6.7 has this very second
+	}
+	if r.l.access.Wall != r.l.Clock.Wall {
+		t.Error("logged at", r.l.access.Wall)
+	}
+	r.sleep(time.Second)
+	r.feed(get("/a"))
+	r.run()
+	if got := replies(t, r.t.out)[1].fields; !strings.Contains(got, "08:49:38 GMT") {
+		t.Errorf("a second later: %q", got)
+	}
+	r.release()
+}

@@ -3,4 +3,4 @@
 package poller
 
 // backends is what macOS and the BSDs have, in the order of preference.
-var backends = []Backend{kqueueBackend}
+var backends = []Backend{kqueueBackend, pollBackend, selectBackend, spinBackend}

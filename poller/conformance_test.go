@@ -365,6 +365,9 @@ func TestWaitReturnsWhenTheTimeIsUpAndNotBefore(t *testing.T) {
 	timeouts := []time.Duration{0, 1, time.Microsecond, 300 * time.Microsecond, time.Millisecond,
 		2500 * time.Microsecond, 20 * time.Millisecond, waitMax + 10*time.Millisecond}
 	each(t, func(t *testing.T, s *subject) {
+		if s.traits.hints {
+			return // it never waits: the test below is for it
+		}
 		ours, _ := unixPair(t)
 		s.add(t, ours, tokenA, Readable, 0)
 		for _, timeout := range timeouts {
@@ -386,6 +389,30 @@ func TestWaitReturnsWhenTheTimeIsUpAndNotBefore(t *testing.T) {
 			}
 			if !whole {
 				t.Errorf("each of 100 waits of %s returned early", timeout)
+			}
+		}
+	})
+}
+
+// A backend that never waits returns at once.
+func TestHintsAreGivenAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, s *subject) {
+		if !s.traits.hints {
+			return // it waits: the test above is for it
+		}
+		for _, timeout := range []time.Duration{-1, patience, 0} {
+			start := time.Now()
+			if n, err := s.Wait(s.events, timeout); n != 0 || err != nil || time.Since(start) >= patience {
+				t.Errorf("nothing registered: got %d, %v after %s", n, err, time.Since(start))
+			}
+		}
+		ours, _ := unixPair(t)
+		s.add(t, ours, tokenA, Readable, 0)
+		for range 3 {
+			n, err := s.Wait(s.events, -1)
+			must(t, err)
+			if n != 1 || s.events[0] != (Event{tokenA, Readable}) {
+				t.Errorf("got %v, want a hint of %#x", s.events[:n], tokenA)
 			}
 		}
 	})

@@ -11,47 +11,26 @@ import (
 
 // kqueueWake is a pipe here: EVFILT_USER is missing before NetBSD 10 and from
 // x/sys for both systems.
-type kqueueWake struct{ read, write int }
-
-// wakeByte is what Wake writes.
-var wakeByte = []byte{0}
+type kqueueWake struct{ pipe wakeFD }
 
 func (w *kqueueWake) open(kq int) error {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return fmt.Errorf("pipe2 of the kqueue poller: %w", err)
+	if err := w.pipe.open("kqueue"); err != nil {
+		return err
 	}
-	w.read, w.write = fds[0], fds[1]
-	raw := [1]unix.Kevent_t{rawChange(change{fd: w.read, filter: filterRead})}
+	raw := [1]unix.Kevent_t{rawChange(change{fd: w.pipe.read, filter: filterRead})}
 	if _, err := unix.Kevent(kq, raw[:], nil, nil); err != nil {
-		return errors.Join(fmt.Errorf("kevent of the kqueue poller's pipe: %w", err), w.close())
+		return errors.Join(fmt.Errorf("kevent of the kqueue poller's pipe: %w", err), w.pipe.close())
 	}
 	return nil
 }
 
-func (w *kqueueWake) send(int) error {
-	_, err := unix.Write(w.write, wakeByte)
-	if err == nil || err == unix.EAGAIN { // full: it is readable, which is all that matters
-		return nil
-	}
-	return fmt.Errorf("write to the kqueue poller's pipe fd %d: %w", w.write, err)
-}
+func (w *kqueueWake) send(int) error { return w.pipe.send() }
 
 // is reports whether raw is the wake-up.
 func (w *kqueueWake) is(raw *unix.Kevent_t) bool {
-	return int(raw.Filter) == unix.EVFILT_READ && int(raw.Ident) == w.read
+	return int(raw.Filter) == unix.EVFILT_READ && int(raw.Ident) == w.pipe.read
 }
 
-// drain takes the byte out. The pending flag keeps it from being many.
-func (w *kqueueWake) drain() error {
-	var scratch [16]byte
-	_, err := unix.Read(w.read, scratch[:])
-	if err == nil || err == unix.EAGAIN || err == unix.EINTR {
-		return nil
-	}
-	return fmt.Errorf("read from the kqueue poller's pipe fd %d: %w", w.read, err)
-}
+func (w *kqueueWake) drain() error { return w.pipe.drain() }
 
-func (w *kqueueWake) close() error {
-	return errors.Join(unix.Close(w.read), unix.Close(w.write))
-}
+func (w *kqueueWake) close() error { return w.pipe.close() }

@@ -53,7 +53,7 @@ func (m *model) truth(i int) (ready Ready) {
 	if fds[0].Revents&(unix.POLLOUT|unix.POLLERR) != 0 {
 		ready |= Writable
 	}
-	if slot.finished && slot.want&Readable != 0 {
+	if slot.finished && slot.want&Readable != 0 && !m.s.traits.noHangups {
 		return ready&slot.want | Hangup
 	}
 	return ready & slot.want

@@ -24,6 +24,10 @@ type Ready uint8
 // three, whatever was asked for, so that whatever call comes next meets it.
 // Hangup comes with Readable (the end of the stream is there to be read) and,
 // while the connection lives, to an interest in Readable only.
+//
+// Some kernel interfaces cannot tell a hangup from data: select and spin report
+// it, and an error, in the directions that were asked for, and poll outside
+// Linux reports a half-close so. They are level-triggered: the next call tells.
 const (
 	Readable Ready = 1 << iota
 	Writable
@@ -149,6 +153,14 @@ func checkTrigger(backend string, have, asked Trigger) error {
 		return fmt.Errorf("%w: %s takes one of: %s; asked for: %s", ErrTrigger, backend, have, asked)
 	}
 	return nil
+}
+
+// Overflower is implemented by pollers that the kernel tells through a queue
+// that can overflow (sigio: RLIMIT_SIGPENDING). No event is lost: all
+// descriptors are asked about instead, which is slow.
+type Overflower interface {
+	// Overflows counts the overflows so far. It may be called from any goroutine.
+	Overflows() uint64
 }
 
 // Backends lists what this platform has, in the order of preference.

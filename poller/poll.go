@@ -1,0 +1,184 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package poller
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pollBackend is poll(2), on Linux ppoll(2).
+var pollBackend = Backend{Name: "poll", Triggers: Level, Open: openPoll}
+
+// poll implements Poller. The kernel is handed the whole array in each Wait
+// and walks it, so a wait costs time in proportion to the descriptors.
+type poll struct {
+	waker
+	wake  wakeFD
+	table table
+	fds   []unix.PollFd // the wake-up's, then one for each entry of table
+	next  int           // the position in table that collect starts at
+}
+
+func openPoll(o Options) (Poller, error) {
+	if err := checkTrigger("poll", Level, o.Trigger); err != nil {
+		return nil, err
+	}
+	p := &poll{}
+	if err := p.wake.open("poll"); err != nil {
+		return nil, err
+	}
+	p.fds = []unix.PollFd{{Fd: int32(p.wake.read), Events: unix.POLLIN}}
+	return p, nil
+}
+
+// Add implements Poller. ForceLevel is what it does anyway, Exclusive is ignored.
+func (p *poll) Add(fd int, token Token, want Interest, _ Flags) error {
+	if err := p.table.add(fd, token, want); err != nil {
+		return fmt.Errorf("poll add fd %d: %w", fd, err)
+	}
+	p.fds = append(p.fds, pollFD(fd, want))
+	return nil
+}
+
+// Modify implements Poller.
+func (p *poll) Modify(fd int, token Token, want Interest) error {
+	i, err := p.table.modify(fd, token, want)
+	if err != nil {
+		return fmt.Errorf("poll modify fd %d: %w", fd, err)
+	}
+	p.fds[i+1] = pollFD(fd, want)
+	return nil
+}
+
+// Remove implements Poller.
+func (p *poll) Remove(fd int) error {
+	i, err := p.table.remove(fd)
+	if err != nil {
+		return fmt.Errorf("poll remove fd %d: %w", fd, err)
+	}
+	last := len(p.fds) - 1
+	p.fds[i+1] = p.fds[last]
+	p.fds = p.fds[:last]
+	return nil
+}
+
+// Wait implements Poller.
+func (p *poll) Wait(events []Event, timeout time.Duration) (int, error) {
+	switch {
+	case len(events) == 0:
+		return 0, ErrNoRoom
+	case p.table.closed:
+		return 0, fmt.Errorf("poll: the poller is closed: %w", unix.EBADF)
+	}
+	for {
+		var slice time.Duration
+		slice, timeout = nextSlice(timeout)
+		gap(p.gaps.waiting)
+		n, err := sysPoll(p.fds, slice)
+		switch {
+		case err == unix.EINTR:
+			return 0, nil
+		case err != nil:
+			return 0, fmt.Errorf("poll of %d descriptors: %w", len(p.fds), err)
+		case n > 0:
+			return p.collect(events[:min(len(events), batchMax)], n)
+		case timeout == 0:
+			return 0, nil
+		}
+	}
+}
+
+// Wake implements Poller.
+func (p *poll) Wake() error {
+	if !p.claim() {
+		return nil
+	}
+	err := p.wake.send()
+	p.release(err)
+	return err
+}
+
+// Close implements Poller.
+func (p *poll) Close() error {
+	if !p.stop() {
+		return nil
+	}
+	p.table.close()
+	if err := p.wake.close(); err != nil {
+		return fmt.Errorf("close the poll poller: %w", err)
+	}
+	return nil
+}
+
+// collect turns the ready entries of fds, of which there are count, into
+// events and takes the wake-up out. It goes round: whoever finds no room is
+// among the first in the next Wait.
+func (p *poll) collect(events []Event, count int) (n int, err error) {
+	if p.fds[0].Revents != 0 {
+		count--
+		if err := p.wake.drain(); err != nil {
+			return 0, err
+		}
+		p.clear()
+	}
+	entries := p.table.entries
+	i := p.next
+	for range entries {
+		if n == count || n == len(events) {
+			break
+		}
+		if i >= len(entries) {
+			i = 0
+		}
+		if revents := p.fds[i+1].Revents; revents != 0 {
+			events[n] = Event{Token: entries[i].token, Ready: pollReady(revents)}
+			n++
+		}
+		i++
+	}
+	p.next = i
+	return n, nil
+}
+
+// pollFD asks for want. poll reports errors and hangups even to who asks for
+// nothing, but passes over a negative descriptor.
+func pollFD(fd int, want Interest) unix.PollFd {
+	mask := pollMask(want)
+	if mask == 0 {
+		fd = -1
+	}
+	return unix.PollFd{Fd: int32(fd), Events: mask}
+}
+
+// pollMask is what to ask for. The hangup of the peer's sending side goes with
+// reading, where the system tells it apart (pollRDHUP).
+func pollMask(want Interest) (mask int16) {
+	if want&Readable != 0 {
+		mask |= unix.POLLIN | pollRDHUP
+	}
+	if want&Writable != 0 {
+		mask |= unix.POLLOUT
+	}
+	return mask
+}
+
+// pollReady is what was reported. POLLNVAL is a descriptor that was closed
+// before it was removed: the next call on it tells its owner.
+func pollReady(mask int16) (ready Ready) {
+	if mask&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+		return Readable | Writable | Hangup
+	}
+	if mask&unix.POLLIN != 0 {
+		ready |= Readable
+	}
+	if mask&pollRDHUP != 0 {
+		ready |= Readable | Hangup
+	}
+	if mask&unix.POLLOUT != 0 {
+		ready |= Writable
+	}
+	return ready
+}

@@ -1,0 +1,42 @@
+package poller
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// wakeFD is a descriptor that Wake makes readable: an eventfd here.
+type wakeFD struct{ read int }
+
+func (w *wakeFD) open(backend string) (err error) {
+	if w.read, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("eventfd of the %s poller: %w", backend, err)
+	}
+	return nil
+}
+
+func (w *wakeFD) send() error {
+	if _, err := unix.Write(w.read, eventfdOne); err != nil {
+		return fmt.Errorf("write to the poller's eventfd %d: %w", w.read, err)
+	}
+	return nil
+}
+
+// drain sets the counter to 0.
+func (w *wakeFD) drain() error {
+	var counter [8]byte
+	_, err := unix.Read(w.read, counter[:])
+	if err == nil || errors.Is(err, unix.EAGAIN) {
+		return nil
+	}
+	return fmt.Errorf("read from the poller's eventfd %d: %w", w.read, err)
+}
+
+// close frees it; a late call gets EBADF, not a stranger's descriptor.
+func (w *wakeFD) close() error {
+	err := unix.Close(w.read)
+	w.read = -1
+	return err
+}

@@ -11,7 +11,10 @@ import (
 )
 
 // wakeFD is a descriptor that Wake makes readable: a pipe here.
-type wakeFD struct{ read, write int }
+type wakeFD struct {
+	read, write int
+	scratch     [16]byte // of drain
+}
 
 // wakeByte is what Wake writes.
 var wakeByte = []byte{0}
@@ -47,8 +50,7 @@ func (w *wakeFD) send() error {
 
 // drain takes the byte out. The pending flag keeps it from being many.
 func (w *wakeFD) drain() error {
-	var scratch [16]byte
-	_, err := unix.Read(w.read, scratch[:])
+	_, err := unix.Read(w.read, w.scratch[:])
 	if err == nil || err == unix.EAGAIN || err == unix.EINTR {
 		return nil
 	}

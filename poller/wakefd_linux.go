@@ -8,7 +8,10 @@ import (
 )
 
 // wakeFD is a descriptor that Wake makes readable: an eventfd here.
-type wakeFD struct{ read int }
+type wakeFD struct {
+	read    int
+	counter [8]byte // scratch of drain
+}
 
 func (w *wakeFD) open(backend string) (err error) {
 	if w.read, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
@@ -26,8 +29,7 @@ func (w *wakeFD) send() error {
 
 // drain sets the counter to 0.
 func (w *wakeFD) drain() error {
-	var counter [8]byte
-	_, err := unix.Read(w.read, counter[:])
+	_, err := unix.Read(w.read, w.counter[:])
 	if err == nil || errors.Is(err, unix.EAGAIN) {
 		return nil
 	}

@@ -4,26 +4,17 @@ package poller
 
 import (
 	"fmt"
-	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// eachBench runs bench on every backend and trigger. The benchmark's own thread
-// is the poller's.
-func eachBench(b *testing.B, bench func(b *testing.B, s *subject)) {
+// eachBench runs bench on every backend and trigger.
+func eachBench(b *testing.B, bench func(b *testing.B, backend Backend, trigger Trigger)) {
 	for _, backend := range Backends() {
 		for _, trigger := range []Trigger{Level, Edge} {
 			if backend.Triggers&trigger != 0 {
-				b.Run(backend.Name+"/"+trigger.String(), func(b *testing.B) {
-					runtime.LockOSThread()
-					defer runtime.UnlockOSThread()
-					p, err := backend.Open(Options{Trigger: trigger})
-					must(b, err)
-					bench(b, newSubject(p, backend, trigger))
-					must(b, p.Close())
-				})
+				b.Run(backend.Name+"/"+trigger.String(), func(b *testing.B) { bench(b, backend, trigger) })
 			}
 		}
 	}
@@ -32,15 +23,16 @@ func eachBench(b *testing.B, bench func(b *testing.B, s *subject)) {
 // BenchmarkWait is a byte sent, the wait that reports it, and its receipt,
 // beside idle descriptors. Where every wait gives hints, each is tried.
 func BenchmarkWait(b *testing.B) {
-	for _, idle := range []int{10, 100, 1000, 10000} {
-		b.Run(fmt.Sprintf("idle=%d", idle), func(b *testing.B) {
-			eachBench(b, func(b *testing.B, s *subject) {
-				if s.backend.MaxFD == 0 || idle+descriptorsSpare <= s.backend.MaxFD {
-					benchmarkWait(b, s, idle)
-				}
+	eachBench(b, func(b *testing.B, backend Backend, trigger Trigger) {
+		for _, idle := range []int{10, 100, 1000, 10000} {
+			if backend.MaxFD != 0 && idle+descriptorsSpare > backend.MaxFD {
+				continue
+			}
+			b.Run(fmt.Sprintf("idle=%d", idle), func(b *testing.B) {
+				benchmarkWait(b, openHere(b, backend, trigger), idle)
 			})
-		})
-	}
+		}
+	})
 }
 
 func benchmarkWait(b *testing.B, s *subject, idle int) {
@@ -82,7 +74,8 @@ func benchmarkWait(b *testing.B, s *subject, idle int) {
 
 // BenchmarkWaitNothing is the look that finds nothing.
 func BenchmarkWaitNothing(b *testing.B) {
-	eachBench(b, func(b *testing.B, s *subject) {
+	eachBench(b, func(b *testing.B, backend Backend, trigger Trigger) {
+		s := openHere(b, backend, trigger)
 		for b.Loop() {
 			if n, err := s.Wait(s.events, 0); n != 0 || err != nil {
 				b.Fatal(n, err)
@@ -93,7 +86,8 @@ func BenchmarkWaitNothing(b *testing.B) {
 
 // BenchmarkWake is a wake that reaches the kernel, and the wait that it ends.
 func BenchmarkWake(b *testing.B) {
-	eachBench(b, func(b *testing.B, s *subject) {
+	eachBench(b, func(b *testing.B, backend Backend, trigger Trigger) {
+		s := openHere(b, backend, trigger)
 		for b.Loop() {
 			if err := s.Wake(); err != nil {
 				b.Fatal(err)
@@ -107,7 +101,8 @@ func BenchmarkWake(b *testing.B) {
 
 // BenchmarkWakeCoalesced is a wake with another one pending.
 func BenchmarkWakeCoalesced(b *testing.B) {
-	eachBench(b, func(b *testing.B, s *subject) {
+	eachBench(b, func(b *testing.B, backend Backend, trigger Trigger) {
+		s := openHere(b, backend, trigger)
 		for b.Loop() {
 			if err := s.Wake(); err != nil {
 				b.Fatal(err)

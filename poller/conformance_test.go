@@ -361,6 +361,67 @@ func TestSmallBufferReachesEveryDescriptor(t *testing.T) {
 	})
 }
 
+// A listener that is always ready does not keep others out of a batch of one,
+// nor they it.
+func TestAReadyListenerLeavesRoomForOthers(t *testing.T) {
+	each(t, func(t *testing.T, s *subject) {
+		const others = 5
+		l := tcpListener(t)
+		must(t, unix.SetNonblock(l, true))
+		s.add(t, l, tokenA, Readable, ForceLevel)
+		tcpDial(t, l)
+		s.expect(t, tokenA, Readable)
+		for i := range others {
+			ours, peers := unixPair(t)
+			s.add(t, ours, Token(i), Readable, 0)
+			send(t, peers, "x")
+		}
+		seen := make(map[Token]bool)
+		event := make([]Event, 1)
+		for range 3 * (others + 1) {
+			n, err := s.Wait(event, 0)
+			must(t, err)
+			if n == 1 {
+				seen[event[0].Token] = true
+			}
+		}
+		if len(seen) != others+1 {
+			t.Errorf("%d of %d descriptors were reported: %v", len(seen), others+1, seen)
+		}
+	})
+}
+
+// A high descriptor is watched like any other, or refused with the reason.
+func TestDescriptorsBeyondFDSetsize(t *testing.T) {
+	const high = 5000
+	each(t, func(t *testing.T, s *subject) {
+		ours, peers := unixPair(t)
+		fd, err := unix.FcntlInt(uintptr(ours), unix.F_DUPFD, high)
+		must(t, err)
+		adopted(t, fd)
+		err = s.Add(fd, tokenA, Readable, 0)
+		if s.backend.MaxFD != 0 && fd >= s.backend.MaxFD {
+			if !errors.Is(err, ErrSetSize) {
+				t.Errorf("got %v, want %v", err, ErrSetSize)
+			}
+			return
+		}
+		must(t, err)
+		low, peerOfLow := unixPair(t)
+		s.add(t, low, tokenB, Readable, 0)
+		for range 2 {
+			send(t, peers, "x")
+			send(t, peerOfLow, "y")
+			s.expect(t, tokenA, Readable)
+			receive(t, fd)
+			receive(t, low)
+		}
+		must(t, s.Remove(fd))
+		send(t, peerOfLow, "z")
+		s.expect(t, tokenB, Readable)
+	})
+}
+
 func TestWaitReturnsWhenTheTimeIsUpAndNotBefore(t *testing.T) {
 	timeouts := []time.Duration{0, 1, time.Microsecond, 300 * time.Microsecond, time.Millisecond,
 		2500 * time.Microsecond, 20 * time.Millisecond, waitMax + 10*time.Millisecond}

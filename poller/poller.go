@@ -94,7 +94,8 @@ const (
 )
 
 // Poller waits for many descriptors at once. All methods but Wake are for the
-// one goroutine that owns the poller.
+// one goroutine that owns the poller, which for sigio must be locked to its OS
+// thread (runtime.LockOSThread) from the first Wait to Close.
 type Poller interface {
 	// Add registers fd, which must be non-blocking, under token. What is
 	// ready already is reported by the next Wait, edge or not.
@@ -110,7 +111,8 @@ type Poller interface {
 	// without bound, 0 does not wait at all. It returns 0, nil when the time
 	// is up (never before), when Wake was called, and when a signal
 	// interrupted it (EINTR). events must have room for one at least; a call
-	// fills 512 at most, and what did not fit comes in the next calls.
+	// fills 512 at most, and what did not fit comes in the next calls. (spin
+	// never waits: it returns at once, whatever the timeout.)
 	Wait(events []Event, timeout time.Duration) (int, error)
 	// Wake makes a Wait that runs now, or else the next one, return. Calls
 	// before that Wait returns are coalesced. It may be called from any

@@ -11,7 +11,9 @@ import (
 )
 
 // sigioBackend is signal-driven IO: F_SETSIG and O_ASYNC (fcntl(2), Linux
-// 2.6.32 for F_SETOWN_EX), the signals read through signalfd(2).
+// 2.6.32 for F_SETOWN_EX), the signals read through signalfd(2). Its Open may
+// be called anywhere; from the first Wait on the owner's goroutine must be
+// locked to its OS thread (see sigio).
 var sigioBackend = Backend{Name: "sigio", Triggers: Edge, Open: openSigio}
 
 const (

@@ -14,16 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openSigioHere makes the test's own thread the poller's.
-func openSigioHere(t *testing.T) *subject {
-	runtime.LockOSThread()
-	t.Cleanup(runtime.UnlockOSThread)
-	p, err := sigioBackend.Open(Options{Trigger: Edge})
-	must(t, err)
-	t.Cleanup(func() { must(t, p.Close()) })
-	return newSubject(p, sigioBackend, Edge)
-}
-
 // sigpendingEnv has the test binary run as the subprocess of TestSigioOverflow.
 const sigpendingEnv = "POLLER_TEST_SIGPENDING"
 
@@ -46,7 +36,7 @@ func TestSigioOverflowed(t *testing.T) {
 		return
 	}
 	must(t, unix.Setrlimit(unix.RLIMIT_SIGPENDING, &unix.Rlimit{Cur: room, Max: room}))
-	s := openSigioHere(t)
+	s := openHere(t, sigioBackend, Edge)
 	const pairs, rounds = 300, 5
 	var ours, peers [pairs]int
 	for i := range pairs {
@@ -135,7 +125,7 @@ func TestSigioIsBoundByTheFirstWait(t *testing.T) {
 
 // Waiting on another thread would hear of no signal: it is an error.
 func TestSigioRefusesAnotherThread(t *testing.T) {
-	s := openSigioHere(t)
+	s := openHere(t, sigioBackend, Edge)
 	s.take(t, 0)
 	inBackground(t, func() {
 		runtime.LockOSThread()
@@ -148,7 +138,7 @@ func TestSigioRefusesAnotherThread(t *testing.T) {
 
 // What would be silent is refused, but can be polled: with ForceLevel.
 func TestSigioRefusesWhatSendsNoSignals(t *testing.T) {
-	s := openSigioHere(t)
+	s := openHere(t, sigioBackend, Edge)
 	s.take(t, 0)
 	fd := newEventfd(t)
 	if err := s.Add(fd, tokenA, Readable, 0); !errors.Is(err, errNoSignals) {
@@ -166,7 +156,7 @@ func TestSigioSignalsStayWithThePoller(t *testing.T) {
 	all := make(chan os.Signal, 64)
 	signal.Notify(all)
 	defer signal.Stop(all)
-	s := openSigioHere(t)
+	s := openHere(t, sigioBackend, Edge)
 	s.take(t, 0)
 	must(t, exec.Command("/bin/true").Run())
 	ours, peers := unixPair(t)
@@ -213,7 +203,7 @@ func TestSigioCloseRestoresTheThread(t *testing.T) {
 // A signal that is queued when its descriptor is removed and closed meets the
 // number's next holder, which has nothing to report.
 func TestSigioSignalOfAReusedDescriptorIsStale(t *testing.T) {
-	s := openSigioHere(t)
+	s := openHere(t, sigioBackend, Edge)
 	s.take(t, 0)
 	ours, peers := unixPair(t)
 	s.add(t, ours, tokenA, Readable, 0)
@@ -238,7 +228,7 @@ func TestSigioSignalOfAReusedDescriptorIsStale(t *testing.T) {
 func TestSigioFullBeforeAddIsReportedWritable(t *testing.T) {
 	for _, kind := range streams {
 		t.Run(kind.name, func(t *testing.T) {
-			s := openSigioHere(t)
+			s := openHere(t, sigioBackend, Edge)
 			ours, peers := kind.make(t)
 			sent := fill(t, ours)
 			s.add(t, ours, tokenA, Readable|Writable, 0)

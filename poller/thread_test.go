@@ -102,3 +102,14 @@ func (on *threaded) Wait(events []Event, timeout time.Duration) (int, error) {
 
 // Close implements Poller.
 func (on *threaded) Close() error { return on.call(ownerCall{method: 'c'}).err }
+
+// openHere opens a poller whose thread is the caller's own.
+func openHere(t testing.TB, b Backend, trigger Trigger) *subject {
+	t.Helper()
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+	p, err := b.Open(Options{Trigger: trigger})
+	must(t, err)
+	t.Cleanup(func() { must(t, p.Close()) })
+	return newSubject(p, b, trigger)
+}

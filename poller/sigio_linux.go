@@ -358,7 +358,7 @@ func (p *sigio) receive() error {
 	return nil
 }
 
-// askAll is the sweep after an overflow.
+// askAll is the sweep after an overflow. Signals of room may be among the lost.
 func (p *sigio) askAll() {
 	for i := range p.table.entries {
 		p.states[i].full = p.states[i].full || p.table.entries[i].want&Writable != 0

@@ -1,0 +1,446 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/evhttpd/evhttpd/poller"
+)
+
+const (
+	eventsMax = 512
+	// bufferSize is how much one recv takes: whole batches of small answers,
+	// and of large ones as much as stays in a CPU's second-level cache.
+	bufferSize = 64 << 10
+	// retryPause follows a failed connection, so that a server that is down is not besieged.
+	retryPause = 10 * time.Millisecond
+	// rampBurst is how many connections of a loop are being opened at a time
+	// before the start: within the shortest usual accept queue (SOMAXCONN was 128).
+	rampBurst = 100
+	// waitMax bounds a wait when nothing is due.
+	waitMax = time.Second
+)
+
+// alarmToken is no client's: their generations begin at 1.
+const alarmToken = poller.Token(0)
+
+// loop drives a share of the connections on one thread.
+type loop struct {
+	run     *run
+	index   int
+	poller  poller.Poller
+	alarm   alarm
+	exact   bool // there is an open loop: waits end in time for its requests
+	events  []poller.Event
+	groups  []group
+	clients []client
+	now     int64 // nanoseconds since run.epoch
+	buf     []byte
+	out     []byte // requests about to be sent
+	ready   []poller.Token
+	turn    []poller.Token
+	busy    bool
+	retries fifo[delay]
+	sweepAt int64
+	err     error
+
+	opened   int // clients that the ramp has begun with
+	settling int // of them, those it waits for
+	ramped   bool
+
+	started, measuring, stopped bool
+	from, until, end            int64 // of the window; of the time to drain it
+	stoppedAt                   int64
+	cpu                         LoopResult
+}
+
+func newLoop(r *run, index int) (*loop, error) {
+	backend := poller.Backends()
+	if len(backend) == 0 || backend[0].Triggers&poller.Edge == 0 {
+		return nil, fmt.Errorf("load: %s has no edge-triggered poller", runtime.GOOS)
+	}
+	p, err := backend[0].Open(poller.Options{Trigger: poller.Edge})
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	l := &loop{run: r, index: index, poller: p, events: make([]poller.Event, eventsMax), buf: make([]byte, bufferSize), until: math.MaxInt64}
+	if err := l.alarm.open(p, alarmToken); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	l.populate()
+	return l, nil
+}
+
+// populate makes the loop's share of every role's connections.
+func (l *loop) populate() {
+	total := 0
+	for i := range l.run.roles {
+		count, first := l.portion(i)
+		total += count
+		if count > 0 {
+			l.groups = append(l.groups, newGroup(&l.run.roles[i], &l.run.opts, l.index, first, count))
+		} else { // results are merged by position
+			l.groups = append(l.groups, group{role: &l.run.roles[i], result: RoleResult{Latency: newLatency()}})
+		}
+	}
+	l.clients = make([]client, 0, total)
+	for i := range l.groups {
+		g := &l.groups[i]
+		count, _ := l.portion(i)
+		flights := make([]request, count*g.Pipeline)
+		for n := range count {
+			c := client{group: g, fd: -1, index: uint32(len(l.clients)), generation: 1}
+			c.flight.ring = flights[n*g.Pipeline : (n+1)*g.Pipeline]
+			l.clients = append(l.clients, c)
+		}
+		l.exact = l.exact || g.openLoop()
+	}
+}
+
+// portion is how many of a role's connections the loop has, and how many the loops before it.
+func (l *loop) portion(role int) (count, first int) {
+	connections, loops := l.run.roles[role].Connections, l.run.opts.Loops
+	first = connections * l.index / loops
+	return connections*(l.index+1)/loops - first, first
+}
+
+func (l *loop) clock() int64 { return int64(time.Since(l.run.epoch)) }
+
+// inWindow reports whether a time lies in the measured window.
+func (l *loop) inWindow(at int64) bool { return l.started && at >= l.from && at < l.until }
+
+// broken ends the loop with an error of the machine's, not of the server's.
+func (l *loop) broken(err error) {
+	if l.err == nil {
+		l.err = err
+	}
+}
+
+// work is the loop.
+func (l *loop) work() error {
+	// A pinned thread is not given back: it ends with the goroutine.
+	runtime.LockOSThread()
+	if cpus := l.run.opts.CPUs; len(cpus) == 0 {
+		defer runtime.UnlockOSThread()
+	} else if err := pinThread(cpus[l.index%len(cpus)]); err != nil {
+		return errors.Join(err, l.close())
+	}
+	l.now = l.clock()
+	for {
+		l.advance()
+		if l.over() {
+			break
+		}
+		n, err := l.wait()
+		if err != nil {
+			l.broken(err)
+		}
+		l.now = l.clock()
+		l.turn, l.ready = l.ready, l.turn[:0]
+		l.busy = n > 0 || len(l.turn) > 0
+		for _, e := range l.events[:n] {
+			l.dispatch(e)
+		}
+		for _, token := range l.turn {
+			if c := l.lookup(token); c != nil {
+				c.queued = false
+				l.step(c, false)
+			}
+		}
+	}
+	l.finish()
+	return l.close()
+}
+
+// dispatch steps the client that an event is for.
+func (l *loop) dispatch(e poller.Event) {
+	c := l.lookup(e.Token)
+	if c == nil {
+		return // the alarm, or a socket closed earlier in this batch
+	}
+	c.readable = c.readable || e.Ready&(poller.Readable|poller.Hangup) != 0
+	c.hangup = c.hangup || e.Ready&poller.Hangup != 0
+	if c.queued && len(c.unsent) == 0 {
+		return // its turn comes
+	}
+	l.step(c, e.Ready&poller.Writable != 0)
+}
+
+// lookup returns the client whose present socket the token names, or nil.
+func (l *loop) lookup(token poller.Token) *client {
+	index := uint32(token)
+	if int(index) >= len(l.clients) {
+		return nil
+	}
+	if c := &l.clients[index]; c.generation == uint32(token>>32) {
+		return c
+	}
+	return nil
+}
+
+// wait waits for events, no longer than until something is due.
+func (l *loop) wait() (int, error) {
+	if len(l.ready) > 0 || l.err != nil {
+		return l.poller.Wait(l.events, 0)
+	}
+	if l.busy {
+		// More has often come meanwhile, and a wait that cannot block need not
+		// be announced to Go's scheduler.
+		if n, err := l.poller.Wait(l.events, 0); n > 0 || err != nil {
+			return n, err
+		}
+		l.now = l.clock()
+	}
+	timeout := time.Duration(l.nextTime() - l.now)
+	if timeout <= 0 {
+		return l.poller.Wait(l.events, 0)
+	}
+	timeout = min(timeout, waitMax)
+	if l.exact {
+		if err := l.alarm.set(timeout); err != nil {
+			return 0, err
+		}
+	}
+	return l.poller.Wait(l.events, timeout)
+}
+
+// nextTime is when something is due that no event tells of.
+func (l *loop) nextTime() int64 {
+	at := l.now + int64(waitMax)
+	if l.retries.len > 0 {
+		at = min(at, l.retries.at(0).at)
+	}
+	at = min(at, l.sweepAt)
+	for i := range l.groups {
+		g := &l.groups[i]
+		if g.parked.len > 0 {
+			at = min(at, g.parked.at(0).at)
+		}
+		if l.started && g.openLoop() && g.free.len > 0 {
+			if due := g.nextDue(); due < l.until {
+				at = min(at, due)
+			}
+		}
+	}
+	switch {
+	case !l.started || l.stopped && l.now < l.until: // all requests made, other loops are not done
+	case !l.measuring:
+		at = min(at, l.from)
+	case !l.stopped:
+		at = min(at, l.until)
+	default:
+		at = min(at, l.end)
+	}
+	return at
+}
+
+// advance does what the time asks for.
+func (l *loop) advance() {
+	l.ramp()
+	if !l.started {
+		if at := l.run.start.Load(); at != 0 {
+			l.start(at)
+		}
+	}
+	if l.started {
+		l.mark()
+		for i := range l.groups {
+			l.sendDue(&l.groups[i])
+		}
+	}
+	l.expire()
+}
+
+// ramp opens the connections that are to be there when the first request is
+// due, a few at a time, and reports when all have been tried.
+func (l *loop) ramp() {
+	for ; l.opened < len(l.clients) && l.settling < rampBurst && l.now < l.until; l.opened++ {
+		c := &l.clients[l.opened]
+		if c.group.CloseEach || c.state != vacant {
+			continue
+		}
+		c.settling = true
+		l.settling++
+		l.connect(c, nil)
+	}
+	if !l.ramped && l.opened == len(l.clients) && l.settling == 0 {
+		l.ramped = true
+		l.run.ready <- struct{}{}
+	}
+}
+
+// settle is called when it is known what became of a client that the ramp waits for.
+func (l *loop) settle(c *client) {
+	if c.settling {
+		c.settling = false
+		l.settling--
+	}
+}
+
+// start begins the requests; the first is due at that time.
+func (l *loop) start(at int64) {
+	l.started = true
+	l.now = l.clock() // what begins now must not seem to precede the window
+	l.from = at + int64(l.run.opts.WarmUp)
+	l.until = l.from + int64(l.run.opts.Duration)
+	l.end = l.until + int64(l.run.opts.Drain)
+	for i := range l.groups {
+		g := &l.groups[i]
+		// The loops' requests fall between one another.
+		g.start = at + int64(g.interval*float64(l.index)/float64(l.run.opts.Loops))
+	}
+	for i := range l.clients {
+		c := &l.clients[i]
+		switch {
+		case c.group.openLoop():
+			l.list(c)
+		case c.state == open || c.group.CloseEach:
+			l.fill(c, c.group.Pipeline)
+		}
+	}
+}
+
+// sendDue begins an open loop's requests that are due, on connections with room.
+func (l *loop) sendDue(g *group) {
+	for g.openLoop() && g.free.len > 0 {
+		due := g.nextDue()
+		if due > l.now || due >= l.until {
+			return
+		}
+		c := &l.clients[g.free.pop()]
+		c.listed = false
+		if c.state == open && c.flight.len < g.Pipeline || c.state == vacant && g.CloseEach {
+			if l.inWindow(due) {
+				g.result.LagMax = max(g.result.LagMax, time.Duration(l.now-due))
+			}
+			l.fill(c, 1)
+		}
+	}
+}
+
+// expire looks at clients whose time has come.
+func (l *loop) expire() {
+	for l.retries.len > 0 && l.retries.at(0).at <= l.now {
+		if c := l.lookup(l.retries.pop().token); c != nil && c.state == waiting {
+			c.state = vacant
+			l.restart(c)
+		}
+	}
+	for i := range l.groups {
+		for parked := &l.groups[i].parked; parked.len > 0 && parked.at(0).at <= l.now; {
+			if c := l.lookup(parked.pop().token); c != nil {
+				c.parked = false
+				l.step(c, false)
+			}
+		}
+	}
+	if l.now >= l.sweepAt {
+		l.sweep()
+	}
+}
+
+// sweep gives up connections that have been silent for too long. A look at all of them ten
+// times in a timeout costs less than a timer that each request would have to move.
+func (l *loop) sweep() {
+	timeout := int64(l.run.opts.Timeout)
+	l.sweepAt = l.now + timeout/10
+	for i := range l.clients {
+		c := &l.clients[i]
+		silent := c.state == connecting || c.state == open && c.flight.len > 0 && !c.parked
+		if silent && l.now-c.active > timeout {
+			c.group.note(Timeout, fmt.Sprintf("nothing came for %v with %d answers due", l.run.opts.Timeout, c.flight.len))
+			l.fail(c, Timeout)
+		}
+	}
+}
+
+// mark notes the client's own use of the CPU where the window begins and ends.
+func (l *loop) mark() {
+	if !l.measuring && l.now >= l.from {
+		l.measuring = true
+		l.cpu.CPU, l.cpu.Preempted, l.cpu.Known = threadCPU()
+	}
+	if l.stopped || l.now < l.until && !l.finished() {
+		return
+	}
+	l.stopped, l.stoppedAt = true, min(l.now, l.until)
+	if l.measuring {
+		cpu, preempted, _ := threadCPU()
+		l.cpu.CPU, l.cpu.Preempted = cpu-l.cpu.CPU, preempted-l.cpu.Preempted
+		if window := l.stoppedAt - l.from; window > 0 {
+			l.cpu.Share = float64(l.cpu.CPU) / float64(window)
+		}
+	}
+	if l.now < l.until {
+		l.run.loopFinished()
+	}
+}
+
+// finished reports whether all requests of this loop's roles are made and over.
+// A run of idle roles alone lasts for its time.
+func (l *loop) finished() bool {
+	if !l.run.active {
+		return false
+	}
+	for i := range l.groups {
+		if !l.groups[i].finished() {
+			return false
+		}
+	}
+	return true
+}
+
+// over reports whether the loop is to end.
+func (l *loop) over() bool {
+	if l.err != nil || l.run.halted.Load() {
+		return true
+	}
+	if !l.started || l.now < l.until || !l.stopped {
+		return false
+	}
+	if l.now >= l.end {
+		return true
+	}
+	for i := range l.groups {
+		if !l.groups[i].drained(l.now, l.until) {
+			return false
+		}
+	}
+	return true
+}
+
+// finish counts what the end cuts off.
+func (l *loop) finish() {
+	for i := range l.clients {
+		c := &l.clients[i]
+		g := c.group
+		g.result.Unanswered += int64(c.flight.len)
+		for n := 0; g.openLoop() && n < c.flight.len; n++ {
+			l.gaveUp(g, c.flight.at(n).due)
+		}
+	}
+	for i := range l.groups {
+		g := &l.groups[i]
+		for g.openLoop() && l.started {
+			due, ok := g.take(l.now, l.until)
+			if !ok {
+				break
+			}
+			if l.inWindow(due) {
+				g.result.Unsent++
+				l.gaveUp(g, due)
+			}
+		}
+	}
+}
+
+// close frees everything and returns the loop's error.
+func (l *loop) close() error {
+	for i := range l.clients {
+		l.disconnect(&l.clients[i])
+	}
+	return errors.Join(l.err, l.alarm.close(), l.poller.Close())
+}

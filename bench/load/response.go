@@ -1,0 +1,247 @@
+package load
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+const (
+	// headMax bounds a response head. Servers' own limits on what they write are 8 to 32 KiB.
+	headMax = 32 << 10
+	// lengthDigitsMax is the most digits of a Content-Length: 10^18 - 1 fits an int64.
+	lengthDigitsMax = 18
+)
+
+// malformed is why bytes are no response that this client takes.
+type malformed string
+
+// Error implements error.
+func (m malformed) Error() string { return string(m) }
+
+// The reasons, boxed once: parsing allocates nothing, a hostile answer's neither.
+var (
+	errStatusLine   error = malformed("the status line is not HTTP/1.0 or HTTP/1.1, SP, three digits, SP, reason (RFC 9112 section 4)")
+	errLineEnd      error = malformed("a line of the head does not end in CRLF (RFC 9112 section 2.2)")
+	errFieldName    error = malformed("a field line has no token and colon at its start (RFC 9112 section 5)")
+	errFieldValue   error = malformed("a field value has a control character (RFC 9110 section 5.5)")
+	errLengthValue  error = malformed("Content-Length is not 1 to 18 digits (RFC 9110 section 8.6)")
+	errLengthTwice  error = malformed("there are two Content-Length fields (RFC 9112 section 6.3)")
+	errLengthNone   error = malformed("there is no Content-Length, so a short answer could not be told from a whole one")
+	errCoding       error = malformed("the response has Transfer-Encoding, and files are to have a Content-Length")
+	errHeadTooLong  error = malformed("the head is longer than 32 KiB")
+	errInterim      error = malformed("an interim (1xx) response that was not asked for")
+	errUninvited    error = malformed("bytes came that no request had asked for")
+	errBehindClose  error = malformed("bytes came behind an answer that said Connection: close")
+	errConflicting  error = malformed("the response to 204 or 304 has content announced (RFC 9110 section 8.6)")
+	fieldLength           = []byte("content-length")
+	fieldConnection       = []byte("connection")
+	fieldCoding           = []byte("transfer-encoding")
+	optionClose           = []byte("close")
+	optionKeepAlive       = []byte("keep-alive")
+)
+
+// head is what a response head says.
+type head struct {
+	status int
+	length int64 // of the content that follows; 0 when there is none
+	// announced is Content-Length as written, which for HEAD is of content that
+	// does not follow; -1: there was no such field.
+	announced int64
+	close     bool // the server closes the connection behind this response
+}
+
+// parseHead parses the head that buf begins with into h and returns its
+// length with the empty line; 0, nil when more is needed. toHead: the request
+// was HEAD, so no content follows (RFC 9112 section 6.3).
+func parseHead(buf []byte, toHead bool, h *head) (int, error) {
+	line, next, err := cutLine(buf, 0)
+	if next == 0 || err != nil {
+		return 0, err
+	}
+	keepAlive, err := h.statusLine(line)
+	if err != nil {
+		return 0, err
+	}
+	h.announced, h.close = -1, !keepAlive
+	for {
+		line, next, err = cutLine(buf, next)
+		switch {
+		case next == 0 || err != nil:
+			return 0, err
+		case len(line) == 0:
+			return next, h.framing(toHead)
+		}
+		if err := h.field(line); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// cutLine returns the line at that offset, without its CRLF, and the next
+// one's offset; 0 when the line is not complete.
+func cutLine(buf []byte, at int) (line []byte, next int, err error) {
+	length := bytes.IndexByte(buf[at:], '\n')
+	switch {
+	case length < 0 && len(buf) >= headMax:
+		return nil, 0, errHeadTooLong
+	case length < 0:
+		return nil, 0, nil
+	case length == 0 || buf[at+length-1] != '\r':
+		return nil, 0, errLineEnd
+	case at+length+1 > headMax:
+		return nil, 0, errHeadTooLong
+	}
+	return buf[at : at+length-1], at + length + 1, nil
+}
+
+// statusLine parses "HTTP/1.1 200 OK" and reports whether the version keeps connections by default.
+func (h *head) statusLine(line []byte) (keepAlive bool, err error) {
+	// The reason may be empty, the space before it may not be missing.
+	if len(line) < len("HTTP/1.1 200 ") || string(line[:7]) != "HTTP/1." || line[7]&^1 != '0' || line[8] != ' ' || line[12] != ' ' {
+		return false, errStatusLine
+	}
+	h.status = 0
+	for _, c := range line[9:12] {
+		if c < '0' || c > '9' {
+			return false, errStatusLine
+		}
+		h.status = h.status*10 + int(c-'0')
+	}
+	if h.status < 100 || hasControl(line) {
+		return false, errStatusLine
+	}
+	return line[7] == '1', nil
+}
+
+// field reads one field line. Only three fields matter, but all must be well-formed.
+func (h *head) field(line []byte) error {
+	colon := 0
+	for colon < len(line) && isToken[line[colon]] {
+		colon++
+	}
+	if colon == 0 || colon == len(line) || line[colon] != ':' {
+		return errFieldName
+	}
+	name, value := line[:colon], line[colon+1:]
+	if hasControl(value) {
+		return errFieldValue
+	}
+	switch {
+	case len(name) == len(fieldLength) && bytes.EqualFold(name, fieldLength):
+		return h.contentLength(trim(value))
+	case len(name) == len(fieldConnection) && bytes.EqualFold(name, fieldConnection):
+		h.connection(value)
+	case len(name) == len(fieldCoding) && bytes.EqualFold(name, fieldCoding):
+		return errCoding
+	}
+	return nil
+}
+
+func (h *head) contentLength(value []byte) error {
+	if h.announced >= 0 {
+		return errLengthTwice
+	}
+	if len(value) == 0 || len(value) > lengthDigitsMax {
+		return errLengthValue
+	}
+	var length int64
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return errLengthValue
+		}
+		length = length*10 + int64(c-'0')
+	}
+	h.announced = length
+	return nil
+}
+
+// connection reads the list of options (RFC 9110 section 7.6.1): close beats keep-alive.
+func (h *head) connection(value []byte) {
+	keep := false
+	for len(value) > 0 {
+		option := value
+		if comma := bytes.IndexByte(value, ','); comma >= 0 {
+			option, value = value[:comma], value[comma+1:]
+		} else {
+			value = nil
+		}
+		option = trim(option)
+		if bytes.EqualFold(option, optionClose) {
+			h.close = true
+			return
+		}
+		keep = keep || bytes.EqualFold(option, optionKeepAlive)
+	}
+	h.close = h.close && !keep
+}
+
+// framing settles how long the content is, once all fields are read.
+func (h *head) framing(toHead bool) error {
+	switch {
+	case h.status < 200:
+		return errInterim
+	case h.status == 204 || h.status == 304:
+		// A 304 may say the length of what it does not send (RFC 9110 section 8.6), a 204 may not.
+		if h.status == 204 && h.announced > 0 {
+			return errConflicting
+		}
+		h.length = 0
+	case h.announced < 0 && toHead:
+		h.length = 0 // a HEAD may leave the field out (RFC 9110 section 9.3.2)
+	case h.announced < 0:
+		return errLengthNone
+	case toHead:
+		h.length = 0
+	default:
+		h.length = h.announced
+	}
+	return nil
+}
+
+// trim cuts spaces and tabs off both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// hasControl reports whether b has a byte below SP, other than a tab, or DEL.
+func hasControl(b []byte) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for len(b) >= 8 {
+		// Eight at a time: subtracting 0x20 borrows into the high bit of a byte
+		// below it (Hacker's Delight, 6-1), and DEL is zero after the exclusive or.
+		// A borrow can mark a neighbour too: a mark only means a closer look.
+		word := binary.LittleEndian.Uint64(b)
+		del := word ^ 0x7f*ones
+		if ((word-0x20*ones)&^word|(del-ones)&^del)&highs != 0 && controlIn(b[:8]) {
+			return true
+		}
+		b = b[8:]
+	}
+	return controlIn(b)
+}
+
+func controlIn(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// isToken is tchar of RFC 9110 section 5.6.2.
+var isToken = func() (table [256]bool) {
+	for c := '0'; c <= 'z'; c++ {
+		table[c] = c <= '9' || c >= 'a' || c >= 'A' && c <= 'Z'
+	}
+	for _, c := range "!#$%&'*+-.^_`|~" {
+		table[c] = true
+	}
+	return table
+}()

@@ -1,0 +1,127 @@
+package load
+
+import (
+	"strings"
+	"testing"
+)
+
+// headCases are heads as a server may send them; err is nil for those taken.
+var headCases = []struct {
+	name   string
+	text   string
+	toHead bool
+	want   head
+	err    error
+}{
+	{name: "content", text: "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n", want: head{status: 200, length: 12, announced: 12}},
+	{name: "names in any case, white space around values", text: "HTTP/1.1 200 OK\r\nServer: x\r\ncontent-LENGTH:\t 7 \r\n\r\n", want: head{status: 200, length: 7, announced: 7}},
+	{name: "an empty reason", text: "HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n", want: head{status: 404}},
+	{name: "RFC 9112 section 9.6 close", text: "HTTP/1.1 200 OK\r\nConnection: foo, Close\r\nContent-Length: 0\r\n\r\n", want: head{status: 200, close: true}},
+	{name: "RFC 9112 section 9.3 HTTP/1.0 closes", text: "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", want: head{status: 200, close: true}},
+	{name: "RFC 9112 section 9.3 HTTP/1.0 keep-alive", text: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", want: head{status: 200}},
+	{name: "close beats keep-alive", text: "HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 0\r\n\r\n", want: head{status: 200, close: true}},
+	{name: "RFC 9112 section 6.3 HEAD has no content", text: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", toHead: true, want: head{status: 200, announced: 9}},
+	{name: "RFC 9110 section 9.3.2 HEAD without a length", text: "HTTP/1.1 200 OK\r\n\r\n", toHead: true, want: head{status: 200, announced: -1}},
+	{name: "RFC 9110 section 8.6 304 says another's length", text: "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", want: head{status: 304, announced: 9}},
+	{name: "204", text: "HTTP/1.1 204 No Content\r\n\r\n", want: head{status: 204, announced: -1}},
+	{name: "a tab and bytes above 7F in a value", text: "HTTP/1.1 200 OK\r\nX: a\tb \xff\r\nContent-Length: 0\r\n\r\n", want: head{status: 200}},
+
+	{name: "204 with content", text: "HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n\r\n", err: errConflicting},
+	{name: "another protocol", text: "HTTP/2.0 200 OK\r\n\r\n", err: errStatusLine},
+	{name: "HTTP/1.2", text: "HTTP/1.2 200 OK\r\n\r\n", err: errStatusLine},
+	{name: "no reason's space", text: "HTTP/1.1 200\r\n\r\n", err: errStatusLine},
+	{name: "four digits", text: "HTTP/1.1 2000 OK\r\n\r\n", err: errStatusLine},
+	{name: "a letter in the status", text: "HTTP/1.1 2o0 OK\r\n\r\n", err: errStatusLine},
+	{name: "a status below 100", text: "HTTP/1.1 099 OK\r\n\r\n", err: errStatusLine},
+	{name: "RFC 9112 section 2.2 LF without CR", text: "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n", err: errLineEnd},
+	{name: "RFC 9112 section 2.2 LF without CR at the end", text: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n", err: errLineEnd},
+	{name: "CR within a value", text: "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n", err: errFieldValue},
+	{name: "NUL within a value", text: "HTTP/1.1 200 OK\r\nX: a\x00bcdefghijklm\r\nContent-Length: 0\r\n\r\n", err: errFieldValue},
+	{name: "RFC 9112 section 5.1 a space before the colon", text: "HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n", err: errFieldName},
+	{name: "RFC 9112 section 5.2 a folded line", text: "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n", err: errFieldName},
+	{name: "no name", text: "HTTP/1.1 200 OK\r\n: a\r\n\r\n", err: errFieldName},
+	{name: "no colon", text: "HTTP/1.1 200 OK\r\nabc\r\n\r\n", err: errFieldName},
+	{name: "RFC 9110 section 8.6 a signed length", text: "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n", err: errLengthValue},
+	{name: "RFC 9110 section 8.6 no digits", text: "HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n", err: errLengthValue},
+	{name: "a length that overflows", text: "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", err: errLengthValue},
+	{name: "RFC 9112 section 6.3 two lengths", text: "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", err: errLengthTwice},
+	{name: "no length", text: "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", err: errLengthNone},
+	{name: "chunked", text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", err: errCoding},
+	{name: "RFC 9110 section 15.2 an interim response", text: "HTTP/1.1 100 Continue\r\n\r\n", err: errInterim},
+	{name: "a head without an end", text: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", headMax), err: errHeadTooLong},
+	{name: "a head that ends too late", text: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", headMax) + "\r\n\r\n", err: errHeadTooLong},
+}
+
+// TestParseHead has each head parsed whole, with content behind it, and cut off at every byte.
+func TestParseHead(t *testing.T) {
+	for _, c := range headCases {
+		t.Run(c.name, func(t *testing.T) {
+			var got head
+			n, err := parseHead([]byte(c.text+"content"), c.toHead, &got)
+			if err != c.err {
+				t.Fatalf("error %v, not %v", err, c.err)
+			}
+			if err == nil && (n != len(c.text) || got != c.want) {
+				t.Errorf("%d bytes, %+v; want %d, %+v", n, got, len(c.text), c.want)
+			}
+			for cut := range min(len(c.text), 200) {
+				if n, err := parseHead([]byte(c.text[:cut]), c.toHead, &got); n != 0 || err != nil && err != c.err {
+					t.Fatalf("cut at %d: %d, %v", cut, n, err)
+				}
+			}
+		})
+	}
+}
+
+// TestHasControl compares the eight-at-a-time scan with the plain one, for each byte at each place.
+func TestHasControl(t *testing.T) {
+	for _, filler := range []string{" ", "a", "\t", "~", "\x80", "\xff"} {
+		for at := range 19 {
+			for c := range 256 {
+				b := []byte(strings.Repeat(filler, 19))
+				b[at] = byte(c)
+				if got, want := hasControl(b), c < 0x20 && c != '\t' || c == 0x7f; got != want {
+					t.Fatalf("%q: %v, want %v", b, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestConsumeSplitAtEveryByte has three pipelined answers come in two parts, cut anywhere.
+func TestConsumeSplitAtEveryByte(t *testing.T) {
+	body := []byte("0123456789")
+	stream := []byte(strings.Repeat("HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 10\r\n\r\n0123456789", 3))
+	for cut := range len(stream) + 1 {
+		l := testLoop(t, Role{Connections: 1, Pipeline: 3, Targets: []Target{{Body: body}}})
+		c := &l.clients[0]
+		for range 3 {
+			l.out = l.begin(c, l.now, l.out)
+		}
+		if !l.consume(c, stream[:cut]) || !l.consume(c, stream[cut:]) {
+			t.Fatalf("cut at %d: the connection ended: %q", cut, c.group.result.First)
+		}
+		if r := &c.group.result; r.Answered != 3 || r.Compared != 3 || c.flight.len != 0 {
+			t.Fatalf("cut at %d: %+v with %d in flight", cut, r.Counts, c.flight.len)
+		}
+		if err := l.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// testLoop is a loop that no goroutine runs.
+func testLoop(t *testing.T, r Role) *loop {
+	t.Helper()
+	r.Addr = loopback(9)
+	o := Options{Roles: []Role{r}, Duration: 1, CheckEvery: 1}
+	roles, err := o.check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoop(&run{opts: o, roles: roles}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}

@@ -1,0 +1,130 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func loopback(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+}
+
+// server is a raw server: serve is called for each connection, on a goroutine
+// of its own, and owns it.
+func server(t *testing.T, serve func(c *peer)) netip.AddrPort {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(&peer{TCPConn: c.(*net.TCPConn), in: bufio.NewReader(c), t: t})
+			}()
+		}
+	}()
+	t.Cleanup(func() {
+		if err := listener.Close(); err != nil {
+			t.Error(err)
+		}
+		<-done
+	})
+	return netip.MustParseAddrPort(listener.Addr().String())
+}
+
+// peer is the server's end of one connection.
+type peer struct {
+	*net.TCPConn
+	in *bufio.Reader
+	t  *testing.T
+}
+
+// request reads one request head; false: the client has gone.
+func (p *peer) request() (string, bool) {
+	var head strings.Builder
+	for {
+		line, err := p.in.ReadString('\n')
+		if err != nil {
+			return "", false
+		}
+		head.WriteString(line)
+		if line == "\r\n" {
+			return head.String(), true
+		}
+	}
+}
+
+// write reports whether the client is still there.
+func (p *peer) write(text string) bool {
+	_, err := p.Write([]byte(text))
+	return err == nil
+}
+
+// linger ends the stream and waits until the client has too, so that no reset overtakes what was sent.
+func (p *peer) linger() {
+	if p.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, p.in)
+	}
+}
+
+// each answers every request of the connection with what answer says.
+func each(answer func(n int) string) func(*peer) {
+	return func(p *peer) {
+		for n := 0; ; n++ {
+			if _, ok := p.request(); !ok || !p.write(answer(n)) {
+				return
+			}
+		}
+	}
+}
+
+const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+var okTarget = Target{Path: "/hello", Body: []byte("hello")}
+
+// quick completes options whose roles have a number of requests: there is time in
+// plenty for them, and no run takes it.
+func quick(o Options) Options {
+	o.Duration = time.Minute
+	o.CheckEvery = orDefault(o.CheckEvery, 1)
+	return o
+}
+
+// mustRun runs o and checks what holds for every run.
+func mustRun(t *testing.T, o Options) *Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("the run has not ended"))
+	defer cancel()
+	r, err := Run(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range r.Roles {
+		c := &r.Roles[i].Counts
+		wrong := c.Failures[WrongStatus] + c.Failures[WrongLength] + c.Failures[WrongContent]
+		if c.Requests != c.Answered+wrong+c.Lost+c.Unanswered {
+			t.Errorf("role %s: requests are missing: %+v", r.Roles[i].Name, *c)
+		}
+		for f, n := range c.Failures {
+			if (n > 0) != (r.Roles[i].First[f] != "") {
+				t.Errorf("role %s: %d times %v, described as %q", r.Roles[i].Name, n, Failure(f), r.Roles[i].First[f])
+			}
+		}
+	}
+	return r
+}

@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -28,6 +27,9 @@ const (
 	silentMin = time.Second
 )
 
+// tooMany is the warning of [Options.Connections].
+const tooMany = "too many connections: idle ones are closed, others get 503 (limits.connections)"
+
 // Listener is a listening socket that a loop accepts from. It is non-blocking
 // and belongs to who opened it; a loop never closes it.
 type Listener struct {
@@ -37,7 +39,7 @@ type Listener struct {
 
 // acceptor is a loop's accepting side.
 type acceptor struct {
-	list    []Listener // a listener's token is its index here
+	list    []Listener // a listener's token is its index here; FD -1: it is broken
 	active  bool       // they are in the poller
 	againAt int64      // Clock.Mono when accepting goes on; 0: it is not paused
 	backoff time.Duration
@@ -103,6 +105,9 @@ func (l *Loop) listen() {
 	}
 	a.active = true
 	for i, li := range a.list {
+		if li.FD < 0 {
+			continue
+		}
 		flags := poller.ForceLevel
 		if li.Shared {
 			flags |= poller.Exclusive
@@ -121,9 +126,33 @@ func (l *Loop) pause() {
 	}
 	a.active = false
 	for _, li := range a.list {
-		if err := l.poller.Remove(li.FD); err != nil {
-			a.warn("removing a listener from the poller", err)
+		l.unwatch(li)
+	}
+}
+
+// unwatch takes one listener out of the poller.
+func (l *Loop) unwatch(li Listener) {
+	if li.FD < 0 {
+		return
+	}
+	if err := l.poller.Remove(li.FD); err != nil {
+		l.opts.Warn("removing a listener from the poller", err)
+	}
+}
+
+// abandon gives up a listener that will never accept again, so that it does not
+// hold up the others.
+func (l *Loop) abandon(listener int, err error) {
+	a := &l.listeners
+	a.warn("a listener is broken and left out", fmt.Errorf("accept on descriptor %d: %w", listener, err))
+	for i, li := range a.list {
+		if li.FD != listener {
+			continue
 		}
+		if a.active {
+			l.unwatch(li)
+		}
+		a.list[i].FD = -1
 	}
 }
 
@@ -136,7 +165,7 @@ func (l *Loop) acceptLast() {
 			return false
 		}
 		a.batches--
-		return a.batches < 0 || !l.accept(li.FD) && a.againAt == 0
+		return a.batches < 0 || li.FD < 0 || !l.accept(li.FD) && a.againAt == 0
 	})
 	if len(a.list) == 0 {
 		a.stop()
@@ -157,11 +186,11 @@ func (l *Loop) accept(listener int) bool {
 		case err == unix.EAGAIN:
 			return false
 		case outOfResources(err):
-			l.starved(listener, err)
-			return false
-		case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSOCK):
-			a.warn("accepting", fmt.Errorf("accept on descriptor %d: %w", listener, err))
-			l.retryLater()
+			if !l.starved(listener, err) {
+				return false
+			}
+		case err == unix.EBADF, err == unix.EINVAL, err == unix.ENOTSOCK, err == unix.EOPNOTSUPP:
+			l.abandon(listener, err)
 			return false
 		}
 		// Anything else was the new connection's own trouble: it is gone (accept(2)).
@@ -186,7 +215,7 @@ func (l *Loop) admit() bool {
 	if l.open.Add(1) <= limit || limit == 0 {
 		return true
 	}
-	l.opts.Warn("too many connections: idle ones are closed, others get 503 (limits.connections)", nil)
+	l.opts.Warn(tooMany, nil)
 	for l.open.Load() > limit {
 		s := l.idlest()
 		if s == nil {
@@ -210,17 +239,49 @@ func (l *Loop) idlest() *slot {
 	return s
 }
 
-// starved is called when accept fails for want of a descriptor: the reserve is
-// given up to serve one client a 503, and accepting pauses.
-func (l *Loop) starved(listener int, err error) {
-	l.listeners.warn("out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)", err)
-	if l.listeners.yieldReserve() {
-		if fd, remote, err := l.transport.accept(listener); err == nil {
+// starved is called when accept fails for want of a descriptor, which it does
+// with an empty queue too: the reserve is given up to see. Who waits takes the
+// place of an idle connection, or gets a 503 if there is none, and then
+// accepting pauses. It reports whether accepting may go on.
+func (l *Loop) starved(listener int, err error) bool {
+	a := &l.listeners
+	if a.reserve < 0 && l.spare() {
+		a.refill()
+	}
+	if a.yieldReserve() {
+		fd, remote, err := l.transport.accept(listener)
+		switch {
+		case err == unix.EAGAIN:
+			a.refill()
+			return false
+		case err == nil && l.spare():
+			l.begin(fd, remote, !l.admit())
+			a.refill()
+			return true
+		case err == nil:
 			l.open.Add(1)
 			l.begin(fd, remote, true)
 		}
 	}
+	a.warn("out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)", err)
 	l.retryLater()
+	return false
+}
+
+// spare frees a descriptor: those of connections that ended in this batch, or
+// that of an idle one. It reports false when none can be spared. Closing before the
+// batch is done harms nobody here: they are out of the poller, and tokens tell old from new.
+func (l *Loop) spare() bool {
+	if len(l.closing) == 0 {
+		s := l.idlest()
+		if s == nil {
+			return false
+		}
+		l.opts.Warn(tooMany, nil)
+		l.close(s)
+	}
+	l.closeBatch()
+	return true
 }
 
 // retryLater pauses accepting for a while.
@@ -234,6 +295,5 @@ func (l *Loop) retryLater() {
 // outOfResources reports whether accept failed for want of something that
 // others give back.
 func outOfResources(err error) bool {
-	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) ||
-		errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+	return err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOBUFS || err == unix.ENOMEM
 }

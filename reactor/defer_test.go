@@ -172,8 +172,8 @@ func TestLateResultIsReleased(t *testing.T) {
 		release := make(chan struct{})
 		s := start(t, v, withJobs(&r, release), withConfig(func(c *conn.Config) { c.Deferred = time.Millisecond }))
 		c := s.dial().send(get("/defer/1"))
-		if a := c.expect(503); a.fields.Get("Retry-After") == "" || !a.close {
-			t.Errorf("Retry-After %q, close %v", a.fields.Get("Retry-After"), a.close)
+		if a := c.expect(503); a.fields.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
 		}
 		close(release)
 		s.until("it runs", func(*Loop) bool { return r.runs.Load() == 1 })

@@ -66,13 +66,20 @@ func TestPosterHeldInAGap(t *testing.T) {
 				}
 				s.serve([][]Listener{nil})
 				taken := make(chan struct{})
-				go loop.post(func(*Loop) { close(taken) })
+				go func() { // until one meets a loop that sleeps
+					for !once.Load() {
+						handled := make(chan struct{})
+						loop.post(func(*Loop) { close(handled) })
+						<-handled
+					}
+					close(taken)
+				}()
+				defer func() { s.await("the message is taken", taken) }()
 				s.await("the poster is in the gap", held)
 				for range 100 {
 					s.on(0, func(*Loop) {})
 				}
 				close(release)
-				s.await("the message is taken", taken)
 			})
 		}
 	})

@@ -14,3 +14,6 @@ func tuneListener(t testing.TB, fd int) {
 	must(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
 	must(t, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 }
+
+// reusesPort: SO_REUSEPORT does not share connections out among listeners.
+const reusesPort = false

@@ -15,3 +15,6 @@ func tuneListener(t testing.TB, fd int) {
 	must(t, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 128<<10))
 	must(t, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1))
 }
+
+// reusesPort: SO_REUSEPORT shares connections out among listeners.
+const reusesPort = true

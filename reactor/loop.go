@@ -55,7 +55,6 @@ type Loop struct {
 	ready     []poller.Token // connections whose turn was spent, oldest first
 	turn      []poller.Token // those of the batch in hand
 	closing   []int32        // descriptors to close when the batch is done
-	start     time.Time
 	slept     bool
 	busy      bool  // the last batch had work
 	logDue    int64 // Clock.Mono when the access log has something to do; 0: nothing
@@ -80,7 +79,7 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	if opts.NewLog != nil {
 		log = opts.NewLog()
 	}
-	l := &Loop{opts: opts, open: open, poller: p, edge: opts.Trigger == poller.Edge, start: time.Now()}
+	l := &Loop{opts: opts, open: open, poller: p, edge: opts.Trigger == poller.Edge}
 	l.local = conn.NewLocal(opts.Config, opts.NewHandler(), log)
 	l.local.Waker = l
 	l.events = make([]poller.Event, eventsMax)
@@ -136,8 +135,7 @@ func (l *Loop) batch() (ended bool) {
 
 // tick refreshes the clock: once a batch.
 func (l *Loop) tick() {
-	now := time.Now()
-	l.local.Clock = conn.Clock{Mono: int64(now.Sub(l.start)) + 1, Wall: now.UnixNano()}
+	l.local.Clock = conn.Now()
 }
 
 // wait waits for events, no longer than the next timer.
@@ -185,8 +183,9 @@ func (l *Loop) timeout() time.Duration {
 // dispatch steps the connection that an event is for, or accepts.
 func (l *Loop) dispatch(e poller.Event) {
 	if e.Token>>32 == 0 { // no slot has generation 0
-		if l.listeners.active { // not paused earlier in this batch
-			l.accept(l.listeners.list[e.Token].FD)
+		// Unless they were paused earlier in this batch.
+		if li := l.listeners.list; l.listeners.active && li[e.Token].FD >= 0 {
+			l.accept(li[e.Token].FD)
 		}
 		return
 	}

@@ -28,7 +28,9 @@ type inTray struct {
 	came chan struct{}
 }
 
-func newInTray() *inTray { return &inTray{got: map[uint64]conn.Result{}, came: make(chan struct{}, 1<<16)} }
+func newInTray() *inTray {
+	return &inTray{got: map[uint64]conn.Result{}, came: make(chan struct{}, 1<<16)}
+}
 
 func (r *inTray) Deliver(token uint64, ticket uint32, result conn.Result) {
 	r.mu.Lock()

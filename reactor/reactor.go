@@ -27,6 +27,9 @@ func New(n int, opts Options) (*Reactor, error) {
 	if r.opts.Warn == nil {
 		r.opts.Warn = func(string, error) {}
 	}
+	// Go's runtime opens a poller of its own for the first timer of the
+	// process, and is lost without (netpollinit failed): now there are descriptors.
+	time.Sleep(time.Nanosecond)
 	for range n {
 		l, err := newLoop(&r.opts, &r.open)
 		if err != nil {

@@ -84,9 +84,13 @@ func must(t testing.TB, err error) {
 // nap is how long a wait lasts at most, which spares the tests most of waitMax.
 const nap = 100 * time.Millisecond
 
+// restless reports whether a backend looks on and on by design.
+func restless(b poller.Backend) bool { return b.Name == "spin" }
+
 // counted is a poller that counts its calls and can be made to fail.
 type counted struct {
 	poller.Poller
+	restless                       bool
 	adds, modifies, removes, wakes atomic.Int64
 	waits                          atomic.Int64 // that returned
 	slept                          atomic.Int64 // that lasted until their time was up
@@ -138,7 +142,7 @@ func count(b poller.Backend, made *[]*counted) poller.Backend {
 		if err != nil {
 			return nil, err
 		}
-		c := &counted{Poller: p}
+		c := &counted{Poller: p, restless: restless(b)}
 		*made = append(*made, c)
 		return c, nil
 	}
@@ -179,7 +183,13 @@ var huge = make([]byte, 32<<20)
 
 func (a *answers) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	a.served.Add(1)
-	path := string(req.Path.In(buf))
+	target := req.Path.In(buf)
+	if a.onServe == nil && string(target) == "/small" { // allocates nothing
+		out.Head(200, smallHead)
+		out.Bytes(smallBody)
+		return
+	}
+	path := string(target)
 	if a.onServe != nil {
 		a.onServe(path, out)
 	}
@@ -466,6 +476,11 @@ func (s *server) deferred(n int) {
 	})
 }
 
+// age makes all timers older, which is faster than to wait.
+func age(l *Loop, by time.Duration) {
+	l.slab.each(func(s *slot) { s.since -= int64(by) })
+}
+
 // empty waits until there are no connections.
 func (s *server) empty() {
 	s.t.Helper()
@@ -486,6 +501,18 @@ func (s *server) dial() *client {
 	must(s.t, c.SetDeadline(time.Now().Add(2*patience)))
 	s.t.Cleanup(func() { c.Close() })
 	return &client{Conn: c, t: s.t, r: bufio.NewReader(c)}
+}
+
+// fileClient is the client behind a connected descriptor, which it takes over.
+func fileClient(t testing.TB, fd int) *client {
+	t.Helper()
+	f := os.NewFile(uintptr(fd), "peer")
+	c, err := net.FileConn(f)
+	must(t, err)
+	must(t, f.Close())
+	must(t, c.SetDeadline(time.Now().Add(2*patience)))
+	t.Cleanup(func() { c.Close() })
+	return &client{Conn: c, t: t, r: bufio.NewReader(c)}
 }
 
 func (c *client) send(text string) *client {

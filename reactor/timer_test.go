@@ -136,7 +136,6 @@ func TestEveryTimerFires(t *testing.T) {
 				if a := c.send(get("/defer/1")).expect(503); a.fields.Get("Retry-After") == "" {
 					c.t.Error("no Retry-After")
 				}
-				c.expectEnd(false)
 			}},
 		{"idle: closed", func(c *conn.Config) { c.KeepAlive = short },
 			func(_ *server, c *client) {
@@ -170,7 +169,7 @@ func TestLingeringEnds(t *testing.T) {
 		c.send("no request\n\n").expect(400)
 		s.wants(conn.WantRead, conn.PhaseLingering)
 		// The clock is moved on rather than waited for.
-		s.on(0, func(l *Loop) { l.start = l.start.Add(-time.Minute) })
+		s.on(0, func(l *Loop) { age(l, time.Minute) })
 		s.empty()
 	})
 }

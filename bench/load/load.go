@@ -10,10 +10,10 @@
 //		Roles: []load.Role{{Name: "small", Addr: addr, Connections: 64, Targets: []load.Target{page}}},
 //	})
 //
-// Roles are groups of connections that behave alike and are counted apart: one
+// [Learn] asks a server for what its answers are to be compared with. Roles are groups of connections that behave alike and are counted apart: one
 // run can hold a greedy pipelining client, a download and 16 clients with small requests.
 //
-// It connects to the addresses in its Options and to nothing else.
+// It connects to the addresses it is given and to nothing else.
 //
 // It imports poller, github.com/HdrHistogram/hdrhistogram-go and golang.org/x/sys.
 package load

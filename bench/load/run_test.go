@@ -156,6 +156,28 @@ func TestReadRateIsAnUpperBound(t *testing.T) {
 	}
 }
 
+// TestAnswersByteByByte: each byte of an answer is a send of its own (TCP_NODELAY is Go's default).
+func TestAnswersByteByByte(t *testing.T) {
+	addr := server(t, func(p *peer) {
+		for {
+			if _, ok := p.request(); !ok {
+				return
+			}
+			for i := range len(okAnswer) {
+				if !p.write(okAnswer[i : i+1]) {
+					return
+				}
+			}
+		}
+	})
+	for _, pipeline := range []int{1, 7} {
+		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 2, Pipeline: pipeline, Requests: 100, Targets: []Target{okTarget}}}})).Roles[0]
+		if r.Answered != 100 || r.Compared != 100 || r.Failed() != 0 {
+			t.Errorf("pipeline %d: %+v %q", pipeline, r.Counts, r.First)
+		}
+	}
+}
+
 // TestWeightsAndSeed: targets come as often as they weigh, and the same seed asks for the same.
 func TestWeightsAndSeed(t *testing.T) {
 	const requests = 4000

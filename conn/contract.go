@@ -29,8 +29,9 @@ var ErrBusy = errors.New("conn: the queue of deferred work is full")
 type Transport interface {
 	// Recv reads into p. The end of the peer's stream is 0, io.EOF.
 	Recv(p []byte) (int, error)
-	// Send writes head, then body; either may be empty. more: a file follows
-	// at once (MSG_MORE).
+	// Send writes head, then body; either may be empty. more: a file or the
+	// end of our side follows at once, so that the last bytes may wait to
+	// leave with it (MSG_MORE): the FIN then needs no packet of its own.
 	Send(head, body []byte, more bool) (int, error)
 	// SendFile sends from the file's offset at most count bytes. A file that
 	// ends early is 0, io.ErrUnexpectedEOF.

@@ -24,7 +24,6 @@ type Output struct {
 	noBody  bool  // HEAD
 	job     Job
 	result  Result
-	jobErr  error
 	dateAt  int64 // the second that date says
 	date    []byte
 	scratch []byte // the small heads that Fail makes

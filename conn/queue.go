@@ -111,7 +111,7 @@ func (q *queue) copied() {
 
 // send moves the first of what is queued, of a file at most that part. It
 // returns what the transport does, errCold or errEmpty.
-func (q *queue) send(t Transport, part int64) (int64, error) {
+func (q *queue) send(t Transport, part int64, closing bool) (int64, error) {
 	if q.err != nil {
 		return 0, q.err
 	}
@@ -121,12 +121,13 @@ func (q *queue) send(t Transport, part int64) (int64, error) {
 	case segSource:
 		return 0, q.pull(s)
 	default:
-		return q.sendBytes(t)
+		return q.sendBytes(t, closing)
 	}
 }
 
 // sendBytes sends a run of copied bytes and the shared ones behind it in one call.
-func (q *queue) sendBytes(t Transport) (int64, error) {
+// closing: our side of the stream ends behind what is queued.
+func (q *queue) sendBytes(t Transport, closing bool) (int64, error) {
 	var head, body []byte
 	next := q.first
 	if s := &q.segs[next]; s.kind == segCopied {
@@ -137,7 +138,10 @@ func (q *queue) sendBytes(t Transport) (int64, error) {
 		body = q.segs[next].shared[q.segs[next].off:]
 		next++
 	}
-	more := next < len(q.segs) && q.segs[next].kind == segFile
+	more := closing
+	if next < len(q.segs) {
+		more = q.segs[next].kind == segFile
+	}
 	n, err := t.Send(head, body, more)
 	q.taken(int64(n))
 	return int64(n), err

@@ -70,11 +70,11 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 		if l.turnBytes <= 0 {
 			return WantYield, false
 		}
-		n, err := q.send(t, l.filePart())
+		n, err := q.send(t, l.filePart(), c.closing)
 		switch err {
 		case nil:
 			l.turnBytes -= n
-			c.moved = c.moved || n > 0
+			c.moved = true
 		case ErrAgain:
 			return WantWrite, false
 		case errEmpty:
@@ -120,7 +120,6 @@ func (c *Conn) answer(l *Local, in []byte) []byte {
 		case http1.Invalid:
 			return c.reject(l, nil, &req.Err, in)
 		}
-		c.seen = 0
 		// A body that is not wanted is not waited for: its client may wait for the answer.
 		unread := req.Framing != http1.NoBody && !c.bodyRead()
 		if unread && req.Expect != http1.ExpectUnknown && !c.refused {

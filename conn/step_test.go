@@ -524,17 +524,22 @@ func TestAloneIsTheFirstRequestOnly(t *testing.T) {
 // A peer that goes away in the middle costs the answers that it did not take
 // and nothing else; the log says how much of the file it took.
 func TestAbortedFileIsLogged(t *testing.T) {
-	r := newRig(t, testConfig())
-	s := newScript(t, get("/file"))
-	s.room = 1000
-	r.start(s)
-	if want := r.run(); want != WantWrite {
-		t.Fatal("it wants", want)
-	}
-	head := strings.Index(string(s.out), "\r\n\r\n") + 4
-	r.release()
-	if want := []string{fmt.Sprintf("/file 200 %d", 1000-head)}; !slices.Equal(r.log.lines, want) {
-		t.Errorf("logged %q, want %q", r.log.lines, want)
+	for _, room := range []int{0, 10, 1000} { // nothing, a part of the head, and some of the file
+		r := newRig(t, testConfig())
+		s := newScript(t, get("/file"))
+		s.room = room
+		r.start(s)
+		if want := r.run(); want != WantWrite {
+			t.Fatal("it wants", want)
+		}
+		body := 0
+		if head := strings.Index(string(s.out), "\r\n\r\n") + 4; head >= 4 {
+			body = room - head
+		}
+		r.release()
+		if want := []string{fmt.Sprintf("/file 200 %d", body)}; !slices.Equal(r.log.lines, want) {
+			t.Errorf("room for %d: logged %q, want %q", room, r.log.lines, want)
+		}
 	}
 }
 
@@ -561,6 +566,58 @@ func TestStepTooManyDoesNoHarm(t *testing.T) {
 		}
 		r.release()
 	}
+}
+
+// stuck is a Source that breaks its contract.
+type stuck struct{ tap }
+
+func (*stuck) Next([]byte) (int, error) { return 0, nil }
+
+func TestSourceWithoutProgressCloses(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t, get("/source")))
+	r.step()
+	r.c.out.segs[r.c.out.first].source = &stuck{tap{rig: r}}
+	if want := r.step(); want != WantClose {
+		t.Error("it wants", want)
+	}
+	r.release()
+}
+
+// A reload may tighten the limits between two parts of a request.
+func TestBodyErrorUnderTighterLimits(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t, post("5\r\n", chunked)))
+	r.run()
+	r.l.Config = testConfig()
+	r.l.Config.Limits.Head = 10
+	r.t.input = [][]byte{[]byte("helloX")}
+	r.run()
+	if got := replies(t, r.t.out); len(got) != 1 || got[0].status != 400 || !got[0].closes() {
+		t.Errorf("said %q", r.t.out)
+	}
+	if r.l.access.Req != nil {
+		t.Error("logged with a request that could not be parsed")
+	}
+	r.release()
+}
+
+// A connection may go on in another loop, whose scratch is smaller than what it has received.
+func TestConnectionMovesToAnotherLoop(t *testing.T) {
+	cfg := testConfig()
+	cfg.Limits.Head = 0
+	r := newRig(t, cfg)
+	head := get("/a", "X: "+strings.Repeat("y", 200<<10))
+	r.start(newScript(t, head[:len(head)-5]))
+	r.run()
+	r.l = NewLocal(cfg, r, r.log)
+	r.l.Clock = Clock{Mono: 2e9, Wall: 784111778e9}
+	r.t.input = [][]byte{[]byte(head[len(head)-5:])}
+	r.run()
+	if got := replies(t, r.t.out); len(got) != 1 || got[0].body != "GET /a" {
+		t.Errorf("said %.300q", r.t.out)
+	}
+	r.release()
 }
 
 // What is measured begins with the request's first byte.

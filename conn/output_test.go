@@ -1,0 +1,83 @@
+package conn
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+func TestAddr(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.1:80": "192.0.2.1:80", "[2001:db8::1]:65535": "[2001:db8::1]:65535", "[::ffff:192.0.2.1]:1": "192.0.2.1:1", "0.0.0.0:0": "0.0.0.0:0",
+	} {
+		if got := AddrFrom(netip.MustParseAddrPort(in)).AddrPort().String(); got != want {
+			t.Errorf("%s became %s, want %s", in, got, want)
+		}
+	}
+	if AddrFrom(netip.AddrPort{}) != (Addr{}) || (Addr{}).AddrPort().IsValid() {
+		t.Error("no address became one")
+	}
+}
+
+type handlerFunc func(req *http1.Request, buf []byte, out *Output)
+
+func (f handlerFunc) Serve(req *http1.Request, buf []byte, out *Output) { f(req, buf, out) }
+
+type wakes map[uint64]int
+
+func (w wakes) Wake(token uint64) { w[token]++ }
+
+func TestHandlerSeesItsConnection(t *testing.T) {
+	r := newRig(t, testConfig())
+	w := wakes{}
+	r.l.Waker, r.l.Token = w, 7
+	peer := AddrFrom(netip.MustParseAddrPort("192.0.2.1:80"))
+	r.l.Handler = handlerFunc(func(_ *http1.Request, _ []byte, out *Output) {
+		if out.Remote() != peer || out.Clock() != r.l.Clock || out.Result() != nil {
+			t.Error("it sees", out.Remote(), out.Clock(), out.Result())
+		}
+		waker, token := out.Waker()
+		waker.Wake(token)
+		r.text(out, "seen")
+	})
+	r.t, r.started = newScript(t, get("/")), true
+	r.c.Start(r.l, peer, false)
+	r.run()
+	if w[7] != 1 || r.c.Remote() != peer || r.c.Requests() != 1 || r.l.access.Remote != peer {
+		t.Error("woken", w, "remote", r.c.Remote(), "requests", r.c.Requests())
+	}
+	r.release()
+}
+
+// A handler that answers and puts off is wrong: half an answer would stand in the queue.
+func TestDeferAfterHeadPanics(t *testing.T) {
+	r := newRig(t, testConfig())
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	r.l.Handler = handlerFunc(func(_ *http1.Request, _ []byte, out *Output) {
+		r.text(out, "an answer")
+		out.Defer(&countedJob{&r.result})
+	})
+	r.start(newScript(t, get("/")))
+	r.step()
+}
+
+func TestServerField(t *testing.T) {
+	for _, server := range []string{"", "name"} {
+		cfg := testConfig()
+		cfg.Server = server
+		r := newRig(t, cfg)
+		r.start(newScript(t, "\n"))
+		r.run()
+		fields := replies(t, r.t.out)[0].fields
+		if strings.Contains(fields, "\r\nServer: "+server+"\r\n") != (server != "") || strings.Contains(fields, "Server: \r\n") {
+			t.Errorf("server %q: %q", server, fields)
+		}
+		r.release()
+	}
+}

@@ -363,10 +363,11 @@ func TestInterimAnswer(t *testing.T) { // RFC 9110 section 10.1.1
 	}
 }
 
-// A file follows: the head waits for it (MSG_MORE). Behind a source nothing may come for long.
-func TestMoreOnlyBeforeAFile(t *testing.T) {
+// What leaves with something else waits for it (MSG_MORE): a head for its file,
+// the last answer for the end of the stream. Behind a source nothing may come for long.
+func TestMoreBeforeAFileOrTheEnd(t *testing.T) {
 	for target, want := range map[string][]bool{
-		"/a": {false}, "/shared/9000": {false}, "/file": {true}, "/parts": {true, true}, "/source": nil,
+		"/close": {true}, "/a": {false}, "/shared/9000": {false}, "/file": {true}, "/parts": {true, true}, "/source": nil,
 	} {
 		r := newRig(t, testConfig())
 		r.start(newScript(t, get(target)))

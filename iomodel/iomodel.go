@@ -9,6 +9,7 @@ package iomodel
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,57 +88,78 @@ func (c Choice) MaxProcs(o *Options) int {
 
 // Resolve finds the model of that name with that trigger (edge, level or
 // auto). A model that cannot run here is an error with the reason and the list
-// of those that can: one is never replaced by another.
-func Resolve(name, trigger string) (Choice, error) {
-	m, err := lookup(name)
+// of those that can: one is never replaced by another. The errors begin with
+// the name in quotes, to follow the flag or the key that it was given with.
+func Resolve(name, trigger string) (Choice, error) { return resolve(models, name, trigger) }
+
+func resolve(models []Model, name, trigger string) (Choice, error) {
+	m, err := lookup(models, name)
 	if err != nil {
 		return Choice{}, err
 	}
-	c := Choice{Model: m}
-	switch {
-	case trigger == Auto && m.Triggers&poller.Edge != 0:
-		c.Trigger = poller.Edge
-	case trigger == Auto:
-		c.Trigger = m.Triggers
-	case trigger == "edge":
-		c.Trigger = poller.Edge
+	var want poller.Trigger
+	switch trigger {
+	case "edge":
+		want = poller.Edge
+	case "level":
+		want = poller.Level
+	case Auto:
+		if want = m.Triggers; m.Triggers&poller.Edge != 0 {
+			want = poller.Edge
+		}
 	default:
-		c.Trigger = poller.Level
+		return Choice{}, fmt.Errorf("%q: there is no %q trigger: want edge, level, auto", m.Name, trigger)
 	}
-	switch {
-	case c.Trigger&m.Triggers == c.Trigger:
-		return c, nil
-	case m.Triggers == 0:
-		return Choice{}, fmt.Errorf("IO model %s has no choice of trigger: leave it at auto", m.Name)
-	default:
-		return Choice{}, fmt.Errorf("IO model %s has no %s trigger, only %s", m.Name, trigger, TriggerNames(m.Triggers))
+	if want&m.Triggers == want {
+		return Choice{Model: m, Trigger: want}, nil
 	}
+	can := "there is no choice of trigger, leave it at auto"
+	if m.Triggers != 0 {
+		can = fmt.Sprintf("it has %s only", TriggerNames(m.Triggers))
+	}
+	return Choice{}, fmt.Errorf("%q cannot be driven with the %s trigger: %s; with %s here: %s",
+		m.Name, trigger, can, trigger, available(models, func(m Model) bool { return m.Triggers&want != 0 }))
 }
 
 // lookup returns the model of that name, if it can run.
-func lookup(name string) (Model, error) {
-	var available []string
-	var reason error
-	known := false
+func lookup(models []Model, name string) (Model, error) {
+	all := func(Model) bool { return true }
+	reason := errors.New("there is no such model")
 	for _, m := range models {
-		err := m.Probe()
-		if err == nil {
-			available = append(available, m.Name)
-			if m.Name == name || name == Auto && m.Loops && m.Triggers&poller.Edge != 0 {
+		switch {
+		case name == Auto && m.isDefault() && m.Probe() == nil:
+			return m, nil
+		case name == m.Name:
+			if reason = m.Probe(); reason == nil {
 				return m, nil
 			}
-		} else if m.Name == name {
-			known, reason = true, err
 		}
 	}
-	if !known {
-		reason = errors.New("there is no such model")
+	if name == Auto {
+		reason = errors.New("no event loop with an edge trigger can run here")
 	}
-	return Model{}, fmt.Errorf("IO model %q: %w; available here: %s", name, reason, strings.Join(available, ", "))
+	return Model{}, fmt.Errorf("%q: %w; available here: %s", name, reason, available(models, all))
 }
 
-// Models lists every model, those first that auto prefers, available here or not.
-func Models() []Model { return models }
+// isDefault reports whether auto takes the model where it can run.
+func (m Model) isDefault() bool { return m.Loops && m.Triggers&poller.Edge != 0 }
+
+// available lists those of the picked models that can run here.
+func available(models []Model, pick func(Model) bool) string {
+	var names []string
+	for _, m := range models {
+		if pick(m) && m.Probe() == nil {
+			names = append(names, m.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Models lists every model, available here or not, in the order of their table in docs/io-models.md.
+func Models() []Model { return slices.Clone(models) }
 
 // Names lists the models by name.
 func Names() []string {

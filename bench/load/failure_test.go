@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -122,33 +123,44 @@ func TestTimeoutsAreCountedWithTheirWait(t *testing.T) {
 
 // TestIdleConnectionsThatTheServerEnds are counted, as closed or as reset.
 func TestIdleConnectionsThatTheServerEnds(t *testing.T) {
+	const connections = 5
 	for _, reset := range []bool{false, true} {
+		var ended sync.WaitGroup
+		ended.Add(connections)
 		quiet := make(chan struct{})
 		idle := server(t, func(p *peer) {
+			defer ended.Done()
 			if _, ok := p.request(); !ok || !p.write(okAnswer) {
 				return
 			}
 			<-quiet
 			if reset {
 				_ = p.SetLinger(0)
+			} else {
+				p.linger()
 			}
+			_ = p.Close()
 		})
-		ended := make(chan struct{})
 		active := server(t, func(p *peer) {
-			close(quiet) // the active role begins when all idle connections have been answered
+			close(quiet) // it begins when all idle connections have been answered
 			if _, ok := p.request(); !ok {
 				return
 			}
-			<-ended
+			ended.Wait()
 			p.write(okAnswer)
 		})
-		time.AfterFunc(200*time.Millisecond, func() { close(ended) }) // for the ends to arrive
 		r := mustRun(t, quick(Options{Roles: []Role{
-			{Name: "idle", Addr: idle, Connections: 5, Idle: true, Targets: []Target{okTarget}},
+			{Name: "idle", Addr: idle, Connections: connections, Idle: true, Targets: []Target{okTarget}},
 			{Name: "active", Addr: active, Connections: 1, Requests: 1, CloseEach: true, Targets: []Target{okTarget}},
 		}})).Roles[0]
-		if r.Answered != 5 || r.Served != 5 || r.Closed+r.Failures[Reset] != 5 || reset != (r.Closed == 0) || r.Lost != 0 {
-			t.Errorf("reset %v: %+v", reset, r.Counts)
+		want := Counts{Requests: connections, Answered: connections, Opened: connections, Served: connections, Compared: connections}
+		if reset {
+			want.Failures[Reset] = connections
+		} else {
+			want.Closed = connections
+		}
+		if r.Counts != want {
+			t.Errorf("reset %v:\ngot  %+v\nwant %+v", reset, r.Counts, want)
 		}
 	}
 }

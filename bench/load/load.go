@@ -205,7 +205,7 @@ type Result struct {
 }
 
 // saturatedShare of a CPU is more than a loop that still has time to wait uses.
-const saturatedShare = 0.95
+const saturatedShare = 0.9
 
 // Saturated reports whether a loop used its CPU up, so that the figures may be the client's own limit.
 func (r *Result) Saturated() bool {

@@ -178,7 +178,7 @@ func (l *Loop) acceptLast() {
 func (l *Loop) accept(listener int) bool {
 	a := &l.listeners
 	for range acceptMax {
-		fd, remote, err := l.transport.accept(listener)
+		fd, remote, err := l.acceptFrom(listener)
 		switch {
 		case err == nil:
 			a.backoff = backoffMin
@@ -249,7 +249,7 @@ func (l *Loop) starved(listener int, err error) bool {
 		a.refill()
 	}
 	if a.yieldReserve() {
-		fd, remote, err := l.transport.accept(listener)
+		fd, remote, err := l.acceptFrom(listener)
 		switch {
 		case err == unix.EAGAIN:
 			a.refill()

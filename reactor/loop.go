@@ -43,10 +43,12 @@ type Loop struct {
 	opts   *Options
 	open   *atomic.Int64 // connections of all loops
 	poller poller.Poller
-	edge   bool
-	local  *conn.Local
-	inbox  inbox
-	ended  atomic.Pointer[Ended]
+	// completer is the poller, if that moves the connections' bytes; else nil.
+	completer Completer
+	edge      bool
+	local     *conn.Local
+	inbox     inbox
+	ended     atomic.Pointer[Ended]
 
 	slab      slab
 	timers    timers
@@ -55,12 +57,14 @@ type Loop struct {
 	ready     []poller.Token // connections whose turn was spent, oldest first
 	turn      []poller.Token // those of the batch in hand
 	closing   []int32        // descriptors to close when the batch is done
+	leaving   map[poller.Token]leaving
 	slept     bool
 	busy      bool  // the last batch had work
 	logDue    int64 // Clock.Mono when the access log has something to do; 0: nothing
 	listeners acceptor
 	draining  bool
 	stopAt    int64 // Clock.Mono; with draining
+	ending    bool  // connections are closed whatever they have yet to send
 }
 
 // Ended says what a loop's end cut off.
@@ -85,6 +89,9 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	l.events = make([]poller.Event, eventsMax)
 	l.inbox.wake = p.Wake
 	l.transport.init()
+	if l.completer, _ = p.(Completer); l.completer != nil {
+		l.completer.Bind(&l.transport)
+	}
 	l.timers.init(opts.Config)
 	l.listeners.init(opts.Warn)
 	l.tick()
@@ -144,7 +151,7 @@ func (l *Loop) wait() (int, error) {
 	if len(l.ready) > 0 {
 		return l.poller.Wait(l.events, 0)
 	}
-	if l.busy {
+	if l.busy && l.completer == nil {
 		// More has often come during the last batch, and a wait that cannot
 		// block need not be announced to Go's scheduler.
 		if n, err := l.poller.Wait(l.events, 0); n > 0 || err != nil {
@@ -200,6 +207,8 @@ func (l *Loop) dispatch(e poller.Event) {
 	switch {
 	case s.queued:
 		// Its turn comes; the bits are merged.
+	case s.want == conn.WantClose:
+		l.leave(s)
 	case s.want == conn.WantRead && s.ready&poller.Readable != 0,
 		s.want == conn.WantWrite && s.ready&poller.Writable != 0:
 		l.step(s)
@@ -208,9 +217,9 @@ func (l *Loop) dispatch(e poller.Event) {
 
 // step gives the connection its turn and arranges for the next.
 func (l *Loop) step(s *slot) {
-	l.transport.slot = s
+	t := l.over(s)
 	l.local.Token = uint64(s.token())
-	l.settle(s, s.conn.Step(&l.transport, l.local))
+	l.settle(s, s.conn.Step(t, l.local))
 }
 
 // settle does what the connection wants.
@@ -264,6 +273,9 @@ func (l *Loop) submit(s *slot) bool {
 func (l *Loop) watch(s *slot) error {
 	var want poller.Ready
 	switch {
+	case l.completer != nil:
+		l.completer.Watch(s.token(), s.want)
+		return nil
 	case s.want == conn.WantYield || l.edge && s.registered:
 		return nil
 	case s.want == conn.WantRead:
@@ -308,9 +320,13 @@ func (l *Loop) expire() {
 		if s == nil {
 			break
 		}
-		l.transport.slot = s
+		if s.want == conn.WantClose {
+			l.leave(s)
+			continue
+		}
+		t := l.over(s)
 		l.local.Token = uint64(s.token())
-		l.settle(s, s.conn.Expire(&l.transport, l.local))
+		l.settle(s, s.conn.Expire(t, l.local))
 	}
 	if l.listeners.againAt != 0 && now >= l.listeners.againAt {
 		l.listen()
@@ -365,9 +381,19 @@ func (l *Loop) close(s *slot) {
 		}
 	}
 	l.timers.unset(&l.slab, s)
+	l.open.Add(-1)
+	l.leave(s)
+}
+
+// leave gives up the descriptor and the slot of a connection that has ended,
+// as soon as they are free.
+func (l *Loop) leave(s *slot) {
+	if l.completer != nil && !l.release(s) {
+		return
+	}
+	l.timers.unset(&l.slab, s)
 	l.closing = append(l.closing, s.fd)
 	l.slab.put(s)
-	l.open.Add(-1)
 }
 
 // closeBatch closes what the batch ended.
@@ -400,7 +426,13 @@ func (l *Loop) drained() bool {
 // end frees everything.
 func (l *Loop) end(err error) {
 	ended := new(Ended)
+	l.ending = true
 	l.slab.each(func(s *slot) {
+		if s.want == conn.WantClose {
+			ended.Cut++
+			l.leave(s)
+			return
+		}
 		if s.conn.Idle() {
 			ended.Idle++
 		} else {

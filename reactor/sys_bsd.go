@@ -73,6 +73,15 @@ func (s *sys) accept(listener int) (int, conn.Addr, error) {
 	}
 }
 
+// peer is getpeername(2).
+func (s *sys) peer(fd int) conn.Addr {
+	sa, err := unix.Getpeername(fd)
+	if err != nil {
+		return conn.Addr{}
+	}
+	return pack(sa)
+}
+
 func pack(sa unix.Sockaddr) conn.Addr {
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:

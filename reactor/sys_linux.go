@@ -85,7 +85,17 @@ func (s *sys) accept(listener int) (int, conn.Addr, error) {
 	}
 }
 
-// remote packs the address that accept4 wrote.
+// peer is getpeername(2).
+func (s *sys) peer(fd int) conn.Addr {
+	s.addrLen = uint32(unsafe.Sizeof(*s.addr))
+	if _, _, errno := syscall.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(s.addr)),
+		uintptr(unsafe.Pointer(&s.addrLen))); errno != 0 {
+		return conn.Addr{}
+	}
+	return s.remote()
+}
+
+// remote packs the address that accept4 or getpeername wrote.
 func (s *sys) remote() conn.Addr {
 	port := func(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
 	switch s.addr.Family {

@@ -91,7 +91,10 @@ func (t *transport) CloseWrite() error { return unix.Shutdown(int(t.slot.fd), un
 // Unacked implements [conn.Transport].
 func (t *transport) Unacked() int { return unacked(int(t.slot.fd)) }
 
-// accept takes one connection, non-blocking and closed on exec.
-func (t *transport) accept(listener int) (fd int, remote conn.Addr, err error) {
+// Accept implements [Direct]: the connection is non-blocking and closed on exec.
+func (t *transport) Accept(listener int) (fd int, remote conn.Addr, err error) {
 	return t.sys.accept(listener)
 }
+
+// Peer implements [Direct].
+func (t *transport) Peer(fd int) conn.Addr { return t.sys.peer(fd) }

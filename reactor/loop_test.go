@@ -225,6 +225,24 @@ func TestStaleTokens(t *testing.T) {
 	})
 }
 
+// TestDataAndEndInOneEvent: a request and the end behind it, reported
+// together, are both seen: the request is answered and the connection ends.
+func TestDataAndEndInOneEvent(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		s := start(t, v)
+		c := s.dial()
+		c.send(get("/small")).expect(200)
+		s.wants(conn.WantRead, conn.PhaseIdle)
+		s.on(0, func(*Loop) { // between two waits
+			c.send(get("/small"))
+			c.closeWrite()
+		})
+		c.expect(200)
+		c.expectEnd(false)
+		s.empty()
+	})
+}
+
 // TestAlone: a look at the file is asked for only when a lone request comes
 // after a wait that slept (rule 10).
 func TestAlone(t *testing.T) {

@@ -4,6 +4,7 @@ package reactor
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -134,14 +135,21 @@ func TestQueueIsBounded(t *testing.T) {
 // TestNoJobWaitsWhileAWorkerIsFree submits two at once, of which the first
 // needs the second: a pool that counted one idle worker twice would have one wait for ever.
 func TestNoJobWaitsWhileAWorkerIsFree(t *testing.T) {
-	p := NewPool(2)
-	defer p.Close()
-	r := newInTray()
-	for i := range uint64(2000) {
+	for range 100 {
+		p := NewPool(2)
+		r := newInTray()
+		must(t, p.Submit(&work{nil, func() conn.Result { return find("") }}, false, r, 0, 0))
+		r.wait(t, 1)
+		for idle := 0; idle != 1; runtime.Gosched() {
+			p.mu.Lock()
+			idle = p.idle
+			p.mu.Unlock()
+		}
 		met := make(chan struct{})
-		must(t, p.Submit(&work{nil, func() conn.Result { <-met; return find("") }}, false, r, i, 1))
-		must(t, p.Submit(&work{nil, func() conn.Result { close(met); return find("") }}, false, r, i, 2))
+		must(t, p.Submit(&work{nil, func() conn.Result { <-met; return find("") }}, false, r, 1, 0))
+		must(t, p.Submit(&work{nil, func() conn.Result { close(met); return find("") }}, false, r, 2, 0))
 		r.wait(t, 2)
+		p.Close()
 	}
 }
 

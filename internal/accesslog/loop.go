@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"bytes"
+	"math"
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
@@ -81,12 +82,13 @@ func (l *Loop) End(line []byte, mark int, bytes, took int64) {
 }
 
 // Tick hands over a buffer that is half full or whose first line has waited for
-// 100 ms. See conn.AccessLog.
+// 100 ms; with math.MaxInt64, later than anything can wait, whatever there is.
+// See conn.AccessLog.
 func (l *Loop) Tick(mono int64) (due int64) {
 	if l.filled == nil || len(l.filled.lines) == 0 {
 		return 0
 	}
-	if l.since == 0 {
+	if l.since == 0 && mono != math.MaxInt64 {
 		l.since = mono
 	}
 	if len(l.filled.lines) > bufferSize/2 || mono-l.since >= ageMax {
@@ -96,7 +98,7 @@ func (l *Loop) Tick(mono int64) (due int64) {
 	return l.since + ageMax
 }
 
-// Close hands over what is left. The loop takes no lines after it.
+// Close hands over what is left.
 func (l *Loop) Close() {
 	if l.filled != nil && len(l.filled.lines) > 0 {
 		l.handOver()

@@ -15,10 +15,6 @@ import (
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
-// notSentLow bounds what lies unsent in a socket's buffer (TCP_NOTSENT_LOWAT,
-// Linux 3.12). Without a bound, loopback falls into a mode several times slower.
-const notSentLow = 128 << 10
-
 // listener is one address that is listened on, by as many sockets as loops
 // accept from it with SO_REUSEPORT, or by one that they share.
 type listener struct {

@@ -22,10 +22,6 @@ var errWait = errors.New("static: not in memory")
 // for a writer, nor a terminal become ours.
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 
-// openRetries is how often openat2 is asked again when it could not tell
-// whether a ".." beside a rename stayed beneath the root (EAGAIN, openat2(2)).
-const openRetries = 8
-
 // open opens a name beneath the root. The name is relative, ends with NUL, and
 // has no dot segments. peek: only for fstat (O_PATH), where the platform has that.
 // cached: with what the kernel has in memory, or errWait. Other errors are errnos:

@@ -48,6 +48,10 @@ func openat2(dir int, name []byte, flags, resolve uint64) (int, error) {
 	}
 }
 
+// openRetries is how often openat2 is asked again when it could not tell
+// whether a ".." beside a rename stayed beneath the root (EAGAIN, openat2(2)).
+const openRetries = 8
+
 // openBeneath opens a name in one system call, see root.open.
 func (r *root) openBeneath(name []byte, peek, cached bool) (int, error) {
 	flags := uint64(openFlags)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,8 +38,13 @@ func newRootCommand() *cobra.Command {
   evhttpd --trigger level       the same loop, level-triggered`
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(serveCommand(), versionCommand())
+	root.AddCommand(serveCommand(), modelsCommand(), versionCommand())
+	root.InitDefaultHelpCmd() // so that it is in Commands
+	root.PersistentPreRun = warnShadowed
 	for _, c := range append(root.Commands(), root) {
+		if c.PersistentPreRun != nil {
+			c.PersistentPreRun = warnShadowed // help has an empty one of its own
+		}
 		c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 			return &usageError{fmt.Errorf("%w; see \"%s --help\"", err, c.CommandPath())}
 		})
@@ -46,10 +52,30 @@ func newRootCommand() *cobra.Command {
 	return root
 }
 
+// noArguments refuses arguments to a subcommand that takes none.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Errorf("%s takes no arguments, not %q", c.CommandPath(), args)}
+	}
+	return nil
+}
+
+// warnShadowed says in one line that a subcommand has the name of a directory
+// here, which may have been what was meant.
+func warnShadowed(c *cobra.Command, _ []string) {
+	for c.HasParent() && c.Parent().HasParent() {
+		c = c.Parent() // the subcommand itself, of its own subcommands
+	}
+	if info, err := os.Stat(c.Name()); c.HasParent() && err == nil && info.IsDir() {
+		fmt.Fprintf(c.ErrOrStderr(), "evhttpd: %[1]s is the subcommand; the directory of that name is ./%[1]s\n", c.Name())
+	}
+}
+
 // flags are the serving flags as typed.
 type flags struct {
 	listen, hide                   []string
-	loops, accept, model, trigger  string
+	loops, threads, accept         string
+	model, trigger                 string
 	listing, cacheValid, accessLog string
 }
 
@@ -72,6 +98,7 @@ func serveCommand() *cobra.Command {
 	fs.StringVar(&f.model, "io-model", d.IOModel, "how connections are driven: "+daemon.ModelNames())
 	fs.StringVar(&f.trigger, "trigger", d.Trigger, "`kind` of readiness events: edge, level, auto")
 	fs.StringVar(&f.loops, "loops", "auto", "`number` of event loops; auto: the CPUs this process may use")
+	fs.StringVar(&f.threads, "threads", strconv.Itoa(d.Threads), "`number` of connections that io-model blocking serves at a time; at most 8192")
 	fs.StringVar(&f.accept, "accept", d.Accept, "`how` loops share a port: reuseport, shared, auto")
 	fs.StringVar(&f.listing, "listing", "on", "list directories without an index: on, off")
 	fs.StringSliceVar(&f.hide, "hide", d.Site.Hide, "`patterns` of names that are not served; ! excepts")
@@ -110,6 +137,8 @@ func (f *flags) config(args []string) (*config.Config, error) {
 	var err error
 	cfg.Loops, err = config.ParseLoops(f.loops)
 	flag("loops", err)
+	cfg.Threads, err = config.ParseThreads(f.threads)
+	flag("threads", err)
 	cfg.Accept, err = config.OneOf(f.accept, "auto", "reuseport", "shared")
 	flag("accept", err)
 	cfg.Trigger, err = config.OneOf(f.trigger, "auto", "edge", "level")
@@ -120,11 +149,9 @@ func (f *flags) config(args []string) (*config.Config, error) {
 	cfg.IOModel = f.model
 	cfg.Site.Listing, err = config.ParseSwitch(f.listing)
 	flag("listing", err)
-	cfg.Cache.Valid, err = time.ParseDuration(f.cacheValid)
-	if err == nil && cfg.Cache.Valid < 0 {
-		err = fmt.Errorf("%q: want 0s or more", f.cacheValid)
+	if cfg.Cache.Valid, err = time.ParseDuration(f.cacheValid); err != nil || cfg.Cache.Valid < 0 {
+		flag("cache-valid", fmt.Errorf("%q: want a duration such as 500ms or 1s, or 0s", f.cacheValid))
 	}
-	flag("cache-valid", err)
 	cfg.Site.Hide = f.hide
 	cfg.AccessLog = f.accessLog
 	if len(args) == 1 {
@@ -152,11 +179,22 @@ func checkRoot(root *cobra.Command, path string) error {
 	}
 }
 
+func modelsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "models",
+		Short: "List the IO models: which can run here, why others cannot, and what limits them",
+		Args:  noArguments,
+	}
+	asJSON := c.Flags().Bool("json", false, "write one JSON object instead of text")
+	c.RunE = func(c *cobra.Command, _ []string) error { return daemon.Models(c.OutOrStdout(), *asJSON) }
+	return c
+}
+
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		Run: func(c *cobra.Command, _ []string) {
 			fmt.Fprintf(c.OutOrStdout(), "evhttpd %s (%s, %s/%s)\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},

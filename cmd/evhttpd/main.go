@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/evhttpd/evhttpd/internal/daemon"
 )
@@ -27,7 +28,9 @@ func run(args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "evhttpd:", err)
+	for line := range strings.Lines(err.Error()) { // several mistakes are one a line
+		fmt.Fprintln(os.Stderr, "evhttpd:", strings.TrimSuffix(line, "\n"))
+	}
 	var config *daemon.ConfigError
 	var usage *usageError
 	if errors.As(err, &config) || errors.As(err, &usage) {

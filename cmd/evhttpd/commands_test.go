@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// execute runs a command line that serves nothing.
+func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	root := newRootCommand()
+	var out, errs bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	root.SetArgs(args)
+	err = root.Execute()
+	return out.String(), errs.String(), err
+}
+
+// TestSubcommandBeforeDirectory: a subcommand's name wins over a directory's,
+// and when there are both, one line says so and how to name the directory.
+func TestSubcommandBeforeDirectory(t *testing.T) {
+	names := []string{"models", "version", "help", "completion"}
+	for _, c := range newRootCommand().Commands() {
+		if c.Name() != "serve" && !slices.Contains(names, c.Name()) {
+			names = append(names, c.Name())
+		}
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			args := []string{name}
+			if name == "completion" {
+				args = append(args, "bash")
+			}
+			alone, stderr, err := execute(t, args...)
+			if err != nil || stderr != "" || alone == "" {
+				t.Fatalf("without a directory of that name: %v, %q on stderr", err, stderr)
+			}
+			if err := os.WriteFile(name, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, stderr, err = execute(t, args...); err != nil || stderr != "" {
+				t.Errorf("a file of that name: %v, %q on stderr", err, stderr)
+			}
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(name, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			both, stderr, err := execute(t, args...)
+			if want := "evhttpd: " + name + " is the subcommand; the directory of that name is ./" + name + "\n"; err != nil || stderr != want {
+				t.Errorf("both: %v, %q on stderr, want %q", err, stderr, want)
+			}
+			if both != alone {
+				t.Errorf("the subcommand says something else beside a directory:\n%s\n%s", alone, both)
+			}
+		})
+	}
+}
+
+// TestServeBeforeDirectory: `serve` is the subcommand too.
+func TestServeBeforeDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("serve", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, err := execute(t, "serve", "none")
+	if err == nil || !strings.Contains(err.Error(), `no directory "none"`) || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "./serve") {
+		t.Errorf("%v, %q on stderr", err, stderr)
+	}
+}
+
+// TestRootIsNoSubcommand: a ROOT that is served is not warned of.
+func TestRootIsNoSubcommand(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("evhttpd", 0o700); err != nil { // the root command's own name
+		t.Fatal(err)
+	}
+	if _, stderr, err := execute(t, "./models"); err == nil || stderr != "" || !strings.Contains(err.Error(), "./models") {
+		t.Errorf("%v, %q on stderr", err, stderr)
+	}
+}
+
+// TestFlagErrors: each mistake is one clear line that begins with the flag.
+func TestFlagErrors(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string // the beginning
+		says string
+	}{
+		{[]string{"--io-model", "nope"}, `--io-model "nope": there is no such model; available here: `, "spin, select, poll"},
+		{[]string{"--io-model", "select", "--trigger", "edge"}, `--io-model "select" cannot be driven with the edge trigger: it has level only; with edge here: `, ""},
+		{[]string{"--io-model", "sel", "--trigger", "x"}, `--trigger "x": want auto, edge, level`, ""},
+		{[]string{"--cache-valid", "soon"}, `--cache-valid "soon": want a duration such as 500ms or 1s, or 0s`, ""},
+		{[]string{"--cache-valid", "-1s"}, `--cache-valid "-1s": want a duration such as 500ms or 1s, or 0s`, ""},
+		{[]string{"--loops", "0"}, `--loops "0": want auto or a number`, ""},
+		{[]string{"--listing", "maybe"}, `--listing "maybe": want on or off`, ""},
+		{[]string{"models", "x"}, `evhttpd models takes no arguments, not ["x"]`, ""},
+		{[]string{"version", "x"}, `evhttpd version takes no arguments, not ["x"]`, ""},
+		{[]string{"models", "--jsn"}, `unknown flag: --jsn; see "evhttpd models --help"`, ""},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			_, _, err := execute(t, c.args...)
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got  %v\nwant %s...%s", err, c.want, c.says)
+			}
+			if _, ok := err.(*usageError); !ok {
+				t.Errorf("%T is not the caller's mistake", err)
+			}
+		})
+	}
+}
+
+// TestModelsCommand: both forms go to stdout.
+func TestModelsCommand(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for args, begin := range map[string]string{"models": "  MODEL", "models --json": "{"} {
+		if stdout, stderr, err := execute(t, strings.Fields(args)...); err != nil || stderr != "" || !strings.HasPrefix(stdout, begin) {
+			t.Errorf("%s: %v, %q on stderr, on stdout\n%s", args, err, stderr, stdout)
+		}
+	}
+}

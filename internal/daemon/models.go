@@ -1,0 +1,263 @@
+package daemon
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/iomodel"
+	"github.com/evhttpd/evhttpd/poller"
+)
+
+// textWidth is what the report's lines are broken at, in columns.
+const textWidth = 100
+
+// modelsReport is what Models says. Its JSON form is documented in
+// docs/io-models.md: fields may be added, none is renamed.
+type modelsReport struct {
+	Platform string      `json:"platform"` // GOOS/GOARCH
+	Kernel   string      `json:"kernel"`   // its release
+	Auto     *autoChoice `json:"auto"`     // null: nothing that it takes can run here
+	Models   []modelLine `json:"models"`
+}
+
+// autoChoice is what io_model and trigger auto come to here.
+type autoChoice struct {
+	Model   string `json:"model"`
+	Trigger string `json:"trigger"`
+}
+
+// modelLine is one model.
+type modelLine struct {
+	Name      string      `json:"name"`
+	Available bool        `json:"available"`
+	Reason    string      `json:"reason"` // why it is not available; empty: it is
+	Auto      bool        `json:"auto"`   // auto takes this one
+	Triggers  []string    `json:"triggers"`
+	Class     string      `json:"class"` // in Stevens' terms; empty: in none of them
+	Mechanism string      `json:"mechanism"`
+	Cannot    string      `json:"cannot"` // what it cannot do, or only at a price
+	Limits    []limitLine `json:"limits"`
+}
+
+// limitLine is one limit of a model on this machine.
+type limitLine struct {
+	Name   string     `json:"name"`
+	Value  *uint64    `json:"value"` // null: no limit is set
+	Bounds string     `json:"bounds"`
+	Lift   []liftLine `json:"lift"`
+}
+
+// liftLine is one way to raise a limit.
+type liftLine struct {
+	Where string `json:"where"`
+	Do    string `json:"do"`
+}
+
+// Models writes which IO models there are, which of them can run on this
+// machine and what bounds them: as text for people, or as one JSON object.
+func Models(w io.Writer, asJSON bool) error {
+	auto, err := iomodel.Resolve(iomodel.Auto, iomodel.Auto)
+	report := describe(iomodel.Models(), auto, err == nil)
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(report)
+	}
+	return report.write(w)
+}
+
+// describe looks at each model. auto is what auto takes, if there is something.
+func describe(models []iomodel.Model, auto iomodel.Choice, hasAuto bool) *modelsReport {
+	r := &modelsReport{Platform: runtime.GOOS + "/" + runtime.GOARCH, Models: []modelLine{}}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err == nil {
+		r.Kernel = unix.ByteSliceToString(name.Release[:])
+	}
+	if hasAuto {
+		r.Auto = &autoChoice{Model: auto.Name, Trigger: iomodel.TriggerNames(auto.Trigger)}
+	}
+	for _, m := range models {
+		line := modelLine{
+			Name: m.Name, Available: true, Auto: hasAuto && m.Name == auto.Name,
+			Triggers: triggers(m.Triggers), Class: m.Class, Mechanism: m.Mechanism,
+			Cannot: m.Cannot(), Limits: []limitLine{},
+		}
+		if err := m.Probe(); err != nil {
+			line.Available = false
+			line.Reason = strings.TrimPrefix(err.Error(), m.Name+": ")
+		} else {
+			for _, l := range m.Limits() {
+				line.Limits = append(line.Limits, limitOf(l))
+			}
+		}
+		r.Models = append(r.Models, line)
+	}
+	return r
+}
+
+func limitOf(l iomodel.Limit) limitLine {
+	line := limitLine{Name: l.Name, Bounds: l.Bounds, Lift: []liftLine{}}
+	if l.Value != iomodel.Unlimited {
+		line.Value = &l.Value
+	}
+	for _, lift := range l.Lift {
+		line.Lift = append(line.Lift, liftLine(lift))
+	}
+	return line
+}
+
+// triggers lists a set of triggers, level first.
+func triggers(set poller.Trigger) []string {
+	names := []string{}
+	for _, t := range []poller.Trigger{poller.Level, poller.Edge} {
+		if set&t != 0 {
+			names = append(names, iomodel.TriggerNames(t))
+		}
+	}
+	return names
+}
+
+// write is the report for people: the table, then what is not available, what
+// models cannot do, and the limits of this machine, each once.
+func (r *modelsReport) write(w io.Writer) error {
+	var b strings.Builder
+	r.writeTable(&b)
+	var reasons, prices []entry
+	for _, m := range r.Models {
+		switch {
+		case !m.Available:
+			reasons = append(reasons, entry{m.Name, m.Reason})
+		case m.Cannot != "":
+			prices = append(prices, entry{m.Name, m.Cannot})
+		}
+	}
+	writeEntries(&b, "Not available here:", reasons)
+	writeEntries(&b, "What they cannot do, or only at a price:", prices)
+	r.writeLimits(&b)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *modelsReport) writeTable(b *strings.Builder) {
+	rows := [][]string{{"MODEL", "HERE", "TRIGGER", "CLASS", "MECHANISM"}}
+	for _, m := range r.Models {
+		here := "yes"
+		if !m.Available {
+			here = "no"
+		}
+		rows = append(rows, []string{m.Name, here, dash(strings.Join(m.Triggers, ", ")), dash(m.Class), m.Mechanism})
+	}
+	last := len(rows[0]) - 1
+	widths := make([]int, last)
+	for _, row := range rows {
+		for i, cell := range row[:last] {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	for i, row := range rows {
+		line := "  "
+		if i > 0 && r.Models[i-1].Auto {
+			line = "* "
+		}
+		for j, cell := range row[:last] {
+			line += fmt.Sprintf("%-*s", widths[j]+2, cell)
+		}
+		writeWrapped(b, line, strings.Repeat(" ", len(line)), row[last])
+	}
+	if r.Auto == nil {
+		fmt.Fprintf(b, "\n--io-model auto finds nothing that it takes on %s %s\n", r.Platform, r.Kernel)
+		return
+	}
+	fmt.Fprintf(b, "\n* what --io-model auto takes on %s %s, with the %s trigger\n", r.Platform, r.Kernel, r.Auto.Trigger)
+}
+
+// boundLimit is a limit with the models that it bounds.
+type boundLimit struct {
+	limitLine
+	models []string
+}
+
+// writeLimits writes each limit once, with the models that it bounds.
+func (r *modelsReport) writeLimits(b *strings.Builder) {
+	var limits []boundLimit
+	available := 0
+	for _, m := range r.Models {
+		if m.Available {
+			available++
+		}
+		for _, l := range m.Limits {
+			i := slices.IndexFunc(limits, func(b boundLimit) bool { return b.Name == l.Name })
+			if i < 0 {
+				i = len(limits)
+				limits = append(limits, boundLimit{limitLine: l})
+			}
+			limits[i].models = append(limits[i].models, m.Name)
+		}
+	}
+	slices.SortStableFunc(limits, func(a, b boundLimit) int { return len(b.models) - len(a.models) })
+	if len(limits) > 0 {
+		b.WriteString("\nLimits here:\n")
+	}
+	for _, l := range limits {
+		whom := strings.Join(l.models, ", ")
+		if len(l.models) == available && available > 1 {
+			whom = "every model"
+		}
+		value := "unlimited"
+		if l.Value != nil {
+			value = strconv.FormatUint(*l.Value, 10)
+		}
+		fmt.Fprintf(b, "  %s = %s (%s)\n", l.Name, value, whom)
+		writeWrapped(b, "    ", "    ", l.Bounds)
+		for _, lift := range l.Lift {
+			fmt.Fprintf(b, "      %-14s%s\n", lift.Where+":", lift.Do)
+		}
+	}
+}
+
+// entry is a text about a model.
+type entry struct{ name, text string }
+
+func writeEntries(b *strings.Builder, title string, entries []entry) {
+	if len(entries) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%s\n", title)
+	for _, e := range entries {
+		writeWrapped(b, fmt.Sprintf("  %-11s", e.name), strings.Repeat(" ", 13), e.text)
+	}
+}
+
+// writeWrapped writes text, broken between words to textWidth, after first and
+// then after each rest. A word that is longer has a line of its own.
+func writeWrapped(b *strings.Builder, first, rest, text string) {
+	line, empty := first, true
+	for _, word := range strings.Fields(text) {
+		switch {
+		case empty:
+			line += word
+		case len(line)+1+len(word) <= textWidth:
+			line += " " + word
+		default:
+			b.WriteString(line + "\n")
+			line = rest + word
+		}
+		empty = false
+	}
+	b.WriteString(line + "\n")
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

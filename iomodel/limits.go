@@ -1,0 +1,140 @@
+package iomodel
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limit is something of this machine that bounds a model, and what lifts it.
+type Limit struct {
+	Name   string // as the system calls it: RLIMIT_NOFILE, net.core.somaxconn
+	Value  uint64 // as it is now for this process; Unlimited
+	Bounds string // what it counts, and what happens beyond
+	Lift   []Lift // ways to raise it, any one of which will do; none: it cannot be raised
+}
+
+// Lift is one way to raise a limit.
+type Lift struct {
+	Where string // shell, root shell, systemd unit, docker, command line
+	Do    string // exactly what to type or to write there
+}
+
+// threadsDefault is Options.Threads unless it is configured.
+const threadsDefault = 256
+
+// Unlimited is the Value of a limit that is not set.
+const Unlimited = ^uint64(0)
+
+// Where a limit is lifted.
+const (
+	inShell   = "root shell" // ulimit: beyond the hard limit root alone may go
+	inUnit    = "systemd unit"
+	inDocker  = "docker"
+	inCommand = "command line"
+)
+
+// trait is what holds for one model besides what holds for all.
+type trait struct {
+	cannot string         // what it cannot do, or only at a price
+	limits func() []Limit // besides those of every model; nil: none
+}
+
+// traits are those of the models by name. A model that can do everything at no price has none.
+var traits = map[string]trait{
+	"blocking": {
+		cannot: "Serves no more connections at a time than it has threads; while all are taken every answer is its connection's last. " +
+			"What may block (cold files, listings) runs in place, unbounded by timeouts.deferred.",
+		limits: blockingLimits,
+	},
+	"spin": {cannot: "Keeps one CPU a loop busy, requests or none, and tries every connection in each turn."},
+	"select": {
+		cannot: "A wait costs time in proportion to the highest descriptor, ready or not.",
+		limits: selectLimits,
+	},
+	"poll":  {cannot: "A wait costs time in proportion to the connections, ready or not."},
+	"epoll": {limits: epollLimits},
+	"sigio": {
+		cannot: "A signal names a descriptor and little more: whoever was signalled is asked again, in one ppoll. Listeners, which loops may share, are in each.",
+		limits: sigioLimits,
+	},
+	"goroutine": {
+		cannot: "An idle connection costs a goroutine's stack and a buffer; who is served next is the scheduler's choice.",
+		limits: epollLimits,
+	},
+	"netpoll": {limits: epollLimits},
+}
+
+// Cannot is what the model cannot do here, or only at a price, in whole
+// sentences; empty: nothing.
+func (m Model) Cannot() string { return traits[m.Name].cannot }
+
+// Limits lists what bounds the model on this machine as it is now: those of
+// every model first. What this system does not have is not listed.
+func (m Model) Limits() []Limit {
+	limits := append(descriptorLimits(), queueLimits()...)
+	if own := traits[m.Name].limits; own != nil {
+		limits = append(limits, own()...)
+	}
+	return limits
+}
+
+// descriptorLimits is RLIMIT_NOFILE. Go has raised the soft limit to the hard
+// one before main, so that one counts.
+func descriptorLimits() []Limit {
+	now, err := resourceLimit(unix.RLIMIT_NOFILE)
+	if err != nil {
+		return nil
+	}
+	l := Limit{Name: "RLIMIT_NOFILE", Value: now, Bounds: "open descriptors of the process; a connection is one, a cached file another"}
+	if now != Unlimited {
+		before, more := descriptorCeiling(now)
+		l.Bounds += fmt.Sprintf("; limits.connections is 90 %%: %d", now/10*9)
+		l.Lift = []Lift{
+			{inShell, fmt.Sprintf("%sulimit -n %d", before, more)},
+			{inUnit, fmt.Sprintf("LimitNOFILE=%d", more)},
+			{inDocker, fmt.Sprintf("docker run --ulimit nofile=%d", more)},
+		}
+	}
+	return []Limit{l}
+}
+
+// blockingLimits are the threads that the program allows itself, and the
+// tightest of what the machine allows it.
+func blockingLimits() []Limit {
+	own := Limit{
+		Name:   "--threads",
+		Value:  threadsDefault,
+		Bounds: "connections served at a time, by default; no more than 8192, since Go ends a program that has 10000 threads",
+		Lift:   []Lift{{inCommand, "--threads 8192"}},
+	}
+	limits := []Limit{own}
+	if l, ok := tightest(threadLimits()); ok {
+		limits = append(limits, l)
+	}
+	return limits
+}
+
+// tightest returns the smallest of limits, the first of equals, unless none is set.
+func tightest(limits []Limit) (least Limit, ok bool) {
+	least.Value = Unlimited
+	for _, l := range limits {
+		if l.Value < least.Value {
+			least, ok = l, true
+		}
+	}
+	return least, ok
+}
+
+// resourceLimit returns a soft limit of this process (getrlimit(2)).
+func resourceLimit(resource int) (uint64, error) {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(resource, &l); err != nil {
+		return 0, err
+	}
+	// RLIM_INFINITY has all bits set, but on the BSDs for the sign.
+	if uint64(l.Cur) >= 1<<63-1 {
+		return Unlimited, nil
+	}
+	return uint64(l.Cur), nil
+}

@@ -50,6 +50,7 @@ type Model struct {
 	Mechanism string         // the calls that it stands on
 	Triggers  poller.Trigger // the choice it has; 0: none
 	Loops     bool           // it runs loops, each with its own listeners; else one list serves all
+	Threads   bool           // it has at most Options.Threads threads, and serves no more connections at a time
 	// Probe reports why the model cannot run on this machine as it is now; nil: it can.
 	Probe func() error
 	// Procs is what GOMAXPROCS is to be; nil: as many as there are loops, and one more.

@@ -41,11 +41,14 @@ type Loop struct {
 var _ conn.AccessLog = (*Loop)(nil)
 
 // Loop returns what one event loop writes its lines to.
-func (l *Log) Loop() *Loop {
+func (l *Log) Loop() *Loop { return l.loop(buffersMax) }
+
+// loop returns one that has so many buffers at most.
+func (l *Log) loop(buffers int) *Loop {
 	return &Loop{
 		log:    l,
 		format: newFormat(l.options),
-		free:   make(chan *buffer, buffersMax),
+		free:   make(chan *buffer, buffers),
 	}
 }
 
@@ -117,7 +120,7 @@ func (l *Loop) room(need int) *buffer {
 	select {
 	case l.filled = <-l.free:
 	default:
-		if l.made < buffersMax {
+		if l.made < cap(l.free) {
 			l.made++
 			l.filled = &buffer{lines: make([]byte, 0, bufferSize), home: l.free}
 		}

@@ -7,6 +7,9 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 )
 
+// sharedBuffers is how many buffers a Shared has at most: as many as 4 loops.
+const sharedBuffers = 4 * buffersMax
+
 // Shared takes the lines of any number of threads, for which a Loop each would
 // cost a buffer apiece. It hands them over by itself 100 ms after the first: a
 // thread that waits for its client cannot tick. Its methods may be called from any
@@ -21,7 +24,7 @@ type Shared struct {
 var _ conn.AccessLog = (*Shared)(nil)
 
 // Shared returns what threads write their lines to.
-func (l *Log) Shared() *Shared { return &Shared{loop: l.Loop()} }
+func (l *Log) Shared() *Shared { return &Shared{loop: l.loop(sharedBuffers)} }
 
 // Log writes the line of an answer that is complete. See conn.AccessLog.
 func (s *Shared) Log(a *conn.Access, bytes, took int64) {

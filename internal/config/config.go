@@ -7,8 +7,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +20,7 @@ import (
 const (
 	KiB = 1 << 10
 	MiB = 1 << 20
+	GiB = 1 << 30
 )
 
 // Config is the whole configuration, checked.
@@ -31,9 +34,11 @@ type Config struct {
 	IOModel string
 	Trigger string
 	Loops   int // 0: auto
+	Threads int // of io_model blocking
 	Accept  string
 	Workers int
 
+	// A connection's turn before the others'; 0: no bound, which lets one starve all.
 	TurnRequests int
 	TurnBytes    int64
 
@@ -87,6 +92,7 @@ func Default() Config {
 		ServerHeader: "evhttpd",
 		IOModel:      "auto",
 		Trigger:      "auto",
+		Threads:      256,
 		Accept:       "auto",
 		Workers:      16,
 		TurnRequests: 64,
@@ -166,6 +172,61 @@ func ParseLoops(s string) (int, error) {
 		return 0, fmt.Errorf("%q: want auto or a number from 1 to 1024", s)
 	}
 	return n, nil
+}
+
+// threadsMax keeps the program below the 10,000 threads at which Go ends it.
+const threadsMax = 8192
+
+// ParseThreads reads a number of threads.
+func ParseThreads(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > threadsMax {
+		return 0, fmt.Errorf("%q: want a number from 1 to %d", s, threadsMax)
+	}
+	return n, nil
+}
+
+// ParseCount reads how many of something there may be; 0 is no limit.
+func ParseCount(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("%q: want a number from 0 (no limit) to %d", s, math.MaxInt32)
+	}
+	return int(n), nil
+}
+
+// sizeUnits are the suffixes of a size, and what each is in bytes.
+var sizeUnits = []struct {
+	suffix string
+	bytes  int64
+}{{"KiB", KiB}, {"MiB", MiB}, {"GiB", GiB}}
+
+// ParseSize reads a size, 4096 or 256KiB or 1MiB or 2GiB, and returns it in bytes; 0 is no limit.
+func ParseSize(s string) (int64, error) {
+	digits, unit := s, int64(1)
+	for _, u := range sizeUnits {
+		if number, ok := strings.CutSuffix(s, u.suffix); ok {
+			digits, unit = strings.TrimRight(number, " "), u.bytes
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q: want bytes or a whole number of KiB, MiB or GiB, such as 256KiB, or 0 for no limit", s)
+	case n > uint64(math.MaxInt64/unit):
+		return 0, fmt.Errorf("%q: more than the largest size, %d bytes", s, int64(math.MaxInt64))
+	}
+	return int64(n) * unit, nil
+}
+
+// FormatSize writes bytes as ParseSize reads them, in the largest unit that leaves a whole number.
+func FormatSize(bytes int64) string {
+	for _, u := range slices.Backward(sizeUnits) {
+		if bytes != 0 && bytes%u.bytes == 0 {
+			return strconv.FormatInt(bytes/u.bytes, 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(bytes, 10)
 }
 
 // ParseSwitch reads on or off.

@@ -107,15 +107,23 @@ func (s *Server) open() error {
 	options := iomodel.Options{
 		Options: reactor.Options{
 			Config:      connConfig(s.cfg),
-			NewHandler:  s.site.Handler,
+			NewHandler:  s.site.ThreadHandler,
 			Pool:        s.pool,
 			Connections: s.connections(),
 			Warn:        warner(s.events),
 		},
-		Loops: s.loops,
+		Loops:   s.loops,
+		Threads: s.cfg.Threads,
 	}
-	if s.access != nil {
+	if s.model.Loops {
+		options.NewHandler = s.site.Handler
+	}
+	switch {
+	case s.access == nil:
+	case s.model.Loops:
 		options.NewLog = func() conn.AccessLog { return s.access.Loop() }
+	default:
+		options.NewLog = func() conn.AccessLog { return s.access.Shared() }
 	}
 	runtime.GOMAXPROCS(s.model.MaxProcs(&options))
 	s.server, err = s.model.Start(options)
@@ -242,6 +250,8 @@ func (s *Server) announce(w io.Writer) {
 		parts = append(parts, "1 loop")
 	case s.model.Loops:
 		parts = append(parts, strconv.Itoa(s.loops)+" loops")
+	case s.model.Threads:
+		parts = append(parts, "at most "+strconv.Itoa(s.cfg.Threads)+" threads")
 	}
 	if s.cfg.AccessLog != "-" {
 		parts = append(parts, "access log "+s.cfg.AccessLog)

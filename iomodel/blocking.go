@@ -1,0 +1,281 @@
+package iomodel
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+// threadsMax is the most threads of a blocking server: Go ends a program that
+// has 10,000 (runtime/debug.SetMaxThreads), and others need some too.
+const threadsMax = 8192
+
+// blocking is the model of a blocking connection on an OS thread: accept,
+// then recv and send until it ends. The threads are a pool of at most
+// Options.Threads, started as they are needed.
+//
+// A blocking call knows no deadline but its own: SO_RCVTIMEO and SO_SNDTIMEO
+// bound each to a second at most, and the connection's one timer is looked at in between.
+// The listeners are the exception: they are non-blocking, since others share
+// them, and one more thread polls them.
+//
+// What this model cannot do: serve more connections at a time than it has
+// threads. While all are taken, each answer is its connection's last, so that those
+// who wait in the listener's queue get a turn, and who is idle is closed for
+// them. Work that may block (a cold file, a listing) runs in place, so a thread
+// that does it is not bounded by timeouts.deferred, nor does it end before it when the grace of Drain is over.
+func blocking() Model {
+	return Model{
+		Name:      "blocking",
+		Class:     "blocking",
+		Mechanism: "poll the listener, accept, then recv and send on OS threads",
+		Threads:   true,
+		Probe:     func() error { return nil },
+		// A thread back from a blocking call must find a P: with few of them it waits for one.
+		Procs: func(o *Options) int { return o.Threads + 1 },
+		New:   newBlocking,
+	}
+}
+
+// blockingServer is a [Server] on a pool of threads.
+type blockingServer struct {
+	*crew
+	acceptor *acceptor
+	threads  int
+
+	mu      sync.Mutex
+	work    sync.Cond
+	waiting []arrival // for a thread; empty for long only when the server drains
+	started int       // threads
+	free    int       // of them, those that wait and that no connection has been promised to
+	ended   bool      // there is nothing to wait for
+	running sync.WaitGroup
+}
+
+// arrival is a connection that no thread has yet.
+type arrival struct {
+	fd     int
+	remote conn.Addr
+	refuse bool
+}
+
+func newBlocking(o Options) (Server, error) {
+	if o.Threads < 1 || o.Threads > threadsMax {
+		return nil, fmt.Errorf("iomodel: blocking takes 1 to %d threads, not %d", threadsMax, o.Threads)
+	}
+	s := &blockingServer{crew: newCrew(o), threads: o.Threads}
+	s.inPlace = true
+	s.work.L = &s.mu
+	return s, nil
+}
+
+// Serve implements [Server].
+func (s *blockingServer) Serve(listeners [][]reactor.Listener) error {
+	a, err := newAcceptor(s.crew, descriptors(listeners), true, s.begin)
+	if err != nil {
+		return err
+	}
+	a.full = s.full
+	s.acceptor = a
+	s.accepting.Add(1)
+	s.all.Add(1)
+	go func() {
+		defer s.all.Done()
+		defer s.accepting.Done()
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		a.run()
+	}()
+	return nil
+}
+
+// Wait implements [Server].
+func (s *blockingServer) Wait() reactor.Ended {
+	s.all.Wait()
+	s.mu.Lock()
+	s.ended = true
+	s.work.Broadcast()
+	s.mu.Unlock()
+	s.running.Wait()
+	s.acceptor.close()
+	return s.crew.Wait()
+}
+
+// full reports whether every thread is taken.
+func (s *blockingServer) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free == 0 && s.started == s.threads
+}
+
+// begin gives a connection to a thread.
+func (s *blockingServer) begin(fd int, remote conn.Addr, refuse bool) {
+	s.all.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = append(s.waiting, arrival{fd, remote, refuse})
+	switch {
+	case s.free > 0:
+		s.free-- // here and not by the thread when it runs: until then others would count on it
+		s.work.Signal()
+	case s.started < s.threads:
+		s.started++
+		s.running.Go(s.thread)
+	}
+	if s.free == 0 && s.started == s.threads && !s.crowded.Swap(true) {
+		s.opts.Warn("all threads are taken: each answer is its connection's last, so that others get a turn (raise --threads)", nil)
+	}
+}
+
+// next waits for a connection. It reports false when there will be none.
+func (s *blockingServer) next() (arrival, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.waiting) == 0 {
+		if s.ended {
+			return arrival{}, false
+		}
+		s.free++
+		s.crowded.Store(false)
+		s.acceptor.roomMade()
+		s.work.Wait()
+	}
+	a := s.waiting[0]
+	if s.waiting = s.waiting[1:]; len(s.waiting) == 0 {
+		s.waiting = nil
+	}
+	return a, true
+}
+
+// thread serves one connection after the other.
+func (s *blockingServer) thread() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	local := s.newLocal()
+	for {
+		a, ok := s.next()
+		if !ok {
+			return
+		}
+		t := &blockingTransport{fd: a.fd}
+		t.link = &link{wire: t, local: local, owned: true}
+		s.start(t.link, a.remote, a.refuse)
+		if err := t.init(); err != nil {
+			s.opts.Warn("bounding a connection's waits", err)
+		} else {
+			t.link.drive(conn.WantRead)
+		}
+		t.link.end()
+		s.all.Done()
+	}
+}
+
+// blockingTransport is a blocking socket. Of one turn, the first Recv may wait,
+// if that is what the turn is for, and each Send: until there is room for all of it.
+type blockingTransport struct {
+	link     *link
+	fd       int
+	waits    bool          // the next Recv does
+	empty    bool          // the last Recv left nothing in the socket, or nothing came
+	bound    time.Duration // SO_RCVTIMEO as it is set
+	boundErr error         // why it could not be
+}
+
+// init bounds what a Send waits.
+func (t *blockingTransport) init() error {
+	slice := waitMax
+	if timeout := t.link.crew.opts.Config.Timeout(conn.PhaseSending); timeout > 0 {
+		slice = min(slice, timeout)
+	}
+	return setTimeout(t.fd, unix.SO_SNDTIMEO, slice)
+}
+
+func setTimeout(fd, option int, d time.Duration) error {
+	// 0 would be no bound at all.
+	tv := unix.NsecToTimeval(int64(max(d, time.Millisecond)))
+	return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &tv)
+}
+
+// wait has the next turn's first Recv do the waiting; a Send needs no telling.
+func (t *blockingTransport) wait(want conn.Want, timeout time.Duration) bool {
+	t.waits, t.empty = want == conn.WantRead, false
+	if slice := min(timeout, waitMax); t.waits && slice != t.bound {
+		t.bound = slice
+		t.boundErr = setTimeout(t.fd, unix.SO_RCVTIMEO, slice)
+	}
+	return true
+}
+
+// Recv implements [conn.Transport].
+func (t *blockingTransport) Recv(p []byte) (int, error) {
+	flags := unix.MSG_DONTWAIT
+	switch {
+	case t.empty:
+		return 0, conn.ErrAgain
+	case t.boundErr != nil:
+		return 0, t.boundErr
+	case t.waits:
+		flags, t.waits = 0, false
+	}
+	n, err := receive(t.fd, p, flags)
+	t.empty = n < len(p)
+	if flags == 0 {
+		if n > 0 {
+			t.link.woke()
+		}
+		t.link.refresh()
+	}
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil:
+		return 0, io.EOF
+	default:
+		return 0, again(err)
+	}
+}
+
+// Send implements [conn.Transport].
+func (t *blockingTransport) Send(head, body []byte, more bool) (int, error) {
+	n, err := send(t.fd, head, body, more)
+	if n < len(head)+len(body) {
+		t.link.refresh() // the bound was reached
+	}
+	if err != nil {
+		err = again(err)
+	}
+	return n, err
+}
+
+// SendFile implements [conn.Transport].
+func (t *blockingTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
+	n, err := sendfile.Send(t.fd, f, offset, count)
+	t.link.refresh()
+	if err != nil {
+		err = again(err)
+	}
+	return n, err
+}
+
+// Resident implements [conn.Transport]: a thread may wait for the disk.
+func (t *blockingTransport) Resident(*sendfile.File, int64, int64) bool { return true }
+
+// CloseWrite implements [conn.Transport].
+func (t *blockingTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+
+// Unacked implements [conn.Transport].
+func (t *blockingTransport) Unacked() int { return unacked(t.fd) }
+
+// interrupt ends a call that waits on another thread. It fails only when the
+// connection is gone already.
+func (t *blockingTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
+
+func (t *blockingTransport) close() error { return unix.Close(t.fd) }

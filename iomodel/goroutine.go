@@ -1,0 +1,347 @@
+package iomodel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+const (
+	// aheadSize is the buffer that a goroutine waits with: a request's size, as
+	// net/http has it. The scratch of a turn is borrowed when bytes have come.
+	aheadSize = 4 << 10
+	// lastWait bounds a wait for a connection that is in the queue, should
+	// another process take it first.
+	lastWait = 100 * time.Millisecond
+)
+
+// goroutine is the model of package net, a goroutine a connection: what a Go
+// programmer would otherwise write.
+//
+// Reads are net.Conn's, with its deadlines. What is sent goes to the descriptor
+// that SyscallConn gives: so a head travels with its body, a goroutine
+// whose client is slow holds no scratch, and a file is sent from an offset of its own
+// (io.Copy of an *os.File moves the position of a descriptor that connections
+// share, and would mix the bodies of two clients).
+//
+// What this model cannot do: be cheap for connections that do nothing. An idle
+// one is a goroutine's stack, a buffer and a place in the runtime's poller. How the
+// runtime accepts and polls cannot be chosen, nor which connection comes first.
+func goroutine() Model {
+	return Model{
+		Name:      "goroutine",
+		Mechanism: "package net, a goroutine a connection (the runtime's edge-triggered poller inside)",
+		Probe:     func() error { return nil },
+		New:       func(o Options) (Server, error) { return &goroutineServer{crew: newCrew(o)}, nil },
+	}
+}
+
+// goroutineServer is a [Server] on package net.
+type goroutineServer struct {
+	*crew
+	listeners []netListener
+}
+
+// netListener is what *net.TCPListener and *net.UnixListener are.
+type netListener interface {
+	net.Listener
+	syscall.Conn
+	SetDeadline(time.Time) error
+}
+
+// Serve implements [Server].
+func (s *goroutineServer) Serve(listeners [][]reactor.Listener) error {
+	for _, fd := range descriptors(listeners) {
+		ln, err := listenerOf(fd)
+		if err != nil {
+			s.closeListeners()
+			return err
+		}
+		s.listeners = append(s.listeners, ln)
+	}
+	s.stop = s.stopAccepting
+	for _, ln := range s.listeners {
+		s.accepting.Add(1)
+		s.all.Add(1)
+		go func() {
+			defer s.all.Done()
+			defer s.accepting.Done()
+			(&goroutineAcceptor{server: s, listener: ln, reserve: newReserve(), backoff: backoffMin}).run()
+		}()
+	}
+	return nil
+}
+
+// Wait implements [Server].
+func (s *goroutineServer) Wait() reactor.Ended {
+	ended := s.crew.Wait()
+	s.closeListeners()
+	return ended
+}
+
+// listenerOf returns package net's listener of a duplicate of fd.
+func listenerOf(fd int) (netListener, error) {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("iomodel: duplicating listener %d: %w", fd, err)
+	}
+	// A non-blocking descriptor stays so: os.File does not touch the flag, which is shared.
+	file := os.NewFile(uintptr(dup), "listener")
+	ln, err := net.FileListener(file) // of another duplicate
+	if err = errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("iomodel: listening on descriptor %d: %w", fd, err)
+	}
+	stoppable, ok := ln.(netListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("iomodel: descriptor %d is a listener of a kind that cannot be stopped: %T", fd, ln), ln.Close())
+	}
+	return stoppable, nil
+}
+
+func (s *goroutineServer) closeListeners() {
+	for _, ln := range s.listeners {
+		if err := ln.Close(); err != nil {
+			s.opts.Warn("closing a duplicate of a listener", err)
+		}
+	}
+}
+
+// stopAccepting ends the waits in Accept.
+func (s *goroutineServer) stopAccepting() {
+	for _, ln := range s.listeners {
+		if err := ln.SetDeadline(time.Unix(1, 0)); err != nil {
+			s.opts.Warn("stopping a listener", err)
+		}
+	}
+}
+
+// goroutineAcceptor accepts from one listener.
+type goroutineAcceptor struct {
+	server   *goroutineServer
+	listener netListener
+	reserve  reserve
+	backoff  time.Duration
+}
+
+// run accepts until the server drains, and then what still waits.
+func (a *goroutineAcceptor) run() {
+	defer a.reserve.yield()
+	for !a.server.draining.Load() {
+		a.one()
+	}
+	for range lastMax {
+		if a.server.over.Load() || !a.pending() {
+			return
+		}
+		if err := a.listener.SetDeadline(time.Now().Add(lastWait)); err != nil {
+			a.server.opts.Warn("accepting from a listener for the last time", err)
+			return
+		}
+		a.one()
+	}
+}
+
+// pending reports whether a connection waits to be accepted.
+func (a *goroutineAcceptor) pending() (yes bool) {
+	raw, err := a.listener.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { yes = ready(int(fd), unix.POLLIN) })
+	}
+	return yes && err == nil
+}
+
+// ready looks, without waiting, whether fd has one of events.
+func ready(fd int, events int16) bool {
+	n, err := poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0)
+	return n > 0 && err == nil
+}
+
+// one accepts a connection, or waits until there may be one.
+func (a *goroutineAcceptor) one() {
+	s := a.server
+	c, err := a.listener.Accept()
+	switch {
+	case err == nil:
+		a.backoff = backoffMin
+		s.begin(c, !s.admit())
+	case errors.Is(err, os.ErrDeadlineExceeded):
+	case outOfResources(err):
+		s.opts.Warn(warnStarved, err)
+		if a.reserve.yield() && a.pending() {
+			if c, err := a.listener.Accept(); err == nil {
+				s.open.Add(1)
+				s.begin(c, true)
+			}
+		}
+		a.pause()
+	case listenerBroken(err):
+		s.opts.Warn("accepting", err)
+		a.pause()
+	}
+}
+
+// pause rests until others may have given something back.
+func (a *goroutineAcceptor) pause() {
+	time.Sleep(a.backoff)
+	a.backoff = min(2*a.backoff, backoffMax)
+	a.reserve.refill()
+}
+
+// begin starts a connection's goroutine.
+func (s *goroutineServer) begin(c net.Conn, refuse bool) {
+	t := &goroutineTransport{c: c}
+	t.link = &link{wire: t}
+	err := t.init()
+	s.start(t.link, addrOf(c.RemoteAddr()), refuse)
+	go func() {
+		if err != nil {
+			s.opts.Warn("serving a connection", err)
+		} else {
+			t.link.drive(conn.WantRead)
+		}
+		t.link.end()
+	}()
+}
+
+func addrOf(a net.Addr) conn.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return conn.AddrFrom(tcp.AddrPort())
+	}
+	return conn.Addr{}
+}
+
+// goroutineTransport is a connection of package net.
+type goroutineTransport struct {
+	link *link
+	c    net.Conn
+	raw  syscall.RawConn
+	fd   int // of c, for the goroutine that alone closes it
+
+	ahead    []byte // of buf: what came and no turn has taken
+	more     bool   // the last call filled what it was given: there may be more
+	failed   error  // of the last read
+	deadline time.Time
+	buf      [aheadSize]byte
+}
+
+func (t *goroutineTransport) init() error {
+	sc, ok := t.c.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("iomodel: a connection without a descriptor: %T", t.c)
+	}
+	var err error
+	if t.raw, err = sc.SyscallConn(); err != nil {
+		return err
+	}
+	return t.raw.Control(func(fd uintptr) { t.fd = int(fd) })
+}
+
+// wait implements wire.
+func (t *goroutineTransport) wait(want conn.Want, timeout time.Duration) bool {
+	if want == conn.WantWrite {
+		t.waitWrite(timeout)
+		return true
+	}
+	// The deadline is moved only when it is too late, or has passed: a request
+	// that comes in time costs none. One that passes early ends the wait early.
+	at := time.Now().Add(timeout)
+	if t.deadline.IsZero() || at.Before(t.deadline) {
+		t.deadline = at
+		if t.failed = t.c.SetReadDeadline(at); t.failed != nil {
+			return true
+		}
+	}
+	n, err := t.c.Read(t.buf[:])
+	switch {
+	case n > 0:
+		t.ahead, t.more = t.buf[:n], n == len(t.buf)
+		t.link.woke()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		t.deadline = time.Time{}
+	default:
+		t.failed = err
+	}
+	return true
+}
+
+// waitWrite waits for room. The question is put once the runtime listens, so
+// that room made before is not missed: its poller is edge-triggered.
+func (t *goroutineTransport) waitWrite(timeout time.Duration) {
+	err := t.c.SetWriteDeadline(time.Now().Add(timeout))
+	if err == nil {
+		err = t.raw.Write(func(fd uintptr) bool { return ready(int(fd), unix.POLLOUT) })
+	}
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.failed = err
+	}
+}
+
+// Recv implements [conn.Transport].
+func (t *goroutineTransport) Recv(p []byte) (int, error) {
+	switch {
+	case len(t.ahead) > 0:
+		n := copy(p, t.ahead)
+		t.ahead = t.ahead[n:]
+		return n, nil
+	case t.failed != nil:
+		return 0, t.failed
+	case !t.more:
+		return 0, conn.ErrAgain
+	}
+	n, err := receive(t.fd, p, unix.MSG_DONTWAIT)
+	t.more = n == len(p)
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil:
+		return 0, io.EOF
+	default:
+		return 0, again(err)
+	}
+}
+
+// Send implements [conn.Transport].
+func (t *goroutineTransport) Send(head, body []byte, more bool) (int, error) {
+	n, err := send(t.fd, head, body, more)
+	if err != nil {
+		err = again(err)
+	}
+	return n, err
+}
+
+// SendFile implements [conn.Transport].
+func (t *goroutineTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
+	n, err := sendfile.Send(t.fd, f, offset, count)
+	if err != nil {
+		err = again(err)
+	}
+	return n, err
+}
+
+// Resident implements [conn.Transport]. A goroutine may wait for the disk, but
+// on a thread: the pool bounds their number.
+func (t *goroutineTransport) Resident(f *sendfile.File, offset, count int64) bool {
+	return f.Resident(offset, count)
+}
+
+// CloseWrite implements [conn.Transport].
+func (t *goroutineTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+
+// Unacked implements [conn.Transport].
+func (t *goroutineTransport) Unacked() int { return unacked(t.fd) }
+
+// interrupt ends the waits of the connection's goroutine. It fails only when
+// the connection is gone already.
+func (t *goroutineTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
+
+func (t *goroutineTransport) close() error { return t.c.Close() }

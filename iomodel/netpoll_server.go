@@ -1,0 +1,317 @@
+//go:build darwin || dragonfly || freebsd || linux
+
+package iomodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloudwego/netpoll"
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+const (
+	// unreadMax is how many bytes a client may have sent that are not taken from
+	// netpoll's buffer: far more requests than are ever on their way in good faith.
+	unreadMax = 4 << 20
+	// unreadEvery is how often that is looked at while a connection waits.
+	unreadEvery = 50 * time.Millisecond
+)
+
+// netpollServer is a [Server] on netpoll's pollers.
+type netpollServer struct {
+	*crew
+	acceptor *acceptor
+	room     *roomWatch
+
+	mu      sync.Mutex
+	held    map[*link]struct{} // those that wait within a turn, while netpoll reads on
+	looking bool               // look is to be called
+}
+
+func probeNetpoll() error { return nil }
+
+// netpollOnce configures netpoll. A process has one set of pollers, and the first server decides.
+var netpollOnce sync.Once
+
+func newNetpoll(o Options) (Server, error) {
+	var err error
+	netpollOnce.Do(func() {
+		// What it logs are connections that broke, and accepting, which is not its own here.
+		err = netpoll.Configure(netpoll.Config{PollerNum: max(o.Loops, 1), LoggerOutput: io.Discard})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("iomodel: configuring netpoll: %w", err)
+	}
+	s := &netpollServer{crew: newCrew(o), held: make(map[*link]struct{})}
+	s.onSleep = s.hold
+	if s.room, err = newRoomWatch(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Serve implements [Server].
+func (s *netpollServer) Serve(listeners [][]reactor.Listener) error {
+	a, err := newAcceptor(s.crew, descriptors(listeners), false, s.begin)
+	if err != nil {
+		return err
+	}
+	s.acceptor = a
+	s.accepting.Add(1)
+	s.all.Add(1)
+	go func() {
+		defer s.all.Done()
+		defer s.accepting.Done()
+		a.run()
+	}()
+	return nil
+}
+
+// Wait implements [Server].
+func (s *netpollServer) Wait() reactor.Ended {
+	ended := s.crew.Wait()
+	s.acceptor.close()
+	ended.Err = errors.Join(ended.Err, s.room.close())
+	return ended
+}
+
+// begin hands a connection to netpoll.
+func (s *netpollServer) begin(fd int, remote conn.Addr, refuse bool) {
+	t := &netpollTransport{server: s, fd: fd}
+	t.link = &link{wire: t}
+	t.turn.Lock()
+	s.start(t.link, remote, refuse)
+	c, err := netpoll.NewFDConnection(fd)
+	if err != nil { // and fd is closed
+		s.opts.Warn("handing a connection to netpoll", err)
+		t.finish(false)
+		t.turn.Unlock()
+		return
+	}
+	t.c, t.in = c, c.Reader()
+	t.timer = time.AfterFunc(untimed, t.expired)
+	t.arm()
+	t.turn.Unlock()
+	// In this order: what came or ended before is seen by the one that follows.
+	err = errors.Join(c.AddCloseCallback(t.closed), c.SetOnRequest(t.request))
+	if err != nil || !c.IsActive() {
+		_ = c.Close() // its error is that of closed: none
+	}
+}
+
+// hold notes that a connection waits within a turn, or does so no longer.
+func (s *netpollServer) hold(k *link, waits bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !waits {
+		delete(s.held, k)
+		return
+	}
+	s.held[k] = struct{}{}
+	if !s.looking {
+		s.looking = true
+		time.AfterFunc(unreadEvery, s.look)
+	}
+}
+
+// look ends those that wait while their clients send on and on.
+func (s *netpollServer) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.held {
+		if t := k.wire.(*netpollTransport); t.in.Len() > unreadMax {
+			t.interrupt(unix.SHUT_RDWR)
+			k.ring()
+		}
+	}
+	if s.looking = len(s.held) > 0; s.looking {
+		time.AfterFunc(unreadEvery, s.look)
+	}
+}
+
+// netpollTransport is a connection of netpoll's. Its turns are begun by what
+// comes (request), by its timer (expired) and by its end (closed).
+type netpollTransport struct {
+	server *netpollServer
+	link   *link
+	c      netpoll.Connection // nil: netpoll has refused it
+	in     netpoll.Reader
+	fd     int
+
+	turn    sync.Mutex // held by who steps the connection; what follows is under it
+	ended   bool
+	failed  error
+	timer   *time.Timer
+	firesAt int64 // Clock.Mono; 0: it does not
+
+	ending atomic.Bool // by us: closed has nothing to do
+	hung   atomic.Bool // by netpoll, which is about to close the descriptor
+}
+
+// request is called by netpoll on a goroutine of its pool when something has
+// come, one call at a time, and again while not all of it was taken.
+func (t *netpollTransport) request(context.Context, netpoll.Connection) error {
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	if t.ended {
+		return t.in.Skip(t.in.Len())
+	}
+	t.link.woke()
+	t.run(t.link.step())
+	return nil
+}
+
+// expired is called when the timer fires, which may be early.
+func (t *netpollTransport) expired() {
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	t.firesAt = 0
+	if !t.ended {
+		t.run(conn.WantRead)
+	}
+}
+
+// closed is called by netpoll, never during request, when the client has
+// closed the connection, or we have. The descriptor is closed when it returns.
+func (t *netpollTransport) closed(netpoll.Connection) error {
+	if t.ending.Load() {
+		return nil
+	}
+	t.hung.Store(true)
+	t.link.ring() // if expired has a turn that waits
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	if !t.ended {
+		t.finish(t.link.conn.Idle())
+	}
+	return nil
+}
+
+// run goes on with a turn until the connection ends or only the client can go on.
+func (t *netpollTransport) run(want conn.Want) {
+	if t.link.drive(want) == conn.WantClose {
+		t.finish(t.link.rests)
+	} else {
+		t.arm()
+	}
+}
+
+// finish ends the connection.
+func (t *netpollTransport) finish(idle bool) {
+	t.ended = true
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.link.rests = idle
+	t.link.end()
+}
+
+// arm has the timer fire no later than the connection's does. It is not moved
+// when that is later, which it is after each request.
+func (t *netpollTransport) arm() {
+	left := t.link.left()
+	if at := t.server.mono() + int64(left); t.firesAt == 0 || at < t.firesAt {
+		t.firesAt = at
+		t.timer.Reset(left)
+	}
+}
+
+// wait implements wire: netpoll waits for what comes, and the turn for room.
+func (t *netpollTransport) wait(want conn.Want, timeout time.Duration) bool {
+	if want == conn.WantRead {
+		return false
+	}
+	t.server.hold(t.link, true)
+	t.failed = t.server.room.await(t.fd, timeout, t.link.bell)
+	t.server.hold(t.link, false)
+	return true
+}
+
+// errUnread ends a connection whose client sends more than is taken.
+var errUnread = errors.New("iomodel: too many requests were sent ahead")
+
+// Recv implements [conn.Transport].
+func (t *netpollTransport) Recv(p []byte) (int, error) {
+	active := t.c.IsActive() // before the look: what came before the end is seen
+	n := min(t.in.Len(), len(p))
+	switch {
+	case n == 0 && active:
+		return 0, conn.ErrAgain
+	case n == 0:
+		return 0, io.EOF
+	case t.in.Len() > unreadMax:
+		return 0, errUnread
+	}
+	b, err := t.in.Next(n)
+	if err != nil {
+		return 0, err
+	}
+	copy(p, b)
+	return n, t.in.Release()
+}
+
+// broken says why nothing can be sent.
+func (t *netpollTransport) broken() error {
+	if t.hung.Load() {
+		return unix.EPIPE
+	}
+	return t.failed
+}
+
+// Send implements [conn.Transport].
+func (t *netpollTransport) Send(head, body []byte, more bool) (int, error) {
+	if err := t.broken(); err != nil {
+		return 0, err
+	}
+	n, err := send(t.fd, head, body, more)
+	if err != nil {
+		err = again(err)
+	}
+	return n, err
+}
+
+// SendFile implements [conn.Transport].
+func (t *netpollTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
+	if err := t.broken(); err != nil {
+		return 0, err
+	}
+	n, err := sendfile.Send(t.fd, f, offset, count)
+	if err != nil {
+		err = again(err)
+	}
+	return n, err
+}
+
+// Resident implements [conn.Transport].
+func (t *netpollTransport) Resident(f *sendfile.File, offset, count int64) bool {
+	return f.Resident(offset, count)
+}
+
+// CloseWrite implements [conn.Transport].
+func (t *netpollTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+
+// Unacked implements [conn.Transport].
+func (t *netpollTransport) Unacked() int { return unacked(t.fd) }
+
+// interrupt has netpoll see the end of what the client sends, and with it the
+// connection's. It fails only when that is gone already.
+func (t *netpollTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
+
+// close has netpoll close the descriptor: now, or when request returns.
+func (t *netpollTransport) close() error {
+	if t.c == nil || t.hung.Load() {
+		return nil
+	}
+	t.ending.Store(true)
+	return t.c.Close()
+}

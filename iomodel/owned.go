@@ -1,0 +1,475 @@
+package iomodel
+
+import (
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/reactor"
+)
+
+const (
+	// silentMin is how long a connection that has not sent its first byte is
+	// not taken for idle: the request may be on its way.
+	silentMin = time.Second
+	// quietMin is how long nothing must have been asked for a request to have
+	// come alone (conn.Output.Alone), unless the same connection was the last to ask.
+	quietMin = time.Millisecond
+	// untimed is how long a wait without a timeout lasts before it is begun anew.
+	untimed = time.Hour
+)
+
+const (
+	warnTooMany = "too many connections: idle ones are closed, others get 503 (limits.connections)"
+	warnStarved = "out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)"
+)
+
+// crew is what the models have in common that step each connection on a thread
+// or a goroutine of its own: who is open, who can be spared, and the end.
+// It is the Receiver of its connections' jobs and the Waker of their sources.
+//
+// Its connections share one access log. Options.NewLog is called once, and what
+// it returns must be safe for all of them at a time and hand its lines over by
+// itself: Tick is called at the end alone.
+type crew struct {
+	opts   Options
+	began  time.Time
+	log    conn.AccessLog
+	locals sync.Pool // *conn.Local, lent for one turn
+	// inPlace: jobs run on the connection's own thread, not on Options.Pool.
+	inPlace bool
+	// onSleep is told when a connection begins to wait within a turn for
+	// something other than its socket, and when it has. It may be nil.
+	onSleep func(k *link, waits bool)
+
+	open     atomic.Int64
+	wakes    atomic.Uint64 // of all connections so far
+	lastWake atomic.Int64  // Clock.Mono
+	crowded  atomic.Bool   // all threads are taken
+	draining atomic.Bool
+	over     atomic.Bool // so is the grace of Drain
+
+	mu        sync.Mutex
+	links     map[uint64]*link // by token
+	lastToken uint64
+	ended     reactor.Ended
+	grace     *time.Timer // of Drain
+
+	stop      func()         // ends accepting, soon
+	accepting sync.WaitGroup // who accepts
+	all       sync.WaitGroup // who accepts, and every connection
+}
+
+func newCrew(o Options) *crew {
+	c := &crew{opts: o, began: time.Now(), links: make(map[uint64]*link)}
+	if c.opts.Warn == nil {
+		c.opts.Warn = func(string, error) {}
+	}
+	if o.NewLog != nil {
+		c.log = o.NewLog()
+	}
+	c.locals.New = func() any { return c.newLocal() }
+	return c
+}
+
+func (c *crew) newLocal() *conn.Local {
+	l := conn.NewLocal(c.opts.Config, c.opts.NewHandler(), c.log)
+	l.Waker = c
+	return l
+}
+
+// mono is the time as Clock.Mono tells it.
+func (c *crew) mono() int64 { return int64(time.Since(c.began)) + 1 }
+
+// Open implements [Server].
+func (c *crew) Open() int { return int(c.open.Load()) }
+
+// Drain implements [Server]. It returns when nothing more is accepted.
+func (c *crew) Drain(grace time.Duration) {
+	if !c.draining.Swap(true) {
+		c.mu.Lock()
+		c.grace = time.AfterFunc(grace, c.cut)
+		c.mu.Unlock()
+		c.stop()
+	}
+	c.accepting.Wait()
+}
+
+// cut ends what is left when the grace is over.
+func (c *crew) cut() {
+	c.over.Store(true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range c.links {
+		k.wire.interrupt(unix.SHUT_RDWR)
+		k.ring()
+	}
+}
+
+// Wait implements [Server].
+func (c *crew) Wait() reactor.Ended {
+	c.all.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.grace != nil {
+		c.grace.Stop()
+	}
+	if c.log != nil {
+		c.log.Tick(math.MaxInt64) // later than anything can wait
+	}
+	return c.ended
+}
+
+// admit counts a new connection. Beyond the limit the one idle for longest is
+// closed; it reports false when there is none and the new one is too many.
+func (c *crew) admit() bool {
+	limit := int64(c.opts.Connections)
+	if c.open.Add(1) <= limit || limit == 0 {
+		return true
+	}
+	c.opts.Warn(warnTooMany, nil)
+	for c.open.Load() > limit {
+		if !c.spare() {
+			return false
+		}
+	}
+	return true
+}
+
+// spare ends the connection that can best be spared: the one idle for longest,
+// then the one that has been silent for longest since it came. It looks at all
+// of them: that is paid for beyond the limit alone, and not with every request.
+func (c *crew) spare() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var best *link
+	var bestAt int64
+	now := c.mono()
+	for _, k := range c.links {
+		at := k.idle.Load()
+		tooYoung := at < 0 && now+at < int64(silentMin)
+		if at != 0 && !k.spared && !tooYoung && (best == nil || sooner(at, bestAt)) {
+			best, bestAt = k, at
+		}
+	}
+	if best == nil {
+		return false
+	}
+	best.spared = true
+	c.open.Add(-1)
+	best.wire.interrupt(unix.SHUT_RD) // what has arrived meanwhile is still answered
+	return true
+}
+
+// sooner reports whether of two idle connections (link.idle) the first can be spared sooner.
+func sooner(a, b int64) bool {
+	if (a > 0) != (b > 0) {
+		return a > 0
+	}
+	return max(a, -a) < max(b, -b)
+}
+
+func (c *crew) lookup(token uint64) *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.links[token]
+}
+
+// Wake implements [conn.Waker].
+func (c *crew) Wake(token uint64) {
+	if k := c.lookup(token); k != nil {
+		k.ring()
+	}
+}
+
+// Deliver implements [reactor.Receiver].
+func (c *crew) Deliver(token uint64, ticket uint32, result conn.Result) {
+	if k := c.lookup(token); k == nil || !k.post(delivery{ticket, result}) {
+		result.Release()
+	}
+}
+
+// wire is one connection's socket as a model sees it.
+type wire interface {
+	conn.Transport
+	// wait waits until the socket gives what the connection wants, WantRead or
+	// WantWrite, no longer than timeout, or has the next call of the Transport
+	// wait. It may return early. False: nobody is to wait, an event steps the connection.
+	wait(want conn.Want, timeout time.Duration) bool
+	// interrupt ends waits for the socket, now and from now on, by shutdown(2). It may be called
+	// from any goroutine until close.
+	interrupt(how int)
+	close() error
+}
+
+// link is one connection of a crew. It is stepped by one goroutine at a time.
+type link struct {
+	crew  *crew
+	wire  wire
+	conn  conn.Conn
+	local *conn.Local // lent for the turn, if it is not the thread's own
+	owned bool        // it is
+	token uint64
+	slept bool   // it waited for what the next turn begins with
+	wakes uint64 // crew.wakes at the last of its own
+	rests bool   // it was between two requests before the last turn
+
+	// idle is since when (Clock.Mono) the connection is idle, negative if it
+	// has not sent a byte yet; 0: it is in use.
+	idle   atomic.Int64
+	spared bool // under crew.mu: it is to end, and is not counted any more
+
+	bell chan struct{} // rung when there is mail, or its Source has more
+	mu   sync.Mutex
+	mail []delivery
+	gone bool
+}
+
+// delivery is a job's result on its way to the connection.
+type delivery struct {
+	ticket uint32
+	result conn.Result
+}
+
+// start makes k, which has its wire, a connection of the crew.
+func (c *crew) start(k *link, remote conn.Addr, refuse bool) {
+	k.crew, k.bell = c, make(chan struct{}, 1)
+	k.borrow()
+	k.conn.Start(k.local, remote, refuse)
+	k.giveBack()
+	c.all.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastToken++
+	k.token = c.lastToken
+	c.links[k.token] = k
+}
+
+// borrow takes a Local for a turn.
+func (k *link) borrow() {
+	if !k.owned {
+		k.local = k.crew.locals.Get().(*conn.Local)
+	}
+	k.local.Token = k.token
+	k.refresh()
+}
+
+// refresh brings what the Local says up to date: before a turn, and within it
+// after each call that may have waited.
+func (k *link) refresh() {
+	c, l := k.crew, k.local
+	now := time.Now()
+	l.Clock = conn.Clock{Mono: int64(now.Sub(c.began)) + 1, Wall: now.UnixNano()}
+	l.Closing = c.draining.Load() || c.crowded.Load()
+	l.Alone = k.slept && k.alone(l.Clock.Mono)
+	k.slept = false
+}
+
+// woke notes that the connection has received something that it waited for.
+func (k *link) woke() {
+	k.slept = true
+	if k.idle.Load() != 0 {
+		k.idle.Store(0)
+	}
+}
+
+// alone reports whether what the connection woke for came by itself: no other
+// one has woken since its last time, or for a while.
+func (k *link) alone(now int64) bool {
+	c := k.crew
+	wakes := c.wakes.Add(1)
+	same := wakes == k.wakes+1
+	k.wakes = wakes
+	return now-c.lastWake.Swap(now) >= int64(quietMin) || same || c.open.Load() == 1
+}
+
+// giveBack ends a turn.
+func (k *link) giveBack() {
+	var idle int64
+	switch phase, since := k.conn.Phase(); phase {
+	case conn.PhaseIdle:
+		idle = since
+	case conn.PhaseFirstByte:
+		idle = -since
+	}
+	if k.idle.Load() != idle {
+		k.idle.Store(idle)
+	}
+	if !k.owned {
+		k.crew.locals.Put(k.local)
+		k.local = nil
+	}
+}
+
+// step gives the connection a turn.
+func (k *link) step() conn.Want {
+	k.borrow()
+	k.rests = k.conn.Idle()
+	want := k.conn.Step(k.wire, k.local)
+	k.giveBack()
+	return want
+}
+
+// expire tells the connection that its timer has run out.
+func (k *link) expire() conn.Want {
+	k.borrow()
+	k.rests = k.conn.Idle()
+	want := k.conn.Expire(k.wire, k.local)
+	k.giveBack()
+	return want
+}
+
+// left is how long the connection's timer still has to run.
+func (k *link) left() time.Duration {
+	phase, since := k.conn.Phase()
+	timeout := k.crew.opts.Config.Timeout(phase)
+	if timeout == 0 {
+		return untimed
+	}
+	return timeout - time.Duration(k.crew.mono()-since)
+}
+
+// drive gives the connection, which wants that, one turn after the other and
+// waits in between. It returns WantClose when the connection is to end, and
+// before that only if its wire leaves the waiting to events.
+func (k *link) drive(want conn.Want) conn.Want {
+	for want != conn.WantClose {
+		if k.crew.over.Load() {
+			k.rests = k.conn.Idle()
+			return conn.WantClose
+		}
+		left := k.left()
+		if left <= 0 {
+			want = k.expire()
+			continue
+		}
+		switch want {
+		case conn.WantYield:
+			runtime.Gosched()
+		case conn.WantDeferred:
+			k.work(left)
+		case conn.WantSource:
+			k.sleep(left)
+		default:
+			if !k.wire.wait(want, left) {
+				return want
+			}
+		}
+		want = k.step()
+	}
+	return want
+}
+
+// end frees what the connection holds and closes it.
+func (k *link) end() {
+	c := k.crew
+	k.borrow()
+	k.conn.Release(k.local)
+	k.giveBack()
+	c.mu.Lock()
+	delete(c.links, k.token) // before the descriptor's number can be another's
+	if !k.spared {
+		c.open.Add(-1)
+	}
+	switch {
+	case !c.over.Load():
+	case k.rests:
+		c.ended.Idle++
+	default:
+		c.ended.Cut++
+	}
+	c.mu.Unlock()
+	k.mu.Lock()
+	k.gone = true
+	k.mu.Unlock()
+	for _, m := range k.mail {
+		m.result.Release()
+	}
+	if err := k.wire.close(); err != nil {
+		c.opts.Warn("closing a connection", err)
+	}
+	c.all.Done()
+}
+
+// work does the connection's job, or waits for it to be done, no longer than left.
+func (k *link) work(left time.Duration) {
+	job, ticket, must := k.conn.TakeJob()
+	switch {
+	case job == nil: // the pool has it
+	case k.crew.inPlace:
+		k.conn.Resume(ticket, job.Run(), nil)
+		return
+	default:
+		if err := k.crew.opts.Pool.Submit(job, must, k.crew, k.token, ticket); err != nil {
+			k.conn.Resume(ticket, nil, err)
+			if own, ok := job.(conn.Result); ok && must {
+				own.Release() // a job for an answer under way holds its file, as its result would
+			}
+			return
+		}
+	}
+	k.sleep(left)
+	k.mu.Lock()
+	mail := k.mail
+	k.mail = nil
+	k.mu.Unlock()
+	for _, m := range mail {
+		if !k.conn.Resume(m.ticket, m.result, nil) {
+			m.result.Release() // it came too late
+		}
+	}
+}
+
+// post leaves a result for the connection. It reports false if that has ended.
+func (k *link) post(m delivery) bool {
+	k.mu.Lock()
+	if k.gone {
+		k.mu.Unlock()
+		return false
+	}
+	k.mail = append(k.mail, m)
+	k.mu.Unlock()
+	k.ring()
+	return true
+}
+
+// ring ends the connection's sleep, or its next one.
+func (k *link) ring() {
+	select {
+	case k.bell <- struct{}{}:
+	default: // it rings already
+	}
+}
+
+// sleep waits for the bell, no longer than timeout.
+func (k *link) sleep(timeout time.Duration) {
+	if on := k.crew.onSleep; on != nil {
+		on(k, true)
+		defer on(k, false)
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-k.bell:
+	case <-timer.C:
+	}
+}
+
+// descriptors lists the sockets of all listeners once.
+func descriptors(listeners [][]reactor.Listener) []int {
+	var fds []int
+	for _, list := range listeners {
+		for _, l := range list {
+			if !slices.Contains(fds, l.FD) {
+				fds = append(fds, l.FD)
+			}
+		}
+	}
+	return fds
+}

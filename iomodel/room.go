@@ -1,0 +1,150 @@
+//go:build darwin || dragonfly || freebsd || linux
+
+package iomodel
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/evhttpd/evhttpd/poller"
+)
+
+// roomWatch tells when sockets that were full have room: one goroutine and
+// one poller for all who wait, so that none of them needs a thread.
+type roomWatch struct {
+	poller poller.Poller
+	done   chan struct{}
+
+	mu     sync.Mutex
+	come   []*roomAsk // to be watched
+	leave  []*roomAsk // not to be watched any more
+	closed bool
+	err    error // why nothing is watched any more
+}
+
+// roomAsk is one who waits.
+type roomAsk struct {
+	fd    int
+	token poller.Token
+	done  chan struct{} // closed when fd is not watched any more
+}
+
+func newRoomWatch() (*roomWatch, error) {
+	b := poller.Backends()[0]
+	p, err := b.Open(poller.Options{Trigger: poller.Level})
+	if err != nil {
+		return nil, fmt.Errorf("iomodel: opening %s: %w", b.Name, err)
+	}
+	w := &roomWatch{poller: p, done: make(chan struct{})}
+	go w.run()
+	return w, nil
+}
+
+// close ends the watch when nobody waits.
+func (w *roomWatch) close() error {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	err := w.poller.Wake()
+	<-w.done
+	if err != nil {
+		return err
+	}
+	return w.poller.Close()
+}
+
+// await waits until fd can be written to or is broken, until bell rings, or
+// no longer than timeout. fd may be closed as soon as it has returned.
+func (w *roomWatch) await(fd int, timeout time.Duration, bell <-chan struct{}) error {
+	ask := &roomAsk{fd: fd, done: make(chan struct{})}
+	if err := w.tell(&w.come, ask); err != nil {
+		return err
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-ask.done:
+		return nil
+	case <-bell:
+	case <-timer.C:
+	}
+	if err := w.tell(&w.leave, ask); err != nil {
+		return err
+	}
+	<-ask.done
+	return nil
+}
+
+// tell hands ask to the goroutine that watches.
+func (w *roomWatch) tell(list *[]*roomAsk, ask *roomAsk) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	*list = append(*list, ask)
+	return w.poller.Wake()
+}
+
+// run watches until close.
+func (w *roomWatch) run() {
+	defer close(w.done)
+	asks := make(map[poller.Token]*roomAsk)
+	events := make([]poller.Event, 128)
+	next := poller.Token(0)
+	for {
+		w.mu.Lock()
+		come, leave, closed := w.come, w.leave, w.closed
+		w.come, w.leave = nil, nil
+		w.mu.Unlock()
+		if closed {
+			return
+		}
+		for _, ask := range come {
+			next++
+			ask.token = next
+			if err := w.poller.Add(ask.fd, ask.token, poller.Writable, 0); err != nil {
+				close(ask.done) // the socket says itself what it lacks
+				continue
+			}
+			asks[ask.token] = ask
+		}
+		for _, ask := range leave {
+			w.release(asks, ask.token)
+		}
+		n, err := w.poller.Wait(events, waitMax)
+		if err != nil {
+			w.fail(asks, err)
+			return
+		}
+		for _, e := range events[:n] {
+			w.release(asks, e.Token)
+		}
+	}
+}
+
+// release lets go of who waits under that token, if anybody does.
+func (w *roomWatch) release(asks map[poller.Token]*roomAsk, token poller.Token) {
+	ask := asks[token]
+	if ask == nil {
+		return
+	}
+	delete(asks, token)
+	// Failing, it is not watched either: the descriptor is the connection's, which is not closed yet.
+	_ = w.poller.Remove(ask.fd)
+	close(ask.done)
+}
+
+// fail lets go of all who wait, and will not wait for any.
+func (w *roomWatch) fail(asks map[poller.Token]*roomAsk, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = fmt.Errorf("iomodel: waiting for room in sockets: %w", err)
+	for _, ask := range w.come {
+		close(ask.done)
+	}
+	for token := range asks {
+		w.release(asks, token)
+	}
+}

@@ -1,0 +1,72 @@
+package iomodel
+
+import (
+	"errors"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+)
+
+// send is sendmsg(2) of two parts, either of which may be empty, in one call,
+// again after a signal. It returns n > 0 and nil, or 0 and an error: unix.EAGAIN
+// for no room, or, of a blocking socket, when SO_SNDTIMEO was over first.
+func send(fd int, head, body []byte, more bool) (int, error) {
+	flags := unix.MSG_NOSIGNAL
+	if more {
+		flags |= msgMore
+	}
+	if len(head) == 0 {
+		head, body = body, nil
+	}
+	for {
+		var n int
+		var err error
+		if len(body) == 0 {
+			n, err = unix.SendmsgN(fd, head, nil, nil, flags)
+		} else {
+			n, err = unix.SendmsgBuffers(fd, [][]byte{head, body}, nil, nil, flags)
+		}
+		switch {
+		case n > 0:
+			return n, nil
+		case err != unix.EINTR:
+			return 0, err
+		}
+	}
+}
+
+// again turns the error of a call that would have had to wait into conn.ErrAgain.
+func again(err error) error {
+	if err == unix.EAGAIN || err == unix.EINTR {
+		return conn.ErrAgain
+	}
+	return err
+}
+
+// pack makes a peer's address small. Unix sockets have none.
+func pack(sa unix.Sockaddr) conn.Addr {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return conn.AddrFrom(netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)))
+	case *unix.SockaddrInet6:
+		return conn.AddrFrom(netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)))
+	default:
+		return conn.Addr{}
+	}
+}
+
+// outOfResources reports whether accepting failed for want of something that
+// others give back.
+func outOfResources(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) ||
+		errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+}
+
+// listenerBroken reports whether accepting failed for a reason that no other
+// connection would change. What is neither this nor want of resources was the
+// new connection's own trouble: it is gone (accept(2)).
+func listenerBroken(err error) bool {
+	return errors.Is(err, unix.EBADF) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSOCK)
+}

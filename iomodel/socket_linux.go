@@ -1,0 +1,41 @@
+package iomodel
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// msgMore holds a head back for the file that follows.
+const msgMore = unix.MSG_MORE
+
+// receive is recv(2). It may block, so Go's scheduler is told. A signal ends it
+// with EINTR also where a handler is installed with SA_RESTART, the socket
+// having a timeout (signal(7)).
+func receive(fd int, p []byte, flags int) (int, error) {
+	n, _, errno := syscall.Syscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(flags), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+// accept takes a connection, closed on exec. The flag O_NONBLOCK is not
+// inherited from the listener (accept(2)).
+func accept(listener int, blocking bool) (int, unix.Sockaddr, error) {
+	flags := unix.SOCK_CLOEXEC
+	if !blocking {
+		flags |= unix.SOCK_NONBLOCK
+	}
+	return unix.Accept4(listener, flags)
+}
+
+// unacked is what was sent and not acknowledged, in bytes (SIOCOUTQ, tcp(7)).
+func unacked(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	if err != nil {
+		return -1
+	}
+	return n
+}

@@ -43,8 +43,8 @@ type trait struct {
 // traits are those of the models by name. A model that can do everything at no price has none.
 var traits = map[string]trait{
 	"blocking": {
-		cannot: "Serves no more connections at a time than it has threads; while all are taken every answer is its connection's last. " +
-			"What may block (cold files, listings) runs in place, unbounded by timeouts.deferred.",
+		cannot: "Serves no more connections at a time than it has threads; while all are taken each answer is its connection's last, so that others get a turn. " +
+			"What may block (cold files, listings) runs in place: timeouts.deferred does not bound it.",
 		limits: blockingLimits,
 	},
 	"spin": {cannot: "Keeps one CPU a loop busy, requests or none, and tries every connection in each turn."},
@@ -59,10 +59,13 @@ var traits = map[string]trait{
 		limits: sigioLimits,
 	},
 	"goroutine": {
-		cannot: "An idle connection costs a goroutine's stack and a buffer; who is served next is the scheduler's choice.",
+		cannot: "An idle connection costs a goroutine's stack and a buffer of 4 KiB. How the runtime accepts and polls cannot be chosen, nor whose turn comes first.",
 		limits: epollLimits,
 	},
-	"netpoll": {limits: epollLimits},
+	"netpoll": {
+		cannot: "Holds no client back: what is sent is read at once, so one with more than 4 MiB of requests not yet taken is closed. Its pollers are the process's and outlive the server.",
+		limits: epollLimits,
+	},
 }
 
 // Cannot is what the model cannot do here, or only at a price, in whole
@@ -105,8 +108,8 @@ func blockingLimits() []Limit {
 	own := Limit{
 		Name:   "--threads",
 		Value:  threadsDefault,
-		Bounds: "connections served at a time, by default; no more than 8192, since Go ends a program that has 10000 threads",
-		Lift:   []Lift{{inCommand, "--threads 8192"}},
+		Bounds: "connections served at a time, by default; at most 8192, since Go ends a program that has 10000 threads",
+		Lift:   []Lift{{inCommand, fmt.Sprintf("--threads %d", threadsMax)}},
 	}
 	limits := []Limit{own}
 	if l, ok := tightest(threadLimits()); ok {

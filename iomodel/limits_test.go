@@ -2,6 +2,7 @@ package iomodel
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,21 @@ func TestLimits(t *testing.T) {
 				t.Errorf("bounded by %v, and descriptors are not the first", names)
 			}
 		})
+	}
+}
+
+// TestTraits: whatever is said of a model is said of one that there is.
+func TestTraits(t *testing.T) {
+	for name, own := range traits {
+		if !slices.Contains(Names(), name) {
+			t.Errorf("there is no model %q", name)
+		}
+		if own.cannot == "" && own.limits == nil {
+			t.Errorf("nothing is said of %s", name)
+		}
+		if own.cannot != "" && !strings.HasSuffix(own.cannot, ".") {
+			t.Errorf("%s: %q is no sentence", name, own.cannot)
+		}
 	}
 }
 

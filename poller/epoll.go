@@ -159,16 +159,16 @@ func (p *epoll) control(op, fd int, token Token, mask uint32) error {
 }
 
 // wait is one epoll_pwait without a signal mask: arm64 has no epoll_wait. A
-// look (timeout 0) never blocks and keeps the scheduler out of it; a wait that
-// may block must tell it, or garbage collection would wait for this thread.
+// look and a short wait keep the scheduler out of it (see ShortWait); a longer
+// one must tell it, or garbage collection would wait for this thread.
 func (p *epoll) wait(count int, timeout time.Duration) (int, unix.Errno) {
 	var n uintptr
 	var errno unix.Errno
-	if timeout == 0 {
+	millis := (timeout + time.Millisecond - 1) / time.Millisecond
+	if timeout <= ShortWait {
 		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
-			uintptr(unsafe.Pointer(&p.raw[0])), uintptr(count), 0, 0, 0)
+			uintptr(unsafe.Pointer(&p.raw[0])), uintptr(count), uintptr(millis), 0, 0)
 	} else {
-		millis := (timeout + time.Millisecond - 1) / time.Millisecond
 		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
 			uintptr(unsafe.Pointer(&p.raw[0])), uintptr(count), uintptr(millis), 0, 0)
 	}

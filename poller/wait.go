@@ -24,3 +24,10 @@ func nextSlice(timeout time.Duration) (slice, rest time.Duration) {
 	}
 	return waitMax, timeout - waitMax
 }
+
+// ShortWait is how long a wait may be without Go's scheduler being told of it,
+// by the backends that make their own system calls. A thread in such a wait keeps its P, and
+// the runtime's monitor thread stays asleep: announced waits of a few hundred microseconds
+// have it wake every 20 us. The signal by which the scheduler stops a thread (SIGURG)
+// ends the wait, and a millisecond at most does so without one.
+const ShortWait = time.Millisecond

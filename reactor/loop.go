@@ -159,6 +159,16 @@ func (l *Loop) wait() (int, error) {
 		}
 	}
 	timeout := l.timeout()
+	if l.busy && l.completer == nil && timeout > poller.ShortWait {
+		if n, err := l.sleep(poller.ShortWait); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return l.sleep(timeout)
+}
+
+// sleep waits in the poller, unless there are messages.
+func (l *Loop) sleep(timeout time.Duration) (int, error) {
 	if timeout <= 0 || !l.inbox.sleep() {
 		return l.poller.Wait(l.events, 0)
 	}

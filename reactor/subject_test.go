@@ -127,7 +127,8 @@ func (c *counted) Wait(events []poller.Event, timeout time.Duration) (int, error
 	start := time.Now()
 	n, err := c.Poller.Wait(events, timeout)
 	c.asleep.Store(false)
-	if n == 0 && timeout > 0 && time.Since(start) >= timeout {
+	// A short wait ends before a wake-up that is on its way: it is not counted.
+	if n == 0 && timeout > poller.ShortWait && time.Since(start) >= timeout {
 		c.slept.Add(1)
 	}
 	c.waits.Add(1)

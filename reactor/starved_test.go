@@ -196,7 +196,13 @@ func takeAll() (taken []int, err error) {
 // rests waits until a wait of the loop lasts as long as it may. Every pause of
 // accepting, doubling from backoffMin, may end a few waits before.
 func rests(p *counted) string {
-	if p.restless {
+	if p.restless { // it has looked at everything that was there a few rounds ago
+		deadline := time.Now().Add(patience)
+		for waits := p.waits.Load(); p.waits.Load() < waits+quietWaits; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				return "the loop does not wait"
+			}
+		}
 		return "rested"
 	}
 	waits, slept := p.waits.Load(), p.slept.Load()

@@ -144,13 +144,20 @@ func serveStarved() int {
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		switch strings.TrimSpace(in.Text()) {
 		case "hoard":
-			if hoard, err = takeAll(); err != nil {
+			// On the loop, so that it does not give up its reserve meanwhile.
+			done := make(chan error)
+			r.loops[0].post(func(*Loop) {
+				taken, err := takeAll()
+				for range min(spare, len(taken)) {
+					unix.Close(taken[len(taken)-1])
+					taken = taken[:len(taken)-1]
+				}
+				hoard = taken
+				done <- err
+			})
+			if err := <-done; err != nil {
 				fmt.Println(err)
 				continue
-			}
-			for range spare {
-				unix.Close(hoard[len(hoard)-1])
-				hoard = hoard[:len(hoard)-1]
 			}
 			fmt.Println("hoarded")
 		case "free":

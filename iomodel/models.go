@@ -13,6 +13,7 @@ var models = []Model{
 	readiness("epoll", "multiplexing", "epoll_wait", poller.Level|poller.Edge),
 	readiness("kqueue", "multiplexing", "kevent, EV_CLEAR for edge", poller.Level|poller.Edge),
 	readiness("sigio", "signal-driven", "F_SETSIG real-time signal, signalfd", poller.Edge),
+	ioUring(),
 	goroutine(),
 	netpollModel(),
 }

@@ -101,6 +101,8 @@ const (
 	pollAddMulti    = 1 << 0 // in Len
 	acceptMultishot = 1 << 0 // in Ioprio
 	recvPollFirst   = 1 << 0 // in Ioprio
+	cancelAll       = 1 << 0 // in OpFlags
+	cancelAny       = 1 << 2 // in OpFlags
 )
 
 // params is struct io_uring_params.

@@ -65,6 +65,11 @@ func (s *SQE) PrepareCancel(userData uint64) {
 	s.Opcode, s.FD, s.Addr = opAsyncCancel, -1, userData
 }
 
+// PrepareCancelAll cancels every request of the ring (IORING_ASYNC_CANCEL_ANY, Linux 5.19).
+func (s *SQE) PrepareCancelAll() {
+	s.Opcode, s.FD, s.OpFlags = opAsyncCancel, -1, cancelAll|cancelAny
+}
+
 // PrepareTimeout completes with ETIME when the time, a struct __kernel_timespec
 // in mapped [Memory], has passed.
 func (s *SQE) PrepareTimeout(timespec []byte) {

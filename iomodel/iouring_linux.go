@@ -1,0 +1,358 @@
+package iomodel
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/uring"
+	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/reactor"
+)
+
+const (
+	// ringRequests is the room for requests between two calls of
+	// io_uring_enter: a recv and a send for every connection of a batch.
+	ringRequests = 1024
+	// ringCompletions is the room for what completes between two batches. The
+	// kernel keeps what is beyond it, at the price of an allocation each.
+	ringCompletions = 8192
+	// Requests arrive in these buffers, which are held from the completion to
+	// the connection's turn in the same batch. What is longer is received directly.
+	recvBuffers    = 128
+	recvBufferSize = 4 << 10
+	recvGroup      = 0
+)
+
+// What a completion is of: bits 24 to 31 of its user data. The others are the
+// token, whose index has 24 bits: 16 million connections a loop.
+const (
+	opRecv = iota
+	opSend // without waiting; completes only if it could not take everything
+	opRest // the rest of that, which waits
+	opPoll // for room to send
+	opAccept
+	opListen // a poll of a listener
+	opWake
+	opCancel
+
+	opShift   = 24
+	indexBits = 24
+)
+
+var errStuck = errors.New("the kernel takes no more requests: raise the memory limit of the process or its cgroup")
+
+func userData(token poller.Token, op uint64) uint64 { return uint64(token) | op<<opShift }
+
+// ring is the [reactor.Completer] over one io_uring. Step finds in memory
+// what a recv of the kernel's has brought, and what it sends leaves with the next
+// io_uring_enter, the one that also asks for the next recv and waits. Everything
+// that would not gain by this is done at once through direct: the first turn of
+// a new connection, whose request is there already, large bodies and files.
+type ring struct {
+	ring    *uring.Ring
+	buffers *uring.Buffers
+	direct  reactor.Direct
+	enabled bool
+	err     error // a request that the ring has no room for, even after io_uring_enter
+
+	links     ringLinks
+	transport ringTransport
+	events    []poller.Event // completed and not reported yet
+	reported  int            // of events
+	rearm     []poller.Token // their recv found no buffer
+	inFlight  int            // requests that are sure to complete
+	listeners []ringListener // by token
+	out       outbox
+
+	wake struct {
+		fd     int
+		armed  bool
+		mu     sync.Mutex
+		closed bool
+	}
+}
+
+// openRing returns the Completer of one loop.
+func openRing(poller.Options) (poller.Poller, error) {
+	r := &ring{}
+	r.transport.ring = r
+	r.wake.fd = -1
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *ring) open() (err error) {
+	if r.ring, err = uring.New(ringRequests, ringCompletions); err != nil {
+		return err
+	}
+	if r.buffers, err = r.ring.ProvideBuffers(recvGroup, recvBuffers, recvBufferSize); err != nil {
+		return err
+	}
+	if err = r.out.open(); err != nil {
+		return err
+	}
+	if r.wake.fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("eventfd of the io_uring loop: %w", err)
+	}
+	return nil
+}
+
+// Bind implements [reactor.Completer].
+func (r *ring) Bind(direct reactor.Direct) { r.direct = direct }
+
+// Wait implements [poller.Poller]: one io_uring_enter submits what the last
+// batch asked for and waits for what completes. The first one makes the calling
+// thread the ring's own.
+func (r *ring) Wait(events []poller.Event, timeout time.Duration) (int, error) {
+	if !r.enabled {
+		if err := r.ring.Enable(); err != nil {
+			return 0, err
+		}
+		r.enabled = true
+	}
+	waiting := r.arm()
+	if waiting || r.reported < len(r.events) {
+		timeout = 0
+	}
+	if err := r.enter(timeout); err != nil {
+		return 0, err
+	}
+	r.reportListeners()
+	n := copy(events, r.events[r.reported:])
+	if r.reported += n; r.reported == len(r.events) {
+		r.events, r.reported = r.events[:0], 0
+	}
+	return n, nil
+}
+
+// arm asks again for what has ended and is wanted still. It reports whether
+// accepted connections wait to be taken.
+func (r *ring) arm() (waiting bool) {
+	if !r.wake.armed {
+		r.wake.armed = true
+		r.request(0, opWake).PreparePollEdges(r.wake.fd, unix.POLLIN)
+	}
+	waiting = r.armListeners()
+	for _, token := range r.rearm {
+		if k := r.links.lookup(token); k != nil && k.receiving {
+			r.request(token, opRecv).PrepareRecv(int(k.fd), recvGroup, false)
+		}
+	}
+	r.rearm = r.rearm[:0]
+	return waiting
+}
+
+// enter submits, waits no longer than timeout, and takes in what is complete.
+func (r *ring) enter(timeout time.Duration) error {
+	for more := true; more; timeout = 0 {
+		if err := errors.Join(r.err, r.ring.EnterWait(timeout)); err != nil {
+			return fmt.Errorf("io_uring loop: %w", err)
+		}
+		submitted := r.ring.Pending() == 0
+		r.reap()
+		// The kernel may have kept some back, for which there is room now.
+		if more = r.ring.Overflowed(); submitted && !more {
+			r.left()
+		}
+	}
+	return nil
+}
+
+// request returns a request. If there is no room the others are submitted first.
+func (r *ring) request(token poller.Token, op uint64) *uring.SQE {
+	s := r.ring.Request()
+	if s == nil {
+		if err := r.ring.Enter(); err != nil {
+			r.err = err
+		}
+		if s = r.ring.Request(); s == nil {
+			// The kernel takes no more: the next Wait says so. Until then the
+			// request is written where nobody looks.
+			r.err = errors.Join(r.err, errStuck)
+			s = new(uring.SQE)
+		}
+	}
+	s.UserData = userData(token, op)
+	if op != opSend && op != opCancel {
+		r.inFlight++
+	}
+	return s
+}
+
+// reap takes in all that is complete: what a batch sends must be known to have
+// left before its memory is used again.
+func (r *ring) reap() {
+	for {
+		c, ok := r.ring.Completion()
+		if !ok {
+			break
+		}
+		op := c.UserData >> opShift & 0xff
+		if op != opSend && op != opCancel && c.Flags&uring.CompletionMore == 0 {
+			r.inFlight--
+		}
+		token := poller.Token(c.UserData &^ (0xff << opShift))
+		switch op {
+		case opRecv:
+			r.received(token, &c)
+		case opSend:
+			r.cutShort(token, &c)
+		case opRest:
+			r.continued(token, &c)
+		case opPoll:
+			if k := r.links.lookup(token); k != nil {
+				k.polling = false
+				r.report(token, poller.Writable)
+			}
+		case opAccept, opListen:
+			r.arrived(int(token), op, &c)
+		case opWake:
+			r.wake.armed = c.Flags&uring.CompletionMore != 0
+		}
+	}
+	r.ring.Reaped()
+}
+
+func (r *ring) report(token poller.Token, ready poller.Ready) {
+	r.events = append(r.events, poller.Event{Token: token, Ready: ready})
+}
+
+// Watch implements [reactor.Completer]. A recv is asked for only here: who
+// does not read has none, so that TCP's window holds its peer back.
+func (r *ring) Watch(token poller.Token, want conn.Want) {
+	k := r.links.lookup(token)
+	k.fresh, k.reading = false, want == conn.WantRead
+	switch {
+	case want == conn.WantRead && k.pending():
+		r.report(token, poller.Readable)
+	case want == conn.WantRead && !k.receiving:
+		k.receiving = true
+		r.request(token, opRecv).PrepareRecv(int(k.fd), recvGroup, true)
+	case want == conn.WantWrite && !k.sending && !k.polling:
+		k.polling = true
+		r.request(token, opPoll).PreparePoll(int(k.fd), unix.POLLOUT)
+	}
+}
+
+// received takes in what a recv has brought.
+func (r *ring) received(token poller.Token, c *uring.CQE) {
+	k := r.links.lookup(token)
+	if k == nil { // it was cancelled too late
+		if c.Flags&uring.CompletionBuffer != 0 {
+			r.buffers.Give(c.Buffer())
+		}
+		return
+	}
+	if c.Res == -int32(unix.ENOBUFS) || c.Res == -int32(unix.EINTR) || c.Res == -int32(unix.EAGAIN) {
+		r.rearm = append(r.rearm, token) // when this batch has given its buffers back
+		return
+	}
+	k.receiving = false
+	switch {
+	case c.Res > 0:
+		k.buffer, k.data = int32(c.Buffer()), r.buffers.Bytes(c.Buffer(), int(c.Res))
+		k.more = c.Flags&uring.CompletionNonEmpty != 0 || int(c.Res) == recvBufferSize
+		if !k.reading { // a timer has made it answer meanwhile
+			k.data = append([]byte(nil), k.data...)
+			r.giveBack(k)
+		}
+	case c.Res == 0:
+		k.eof = true
+	default:
+		k.err = c.Error()
+	}
+	r.report(token, poller.Readable)
+}
+
+// giveBack returns the link's buffer, if it holds one.
+func (r *ring) giveBack(k *ringLink) {
+	if k.buffer >= 0 {
+		r.buffers.Give(uint16(k.buffer))
+		k.buffer = -1
+	}
+}
+
+// Release implements [reactor.Completer]. What waits is cancelled by number, and the
+// kernel holds the socket itself until then, so the descriptor is free at once.
+func (r *ring) Release(token poller.Token, cut bool) bool {
+	k := r.links.lookup(token)
+	if k == nil {
+		return true
+	}
+	if (k.queued || k.receiving || k.polling) && r.ring.Pending() > 0 {
+		// What is not submitted yet would meet whoever has the descriptor's number next.
+		if err := r.flush(); err != nil {
+			r.err = err
+		}
+	}
+	if k.sending && k.err == nil && !cut {
+		k.reading = false
+		return false
+	}
+	if k.receiving {
+		r.cancel(token, opRecv)
+	}
+	if k.polling {
+		r.cancel(token, opPoll)
+	}
+	if k.sending {
+		r.cancel(token, opRest)
+		r.out.orphan(token, k.rest) // until the kernel has let go of it
+	}
+	r.giveBack(k)
+	r.links.drop(k)
+	return true
+}
+
+func (r *ring) cancel(token poller.Token, op uint64) {
+	s := r.request(0, opCancel)
+	s.PrepareCancel(userData(token, op))
+	s.Flags |= uring.FlagSkipSuccess
+}
+
+// Modify implements [poller.Poller]; there is nothing that could be modified.
+func (r *ring) Modify(int, poller.Token, poller.Interest) error { return errors.ErrUnsupported }
+
+// Wake implements [poller.Poller]. The counter is never read: each write is reported.
+func (r *ring) Wake() error {
+	r.wake.mu.Lock()
+	defer r.wake.mu.Unlock()
+	if r.wake.closed {
+		return nil
+	}
+	one := [8]byte{1}
+	for {
+		if _, err := unix.Write(r.wake.fd, one[:]); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// Close implements [poller.Poller].
+func (r *ring) Close() error {
+	r.wake.mu.Lock()
+	defer r.wake.mu.Unlock()
+	if r.wake.closed {
+		return nil
+	}
+	r.wake.closed = true
+	var err error
+	if r.ring != nil {
+		err = r.settle()
+		err = errors.Join(err, r.ring.Close())
+	}
+	if r.wake.fd >= 0 {
+		err = errors.Join(err, unix.Close(r.wake.fd))
+	}
+	return err
+}
+
+// probeRing reports why there is no io_uring here.
+func probeRing() error { return uring.Probe() }

@@ -1,0 +1,138 @@
+package iomodel
+
+import (
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/uring"
+	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/sendfile"
+)
+
+// ringTransport is the [conn.Transport] of the connection that is stepped.
+type ringTransport struct {
+	ring *ring
+	link *ringLink
+}
+
+// Transport implements [reactor.Completer].
+func (r *ring) Transport(token poller.Token, fd int) conn.Transport {
+	r.transport.link = r.links.begin(token, fd)
+	return &r.transport
+}
+
+// Recv implements [conn.Transport]. A short count says that there was no more, as recv's does.
+func (t *ringTransport) Recv(p []byte) (int, error) {
+	k, r := t.link, t.ring
+	n := copy(p, k.data)
+	if k.data = k.data[n:]; len(k.data) == 0 {
+		r.giveBack(k)
+	}
+	switch {
+	case n == len(p):
+		return n, nil
+	case k.more:
+		m, err := r.direct.Recv(p[n:])
+		k.more = m == len(p)-n
+		if n+m > 0 {
+			return n + m, nil // the next call meets the error
+		}
+		return 0, err
+	case n > 0:
+		return n, nil
+	case k.err != nil:
+		return 0, k.err
+	case k.eof:
+		return 0, io.EOF
+	case k.fresh:
+		return r.direct.Recv(p)
+	default:
+		return 0, conn.ErrAgain
+	}
+}
+
+// Send implements [conn.Transport]. What is small is copied to memory that the
+// kernel may see, and leaves with the next io_uring_enter.
+func (t *ringTransport) Send(head, body []byte, more bool) (int, error) {
+	k, r := t.link, t.ring
+	size := len(head) + len(body)
+	if k.fresh || k.queued || k.sending || more || size > sendMax {
+		if err := t.drained(); err != nil {
+			return 0, err
+		}
+		return r.direct.Send(head, body, more)
+	}
+	if k.err != nil {
+		return 0, k.err
+	}
+	room := r.out.take(size)
+	if room == nil {
+		if err := r.flush(); err != nil {
+			return 0, err
+		}
+		room = r.out.take(size)
+	}
+	copy(room[copy(room, head):], body)
+	r.send(k, room)
+	return size, nil
+}
+
+// send queues a send that takes what the socket has room for and ends. If
+// that is everything it does so in silence: a request is one completion, its recv's.
+func (r *ring) send(k *ringLink, p []byte) {
+	k.queued, k.sent = true, p
+	s := r.request(k.token, opSend)
+	s.PrepareSend(int(k.fd), p, unix.MSG_DONTWAIT|unix.MSG_WAITALL|unix.MSG_NOSIGNAL)
+	s.Flags |= uring.FlagSkipSuccess
+	r.out.queued = append(r.out.queued, k.token)
+}
+
+// drained has what Send took leave before something is sent directly. It
+// returns ErrAgain if the socket has no room for it.
+func (t *ringTransport) drained() error {
+	if t.link.queued {
+		if err := t.ring.flush(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.link.err != nil:
+		return t.link.err
+	case t.link.sending:
+		return conn.ErrAgain
+	}
+	return nil
+}
+
+// SendFile implements [conn.Transport]: sendfile(2) at once, since a splice of
+// the ring's would run on a kernel thread of its own.
+func (t *ringTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
+	if err := t.drained(); err != nil {
+		return 0, err
+	}
+	return t.ring.direct.SendFile(f, offset, count)
+}
+
+// Resident implements [conn.Transport].
+func (t *ringTransport) Resident(f *sendfile.File, offset, count int64) bool {
+	return t.ring.direct.Resident(f, offset, count)
+}
+
+// CloseWrite implements [conn.Transport].
+func (t *ringTransport) CloseWrite() error {
+	if err := t.drained(); err != nil {
+		return err
+	}
+	return t.ring.direct.CloseWrite()
+}
+
+// Unacked implements [conn.Transport].
+func (t *ringTransport) Unacked() int {
+	n := t.ring.direct.Unacked()
+	if n >= 0 {
+		n += len(t.link.left)
+	}
+	return n
+}

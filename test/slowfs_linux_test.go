@@ -1,0 +1,151 @@
+package test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	generator "github.com/evhttpd/evhttpd/bench/load"
+)
+
+// stallingDir is a file system of one file, whose every look-up and read waits while it is stopped.
+type stallingDir struct {
+	fs.Inode
+	gate    sync.RWMutex  // held for writing: stopped
+	waiting chan struct{} // gets one for each operation that begins
+}
+
+const stalledBody = "late but whole\n"
+
+var cachedBody = pattern(1024, 1)
+
+func (d *stallingDir) pass() {
+	select {
+	case d.waiting <- struct{}{}:
+	default:
+	}
+	d.gate.RLock()
+	defer d.gate.RUnlock()
+}
+
+func (d *stallingDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	d.pass()
+	if name != "file" {
+		return nil, syscall.ENOENT
+	}
+	out.Mode, out.Size = syscall.S_IFREG|0o644, uint64(len(stalledBody))
+	return d.NewInode(ctx, &stallingFile{dir: d}, fs.StableAttr{Mode: syscall.S_IFREG}), 0
+}
+
+type stallingFile struct {
+	fs.Inode
+	dir *stallingDir
+}
+
+func (f *stallingFile) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	f.dir.pass()
+	out.Mode, out.Size = syscall.S_IFREG|0o644, uint64(len(stalledBody))
+	return 0
+}
+
+func (f *stallingFile) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	f.dir.pass()
+	return nil, 0, 0
+}
+
+func (f *stallingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	f.dir.pass()
+	from := min(int(off), len(stalledBody))
+	return fuse.ReadResultData([]byte(stalledBody[from:])), 0
+}
+
+// TestSlowFileSystemStallsNobody has a file system beneath the root stop while
+// a request waits for it: cached files go on being served by the same loop for
+// all that time, and the one who waits gets its answer in the end. It logs the
+// latencies of the cached requests without and with the stall (go test -v).
+func TestSlowFileSystemStallsNobody(t *testing.T) {
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip(err)
+	}
+	eachVariant(t, func(t *testing.T, v variant) {
+		if !v.loops() {
+			return // no loop, so no two connections that share one
+		}
+		root := t.TempDir()
+		write(t, root, "cached", cachedBody)
+		slow := filepath.Join(root, "slow")
+		must(t, os.Mkdir(slow, 0o755))
+		dir := &stallingDir{waiting: make(chan struct{}, 1)}
+		zero := time.Duration(0)
+		mount, err := fs.Mount(slow, dir, &fs.Options{
+			EntryTimeout: &zero, AttrTimeout: &zero,
+			MountOptions: fuse.MountOptions{DirectMount: true, FsName: "stalling", Name: "stalling"},
+		})
+		must(t, err)
+		t.Cleanup(func() { must(t, mount.Unmount()) })
+		s := start(t, v, root, "--loops", "1")
+		s.settle(t, "/cached")
+
+		quiet := cachedLoad(t, s)
+		dir.gate.Lock()
+		conn, err := net.Dial("tcp", s.addr)
+		must(t, err)
+		defer conn.Close()
+		_, err = conn.Write([]byte("GET /slow/file HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"))
+		must(t, err)
+		<-dir.waiting // the request has reached the file system
+		stalled := cachedLoad(t, s)
+		dir.gate.Unlock()
+		answer := string(readAll(t, conn))
+		if !strings.HasPrefix(answer, "HTTP/1.1 200 ") || !strings.HasSuffix(answer, stalledBody) {
+			t.Errorf("the stalled request got %q", answer)
+		}
+		t.Logf("cached requests, quiet:   %d, p50 %v, p99 %v", quiet.Count, quiet.P50, quiet.P99)
+		t.Logf("cached requests, stalled: %d, p50 %v, p99 %v", stalled.Count, stalled.P50, stalled.P99)
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readAll reads a connection to its end.
+func readAll(t *testing.T, c net.Conn) []byte {
+	t.Helper()
+	must(t, c.SetReadDeadline(deadline()))
+	p, err := io.ReadAll(c)
+	must(t, err)
+	return p
+}
+
+// cachedLoad asks for the cached file for a second, at a rate that leaves the
+// server room, and has every answer checked.
+func cachedLoad(t *testing.T, s *server) generator.Latency {
+	t.Helper()
+	target := generator.Target{Path: "/cached", Status: 200, Length: int64(len(cachedBody)), Body: cachedBody}
+	result, err := generator.Run(context.Background(), generator.Options{
+		Roles: []generator.Role{{Name: "cached", Addr: netip.MustParseAddrPort(s.addr), Connections: 16, Rate: 5000,
+			Targets: []generator.Target{target}}},
+		Duration: time.Second, CheckEvery: 1,
+	})
+	must(t, err)
+	role := result.Roles[0]
+	if n := role.Counts; n.Answered == 0 || n.Answered != n.Requests {
+		t.Errorf("%d of %d requests were answered: %v", n.Answered, n.Requests, role.First)
+	}
+	return role.Latency
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,6 +76,7 @@ type flags struct {
 	listen, hide                   []string
 	loops, accept, model, trigger  string
 	listing, cacheValid, accessLog string
+	turnRequests, turnBytes        string
 }
 
 func serveCommand() *cobra.Command {
@@ -101,6 +103,8 @@ func serveCommand() *cobra.Command {
 	fs.StringSliceVar(&f.hide, "hide", d.Site.Hide, "`patterns` of names that are not served; ! excepts")
 	fs.StringVar(&f.cacheValid, "cache-valid", d.Cache.Valid.String(), "how stale an answer may be under load; 0s looks at the file every time")
 	fs.StringVar(&f.accessLog, "access-log", d.AccessLog, "off, - (stdout) or a `file`")
+	fs.StringVar(&f.turnRequests, "turn-requests", strconv.Itoa(d.TurnRequests), "`number` of requests in one connection's turn before the others'; 0: no bound, for the lab")
+	fs.StringVar(&f.turnBytes, "turn-bytes", config.FormatSize(d.TurnBytes), "`size` of one connection's turn before the others', received and sent; 0: no bound, for the lab")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg, err := f.config(args)
 		if err != nil {
@@ -147,6 +151,10 @@ func (f *flags) config(args []string) (*config.Config, error) {
 	if cfg.Cache.Valid, err = time.ParseDuration(f.cacheValid); err != nil || cfg.Cache.Valid < 0 {
 		flag("cache-valid", fmt.Errorf("%q: want a duration such as 500ms or 1s, or 0s", f.cacheValid))
 	}
+	cfg.TurnRequests, err = config.ParseCount(f.turnRequests)
+	flag("turn-requests", err)
+	cfg.TurnBytes, err = config.ParseSize(f.turnBytes)
+	flag("turn-bytes", err)
 	cfg.Site.Hide = f.hide
 	cfg.AccessLog = f.accessLog
 	if len(args) == 1 {

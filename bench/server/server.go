@@ -1,0 +1,186 @@
+// Package server runs an evhttpd in a process of its own, for what measures it
+// from outside: start it, learn its address, and see that it is gone afterwards.
+//
+// It imports nothing of the project and no other module.
+package server
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// startMax is how long the server may take until it says that it serves.
+	startMax = 20 * time.Second
+	// stopMax is how long it may take to end in order. Its clients have left by
+	// then: it has nothing to wait for.
+	stopMax = 5 * time.Second
+	// saidMax bounds what is kept of what the server writes, in bytes.
+	saidMax = 16 << 10
+)
+
+// startupLine is what the server says when it accepts connections.
+var startupLine = regexp.MustCompile(`^evhttpd: serving .* at http://(\S+)/$`)
+
+// Server is a running server. It ends with Stop, and where the system can do
+// that (Linux, FreeBSD) with the process that started it.
+type Server struct {
+	addr   netip.AddrPort
+	cmd    *exec.Cmd
+	said   transcript
+	serves chan string   // the address, once
+	ended  chan struct{} // closed when the process has ended and its output was read
+	result error         // how it ended; for use after ended
+}
+
+// Start runs binary with args, which must have it listen on one TCP port of an
+// IP address, best 127.0.0.1:0, and returns when it serves. The error tells
+// what the server said if it does not.
+func Start(ctx context.Context, binary string, args ...string) (*Server, error) {
+	s := &Server{cmd: exec.Command(binary, args...), serves: make(chan string, 1), ended: make(chan struct{})}
+	s.cmd.SysProcAttr = attributes()
+	started := make(chan error)
+	go s.run(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("server: starting %s: %w", binary, err)
+	}
+	late := time.NewTimer(startMax)
+	defer late.Stop()
+	var err error
+	select {
+	case addr := <-s.serves:
+		if s.addr, err = netip.ParseAddrPort(addr); err == nil {
+			return s, nil
+		}
+		err = fmt.Errorf("it serves at %s, which is no IP address and port: %w", addr, err)
+	case <-s.ended:
+		return nil, fmt.Errorf("server: %s ended before it served (%w): %s", s.cmd, s.result, s.said.last())
+	case <-late.C:
+		err = fmt.Errorf("it does not serve within %v: %s", startMax, s.said.last())
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	return nil, fmt.Errorf("server: %s: %w", s.cmd, errors.Join(err, s.kill()))
+}
+
+// run is the life of the process. The thread that started it lives as long: its
+// end would be the end of the parent as far as PR_SET_PDEATHSIG is concerned (prctl(2)).
+func (s *Server) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	stderr, err := s.cmd.StderrPipe()
+	if err == nil {
+		err = s.cmd.Start()
+	}
+	started <- err
+	if err != nil {
+		return
+	}
+	s.listen(stderr)
+	s.result = s.cmd.Wait()
+	close(s.ended)
+}
+
+// listen follows what the server says until it says no more.
+func (s *Server) listen(stderr io.Reader) {
+	lines := bufio.NewReader(stderr)
+	serves := false
+	for {
+		line, err := lines.ReadString('\n')
+		s.said.add(line)
+		if m := startupLine.FindStringSubmatch(strings.TrimSuffix(line, "\n")); m != nil && !serves {
+			serves = true
+			s.serves <- m[1]
+		}
+		if err != nil {
+			return // the end; whatever it was, Wait says more
+		}
+	}
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() netip.AddrPort { return s.addr }
+
+// Pid is its process.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
+
+// Ended is closed when the process is gone.
+func (s *Server) Ended() <-chan struct{} { return s.ended }
+
+// Stop ends the server, which its clients have left, and returns when it is
+// gone. An end of another kind than in order is an error.
+func (s *Server) Stop() error {
+	select {
+	case <-s.ended:
+		return fmt.Errorf("server: %s ended by itself (%w): %s", s.cmd, s.failure(), s.said.last())
+	default:
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return errors.Join(fmt.Errorf("server: stopping %s: %w", s.cmd, err), s.kill())
+	}
+	late := time.NewTimer(stopMax)
+	defer late.Stop()
+	select {
+	case <-s.ended:
+		if s.result != nil {
+			return fmt.Errorf("server: %s, when it was stopped: %w: %s", s.cmd, s.result, s.said.last())
+		}
+		return nil
+	case <-late.C:
+		return errors.Join(fmt.Errorf("server: %s does not stop within %v and was killed: %s", s.cmd, stopMax, s.said.last()), s.kill())
+	}
+}
+
+// kill ends the process whatever it does.
+func (s *Server) kill() error {
+	err := s.cmd.Process.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	<-s.ended
+	return err
+}
+
+// failure is how the process ended, of which nil would be no failure to speak of.
+func (s *Server) failure() error {
+	if s.result == nil {
+		return errors.New("exit status 0")
+	}
+	return s.result
+}
+
+// transcript keeps the end of what was said.
+type transcript struct {
+	mu   sync.Mutex
+	text string
+}
+
+func (t *transcript) add(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text += line
+	t.text = t.text[max(len(t.text)-saidMax, 0):]
+}
+
+// last is the last line that was said.
+func (t *transcript) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := strings.TrimSpace(t.text)
+	if text == "" {
+		return "it said nothing"
+	}
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// conduct has the test binary play a server; which is the value.
+const conduct = "EVHTTPD_TEST_CONDUCT"
+
+func TestMain(m *testing.M) {
+	if how := os.Getenv(conduct); how != "" {
+		play(how)
+	}
+	os.Exit(m.Run())
+}
+
+// play is what the pretended server does.
+func play(how string) {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	say := func(line string) { fmt.Fprintln(os.Stderr, line) }
+	serving := "evhttpd: serving /a folder at http://b/ at http://127.0.0.1:4711/"
+	switch how {
+	case "ends early":
+		say("evhttpd: first this")
+		say("evhttpd: then that")
+		os.Exit(2)
+	case "no address":
+		say("evhttpd: serving / at http://localhost:80/")
+	case "mute":
+	case "crashes":
+		say(serving)
+		say("panic: at the disco")
+		os.Exit(2)
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+		say(serving)
+		select {}
+	case "unhappy":
+		say("evhttpd: something first")
+		say(serving)
+		<-stop
+		say("evhttpd: not all is well")
+		os.Exit(1)
+	default:
+		say(serving)
+	}
+	<-stop
+	os.Exit(0)
+}
+
+// begin starts a pretended server.
+func begin(t *testing.T, ctx context.Context, how string) (*Server, error) {
+	t.Helper()
+	t.Setenv(conduct, how)
+	return Start(ctx, os.Args[0])
+}
+
+// gone fails the test if the process is there, even as a zombie.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
+		t.Errorf("process %d is still there (%v)", pid, err)
+	}
+}
+
+func TestStartAndStop(t *testing.T) {
+	s, err := begin(t, t.Context(), "well")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := netip.MustParseAddrPort("127.0.0.1:4711"); s.Addr() != want {
+		t.Errorf("it serves at %v, want %v", s.Addr(), want)
+	}
+	if group, err := syscall.Getpgid(s.Pid()); err != nil || group != s.Pid() {
+		t.Errorf("its process group is %d (%v): a Ctrl-C would reach it", group, err)
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	gone(t, s.Pid())
+}
+
+func TestStartFails(t *testing.T) {
+	t.Run("no such file", func(t *testing.T) {
+		name := filepath.Join(t.TempDir(), "none")
+		if s, err := Start(t.Context(), name); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), name) || s != nil {
+			t.Error(s, err)
+		}
+	})
+	for _, c := range []struct{ how, says string }{
+		{"ends early", "before it served (exit status 2): evhttpd: then that"},
+		{"no address", "localhost:80"},
+	} {
+		t.Run(c.how, func(t *testing.T) {
+			if s, err := begin(t, t.Context(), c.how); err == nil || s != nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want %q", err, c.says)
+			}
+		})
+	}
+	t.Run("the caller gives up", func(t *testing.T) {
+		reason := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(reason)
+		if s, err := begin(t, ctx, "mute"); !errors.Is(err, reason) || s != nil {
+			t.Error(err)
+		}
+	})
+	if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != syscall.ECHILD {
+		t.Errorf("process %d is left (%v)", pid, err)
+	}
+}
+
+func TestStopTells(t *testing.T) {
+	for _, c := range []struct {
+		how  string
+		wait bool // for its own end
+		says []string
+	}{
+		{"unhappy", false, []string{"when it was stopped", "exit status 1", "not all is well"}},
+		{"crashes", true, []string{"by itself", "exit status 2", "at the disco"}},
+		{"stubborn", false, []string{"does not stop within", "killed"}},
+	} {
+		t.Run(c.how, func(t *testing.T) {
+			s, err := begin(t, t.Context(), c.how)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.wait {
+				select {
+				case <-s.Ended():
+				case <-time.After(30 * time.Second):
+					t.Error("its end goes unnoticed")
+				}
+			}
+			err = s.Stop()
+			for _, part := range c.says {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("%v, want %q", err, part)
+				}
+			}
+			gone(t, s.Pid())
+		})
+	}
+}
+
+func TestTranscriptIsBounded(t *testing.T) {
+	var said transcript
+	if got := said.last(); got != "it said nothing" {
+		t.Errorf("%q", got)
+	}
+	for range 3 {
+		said.add(strings.Repeat("x", saidMax) + "\n")
+	}
+	said.add("the end\n\n")
+	if got := said.last(); got != "the end" || len(said.text) > saidMax {
+		t.Errorf("%q, %d bytes kept", got, len(said.text))
+	}
+}

@@ -64,7 +64,7 @@ var rules = []rule{
 		modules: []string{xsys, "go.uber.org/zap"}},
 	// A client: it knows the poller, and the server only from outside.
 	{folder: "bench", project: []string{"poller"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
-	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench"},
+	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/lab"},
 		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap"}},
 }
 

@@ -38,7 +38,7 @@ func newRootCommand() *cobra.Command {
   evhttpd --trigger level       the same loop, level-triggered`
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(serveCommand(), modelsCommand(), versionCommand())
+	root.AddCommand(serveCommand(), modelsCommand(), labCommand(), versionCommand())
 	root.InitDefaultHelpCmd() // so that it is in Commands
 	root.PersistentPreRun = warnShadowed
 	for _, c := range append(root.Commands(), root) {

@@ -19,6 +19,10 @@ const (
 	// waitMax bounds a wait: garbage collection has been seen stuck behind
 	// unbounded blocking system calls (golang/go#81759).
 	waitMax = time.Second
+	// completedFew is up to how many completions one call of a Completer's Wait
+	// submits and waits, all in one. After more of them the first call does not
+	// wait: it finds the next ones, mostly, and Go's scheduler need not hear of it.
+	completedFew = 3
 )
 
 // Options are what the loops of one reactor share.
@@ -60,6 +64,7 @@ type Loop struct {
 	leaving   map[poller.Token]leaving
 	slept     bool
 	busy      bool  // the last batch had work
+	few       int   // events that do not make a batch of work
 	logDue    int64 // Clock.Mono when the access log has something to do; 0: nothing
 	listeners acceptor
 	draining  bool
@@ -91,6 +96,7 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	l.transport.init()
 	if l.completer, _ = p.(Completer); l.completer != nil {
 		l.completer.Bind(&l.transport)
+		l.few = completedFew
 	}
 	l.timers.init(opts.Config)
 	l.listeners.init(opts.Warn)
@@ -116,7 +122,7 @@ func (l *Loop) batch() (ended bool) {
 		return true
 	}
 	l.tick()
-	l.busy = n > 0 || len(l.ready) > 0
+	l.busy = n > l.few || len(l.ready) > 0
 	l.turn, l.ready = l.ready, l.turn[:0]
 	l.local.Alone = l.slept && n == 1
 	for _, e := range l.events[:n] {
@@ -151,7 +157,7 @@ func (l *Loop) wait() (int, error) {
 	if len(l.ready) > 0 {
 		return l.poller.Wait(l.events, 0)
 	}
-	if l.busy && l.completer == nil {
+	if l.busy {
 		// More has often come during the last batch, and a wait that cannot
 		// block need not be announced to Go's scheduler.
 		if n, err := l.poller.Wait(l.events, 0); n > 0 || err != nil {

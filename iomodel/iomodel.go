@@ -90,7 +90,7 @@ func (c Choice) MaxProcs(o *Options) int {
 // Resolve finds the model of that name with that trigger (edge, level or
 // auto). A model that cannot run here is an error with the reason and the list
 // of those that can: one is never replaced by another. The errors begin with
-// the name in quotes, to follow the flag or the key that it was given with.
+// the name, to follow the flag or the key that it was given with.
 func Resolve(name, trigger string) (Choice, error) { return resolve(models, name, trigger) }
 
 func resolve(models []Model, name, trigger string) (Choice, error) {
@@ -138,6 +138,9 @@ func lookup(models []Model, name string) (Model, error) {
 	}
 	if name == Auto {
 		reason = errors.New("no event loop with an edge trigger can run here")
+	}
+	if strings.HasPrefix(reason.Error(), name+": ") { // it names the model already
+		return Model{}, fmt.Errorf("%w; available here: %s", reason, available(models, all))
 	}
 	return Model{}, fmt.Errorf("%q: %w; available here: %s", name, reason, available(models, all))
 }

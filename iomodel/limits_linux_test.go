@@ -50,7 +50,7 @@ func TestOwnLimits(t *testing.T) {
 	for name, want := range map[string]string{
 		"epoll": "fs.epoll.max_user_watches", "goroutine": "fs.epoll.max_user_watches", "netpoll": "fs.epoll.max_user_watches",
 		"sigio": "RLIMIT_SIGPENDING", "blocking": "--threads",
-		"select": "", "poll": "", "spin": "",
+		"select": "", "poll": "", "spin": "", "io_uring": "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var names []string

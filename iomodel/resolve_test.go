@@ -25,6 +25,7 @@ func fakes() []Model {
 		fake("queue", poller.Level|poller.Edge, true, nil),
 		fake("signals", poller.Edge, true, nil),
 		fake("elsewhere", poller.Level|poller.Edge, false, nil),
+		fake("rings", 0, true, errors.New("rings: forbidden")),
 	}
 }
 
@@ -62,6 +63,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"", Auto, `"": there is no such model; available here: threads, array, queue, signals, elsewhere`, nil},
 		{"absent", Auto, `"absent": this kernel has none; available here: threads, array, queue, signals, elsewhere`, errAbsent},
 		{"absent", "edge", `"absent": this kernel has none; available here: threads, array, queue, signals, elsewhere`, errAbsent},
+		{"rings", Auto, `rings: forbidden; available here: threads, array, queue, signals, elsewhere`, nil},
 		{"array", "edge", `"array" cannot be driven with the edge trigger: it has level only; with edge here: queue, signals, elsewhere`, nil},
 		{"signals", "level", `"signals" cannot be driven with the level trigger: it has edge only; with level here: array, queue, elsewhere`, nil},
 		{"threads", "edge", `"threads" cannot be driven with the edge trigger: there is no choice of trigger, leave it at auto; with edge here: queue, signals, elsewhere`, nil},

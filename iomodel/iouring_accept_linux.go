@@ -23,7 +23,8 @@ type ringListener struct {
 	active   bool
 	armed    bool
 	failed   bool    // accepting did: wait until somebody comes, and accept directly
-	accepted []int32 // descriptors, oldest first, that nobody has taken yet
+	accepted []int32 // descriptors, oldest first
+	taken    int     // of accepted, by Accept
 }
 
 // Add implements [poller.Poller], for listeners: their tokens are small numbers.
@@ -73,7 +74,7 @@ func (r *ring) armListeners() (waiting bool) {
 		if !li.active {
 			continue
 		}
-		waiting = waiting || len(li.accepted) > 0
+		waiting = waiting || li.taken < len(li.accepted)
 		if li.armed {
 			continue
 		}
@@ -109,7 +110,7 @@ func (r *ring) arrived(i int, op uint64, c *uring.CQE) {
 // reportListeners reports those that have connections for Accept.
 func (r *ring) reportListeners() {
 	for i := range r.listeners {
-		if li := &r.listeners[i]; li.active && len(li.accepted) > 0 {
+		if li := &r.listeners[i]; li.active && li.taken < len(li.accepted) {
 			r.report(poller.Token(i), poller.Readable)
 		}
 	}
@@ -122,10 +123,10 @@ func (r *ring) Accept(listener int) (int, conn.Addr, error) {
 		if li.fd != listener {
 			continue
 		}
-		if len(li.accepted) > 0 {
-			fd := int(li.accepted[0])
-			if li.accepted = li.accepted[1:]; len(li.accepted) == 0 {
-				li.accepted = nil
+		if li.taken < len(li.accepted) {
+			fd := int(li.accepted[li.taken])
+			if li.taken++; li.taken == len(li.accepted) {
+				li.accepted, li.taken = li.accepted[:0], 0
 			}
 			return fd, r.direct.Peer(fd), nil
 		}
@@ -158,7 +159,7 @@ func (r *ring) settle() error {
 	}
 	var err error
 	for i := range r.listeners {
-		for _, fd := range r.listeners[i].accepted {
+		for _, fd := range r.listeners[i].accepted[r.listeners[i].taken:] {
 			err = errors.Join(err, unix.Close(int(fd)))
 		}
 	}

@@ -15,9 +15,10 @@ type ringLink struct {
 	data   []byte
 	err    error // the socket is broken
 
-	sent []byte // by opSend, in the outbox: queued
-	rest int32  // the outbox's piece that opRest sends: sending
-	left []byte // of that piece
+	// What Send has taken and the kernel may not have, in the outbox: queued,
+	// in its arena, or sending, in a piece of its own.
+	out   []byte
+	piece int32
 
 	fresh     bool // its first turn: system calls are made directly
 	reading   bool // it waits for bytes
@@ -53,7 +54,7 @@ func (b *ringLinks) at(token poller.Token) *ringLink {
 func (b *ringLinks) begin(token poller.Token, fd int) *ringLink {
 	k := b.at(token)
 	if k.token != token {
-		*k = ringLink{token: token, fd: int32(fd), buffer: -1, rest: -1, fresh: true}
+		*k = ringLink{token: token, fd: int32(fd), buffer: -1, piece: -1, fresh: true}
 	}
 	return k
 }

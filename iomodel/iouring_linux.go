@@ -229,6 +229,9 @@ func (r *ring) report(token poller.Token, ready poller.Ready) {
 func (r *ring) Watch(token poller.Token, want conn.Want) {
 	k := r.links.lookup(token)
 	k.fresh, k.reading = false, want == conn.WantRead
+	if !k.reading {
+		r.keep(k)
+	}
 	switch {
 	case want == conn.WantRead && k.pending():
 		r.report(token, poller.Readable)
@@ -260,8 +263,7 @@ func (r *ring) received(token poller.Token, c *uring.CQE) {
 		k.buffer, k.data = int32(c.Buffer()), r.buffers.Bytes(c.Buffer(), int(c.Res))
 		k.more = c.Flags&uring.CompletionNonEmpty != 0 || int(c.Res) == recvBufferSize
 		if !k.reading { // a timer has made it answer meanwhile
-			k.data = append([]byte(nil), k.data...)
-			r.giveBack(k)
+			r.keep(k)
 		}
 	case c.Res == 0:
 		k.eof = true
@@ -269,6 +271,14 @@ func (r *ring) received(token poller.Token, c *uring.CQE) {
 		k.err = c.Error()
 	}
 	r.report(token, poller.Readable)
+}
+
+// keep moves what was received out of the ring's buffer: who does not read holds none.
+func (r *ring) keep(k *ringLink) {
+	if k.buffer >= 0 {
+		k.data = append([]byte(nil), k.data...)
+		r.giveBack(k)
+	}
 }
 
 // giveBack returns the link's buffer, if it holds one.
@@ -304,7 +314,7 @@ func (r *ring) Release(token poller.Token, cut bool) bool {
 	}
 	if k.sending {
 		r.cancel(token, opRest)
-		r.out.orphan(token, k.rest) // until the kernel has let go of it
+		r.out.orphan(token, k.piece) // until the kernel has let go of it
 	}
 	r.giveBack(k)
 	r.links.drop(k)

@@ -108,8 +108,12 @@ func (r *ring) flush() error {
 // take everything have said so.
 func (r *ring) left() {
 	for _, token := range r.out.queued {
-		if k := r.links.lookup(token); k != nil {
-			k.queued, k.sent = false, nil
+		k := r.links.lookup(token)
+		if k == nil {
+			continue
+		}
+		if k.queued = false; !k.sending {
+			k.out = nil
 		}
 	}
 	r.out.queued, r.out.filled = r.out.queued[:0], 0
@@ -126,17 +130,17 @@ func (r *ring) cutShort(token poller.Token, c *uring.CQE) {
 		r.broken(k, c.Error())
 		return
 	}
-	piece, left, err := r.out.keep(k.sent[max(c.Res, 0):])
+	piece, rest, err := r.out.keep(k.out[max(c.Res, 0):])
 	if err != nil {
 		r.broken(k, err)
 		return
 	}
-	k.sending, k.rest, k.left = true, piece, left
+	k.sending, k.piece, k.out = true, piece, rest
 	r.sendRest(k)
 }
 
 func (r *ring) sendRest(k *ringLink) {
-	r.request(k.token, opRest).PrepareSend(int(k.fd), k.left, unix.MSG_WAITALL|unix.MSG_NOSIGNAL)
+	r.request(k.token, opRest).PrepareSend(int(k.fd), k.out, unix.MSG_WAITALL|unix.MSG_NOSIGNAL)
 }
 
 // continued takes in how far the rest of a send has come.
@@ -150,13 +154,13 @@ func (r *ring) continued(token poller.Token, c *uring.CQE) {
 		return
 	}
 	again := c.Res == -int32(unix.EINTR) || c.Res == -int32(unix.EAGAIN)
-	if again || c.Res >= 0 && int(c.Res) < len(k.left) {
-		k.left = k.left[max(c.Res, 0):]
+	if again || c.Res >= 0 && int(c.Res) < len(k.out) {
+		k.out = k.out[max(c.Res, 0):]
 		r.sendRest(k)
 		return
 	}
-	r.out.put(k.rest)
-	k.sending, k.rest, k.left = false, -1, nil
+	r.out.put(k.piece)
+	k.sending, k.piece, k.out = false, -1, nil
 	if c.Res < 0 {
 		r.broken(k, c.Error())
 		return

@@ -82,7 +82,7 @@ func (t *ringTransport) Send(head, body []byte, more bool) (int, error) {
 // send queues a send that takes what the socket has room for and ends. If
 // that is everything it does so in silence: a request is one completion, its recv's.
 func (r *ring) send(k *ringLink, p []byte) {
-	k.queued, k.sent = true, p
+	k.queued, k.out = true, p
 	s := r.request(k.token, opSend)
 	s.PrepareSend(int(k.fd), p, unix.MSG_DONTWAIT|unix.MSG_WAITALL|unix.MSG_NOSIGNAL)
 	s.Flags |= uring.FlagSkipSuccess
@@ -132,7 +132,7 @@ func (t *ringTransport) CloseWrite() error {
 func (t *ringTransport) Unacked() int {
 	n := t.ring.direct.Unacked()
 	if n >= 0 {
-		n += len(t.link.left)
+		n += len(t.link.out)
 	}
 	return n
 }

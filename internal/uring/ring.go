@@ -52,7 +52,6 @@ func New(requests, completions uint32) (*Ring, error) {
 		return nil, explain(errno)
 	}
 	r := &Ring{fd: int(fd), enterFD: fd}
-	unix.CloseOnExec(r.fd) // the kernel has done so; this says it
 	if missing := featuresNeeded &^ p.features; missing != 0 {
 		return nil, errors.Join(explain(unix.EINVAL), r.Close())
 	}

@@ -185,6 +185,12 @@ func poll(fds []unix.PollFd, timeout time.Duration) (int, error) {
 	return n, err
 }
 
+// ready looks, without waiting, whether fd has one of events.
+func ready(fd int, events int16) bool {
+	n, err := poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0)
+	return n > 0 && err == nil
+}
+
 func (a *acceptor) emptyPipe(fd int) {
 	var p [64]byte
 	for {
@@ -199,7 +205,9 @@ func (a *acceptor) emptyPipe(fd int) {
 func (a *acceptor) take(listener int) bool {
 	for range acceptMax {
 		if a.full != nil && a.full() {
-			a.awaitRoom()
+			if ready(listener, unix.POLLIN) {
+				a.awaitRoom()
+			}
 			return false
 		}
 		switch more := a.one(listener); {
@@ -212,8 +220,8 @@ func (a *acceptor) take(listener int) bool {
 	return true
 }
 
-// awaitRoom waits until something can be begun again, making room by sparing
-// who is idle. Those who are busy learn from the crew that each answer is to be their last.
+// awaitRoom waits, for a connection that is to be accepted, until it can be
+// begun, making room by sparing who is idle. Those who are busy learn from the crew that each answer is to be their last.
 func (a *acceptor) awaitRoom() {
 	a.crew.spare()
 	a.stuck.Store(true)

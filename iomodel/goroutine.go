@@ -64,7 +64,9 @@ func (s *goroutineServer) Serve(listeners [][]reactor.Listener) error {
 	for _, fd := range descriptors(listeners) {
 		ln, err := listenerOf(fd)
 		if err != nil {
-			s.closeListeners()
+			for _, ln := range s.listeners {
+				s.close(ln)
+			}
 			return err
 		}
 		s.listeners = append(s.listeners, ln)
@@ -77,16 +79,10 @@ func (s *goroutineServer) Serve(listeners [][]reactor.Listener) error {
 			defer s.all.Done()
 			defer s.accepting.Done()
 			(&goroutineAcceptor{server: s, listener: ln, reserve: newReserve(), backoff: backoffMin}).run()
+			s.close(ln) // so that the caller, closing its own, has clients refused
 		}()
 	}
 	return nil
-}
-
-// Wait implements [Server].
-func (s *goroutineServer) Wait() reactor.Ended {
-	ended := s.crew.Wait()
-	s.closeListeners()
-	return ended
 }
 
 // listenerOf returns package net's listener of a duplicate of fd.
@@ -108,18 +104,16 @@ func listenerOf(fd int) (netListener, error) {
 	return stoppable, nil
 }
 
-func (s *goroutineServer) closeListeners() {
-	for _, ln := range s.listeners {
-		if err := ln.Close(); err != nil {
-			s.opts.Warn("closing a duplicate of a listener", err)
-		}
+func (s *goroutineServer) close(ln net.Listener) {
+	if err := ln.Close(); err != nil {
+		s.opts.Warn("closing a duplicate of a listener", err)
 	}
 }
 
-// stopAccepting ends the waits in Accept.
+// stopAccepting ends the waits in Accept. One that has not begun finds out by itself, and may be over.
 func (s *goroutineServer) stopAccepting() {
 	for _, ln := range s.listeners {
-		if err := ln.SetDeadline(time.Unix(1, 0)); err != nil {
+		if err := ln.SetDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.opts.Warn("stopping a listener", err)
 		}
 	}
@@ -158,12 +152,6 @@ func (a *goroutineAcceptor) pending() (yes bool) {
 		err = raw.Control(func(fd uintptr) { yes = ready(int(fd), unix.POLLIN) })
 	}
 	return yes && err == nil
-}
-
-// ready looks, without waiting, whether fd has one of events.
-func ready(fd int, events int16) bool {
-	n, err := poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0)
-	return n > 0 && err == nil
 }
 
 // one accepts a connection, or waits until there may be one.

@@ -48,6 +48,7 @@ func newNetpoll(o Options) (Server, error) {
 	netpollOnce.Do(func() {
 		// What it logs are connections that broke, and accepting, which is not its own here.
 		err = netpoll.Configure(netpoll.Config{PollerNum: max(o.Loops, 1), LoggerOutput: io.Discard})
+		netpoll.Initialize()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("iomodel: configuring netpoll: %w", err)

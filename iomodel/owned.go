@@ -20,7 +20,10 @@ const (
 	silentMin = time.Second
 	// quietMin is how long nothing must have been asked for a request to have
 	// come alone (conn.Output.Alone), unless the same connection was the last to ask.
-	quietMin = time.Millisecond
+	quietMin = 10 * time.Millisecond
+	// sleepMin is less than a client takes for its next request, and more than it
+	// takes to find one that is there already.
+	sleepMin = 20 * time.Microsecond
 	// untimed is how long a wait without a timeout lasts before it is begun anew.
 	untimed = time.Hour
 )
@@ -216,6 +219,7 @@ type link struct {
 	local *conn.Local // lent for the turn, if it is not the thread's own
 	owned bool        // it is
 	token uint64
+	asked int64  // Clock.Mono when it was last about to wait
 	slept bool   // it waited for what the next turn begins with
 	wakes uint64 // crew.wakes at the last of its own
 	rests bool   // it was between two requests before the last turn
@@ -284,7 +288,7 @@ func (k *link) woke() {
 func (k *link) alone(now int64) bool {
 	c := k.crew
 	wakes := c.wakes.Add(1)
-	same := wakes == k.wakes+1
+	same := wakes == k.wakes+1 && now-k.asked >= int64(sleepMin)
 	k.wakes = wakes
 	return now-c.lastWake.Swap(now) >= int64(quietMin) || same || c.open.Load() == 1
 }
@@ -327,12 +331,13 @@ func (k *link) expire() conn.Want {
 
 // left is how long the connection's timer still has to run.
 func (k *link) left() time.Duration {
+	k.asked = k.crew.mono()
 	phase, since := k.conn.Phase()
 	timeout := k.crew.opts.Config.Timeout(phase)
 	if timeout == 0 {
 		return untimed
 	}
-	return timeout - time.Duration(k.crew.mono()-since)
+	return timeout - time.Duration(k.asked-since)
 }
 
 // drive gives the connection, which wants that, one turn after the other and

@@ -9,9 +9,9 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 )
 
-// send is sendmsg(2) of two parts, either of which may be empty, in one call,
-// again after a signal. It returns n > 0 and nil, or 0 and an error: unix.EAGAIN
-// for no room, or, of a blocking socket, when SO_SNDTIMEO was over first.
+// send is send(2), or sendmsg(2) for two parts, again after a signal. It
+// returns n > 0 and nil, or 0 and an error: unix.EAGAIN for no room, or, of a
+// blocking socket, when SO_SNDTIMEO was over first. more: a file follows.
 func send(fd int, head, body []byte, more bool) (int, error) {
 	flags := unix.MSG_NOSIGNAL
 	if more {
@@ -24,7 +24,7 @@ func send(fd int, head, body []byte, more bool) (int, error) {
 		var n int
 		var err error
 		if len(body) == 0 {
-			n, err = unix.SendmsgN(fd, head, nil, nil, flags)
+			n, err = sendOne(fd, head, flags)
 		} else {
 			n, err = unix.SendmsgBuffers(fd, [][]byte{head, body}, nil, nil, flags)
 		}

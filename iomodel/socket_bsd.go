@@ -17,6 +17,11 @@ func receive(fd int, p []byte, flags int) (int, error) {
 	return max(n, 0), err
 }
 
+// sendOne is sendmsg(2), since x/sys has no send(2) that returns a count.
+func sendOne(fd int, p []byte, flags int) (int, error) {
+	return unix.SendmsgN(fd, p, nil, nil, flags)
+}
+
 // accept takes a connection, closed on exec: no child is forked in between. On
 // these systems it inherits O_NONBLOCK from the listener.
 func accept(listener int, blocking bool) (int, unix.Sockaddr, error) {

@@ -21,6 +21,15 @@ func receive(fd int, p []byte, flags int) (int, error) {
 	return int(n), nil
 }
 
+// sendOne is send(2).
+func sendOne(fd int, p []byte, flags int) (int, error) {
+	n, _, errno := syscall.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(flags), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
 // accept takes a connection, closed on exec. The flag O_NONBLOCK is not
 // inherited from the listener (accept(2)).
 func accept(listener int, blocking bool) (int, unix.Sockaddr, error) {

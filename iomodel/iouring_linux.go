@@ -79,20 +79,28 @@ type ring struct {
 
 // openRing returns the Completer of one loop.
 func openRing(poller.Options) (poller.Poller, error) {
+	r, err := newRing(recvBuffers)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func newRing(buffers int) (*ring, error) {
 	r := &ring{}
 	r.transport.ring = r
 	r.wake.fd = -1
-	if err := r.open(); err != nil {
+	if err := r.open(buffers); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
-func (r *ring) open() (err error) {
+func (r *ring) open(buffers int) (err error) {
 	if r.ring, err = uring.New(ringRequests, ringCompletions); err != nil {
 		return err
 	}
-	if r.buffers, err = r.ring.ProvideBuffers(recvGroup, recvBuffers, recvBufferSize); err != nil {
+	if r.buffers, err = r.ring.ProvideBuffers(recvGroup, buffers, recvBufferSize); err != nil {
 		return err
 	}
 	if err = r.out.open(); err != nil {

@@ -60,9 +60,23 @@ type ringJob struct{}
 func (ringJob) Key() any         { return nil }
 func (ringJob) Run() conn.Result { return ringResult{} }
 
+// ringSource gives its bytes by the thousand.
+type ringSource struct{ left []byte }
+
+func (s *ringSource) Next(p []byte) (int, error) {
+	if len(s.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), 1000)], s.left)
+	s.left = s.left[n:]
+	return n, nil
+}
+
+func (*ringSource) Close() {}
+
 // Serve answers by the path: /small, /medium (30,000 bytes, copied), /huge
-// (by reference), /file, /defer (small, after a job), and /look, which lets the test
-// look at the loop's own state.
+// (by reference), /file, /source (30,000 bytes), /defer (small, after a job),
+// and /look, which lets the test look at the loop's own state.
 func (s *ringServer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	s.served.Add(1)
 	answer := func(body []byte) {
@@ -73,10 +87,14 @@ func (s *ringServer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	case "/medium":
 		answer(ringHuge[:30_000])
 	case "/huge":
-		answer(ringHuge)
+		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringHuge)))
+		out.Shared(ringHuge)
 	case "/file":
 		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringHuge)))
 		out.File(s.file, 0, int64(len(ringHuge)))
+	case "/source":
+		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringHuge[:30_000])))
+		out.Source(&ringSource{left: ringHuge[:30_000]})
 	case "/defer":
 		if out.Result() == nil {
 			out.Defer(ringJob{})
@@ -93,6 +111,12 @@ func (s *ringServer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 
 // startRing starts a server. The options change what it is made with.
 func startRing(t *testing.T, change ...func(*reactor.Options)) *ringServer {
+	t.Helper()
+	return startRingOf(t, recvBuffers, change...)
+}
+
+// startRingOf starts a server whose ring has that many buffers to receive into.
+func startRingOf(t *testing.T, buffers int, change ...func(*reactor.Options)) *ringServer {
 	t.Helper()
 	if err := probeRing(); err != nil {
 		t.Skip(err)
@@ -114,12 +138,9 @@ func startRing(t *testing.T, change ...func(*reactor.Options)) *ringServer {
 	t.Cleanup(pool.Close)
 	const long = 10 * time.Minute
 	o := reactor.Options{
-		Backend: poller.Backend{Name: "io_uring", Open: func(o poller.Options) (poller.Poller, error) {
-			p, err := openRing(o)
-			if err == nil {
-				s.ring = p.(*ring)
-			}
-			return p, err
+		Backend: poller.Backend{Name: "io_uring", Open: func(poller.Options) (_ poller.Poller, err error) {
+			s.ring, err = newRing(buffers)
+			return s.ring, err
 		}},
 		Config: &conn.Config{
 			Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100, Body: 64 << 10},
@@ -265,7 +286,8 @@ func TestRingAnswers(t *testing.T) {
 	s := startRing(t)
 	c := s.dial(0)
 	bodies := map[string][]byte{
-		"/small": ringSmall, "/medium": ringHuge[:30_000], "/huge": ringHuge, "/file": ringHuge, "/defer": ringSmall,
+		"/small": ringSmall, "/medium": ringHuge[:30_000], "/huge": ringHuge, "/file": ringHuge,
+		"/source": ringHuge[:30_000], "/defer": ringSmall,
 		"/small?" + strings.Repeat("long", 1500): ringSmall,
 	}
 	var all strings.Builder
@@ -455,25 +477,50 @@ func TestRingConnections(t *testing.T) {
 // TestRingManyAtOnce: more connections than there are buffers, and more
 // requests than the ring takes at a time, are all answered, again and again.
 func TestRingManyAtOnce(t *testing.T) {
+	for _, buffers := range []int{1, recvBuffers} {
+		t.Run(fmt.Sprint(buffers), func(t *testing.T) {
+			s := startRingOf(t, buffers)
+			var clients []*ringClient
+			for range 3 * recvBuffers {
+				clients = append(clients, s.dial(0))
+			}
+			for range 3 {
+				blocked, release := make(chan struct{}), make(chan struct{})
+				s.looks <- func(*ring) { close(blocked); <-release }
+				looker := s.dial(0).send("/look", true)
+				<-blocked
+				for _, c := range clients {
+					c.send("/small", false)
+				}
+				close(release)
+				for _, c := range clients {
+					c.expect(200)
+				}
+				looker.expect(200)
+			}
+		})
+	}
+}
+
+// TestRingKeeps: what arrives for a connection that does not read just then
+// is kept, and not in one of the ring's buffers.
+func TestRingKeeps(t *testing.T) {
 	s := startRing(t)
-	var clients []*ringClient
-	for range 3 * recvBuffers {
-		clients = append(clients, s.dial(0))
-	}
-	for range 3 {
-		blocked, release := make(chan struct{}), make(chan struct{})
-		s.looks <- func(*ring) { close(blocked); <-release }
-		looker := s.dial(0).send("/look", true)
-		<-blocked
-		for _, c := range clients {
-			c.send("/small", false)
+	c := s.dial(0)
+	c.send("/small", false).expect(200)
+	s.look(func(r *ring) { r.eachLink(func(k *ringLink) { k.reading = false }) })
+	for range 2 {
+		if got := c.send("/small", false).expect(200); !bytes.Equal(got, ringSmall) {
+			t.Errorf("%d bytes came", len(got))
 		}
-		close(release)
-		for _, c := range clients {
-			c.expect(200)
-		}
-		looker.expect(200)
 	}
+	s.look(func(r *ring) {
+		r.eachLink(func(k *ringLink) {
+			if k.buffer >= 0 {
+				t.Error("a connection that waits holds a buffer")
+			}
+		})
+	})
 }
 
 // TestRingDrain: what waits to be accepted is accepted and answered when the server drains.

@@ -23,11 +23,15 @@ func (v variant) String() string { return v.model + "," + v.trigger }
 
 // variants lists what the platform's server offers; the whole suite runs on each.
 func variants() []variant {
+	own := []variant{{"blocking", "auto"}, {"goroutine", "auto"}, {"netpoll", "auto"}}
 	if runtime.GOOS == "linux" {
-		return []variant{{"epoll", "edge"}, {"epoll", "level"}}
+		return append([]variant{{"epoll", "edge"}, {"epoll", "level"}}, own...)
 	}
-	return []variant{{"kqueue", "edge"}, {"kqueue", "level"}}
+	return append([]variant{{"kqueue", "edge"}, {"kqueue", "level"}}, own...)
 }
+
+// loops reports whether the model runs event loops.
+func (v variant) loops() bool { return v.trigger != "auto" }
 
 // eachVariant runs the test once for every way to run the server.
 func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {

@@ -569,10 +569,13 @@ func exhaust(t testing.TB) (restore func()) {
 	must(t, err)
 	must(t, unix.Close(lowest))
 	low := limit
-	low.Cur = uint64(lowest)
+	set(&low.Cur, lowest)
 	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
 	return sync.OnceFunc(func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) })
 }
+
+// set is for fields whose type is another on each system.
+func set[T int64 | uint64](field *T, n int) { *field = T(n) }
 
 // readAll reads from a socket to its end.
 func readAll(t testing.TB, fd int) string {

@@ -2,6 +2,7 @@ package iomodel
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -116,5 +117,29 @@ func TestModels(t *testing.T) {
 	}
 	if !slices.Equal(names, Names()) {
 		t.Errorf("Names has %v, Models %v", Names(), names)
+	}
+}
+
+// TestModelsPage: docs/io-models.md has a section and a row for every model, in their order.
+func TestModelsPage(t *testing.T) {
+	page, err := os.ReadFile("../docs/io-models.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sections, rows []string
+	for line := range strings.Lines(string(page)) {
+		line = strings.TrimSpace(line)
+		if title, ok := strings.CutPrefix(line, "## "); ok && slices.Contains(Names(), title) {
+			sections = append(sections, title)
+		}
+		if name, _, ok := strings.Cut(line, "](#"); ok && strings.HasPrefix(name, "| [") {
+			rows = append(rows, strings.TrimPrefix(name, "| ["))
+		}
+	}
+	if !slices.Equal(sections, Names()) {
+		t.Errorf("sections for %v, models %v", sections, Names())
+	}
+	if !slices.Equal(rows, Names()) {
+		t.Errorf("rows for %v, models %v", rows, Names())
 	}
 }

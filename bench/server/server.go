@@ -24,9 +24,9 @@ import (
 const (
 	// startMax is how long the server may take until it says that it serves.
 	startMax = 20 * time.Second
-	// stopMax is how long it may take to end in order. Its clients have left by
-	// then: it has nothing to wait for.
-	stopMax = 5 * time.Second
+	// stopMax is how long it may take to end in order, though its clients have
+	// left by then: a little longer than it waits for any that have not (timeouts.drain).
+	stopMax = 10 * time.Second
 	// saidMax bounds what is kept of what the server writes, in bytes.
 	saidMax = 16 << 10
 )
@@ -43,13 +43,14 @@ type Server struct {
 	serves chan string   // the address, once
 	ended  chan struct{} // closed when the process has ended and its output was read
 	result error         // how it ended; for use after ended
+	grace  time.Duration // stopMax, but in tests
 }
 
 // Start runs binary with args, which must have it listen on one TCP port of an
 // IP address, best 127.0.0.1:0, and returns when it serves. The error tells
 // what the server said if it does not.
 func Start(ctx context.Context, binary string, args ...string) (*Server, error) {
-	s := &Server{cmd: exec.Command(binary, args...), serves: make(chan string, 1), ended: make(chan struct{})}
+	s := &Server{cmd: exec.Command(binary, args...), serves: make(chan string, 1), ended: make(chan struct{}), grace: stopMax}
 	s.cmd.SysProcAttr = attributes()
 	started := make(chan error)
 	go s.run(started)
@@ -130,7 +131,7 @@ func (s *Server) Stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return errors.Join(fmt.Errorf("server: stopping %s: %w", s.cmd, err), s.kill())
 	}
-	late := time.NewTimer(stopMax)
+	late := time.NewTimer(s.grace)
 	defer late.Stop()
 	select {
 	case <-s.ended:
@@ -139,7 +140,7 @@ func (s *Server) Stop() error {
 		}
 		return nil
 	case <-late.C:
-		return errors.Join(fmt.Errorf("server: %s does not stop within %v and was killed: %s", s.cmd, stopMax, s.said.last()), s.kill())
+		return errors.Join(fmt.Errorf("server: %s does not stop within %v and was killed: %s", s.cmd, s.grace, s.said.last()), s.kill())
 	}
 }
 

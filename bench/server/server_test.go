@@ -143,6 +143,9 @@ func TestStopTells(t *testing.T) {
 					t.Error("its end goes unnoticed")
 				}
 			}
+			if c.how == "stubborn" {
+				s.grace = 100 * time.Millisecond
+			}
 			err = s.Stop()
 			for _, part := range c.says {
 				if err == nil || !strings.Contains(err.Error(), part) {

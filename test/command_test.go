@@ -132,8 +132,11 @@ func TestStartupLines(t *testing.T) {
 			t.Errorf("the URL that it names answers %d", got.status)
 		}
 		parts := []string{v.model, "listing off"}
+		if v.trigger != "auto" {
+			parts = append(parts, v.trigger)
+		}
 		if v.loops() {
-			parts = append(parts, v.trigger, "1 loop")
+			parts = append(parts, "1 loop")
 		}
 		for _, part := range parts {
 			eventually(t, func() error {

@@ -7,12 +7,14 @@
 package test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 )
 
@@ -25,18 +27,48 @@ func (v variant) String() string { return v.model + "," + v.trigger }
 func variants() []variant {
 	own := []variant{{"blocking", "auto"}, {"goroutine", "auto"}, {"netpoll", "auto"}}
 	if runtime.GOOS == "linux" {
-		return append([]variant{{"epoll", "edge"}, {"epoll", "level"}}, own...)
+		return append([]variant{{"epoll", "edge"}, {"epoll", "level"}, {"io_uring", "auto"}}, own...)
 	}
 	return append([]variant{{"kqueue", "edge"}, {"kqueue", "level"}}, own...)
 }
 
 // loops reports whether the model runs event loops.
-func (v variant) loops() bool { return v.trigger != "auto" }
+func (v variant) loops() bool { return v.trigger != "auto" || v.model == "io_uring" }
+
+// refused is why this machine does not let programs use io_uring, by the server's
+// own word; empty: it does.
+var refused = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command(binary, "models", "--json").Output()
+	if err != nil {
+		return "", err
+	}
+	var said struct {
+		Models []struct{ Name, Reason string }
+	}
+	if err := json.Unmarshal(out, &said); err != nil {
+		return "", err
+	}
+	for _, m := range said.Models {
+		if m.Name == "io_uring" {
+			return m.Reason, nil
+		}
+	}
+	return "", fmt.Errorf("no io_uring in %s", out)
+})
 
 // eachVariant runs the test once for every way to run the server.
 func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 	for _, v := range variants() {
-		t.Run(v.String(), func(t *testing.T) { test(t, v) })
+		t.Run(v.String(), func(t *testing.T) {
+			if v.model == "io_uring" {
+				why, err := refused()
+				must(t, err)
+				if why != "" {
+					t.Skip(why)
+				}
+			}
+			test(t, v)
+		})
 	}
 }
 

@@ -74,7 +74,8 @@ func warnShadowed(c *cobra.Command, _ []string) {
 // flags are the serving flags as typed.
 type flags struct {
 	listen, hide                   []string
-	loops, accept, model, trigger  string
+	loops, threads, accept         string
+	model, trigger                 string
 	listing, cacheValid, accessLog string
 	turnRequests, turnBytes        string
 }
@@ -98,6 +99,7 @@ func serveCommand() *cobra.Command {
 	fs.StringVar(&f.model, "io-model", d.IOModel, "how connections are driven: "+daemon.ModelNames())
 	fs.StringVar(&f.trigger, "trigger", d.Trigger, "`kind` of readiness events: edge, level, auto")
 	fs.StringVar(&f.loops, "loops", "auto", "`number` of event loops; auto: the CPUs this process may use")
+	fs.StringVar(&f.threads, "threads", strconv.Itoa(d.Threads), "`number` of connections that io-model blocking serves at a time; at most 8192")
 	fs.StringVar(&f.accept, "accept", d.Accept, "`how` loops share a port: reuseport, shared, auto")
 	fs.StringVar(&f.listing, "listing", "on", "list directories without an index: on, off")
 	fs.StringSliceVar(&f.hide, "hide", d.Site.Hide, "`patterns` of names that are not served; ! excepts")
@@ -138,6 +140,8 @@ func (f *flags) config(args []string) (*config.Config, error) {
 	var err error
 	cfg.Loops, err = config.ParseLoops(f.loops)
 	flag("loops", err)
+	cfg.Threads, err = config.ParseThreads(f.threads)
+	flag("threads", err)
 	cfg.Accept, err = config.OneOf(f.accept, "auto", "reuseport", "shared")
 	flag("accept", err)
 	cfg.Trigger, err = config.OneOf(f.trigger, "auto", "edge", "level")

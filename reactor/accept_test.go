@@ -206,7 +206,15 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 		s.until("they are accepted", func(l *Loop) bool { return l.slab.live == 2 })
 		s.dial().send(get("/small")).expect(503)
 		s.until("the refused one lingers alone", func(l *Loop) bool { return l.slab.live == 3 })
-		s.until("they have been silent for long", func(l *Loop) bool { return l.idlest() != nil })
+		s.until("both have been silent for long", func(l *Loop) bool {
+			long := 0
+			l.slab.each(func(s *slot) {
+				if phase, since := s.conn.Phase(); phase == conn.PhaseFirstByte && l.local.Clock.Mono-since >= int64(silentMin) {
+					long++
+				}
+			})
+			return long == len(silent)
+		})
 		s.dial().send(get("/small")).expect(200)
 		for _, c := range silent {
 			c.expectEnd(false)

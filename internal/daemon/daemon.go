@@ -53,6 +53,7 @@ func ModelNames() string {
 // Server is a running server.
 type Server struct {
 	cfg       *config.Config
+	sink      *sink // of events
 	events    *zap.Logger
 	model     iomodel.Choice
 	loops     int
@@ -68,9 +69,14 @@ type Server struct {
 // stderr. A *ConfigError means that the configuration is wrong; any other error
 // is one of running.
 func Run(cfg *config.Config, stderr io.Writer) error {
-	s := &Server{cfg: cfg, events: newEvents(stderr), signals: make(chan os.Signal, 4)}
+	s := &Server{cfg: cfg, sink: newSink(stderr), signals: make(chan os.Signal, 4)}
+	s.events = newEvents(s.sink)
+	defer s.sink.close()
 	// Before the listeners are open: a stop that comes early is not missed.
 	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) means it
+		signal.Notify(s.signals, syscall.SIGHUP)
+	}
 	defer signal.Stop(s.signals)
 	defer s.close()
 	if err := s.open(); err != nil {
@@ -159,10 +165,12 @@ func (s *Server) connections() int {
 	return int(min(uint64(limit.Cur), 1<<30) * 9 / 10)
 }
 
-// run waits for signals until the server has stopped.
+// run waits for signals until the server has stopped. SIGHUP stops it too: a
+// terminal was closed.
 func (s *Server) run(stderr io.Writer) error {
 	ended := make(chan reactor.Ended, 1)
 	go func() { ended <- s.server.Wait() }()
+	accepted := make(chan struct{}) // nothing is any more
 	draining := false
 	for {
 		select {
@@ -174,16 +182,30 @@ func (s *Server) run(stderr io.Writer) error {
 			case sig == syscall.SIGUSR1:
 				s.reopen()
 			case draining:
+				s.pool = nil // whoever is stuck in it is not waited for
 				return fmt.Errorf("stopped at once by a second signal (%v): connections in flight were cut", sig)
 			default:
 				draining = true
-				fmt.Fprintf(stderr, "evhttpd: stopping: %d connections may finish within %v; a second signal stops at once\n",
-					s.server.Open(), s.cfg.Timeouts.Drain)
-				s.server.Drain(s.cfg.Timeouts.Drain)
-				s.closeListeners() // late clients are refused at once, not kept waiting
+				fmt.Fprintf(stderr, "evhttpd: stopping: %s may finish within %v; a second signal stops at once\n",
+					counted(s.server.Open(), "connection"), s.cfg.Timeouts.Drain)
+				go func() {
+					s.server.Drain(s.cfg.Timeouts.Drain)
+					close(accepted)
+				}()
 			}
+		case <-accepted:
+			accepted = nil
+			s.closeListeners() // late clients are refused at once, not kept waiting
 		}
 	}
+}
+
+// counted puts a number before a noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
 }
 
 // reopen opens the access log's file anew, after it was moved away.
@@ -214,13 +236,33 @@ func (s *Server) close() {
 	if s.site != nil {
 		s.site.Close()
 	}
-	if s.pool != nil {
-		s.pool.Close()
+	if s.pool != nil && !finishes(s.pool.Close, closeGrace) {
+		s.events.Warn("work on a file system that does not answer is given up")
 	}
 	if s.access != nil {
 		if err := s.access.Close(); err != nil {
 			s.events.Error("closing the access log", zap.Error(err))
 		}
+	}
+}
+
+// closeGrace is how long the end waits for what may hang: a worker in a file
+// system that does not answer, a log that nobody reads.
+const closeGrace = time.Second
+
+// finishes calls f and reports whether it returned within grace. If not, the
+// call goes on until the process ends.
+func finishes(f func(), grace time.Duration) bool {
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(grace):
+		return false
 	}
 }
 
@@ -246,10 +288,8 @@ func (s *Server) announce(w io.Writer) {
 	}
 	parts := []string{"listing " + onOff(s.cfg.Site.Listing), s.model.String()}
 	switch {
-	case s.model.Loops && s.loops == 1:
-		parts = append(parts, "1 loop")
 	case s.model.Loops:
-		parts = append(parts, strconv.Itoa(s.loops)+" loops")
+		parts = append(parts, counted(s.loops, "loop"))
 	case s.model.Threads:
 		parts = append(parts, "at most "+strconv.Itoa(s.cfg.Threads)+" threads")
 	}
@@ -263,27 +303,27 @@ func (s *Server) announce(w io.Writer) {
 }
 
 // others returns the URLs by which other machines find a listener that is not
-// bound to one address.
+// bound to one address: of each family, the address that packets to the world would have.
 func (l *listener) others() []string {
 	if l.unix != "" || !l.addr.Addr().IsUnspecified() {
 		return nil
 	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
+	worlds := []string{"192.0.2.1:9", "[2001:db8::1]:9"} // documentation's addresses (RFC 5737, RFC 3849)
+	if l.addr.Addr().Is4() {
+		worlds = worlds[:1]
 	}
 	var urls []string
-	for _, a := range addrs {
-		prefix, err := netip.ParsePrefix(a.String())
+	for _, world := range worlds {
+		c, err := net.Dial("udp", world) // asks the routing table; sends nothing
 		if err != nil {
-			continue
+			continue // no route
 		}
-		ip := prefix.Addr()
-		if !ip.IsGlobalUnicast() || ip.Is6() && l.addr.Addr().Is4() {
-			continue
+		ip := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+		c.Close()
+		if ip.IsGlobalUnicast() {
+			other := listener{addr: netip.AddrPortFrom(ip, l.addr.Port())}
+			urls = append(urls, other.url())
 		}
-		other := listener{addr: netip.AddrPortFrom(ip, l.addr.Port())}
-		urls = append(urls, other.url())
 	}
 	return urls
 }

@@ -48,10 +48,11 @@ var rules = []rule{
 	{folder: "poller", modules: []string{xsys}},
 	{folder: "sendfile", modules: []string{xsys}},
 	{folder: "conn", project: []string{"http1", "sendfile"}, denied: system},
-	{folder: "reactor", project: []string{"poller", "conn", "sendfile"}, modules: []string{xsys}},
+	{folder: "reactor", project: []string{"poller", "conn", "sendfile", "internal/socket"}, modules: []string{xsys}},
 	// Every model implements conn.Transport, so a model names sendfile's types too.
-	{folder: "iomodel", project: []string{"reactor", "conn", "poller", "sendfile", "internal/uring"},
+	{folder: "iomodel", project: []string{"reactor", "conn", "poller", "sendfile", "internal/socket", "internal/uring"},
 		modules: []string{xsys, "github.com/cloudwego/netpoll"}},
+	{folder: "internal/socket", modules: []string{xsys}},
 	{folder: "internal/uring", modules: []string{xsys}},
 	{folder: "internal/static", project: []string{"conn", "http1", "sendfile"}, modules: []string{xsys}},
 	{folder: "internal/site", project: []string{"conn", "http1", "sendfile"}},
@@ -59,11 +60,12 @@ var rules = []rule{
 	{folder: "internal/accesslog", project: []string{"conn", "http1"}, modules: []string{xsys, "go.uber.org/zap"}},
 	{folder: "internal/admin", modules: []string{"go.uber.org/zap"}},
 	{folder: "internal/daemon",
-		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/static",
-			"internal/site", "internal/config", "internal/accesslog", "internal/admin"},
+		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/socket",
+			"internal/static", "internal/site", "internal/config", "internal/accesslog", "internal/admin"},
 		modules: []string{xsys, "go.uber.org/zap"}},
-	// A client: it knows the poller, and the server only from outside.
+	// A client: it knows the poller and the calls of a socket, and the server only from outside.
 	{folder: "bench", project: []string{"poller"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
+	{folder: "bench/load", project: []string{"poller", "internal/socket"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
 	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/lab"},
 		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap"}},
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/socket"
 )
 
 const (
@@ -65,6 +66,7 @@ type acceptor struct {
 	wakeMu   sync.Mutex
 	wakeEnd  int  // the pipe's other end; -1: closed
 	blocking bool // what is accepted is
+	calls    socket.Calls
 	// begin takes over a connection that has been counted. refuse: it gets a 503.
 	begin func(fd int, remote conn.Addr, refuse bool)
 	// full reports that nothing can be begun now; whoever changes that calls
@@ -80,6 +82,7 @@ type acceptor struct {
 // newAcceptor returns an acceptor for those listening sockets. The crew's stop ends it.
 func newAcceptor(c *crew, listeners []int, blocking bool, begin func(fd int, remote conn.Addr, refuse bool)) (*acceptor, error) {
 	a := &acceptor{crew: c, blocking: blocking, begin: begin, backoff: backoffMin}
+	a.calls.Init()
 	var pipe [2]int
 	if err := unix.Pipe(pipe[:]); err != nil {
 		return nil, fmt.Errorf("iomodel: a pipe to wake who accepts: %w", err)
@@ -238,11 +241,11 @@ func (a *acceptor) awaitRoom() {
 
 // one accepts a connection. It reports whether there may be another.
 func (a *acceptor) one(listener int) bool {
-	fd, sa, err := accept(listener, a.blocking)
+	fd, remote, err := a.calls.Accept(listener, a.blocking)
 	switch {
 	case err == nil:
 		a.backoff = backoffMin
-		a.begin(fd, pack(sa), !a.crew.admit())
+		a.begin(fd, conn.AddrFrom(remote), !a.crew.admit())
 	case err == unix.EAGAIN:
 		return false
 	case outOfResources(err):
@@ -261,9 +264,9 @@ func (a *acceptor) one(listener int) bool {
 func (a *acceptor) starved(listener int, err error) {
 	a.crew.opts.Warn(warnStarved, err)
 	if a.reserve.yield() {
-		if fd, sa, err := accept(listener, a.blocking); err == nil {
+		if fd, remote, err := a.calls.Accept(listener, a.blocking); err == nil {
 			a.crew.open.Add(1)
-			a.begin(fd, pack(sa), true)
+			a.begin(fd, conn.AddrFrom(remote), true)
 		}
 	}
 	a.pause()

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/reactor"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
@@ -272,7 +273,7 @@ func (t *blockingTransport) Resident(*sendfile.File, int64, int64) bool { return
 func (t *blockingTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
 
 // Unacked implements [conn.Transport].
-func (t *blockingTransport) Unacked() int { return unacked(t.fd) }
+func (t *blockingTransport) Unacked() int { return socket.Unacked(t.fd) }
 
 // interrupt ends a call that waits on another thread. It fails only when the
 // connection is gone already.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/reactor"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
@@ -326,7 +327,7 @@ func (t *goroutineTransport) Resident(f *sendfile.File, offset, count int64) boo
 func (t *goroutineTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
 
 // Unacked implements [conn.Transport].
-func (t *goroutineTransport) Unacked() int { return unacked(t.fd) }
+func (t *goroutineTransport) Unacked() int { return socket.Unacked(t.fd) }
 
 // interrupt ends the waits of the connection's goroutine. It fails only when
 // the connection is gone already.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/reactor"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
@@ -302,7 +303,7 @@ func (t *netpollTransport) Resident(f *sendfile.File, offset, count int64) bool 
 func (t *netpollTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
 
 // Unacked implements [conn.Transport].
-func (t *netpollTransport) Unacked() int { return unacked(t.fd) }
+func (t *netpollTransport) Unacked() int { return socket.Unacked(t.fd) }
 
 // interrupt has netpoll see the end of what the client sends, and with it the
 // connection's. It fails only when that is gone already.

@@ -2,7 +2,6 @@ package iomodel
 
 import (
 	"errors"
-	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -43,18 +42,6 @@ func again(err error) error {
 		return conn.ErrAgain
 	}
 	return err
-}
-
-// pack makes a peer's address small. Unix sockets have none.
-func pack(sa unix.Sockaddr) conn.Addr {
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return conn.AddrFrom(netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)))
-	case *unix.SockaddrInet6:
-		return conn.AddrFrom(netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)))
-	default:
-		return conn.Addr{}
-	}
 }
 
 // outOfResources reports whether accepting failed for want of something that

@@ -29,22 +29,3 @@ func sendOne(fd int, p []byte, flags int) (int, error) {
 	}
 	return int(n), nil
 }
-
-// accept takes a connection, closed on exec. The flag O_NONBLOCK is not
-// inherited from the listener (accept(2)).
-func accept(listener int, blocking bool) (int, unix.Sockaddr, error) {
-	flags := unix.SOCK_CLOEXEC
-	if !blocking {
-		flags |= unix.SOCK_NONBLOCK
-	}
-	return unix.Accept4(listener, flags)
-}
-
-// unacked is what was sent and not acknowledged, in bytes (SIOCOUTQ, tcp(7)).
-func unacked(fd int) int {
-	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-	if err != nil {
-		return -1
-	}
-	return n
-}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -415,7 +416,7 @@ func (l *Loop) leave(s *slot) {
 // closeBatch closes what the batch ended.
 func (l *Loop) closeBatch() {
 	for _, fd := range l.closing {
-		if err := closeFD(int(fd)); err != nil {
+		if err := socket.Close(int(fd)); err != nil {
 			l.opts.Warn("closing a connection", err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
@@ -16,11 +17,11 @@ import (
 // event sets it again. A hangup keeps the socket readable, so that data and the end behind
 // it are both seen.
 type transport struct {
-	slot *slot
-	sys  sys
+	slot  *slot
+	calls socket.Calls
 }
 
-func (t *transport) init() { t.sys.init() }
+func (t *transport) init() { t.calls.Init() }
 
 // Recv implements [conn.Transport].
 func (t *transport) Recv(p []byte) (int, error) {
@@ -28,7 +29,7 @@ func (t *transport) Recv(p []byte) (int, error) {
 	if s.ready&poller.Readable == 0 {
 		return 0, conn.ErrAgain
 	}
-	n, err := t.sys.recv(int(s.fd), p)
+	n, err := socket.Recv(int(s.fd), p)
 	switch {
 	case n > 0:
 		if n < len(p) && s.ready&poller.Hangup == 0 {
@@ -51,7 +52,7 @@ func (t *transport) Send(head, body []byte, more bool) (int, error) {
 	if s.ready&poller.Writable == 0 {
 		return 0, conn.ErrAgain
 	}
-	n, err := t.sys.send(int(s.fd), head, body, more)
+	n, err := t.calls.Send(int(s.fd), head, body, more)
 	switch {
 	case n > 0:
 		if n < len(head)+len(body) {
@@ -89,12 +90,13 @@ func (t *transport) Resident(f *sendfile.File, offset, count int64) bool {
 func (t *transport) CloseWrite() error { return unix.Shutdown(int(t.slot.fd), unix.SHUT_WR) }
 
 // Unacked implements [conn.Transport].
-func (t *transport) Unacked() int { return unacked(int(t.slot.fd)) }
+func (t *transport) Unacked() int { return socket.Unacked(int(t.slot.fd)) }
 
 // Accept implements [Direct]: the connection is non-blocking and closed on exec.
 func (t *transport) Accept(listener int) (fd int, remote conn.Addr, err error) {
-	return t.sys.accept(listener)
+	fd, peer, err := t.calls.Accept(listener, false)
+	return fd, conn.AddrFrom(peer), err
 }
 
 // Peer implements [Direct].
-func (t *transport) Peer(fd int) conn.Addr { return t.sys.peer(fd) }
+func (t *transport) Peer(fd int) conn.Addr { return conn.AddrFrom(t.calls.Peer(fd)) }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -106,9 +107,9 @@ func (l *loop) transmit(c *client, out []byte) {
 		l.connect(c, out)
 		return
 	}
-	n, errno := send(int(c.fd), out)
-	if errno != 0 && errno != unix.EAGAIN {
-		l.failCall(c, "send", errno)
+	n, err := l.calls.Send(int(c.fd), out, nil, false)
+	if err != nil && err != unix.EAGAIN {
+		l.failCall(c, "send", err)
 		return
 	}
 	c.unsent = append(c.unsent[:0], out[n:]...)
@@ -116,9 +117,9 @@ func (l *loop) transmit(c *client, out []byte) {
 
 // flush sends what is unsent. It reports whether all of it is gone and c alive.
 func (l *loop) flush(c *client) bool {
-	n, errno := send(int(c.fd), c.unsent)
-	if errno != 0 && errno != unix.EAGAIN {
-		l.failCall(c, "send", errno)
+	n, err := l.calls.Send(int(c.fd), c.unsent, nil, false)
+	if err != nil && err != unix.EAGAIN {
+		l.failCall(c, "send", err)
 		return false
 	}
 	c.unsent = c.unsent[:copy(c.unsent, c.unsent[n:])]
@@ -136,14 +137,14 @@ func (l *loop) connect(c *client, out []byte) {
 	c.fd, c.state, c.active = int32(fd), connecting, l.now
 	sent := 0
 	if len(out) > 0 {
-		n, errno := send(fd, out)
-		switch errno {
-		case 0:
+		n, err := l.calls.Send(fd, out, nil, false)
+		switch err {
+		case nil:
 			l.established(c)
 			sent = n
 		case unix.EAGAIN, unix.ENOTCONN: // the latter on BSD
 		default:
-			l.failCall(c, "connect", errno)
+			l.failCall(c, "connect", err)
 			return
 		}
 	}
@@ -157,7 +158,7 @@ func (l *loop) connect(c *client, out []byte) {
 
 // dial makes a socket and begins to connect it. If it fails it says which call did.
 func dial(g *group) (fd int, call string, err error) {
-	if fd, err = newSocket(g.family()); err != nil {
+	if fd, err = socket.New(g.family()); err != nil {
 		return -1, "socket", err
 	}
 	if g.RecvBuffer > 0 {
@@ -227,13 +228,13 @@ func (l *loop) receive(c *client) {
 	if slow {
 		buf = buf[:min(c.group.chunk, len(buf))]
 	}
-	n, errno := recv(int(c.fd), buf)
+	n, err := socket.Recv(int(c.fd), buf)
 	switch {
-	case errno == unix.EAGAIN:
+	case err == unix.EAGAIN:
 		c.readable = false
 		return
-	case errno != 0:
-		l.failCall(c, "recv", errno)
+	case err != nil:
+		l.failCall(c, "recv", err)
 		return
 	case n == 0:
 		l.endOfStream(c)

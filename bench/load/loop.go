@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -32,6 +33,7 @@ type loop struct {
 	run     *run
 	index   int
 	poller  poller.Poller
+	calls   socket.Calls
 	alarm   alarm
 	exact   bool // there is an open loop: waits end in time for its requests
 	events  []poller.Event
@@ -67,6 +69,7 @@ func newLoop(r *run, index int) (*loop, error) {
 		return nil, fmt.Errorf("load: %w", err)
 	}
 	l := &loop{run: r, index: index, poller: p, events: make([]poller.Event, eventsMax), buf: make([]byte, bufferSize), until: math.MaxInt64}
+	l.calls.Init()
 	if err := l.alarm.open(p, alarmToken); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}

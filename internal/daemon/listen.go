@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
@@ -170,7 +171,7 @@ func socketTCP(cfg *config.Config, addr netip.AddrPort, reuse bool) (int, error)
 // bindTCP returns a bound socket.
 func bindTCP(addr netip.AddrPort, reuse bool) (int, error) {
 	family, sa := sockaddr(addr)
-	fd, err := socket(family)
+	fd, err := socket.New(family)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
@@ -215,7 +216,7 @@ func listenUnix(cfg *config.Config, path string) (*listener, error) {
 			return fail(fmt.Errorf("a stale socket cannot be removed: %w", err))
 		}
 	}
-	fd, err := socket(unix.AF_UNIX)
+	fd, err := socket.New(unix.AF_UNIX)
 	if err != nil {
 		return fail(err)
 	}

@@ -16,11 +16,6 @@ const notSentLow = 128 << 10
 // reusePort is the option that shares a port out among sockets (Linux 3.9).
 const reusePort = unix.SO_REUSEPORT
 
-// socket returns a non-blocking stream socket, closed on exec.
-func socket(family int) (int, error) {
-	return unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-}
-
 // tune sets on a listener what its connections inherit (tcp(7)), and
 // TCP_DEFER_ACCEPT: a connection is accepted with its first bytes.
 func tune(fd int, deferAccept bool) error {

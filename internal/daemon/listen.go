@@ -21,6 +21,7 @@ import (
 type listener struct {
 	addr    netip.AddrPort // not valid for a Unix socket
 	unix    string
+	file    os.FileInfo // of the Unix socket
 	sockets []int
 }
 
@@ -49,7 +50,10 @@ func (l *listener) closeAll() error {
 		errs = append(errs, unix.Close(fd))
 	}
 	if l.unix != "" {
-		errs = append(errs, os.Remove(l.unix))
+		// Unless another process has put its own there.
+		if info, err := os.Lstat(l.unix); err == nil && os.SameFile(info, l.file) {
+			errs = append(errs, os.Remove(l.unix))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -204,32 +208,58 @@ func bindTCP(addr netip.AddrPort, reuse bool) (int, error) {
 // listenUnix opens a Unix socket. A file that a dead process left is replaced.
 func listenUnix(cfg *config.Config, path string) (*listener, error) {
 	fail := func(err error) (*listener, error) { return nil, fmt.Errorf("listen unix:%s: %w", path, err) }
-	if info, err := os.Lstat(path); err == nil {
-		if info.Mode()&os.ModeSocket == 0 {
-			return fail(errors.New("the file exists and is no socket"))
-		}
-		if c, err := net.Dial("unix", path); err == nil {
-			c.Close()
-			return fail(errors.New("another process listens there"))
-		}
-		if err := os.Remove(path); err != nil {
-			return fail(fmt.Errorf("a stale socket cannot be removed: %w", err))
-		}
+	if err := removeStale(path); err != nil {
+		return fail(err)
 	}
 	fd, err := socket.New(unix.AF_UNIX)
 	if err != nil {
 		return fail(err)
 	}
+	l := &listener{unix: path, sockets: []int{fd}}
 	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
 		if err = os.Chmod(path, cfg.UnixMode); err == nil {
-			err = unix.Listen(fd, cfg.Backlog)
+			if l.file, err = os.Lstat(path); err == nil {
+				err = unix.Listen(fd, cfg.Backlog)
+			}
 		}
 	}
-	if err != nil {
-		unix.Close(fd)
-		return fail(err)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, unix.ENOENT):
+		err = fmt.Errorf("%w: make its directory first", err)
 	}
-	return &listener{unix: path, sockets: []int{fd}}, nil
+	unix.Close(fd)
+	return fail(err)
+}
+
+// removeStale makes room for a socket at path. Only a refused connect proves
+// that nobody listens there: a server whose queue is full, or one that we may not
+// connect to, is alive (connect(2)).
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&os.ModeSocket == 0:
+		return errors.New("the file exists and is no socket: remove it, or choose another path")
+	}
+	c, err := net.Dial("unix", path)
+	switch {
+	case err == nil:
+		c.Close()
+		return errors.New("another process listens there: stop it, or choose another path")
+	case errors.Is(err, os.ErrNotExist):
+		return nil // its owner has just ended
+	case !errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("it may be another process's: %w", err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("a stale socket cannot be removed: %w", err)
+	}
+	return nil
 }
 
 // listenError says what to do about the usual failures.

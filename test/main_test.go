@@ -25,11 +25,12 @@ func (v variant) String() string { return v.model + "," + v.trigger }
 
 // variants lists what the platform's server offers; the whole suite runs on each.
 func variants() []variant {
-	own := []variant{{"blocking", "auto"}, {"goroutine", "auto"}, {"netpoll", "auto"}}
+	everywhere := []variant{{"poll", "level"}, {"select", "level"}, {"spin", "level"},
+		{"blocking", "auto"}, {"goroutine", "auto"}, {"netpoll", "auto"}}
 	if runtime.GOOS == "linux" {
-		return append([]variant{{"epoll", "edge"}, {"epoll", "level"}, {"io_uring", "auto"}}, own...)
+		return append([]variant{{"epoll", "edge"}, {"epoll", "level"}, {"sigio", "edge"}, {"io_uring", "auto"}}, everywhere...)
 	}
-	return append([]variant{{"kqueue", "edge"}, {"kqueue", "level"}}, own...)
+	return append([]variant{{"kqueue", "edge"}, {"kqueue", "level"}}, everywhere...)
 }
 
 // loops reports whether the model runs event loops.

@@ -42,7 +42,6 @@ const (
 // itself: Tick is called at the end alone.
 type crew struct {
 	opts   Options
-	began  time.Time
 	log    conn.AccessLog
 	locals sync.Pool // *conn.Local, lent for one turn
 	// inPlace: jobs run on the connection's own thread, not on Options.Pool.
@@ -70,7 +69,7 @@ type crew struct {
 }
 
 func newCrew(o Options) *crew {
-	c := &crew{opts: o, began: time.Now(), links: make(map[uint64]*link)}
+	c := &crew{opts: o, links: make(map[uint64]*link)}
 	if c.opts.Warn == nil {
 		c.opts.Warn = func(string, error) {}
 	}
@@ -88,7 +87,7 @@ func (c *crew) newLocal() *conn.Local {
 }
 
 // mono is the time as Clock.Mono tells it.
-func (c *crew) mono() int64 { return int64(time.Since(c.began)) + 1 }
+func (c *crew) mono() int64 { return conn.Now().Mono }
 
 // Open implements [Server].
 func (c *crew) Open() int { return int(c.open.Load()) }
@@ -268,8 +267,7 @@ func (k *link) borrow() {
 // after each call that may have waited.
 func (k *link) refresh() {
 	c, l := k.crew, k.local
-	now := time.Now()
-	l.Clock = conn.Clock{Mono: int64(now.Sub(c.began)) + 1, Wall: now.UnixNano()}
+	l.Clock = conn.Now()
 	l.Closing = c.draining.Load() || c.crowded.Load()
 	l.Alone = k.slept && k.alone(l.Clock.Mono)
 	k.slept = false

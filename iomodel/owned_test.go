@@ -464,11 +464,12 @@ func TestAlone(t *testing.T) {
 	eachOwned(t, func(t *testing.T, m iomodel.Model) {
 		s := start(t, m)
 		c := s.dial(t)
-		for n := int64(1); n <= 10; n++ {
-			c.get("/small")
-			if got := s.alone.Load(); got != n {
-				t.Fatalf("%d of %d requests came alone", got, n)
+		// Not each of them does: the next may be there before the server sleeps.
+		for n := 1; s.alone.Load() < 3; n++ {
+			if n > 1000 {
+				t.Fatalf("%d of %d requests came alone", s.alone.Load(), n)
 			}
+			c.get("/small")
 		}
 		s.alone.Store(0)
 		c.send(strings.Repeat(request("/small"), 20))

@@ -38,6 +38,7 @@ func TestCommandLineErrors(t *testing.T) {
 	}
 	defer taken.Close()
 	port := taken.Addr().String()
+	missing := filepath.Join(root, "none", "s")
 	serve := func(args ...string) []string {
 		return append([]string{"serve", root, "--listen", "127.0.0.1:0"}, args...)
 	}
@@ -63,6 +64,15 @@ func TestCommandLineErrors(t *testing.T) {
 		{"no loops", serve("--loops", "0"), 2, []string{"loops"}},
 		{"unknown accept", serve("--accept", "never"), 2, []string{"never", "reuseport", "shared"}},
 		{"no duration", serve("--cache-valid", "soon"), 2, []string{"soon"}},
+		{"no address", []string{"serve", root, "--listen", ""}, 2, []string{`--listen ""`, "want host:port"}},
+		{"socket in a missing directory", []string{"serve", root, "--listen", "unix:" + missing}, 1, []string{missing, "make its directory first"}},
+		{"host without an address", []string{"serve", root, "--listen", "no-such-host.invalid:0"}, 1, []string{"no-such-host.invalid"}},
+		{"access log in a missing directory", serve("--access-log", missing), 1, []string{missing, "create its directory first"}},
+		{"no pattern to hide", serve("--hide", "["), 2, []string{"hide", `"["`}},
+		{"empty root", []string{""}, 2, []string{"ROOT is empty"}},
+		{"nearly a subcommand", []string{"versoin"}, 2, []string{`no directory "versoin"`, `did you mean "evhttpd version"?`}},
+		{"help on no command", []string{"help", "serv"}, 2, []string{`did you mean "evhttpd help serve"?`}},
+		{"completion for no shell", []string{"completion", "xx"}, 2, []string{`"xx"`, "bash, zsh, fish"}},
 		{"listing neither on nor off", serve("--listing", "perhaps"), 2, []string{"perhaps"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,6 +99,7 @@ func TestCommandLine(t *testing.T) {
 		says []string
 	}{
 		{"version", []string{"version"}, []string{"evhttpd", "go1."}},
+		{"version flag", []string{"--version"}, []string{"evhttpd", "go1."}},
 		{"help", []string{"--help"}, []string{"evhttpd", "serve", "--listen", "--io-model", "--trigger"}},
 		{"help of serve", []string{"serve", "--help"}, []string{"--listen", "--io-model", "--trigger", "--loops", "--accept", "--listing", "--hide", "--cache-valid", "--access-log"}},
 		{"completion", []string{"completion", "bash"}, []string{"complete", "evhttpd"}},

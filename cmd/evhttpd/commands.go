@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,10 +39,16 @@ func newRootCommand() *cobra.Command {
   evhttpd --trigger level       the same loop, level-triggered`
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(serveCommand(), modelsCommand(), labCommand(), versionCommand())
+	root.Version = versionLine()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version") // cobra's own would have -v too
+	root.AddCommand(serveCommand(), modelsCommand(), labCommand(), versionCommand(), completionCommand())
 	root.InitDefaultHelpCmd() // so that it is in Commands
 	root.PersistentPreRun = warnShadowed
 	for _, c := range append(root.Commands(), root) {
+		if c.Name() == "help" {
+			c.Args = helpTopic
+		}
 		if c.PersistentPreRun != nil {
 			c.PersistentPreRun = warnShadowed // help has an empty one of its own
 		}
@@ -58,6 +65,30 @@ func noArguments(c *cobra.Command, args []string) error {
 		return &usageError{fmt.Errorf("%s takes no arguments, not %q", c.CommandPath(), args)}
 	}
 	return nil
+}
+
+// helpTopic refuses to explain what does not exist.
+func helpTopic(c *cobra.Command, args []string) error {
+	_, rest, err := c.Root().Find(args)
+	if err == nil && len(rest) == 0 {
+		return nil
+	}
+	topic := strings.Join(args, " ")
+	if s := suggestion(c.Root(), topic); s != "" {
+		return &usageError{fmt.Errorf("no command %q; did you mean \"evhttpd help %s\"?", topic, s)}
+	}
+	return &usageError{fmt.Errorf("no command %q; see \"evhttpd --help\"", topic)}
+}
+
+// suggestion is the subcommand that a name may have been meant for, or empty.
+func suggestion(root *cobra.Command, name string) string {
+	if name == "" { // the beginning of each
+		return ""
+	}
+	if s := root.SuggestionsFor(name); len(s) > 0 {
+		return s[0]
+	}
+	return ""
 }
 
 // warnShadowed says in one line that a subcommand has the name of a directory
@@ -132,6 +163,9 @@ func (f *flags) config(args []string) (*config.Config, error) {
 		}
 	}
 	cfg.Listen = nil
+	if len(f.listen) == 0 { // what pflag makes of an empty value
+		flag("listen", errors.New(`"": want host:port, [v6]:port, a port or unix:PATH`))
+	}
 	for _, s := range f.listen {
 		a, err := config.ParseAddress(s)
 		flag("listen", err)
@@ -146,9 +180,11 @@ func (f *flags) config(args []string) (*config.Config, error) {
 	flag("accept", err)
 	cfg.Trigger, err = config.OneOf(f.trigger, "auto", "edge", "level")
 	flag("trigger", err)
-	if err == nil {
-		flag("io-model", daemon.CheckModel(f.model, f.trigger))
+	trigger := f.trigger
+	if err != nil {
+		trigger = "auto" // the model's name is checked all the same
 	}
+	flag("io-model", daemon.CheckModel(f.model, trigger))
 	cfg.IOModel = f.model
 	cfg.Site.Listing, err = config.ParseSwitch(f.listing)
 	flag("listing", err)
@@ -170,6 +206,9 @@ func (f *flags) config(args []string) (*config.Config, error) {
 // checkRoot says what is wrong with a ROOT that cannot be served, and whether
 // a subcommand was meant.
 func checkRoot(root *cobra.Command, path string) error {
+	if path == "" {
+		return errors.New("ROOT is empty: give the directory to serve, . for the current one")
+	}
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
@@ -177,8 +216,8 @@ func checkRoot(root *cobra.Command, path string) error {
 	case err == nil:
 		return fmt.Errorf("%s is a file, not a directory; to serve it, give its directory", path)
 	case errors.Is(err, os.ErrNotExist):
-		if s := root.SuggestionsFor(path); len(s) > 0 && !strings.Contains(path, "/") {
-			return fmt.Errorf("no directory %q; did you mean \"evhttpd %s\"?", path, s[0])
+		if s := suggestion(root, path); s != "" && !strings.Contains(path, "/") {
+			return fmt.Errorf("no directory %q; did you mean \"evhttpd %s\"?", path, s)
 		}
 		return fmt.Errorf("no directory %q to serve", path)
 	default:
@@ -203,9 +242,13 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  noArguments,
 		Run: func(c *cobra.Command, _ []string) {
-			fmt.Fprintf(c.OutOrStdout(), "evhttpd %s (%s, %s/%s)\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			fmt.Fprintln(c.OutOrStdout(), versionLine())
 		},
 	}
+}
+
+func versionLine() string {
+	return fmt.Sprintf("evhttpd %s (%s, %s/%s)", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 func versionText() string {
@@ -216,4 +259,46 @@ func versionText() string {
 		return info.Main.Version
 	}
 	return "devel"
+}
+
+const completionLong = `Print the script that completes evhttpd's command line in a shell:
+
+  bash        source <(evhttpd completion bash)
+  zsh         source <(evhttpd completion zsh)
+  fish        evhttpd completion fish | source
+  powershell  evhttpd completion powershell | Out-String | Invoke-Expression
+
+A line like that in the shell's start-up file makes it last.`
+
+// completionCommand stands for cobra's own, which answers a shell that it does
+// not know with its help and success.
+func completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:       "completion SHELL",
+		Short:     "Print the script that completes the command line in bash, zsh, fish or powershell",
+		Long:      completionLong,
+		ValidArgs: shells,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && !slices.Contains(shells, args[0]) {
+				return &usageError{fmt.Errorf("no completion for %q: want one of %s", args, strings.Join(shells, ", "))}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			root, out := c.Root(), c.OutOrStdout()
+			switch strings.Join(args, "") {
+			case "bash":
+				return root.GenBashCompletionV2(out, true)
+			case "zsh":
+				return root.GenZshCompletion(out)
+			case "fish":
+				return root.GenFishCompletion(out, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(out)
+			default:
+				return c.Help()
+			}
+		},
+	}
 }

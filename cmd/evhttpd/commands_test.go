@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/daemon"
 )
 
 // execute runs a command line that serves nothing.
@@ -95,11 +98,19 @@ func TestFlagErrors(t *testing.T) {
 	}{
 		{[]string{"--io-model", "nope"}, `--io-model "nope": there is no such model; available here: `, "spin, select, poll"},
 		{[]string{"--io-model", "select", "--trigger", "edge"}, `--io-model "select" cannot be driven with the edge trigger: it has level only; with edge here: `, ""},
-		{[]string{"--io-model", "sel", "--trigger", "x"}, `--trigger "x": want auto, edge, level`, ""},
+		{[]string{"--io-model", "select", "--trigger", "x"}, `--trigger "x": want auto, edge, level`, ""},
 		{[]string{"--cache-valid", "soon"}, `--cache-valid "soon": want a duration such as 500ms or 1s, or 0s`, ""},
 		{[]string{"--cache-valid", "-1s"}, `--cache-valid "-1s": want a duration such as 500ms or 1s, or 0s`, ""},
 		{[]string{"--loops", "0"}, `--loops "0": want auto or a number`, ""},
 		{[]string{"--listing", "maybe"}, `--listing "maybe": want on or off`, ""},
+		{[]string{"--listen", ""}, `--listen "": want host:port, [v6]:port, a port or unix:PATH`, ""},
+		{[]string{"--hide", "["}, `hide: "[" is no pattern`, ""},
+		{[]string{""}, `ROOT is empty: give the directory to serve`, ""},
+		{[]string{"completion", "xx"}, `no completion for ["xx"]: want one of bash, zsh, fish, powershell`, ""},
+		{[]string{"completion", "bash", "zsh"}, `no completion for ["bash" "zsh"]: want one of `, ""},
+		{[]string{"help", "serv"}, `no command "serv"; did you mean "evhttpd help serve"?`, ""},
+		{[]string{"help", "frobnicate"}, `no command "frobnicate"; see "evhttpd --help"`, ""},
+		{[]string{"sarve"}, `no directory "sarve"; did you mean "evhttpd serve"?`, ""},
 		{[]string{"models", "x"}, `evhttpd models takes no arguments, not ["x"]`, ""},
 		{[]string{"version", "x"}, `evhttpd version takes no arguments, not ["x"]`, ""},
 		{[]string{"models", "--jsn"}, `unknown flag: --jsn; see "evhttpd models --help"`, ""},
@@ -109,10 +120,63 @@ func TestFlagErrors(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got  %v\nwant %s...%s", err, c.want, c.says)
 			}
-			if _, ok := err.(*usageError); !ok {
+			var config *daemon.ConfigError
+			var usage *usageError
+			if !errors.As(err, &config) && !errors.As(err, &usage) {
 				t.Errorf("%T is not the caller's mistake", err)
 			}
 		})
+	}
+}
+
+// TestEveryMistakeIsReported: a wrong trigger does not hide a wrong model.
+func TestEveryMistakeIsReported(t *testing.T) {
+	_, _, err := execute(t, "--listen", "", "--io-model", "sel", "--trigger", "x", "--loops", "0")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	want := []string{`--listen "": `, `--loops "0": `, `--trigger "x": `, `--io-model "sel": `}
+	if !slices.EqualFunc(lines, want, strings.HasPrefix) {
+		t.Errorf("got\n%s\nwant lines that begin with %q", err, want)
+	}
+}
+
+// TestVersionFlag: --version says what version says.
+func TestVersionFlag(t *testing.T) {
+	command, _, err := execute(t, "version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flag, stderr, err := execute(t, "--version")
+	if err != nil || stderr != "" || flag != command || strings.Count(flag, "\n") != 1 {
+		t.Errorf("%v, %q on stderr, %q, want %q", err, stderr, flag, command)
+	}
+}
+
+// TestCompletionCommand: there is a script for each shell, and help without one.
+func TestCompletionCommand(t *testing.T) {
+	t.Chdir(t.TempDir())
+	help, stderr, err := execute(t, "completion")
+	if err != nil || stderr != "" || !strings.Contains(help, "Usage:") {
+		t.Errorf("no shell: %v, %q on stderr, %q", err, stderr, help)
+	}
+	for shell, says := range map[string]string{"bash": "complete -o", "zsh": "#compdef evhttpd", "fish": "complete -c evhttpd", "powershell": "Register-ArgumentCompleter"} {
+		script, stderr, err := execute(t, "completion", shell)
+		if err != nil || stderr != "" || !strings.Contains(script, says) {
+			t.Errorf("%s: %v, %q on stderr, no %q in %d bytes", shell, err, stderr, says, len(script))
+		}
+	}
+}
+
+// TestHelpTopics: help explains commands at any depth.
+func TestHelpTopics(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, topic := range []string{"", "serve", "lab", "lab starve", "completion", "help"} {
+		stdout, stderr, err := execute(t, append([]string{"help"}, strings.Fields(topic)...)...)
+		if want := strings.TrimSpace("evhttpd " + topic); err != nil || stderr != "" || !strings.Contains(stdout, "\n  "+want+" ") {
+			t.Errorf("help %s: %v, %q on stderr, no usage line in\n%s", topic, err, stderr, stdout)
+		}
 	}
 }
 

@@ -1,10 +1,15 @@
 package test
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -13,13 +18,7 @@ func TestListen(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
 		write(t, root, "a", []byte(hello))
-		// A Unix socket's path is at most 103 bytes on the BSDs and macOS, so not beneath t.TempDir.
-		folder, err := os.MkdirTemp("", "ev")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(folder)
-		socket := filepath.Join(folder, "s")
+		socket := socketPath(t)
 		s := start(t, v, root, "--listen", "unix:"+socket) // a second --listen adds to the first
 		if got := s.get(t, "/a"); string(got.body) != hello {
 			t.Errorf("over TCP: %d %q", got.status, got.body)
@@ -30,28 +29,169 @@ func TestListen(t *testing.T) {
 	})
 }
 
-// TestListenAny: a port alone is IPv4 and IPv6, and the start-up lines name what other machines can use.
-func TestListenAny(t *testing.T) {
-	root := t.TempDir()
+// socketPath is the path of a Unix socket that is not there yet: at most 103
+// bytes on the BSDs and macOS, so not beneath t.TempDir.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "ev")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	return filepath.Join(folder, "s")
+}
+
+// overUnix gets /a over a Unix socket.
+func overUnix(t *testing.T, path string) answer {
+	t.Helper()
+	c, err := net.DialTimeout("unix", path, patience)
+	must(t, err)
+	defer c.Close()
+	must(t, c.SetDeadline(deadline()))
+	_, err = io.WriteString(c, request("/a"))
+	must(t, err)
+	got, err := newWire(c).next("GET")
+	must(t, err)
+	return got
+}
+
+// TestListenUnix: the socket's file has its mode, takes the place of one that a
+// dead server left, never of another file or of a live server's, and goes away
+// with the server.
+func TestListenUnix(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		root, path := t.TempDir(), socketPath(t)
+		write(t, root, "a", []byte(hello))
+		stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		must(t, err)
+		stale.SetUnlinkOnClose(false)
+		must(t, stale.Close())
+		s := start(t, v, root, "--listen", "unix:"+path)
+		info, err := os.Lstat(path)
+		must(t, err)
+		if got, want := info.Mode(), os.ModeSocket|0o660; got != want {
+			t.Errorf("the socket's mode is %v, want %v", got, want)
+		}
+		eventually(t, says(s.stderr.String, "evhttpd: and at unix:"+path+"\n"))
+		if got := overUnix(t, path); got.status != 200 || string(got.body) != hello {
+			t.Errorf("%d %q", got.status, got.body)
+		}
+		s.stop(t)
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("after the end the socket's file is there: %v", err)
+		}
+	})
+}
+
+// TestListenUnixRefused: what is not a dead server's socket stays as it is.
+func TestListenUnixRefused(t *testing.T) {
+	root, path := t.TempDir(), socketPath(t)
 	write(t, root, "a", []byte(hello))
-	s := launch(t, exec.Command(binary, "serve", root, "--listen", ":0", "--access-log", "off"))
-	defer s.stop(t)
-	_, port, err := net.SplitHostPort(s.addr)
+	refused := func(want string) {
+		t.Helper()
+		code, stdout, stderr := command(t, "serve", root, "--listen", "unix:"+path)
+		if begin := "evhttpd: listen unix:" + path + ": "; code != 1 || stdout != "" || strings.Count(stderr, "\n") != 1 ||
+			!strings.HasPrefix(stderr, begin) || !strings.Contains(stderr, want) {
+			t.Errorf("exit code %d, %q on stdout, on stderr\n%swant 1 and one line: %s...%s", code, stdout, stderr, begin, want)
+		}
+	}
+	must(t, os.WriteFile(path, []byte(hello), 0o600))
+	refused("is no socket")
+	if text, err := os.ReadFile(path); err != nil || string(text) != hello {
+		t.Errorf("the file in the way is %q now, %v", text, err)
+	}
+	must(t, os.Remove(path))
+	start(t, variants()[0], root, "--listen", "unix:"+path)
+	refused("another process listens there")
+	if got := overUnix(t, path); got.status != 200 || string(got.body) != hello {
+		t.Errorf("the owner answers %d %q afterwards", got.status, got.body)
+	}
+}
+
+// says checks for a part of a text that grows.
+func says(text func() string, part string) func() error {
+	return func() error {
+		if all := text(); !strings.Contains(all, part) {
+			return fmt.Errorf("%q is missing in\n%s", part, all)
+		}
+		return nil
+	}
+}
+
+// TestListenAny: a port alone is IPv4 and IPv6, and the start-up lines name
+// what other machines can use, and how it is served.
+func TestListenAny(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")
+		write(t, root, "a", []byte(hello))
+		s := launch(t, exec.Command(binary, "serve", root, "--listen", ":0", "--io-model", v.model, "--trigger", v.trigger,
+			"--loops", "2", "--access-log", log))
+		defer s.stop(t)
+		host, port, err := net.SplitHostPort(s.addr)
+		must(t, err)
+		if host != "localhost" {
+			t.Errorf("the address of every interface is called %q", host)
+		}
+		summary := "evhttpd: listing on, " + v.model
+		if v.trigger != "auto" {
+			summary += " " + v.trigger
+		}
+		if v.loops() {
+			summary += ", 2 loops"
+		}
+		eventually(t, says(s.stderr.String, "access log "+log)) // the end of the last line
+		said := s.stderr.String()
+		if !strings.Contains(said, summary+", ") {
+			t.Errorf("%q is missing in\n%s", summary, said)
+		}
+		hosts := []string{"127.0.0.1"}
+		if hasAddress(t, "::1") {
+			hosts = append(hosts, "::1")
+		}
+		others := regexp.MustCompile(`(?m)^evhttpd: from other machines http://(\S+)/$`).FindAllStringSubmatch(said, -1)
+		if want := worldAddress(t); want != "" && !strings.Contains(said, "from other machines http://"+net.JoinHostPort(want, port)+"/\n") {
+			t.Errorf("other machines reach %s, which is missing in\n%s", want, said)
+		}
+		for _, other := range others {
+			host, itsPort, err := net.SplitHostPort(other[1])
+			if err != nil || itsPort != port {
+				t.Errorf("%q is not on port %s", other[0], port)
+				continue
+			}
+			hosts = append(hosts, host)
+		}
+		for _, host := range hosts {
+			s.addr = net.JoinHostPort(host, port)
+			if got := s.get(t, "/a"); string(got.body) != hello {
+				t.Errorf("%s: %d %q", host, got.status, got.body)
+			}
+		}
+	})
+}
+
+// hasAddress reports whether a server could listen on host here.
+func hasAddress(t *testing.T, host string) bool {
+	t.Helper()
+	probe, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
-		t.Fatal(err)
+		t.Logf("this machine has no %s: %v", host, err)
+		return false
 	}
-	for _, host := range []string{"127.0.0.1", "::1"} {
-		s.addr = net.JoinHostPort(host, port)
-		if probe, err := net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
-			t.Logf("this machine has no %s: %v", host, err)
-			continue
-		} else {
-			probe.Close()
-		}
-		if got := s.get(t, "/a"); string(got.body) != hello {
-			t.Errorf("%s: %d %q", host, got.status, got.body)
-		}
+	must(t, probe.Close())
+	return true
+}
+
+// worldAddress is the IPv4 address of this machine for others, empty without a route to them.
+func worldAddress(t *testing.T) string {
+	t.Helper()
+	c, err := net.Dial("udp4", "198.51.100.1:9") // documentation's (RFC 5737); nothing is sent
+	if err != nil {
+		t.Logf("no route to other machines: %v", err)
+		return ""
 	}
+	defer c.Close()
+	if ip := c.LocalAddr().(*net.UDPAddr).IP; ip.IsGlobalUnicast() {
+		return ip.String()
+	}
+	return ""
 }
 
 // TestAcceptModes: with several loops on one port, each way to accept serves everybody.

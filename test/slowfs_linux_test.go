@@ -70,41 +70,84 @@ func (f *stallingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off
 	return fuse.ReadResultData([]byte(stalledBody[from:])), 0
 }
 
+// mountStalling mounts a file system at slow beneath root until the test ends.
+func mountStalling(t *testing.T, root string) *stallingDir {
+	t.Helper()
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip(err)
+	}
+	slow := filepath.Join(root, "slow")
+	must(t, os.Mkdir(slow, 0o755))
+	dir := &stallingDir{waiting: make(chan struct{}, 1)}
+	zero := time.Duration(0)
+	mount, err := fs.Mount(slow, dir, &fs.Options{
+		EntryTimeout: &zero, AttrTimeout: &zero,
+		MountOptions: fuse.MountOptions{DirectMount: true, FsName: "stalling", Name: "stalling"},
+	})
+	must(t, err)
+	t.Cleanup(func() { must(t, mount.Unmount()) })
+	return dir
+}
+
+// stall stops the file system, until the caller unlocks the gate, and has a
+// request wait for it.
+func (d *stallingDir) stall(t *testing.T, s *server) net.Conn {
+	t.Helper()
+	d.gate.Lock()
+	c := s.dial(t)
+	_, err := io.WriteString(c, request("/slow/file", "Connection: close"))
+	must(t, err)
+	<-d.waiting // the request has reached the file system
+	return c
+}
+
+// TestStopBesideStalledFileSystem: a worker that waits for a file system keeps
+// the server neither from ending at a second signal nor, after one, from ending
+// with the time to drain. The file system goes on before the end is waited for:
+// the kernel keeps a process whose request FUSE has taken until it is answered.
+func TestStopBesideStalledFileSystem(t *testing.T) {
+	stop := func(t *testing.T, v variant, signals, code int, last string) {
+		root := t.TempDir()
+		dir := mountStalling(t, root)
+		s := start(t, v, root)
+		dir.stall(t, s)
+		release := sync.OnceFunc(dir.gate.Unlock)
+		defer release()
+		for range signals {
+			s.signal(t, syscall.SIGTERM)
+			s.waitRefusal(t)
+		}
+		eventually(t, says(s.stderr.String, last))
+		release()
+		if got := s.wait(t); got != code {
+			t.Errorf("exit code %d, want %d\n%s", got, code, s.stderr.String())
+		}
+	}
+	eachVariant(t, func(t *testing.T, v variant) {
+		stop(t, v, 2, 1, "stopped at once by a second signal")
+	})
+	t.Run("one signal", func(t *testing.T) {
+		stop(t, variants()[0], 1, 0, "a file system that does not answer is given up")
+	})
+}
+
 // TestSlowFileSystemStallsNobody has a file system beneath the root stop while
 // a request waits for it: cached files go on being served by the same loop for
 // all that time, and the one who waits gets its answer in the end. It logs the
 // latencies of the cached requests without and with the stall (go test -v).
 func TestSlowFileSystemStallsNobody(t *testing.T) {
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip(err)
-	}
 	eachVariant(t, func(t *testing.T, v variant) {
 		if !v.loops() {
 			return // no loop, so no two connections that share one
 		}
 		root := t.TempDir()
 		write(t, root, "cached", cachedBody)
-		slow := filepath.Join(root, "slow")
-		must(t, os.Mkdir(slow, 0o755))
-		dir := &stallingDir{waiting: make(chan struct{}, 1)}
-		zero := time.Duration(0)
-		mount, err := fs.Mount(slow, dir, &fs.Options{
-			EntryTimeout: &zero, AttrTimeout: &zero,
-			MountOptions: fuse.MountOptions{DirectMount: true, FsName: "stalling", Name: "stalling"},
-		})
-		must(t, err)
-		t.Cleanup(func() { must(t, mount.Unmount()) })
+		dir := mountStalling(t, root)
 		s := start(t, v, root, "--loops", "1")
 		s.settle(t, "/cached")
 
 		quiet := cachedLoad(t, s)
-		dir.gate.Lock()
-		conn, err := net.Dial("tcp", s.addr)
-		must(t, err)
-		defer conn.Close()
-		_, err = conn.Write([]byte("GET /slow/file HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"))
-		must(t, err)
-		<-dir.waiting // the request has reached the file system
+		conn := dir.stall(t, s)
 		stalled := cachedLoad(t, s)
 		dir.gate.Unlock()
 		answer := string(readAll(t, conn))

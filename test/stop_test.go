@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -131,4 +134,46 @@ func TestSecondSignal(t *testing.T) {
 			t.Error("the download was finished first")
 		}
 	})
+}
+
+// TestHangup: SIGHUP, which a server gets when its terminal is closed, stops it
+// in order like SIGTERM.
+func TestHangup(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		root := t.TempDir()
+		content := pattern(slowBytes, 10)
+		write(t, root, "large", content)
+		s := start(t, v, root)
+		c, first := s.beginDownload(t, "/large")
+		s.signal(t, syscall.SIGHUP)
+		s.waitRefusal(t)
+		_, begun, _ := bytes.Cut(first, []byte("\r\n\r\n"))
+		body := make([]byte, len(content))
+		if n, err := io.ReadFull(c, body[copy(body, begun):]); err != nil || !bytes.Equal(body, content) {
+			t.Errorf("%d bytes more, not the file, %v", n, err)
+		}
+		c.Close() // else the server waits for one more request until the deadline
+		if code := s.wait(t); code != 0 {
+			t.Errorf("exit code %d\n%s", code, s.stderr.String())
+		}
+	})
+}
+
+// TestNohup: a server that was started with SIGHUP ignored goes on at it.
+func TestNohup(t *testing.T) {
+	root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")
+	write(t, root, "a", []byte(hello))
+	v := variants()[0]
+	s := launch(t, exec.Command(tool(t, "nohup"), binary, "serve", root, "--listen", "127.0.0.1:0",
+		"--io-model", v.model, "--trigger", v.trigger, "--access-log", log))
+	defer s.stop(t)
+	s.signal(t, syscall.SIGHUP)
+	s.signal(t, syscall.SIGUSR1) // has a higher number, so it is taken after the first (signal(7))
+	eventually(t, says(s.stderr.String, "access log reopened"))
+	if said := s.stderr.String(); strings.Contains(said, "stopping") {
+		t.Errorf("the server stops:\n%s", said)
+	}
+	if got := s.get(t, "/a"); got.status != 200 || string(got.body) != hello {
+		t.Errorf("%d %q", got.status, got.body)
+	}
 }

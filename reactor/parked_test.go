@@ -29,128 +29,130 @@ func (s *server) quiet() {
 	}
 }
 
-// TestParkedConnectionsCostNothing puts one connection into each state in which
-// it waits, and sees the loop sleep (DESIGN.md, Interest).
-func TestParkedConnectionsCostNothing(t *testing.T) {
-	states := []struct {
-		name string
-		// park brings the connection into the state.
-		park func(t *testing.T, s *server, c *client)
-		// after goes on from there and sees the end of the connection.
-		after func(t *testing.T, s *server, c *client, release func())
-	}{
-		{"deferred", func(t *testing.T, s *server, c *client) {
-			c.send(get("/defer/1"))
-			s.wants(conn.WantDeferred, conn.PhaseDeferred)
-		}, answered},
-		{"deferred with requests behind", func(t *testing.T, s *server, c *client) {
-			c.send(get("/defer/1"))
-			s.wants(conn.WantDeferred, conn.PhaseDeferred)
+// parkedStates are those in which a connection waits, and how it gets into and out of them.
+var parkedStates = []struct {
+	name string
+	// park brings the connection into the state.
+	park func(t *testing.T, s *server, c *client)
+	// after goes on from there and sees the end of the connection.
+	after func(t *testing.T, s *server, c *client, release func())
+}{
+	{"deferred", func(t *testing.T, s *server, c *client) {
+		c.send(get("/defer/1"))
+		s.wants(conn.WantDeferred, conn.PhaseDeferred)
+	}, answered},
+	{"deferred with requests behind", func(t *testing.T, s *server, c *client) {
+		c.send(get("/defer/1"))
+		s.wants(conn.WantDeferred, conn.PhaseDeferred)
+		c.send(get("/small"))
+	}, answered},
+	{"deferred on a used connection", func(t *testing.T, s *server, c *client) {
+		c.send(get("/small")).expect(200)
+		c.send(get("/defer/1"))
+		s.wants(conn.WantDeferred, conn.PhaseDeferred)
+	}, answered},
+	{"deferred, the client half-closed", func(t *testing.T, s *server, c *client) {
+		c.send(get("/small")).expect(200)
+		c.send(get("/defer/1"))
+		s.wants(conn.WantDeferred, conn.PhaseDeferred)
+		c.closeWrite()
+	}, answered},
+	{"deferred, the client gone", func(t *testing.T, s *server, c *client) {
+		c.send(get("/small")).expect(200)
+		c.send(get("/defer/1"))
+		s.wants(conn.WantDeferred, conn.PhaseDeferred)
+		c.reset()
+	}, gone},
+	{"waiting for a page of a file", func(t *testing.T, s *server, c *client) {
+		// The workers are taken, so that the page does not come.
+		for range 4 {
+			s.dial().send(get("/each/1"))
+		}
+		s.deferred(4)
+		c.send(get("/cold"))
+		s.deferred(5)
+	}, func(t *testing.T, s *server, c *client, release func()) {
+		release()
+		if a := c.expect(200); a.body != int64(len(huge)) {
+			t.Errorf("%d bytes came", a.body)
+		}
+	}},
+	{"waiting for a source", func(t *testing.T, s *server, c *client) {
+		c.send(get("/source"))
+		s.wants(conn.WantSource, conn.PhaseSending)
+	}, gone},
+	{"waiting for a source, the client gone", func(t *testing.T, s *server, c *client) {
+		c.send(get("/small")).expect(200)
+		c.send(get("/source"))
+		s.wants(conn.WantSource, conn.PhaseSending)
+		c.reset()
+	}, nil},
+	{"sending to a client that does not read", func(t *testing.T, s *server, c *client) {
+		c.send(get("/huge"))
+		s.wants(conn.WantWrite, conn.PhaseSending)
+	}, downloaded},
+	{"sending a file to a client that does not read", func(t *testing.T, s *server, c *client) {
+		c.send(get("/file"))
+		s.wants(conn.WantWrite, conn.PhaseSending)
+	}, downloaded},
+	{"sending to a client that half-closed", func(t *testing.T, s *server, c *client) {
+		c.send(get("/huge"))
+		c.closeWrite()
+		s.wants(conn.WantWrite, conn.PhaseSending)
+	}, downloaded},
+	{"sending while more requests come", func(t *testing.T, s *server, c *client) {
+		c.send(get("/huge"))
+		s.wants(conn.WantWrite, conn.PhaseSending)
+		for range 100 {
 			c.send(get("/small"))
-		}, answered},
-		{"deferred on a used connection", func(t *testing.T, s *server, c *client) {
-			c.send(get("/small")).expect(200)
-			c.send(get("/defer/1"))
-			s.wants(conn.WantDeferred, conn.PhaseDeferred)
-		}, answered},
-		{"deferred, the client half-closed", func(t *testing.T, s *server, c *client) {
-			c.send(get("/small")).expect(200)
-			c.send(get("/defer/1"))
-			s.wants(conn.WantDeferred, conn.PhaseDeferred)
-			c.closeWrite()
-		}, answered},
-		{"deferred, the client gone", func(t *testing.T, s *server, c *client) {
-			c.send(get("/small")).expect(200)
-			c.send(get("/defer/1"))
-			s.wants(conn.WantDeferred, conn.PhaseDeferred)
-			c.reset()
-		}, gone},
-		{"waiting for a page of a file", func(t *testing.T, s *server, c *client) {
-			// The workers are taken, so that the page does not come.
-			for range 4 {
-				s.dial().send(get("/each/1"))
-			}
-			s.deferred(4)
-			c.send(get("/cold"))
-			s.deferred(5)
-		}, func(t *testing.T, s *server, c *client, release func()) {
-			release()
-			if a := c.expect(200); a.body != int64(len(huge)) {
-				t.Errorf("%d bytes came", a.body)
-			}
-		}},
-		{"waiting for a source", func(t *testing.T, s *server, c *client) {
-			c.send(get("/source"))
-			s.wants(conn.WantSource, conn.PhaseSending)
-		}, gone},
-		{"waiting for a source, the client gone", func(t *testing.T, s *server, c *client) {
-			c.send(get("/small")).expect(200)
-			c.send(get("/source"))
-			s.wants(conn.WantSource, conn.PhaseSending)
-			c.reset()
-		}, nil},
-		{"sending to a client that does not read", func(t *testing.T, s *server, c *client) {
-			c.send(get("/huge"))
-			s.wants(conn.WantWrite, conn.PhaseSending)
-		}, downloaded},
-		{"sending a file to a client that does not read", func(t *testing.T, s *server, c *client) {
-			c.send(get("/file"))
-			s.wants(conn.WantWrite, conn.PhaseSending)
-		}, downloaded},
-		{"sending to a client that half-closed", func(t *testing.T, s *server, c *client) {
-			c.send(get("/huge"))
-			c.closeWrite()
-			s.wants(conn.WantWrite, conn.PhaseSending)
-		}, downloaded},
-		{"sending while more requests come", func(t *testing.T, s *server, c *client) {
-			c.send(get("/huge"))
-			s.wants(conn.WantWrite, conn.PhaseSending)
-			for range 100 {
-				c.send(get("/small"))
-			}
-		}, downloaded},
-		{"sending to a client that half-closed later", func(t *testing.T, s *server, c *client) {
-			c.send(get("/small")).expect(200)
-			c.send(get("/huge"))
-			s.wants(conn.WantWrite, conn.PhaseSending)
-			c.closeWrite()
-		}, downloaded},
-		{"lingering", func(t *testing.T, s *server, c *client) {
-			c.send("no request\n\n").expect(400)
-			s.wants(conn.WantRead, conn.PhaseLingering)
-		}, gone},
-		{"idle", func(t *testing.T, s *server, c *client) {
-			c.send(get("/small")).expect(200)
-			s.wants(conn.WantRead, conn.PhaseIdle)
-		}, gone},
-		{"in a head", func(t *testing.T, s *server, c *client) {
-			c.send("GET / HT")
-			s.wants(conn.WantRead, conn.PhaseHead)
-		}, gone},
-		{"in a body", func(t *testing.T, s *server, c *client) {
-			c.send("GET /small HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n123")
-			s.wants(conn.WantRead, conn.PhaseBody)
-		}, gone},
-		{"none: gone while it was sent to", func(t *testing.T, s *server, c *client) {
-			c.send(get("/huge"))
-			s.wants(conn.WantWrite, conn.PhaseSending)
-			c.reset()
-			s.empty()
-		}, nil},
-		{"none: half-closed while idle", func(t *testing.T, s *server, c *client) {
-			c.send(get("/small")).expect(200)
-			c.closeWrite()
-			c.expectEnd(false)
-			s.empty()
-		}, nil},
-	}
+		}
+	}, downloaded},
+	{"sending to a client that half-closed later", func(t *testing.T, s *server, c *client) {
+		c.send(get("/small")).expect(200)
+		c.send(get("/huge"))
+		s.wants(conn.WantWrite, conn.PhaseSending)
+		c.closeWrite()
+	}, downloaded},
+	{"lingering", func(t *testing.T, s *server, c *client) {
+		c.send("no request\n\n").expect(400)
+		s.wants(conn.WantRead, conn.PhaseLingering)
+	}, gone},
+	{"idle", func(t *testing.T, s *server, c *client) {
+		c.send(get("/small")).expect(200)
+		s.wants(conn.WantRead, conn.PhaseIdle)
+	}, gone},
+	{"in a head", func(t *testing.T, s *server, c *client) {
+		c.send("GET / HT")
+		s.wants(conn.WantRead, conn.PhaseHead)
+	}, gone},
+	{"in a body", func(t *testing.T, s *server, c *client) {
+		c.send("GET /small HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n123")
+		s.wants(conn.WantRead, conn.PhaseBody)
+	}, gone},
+	{"none: gone while it was sent to", func(t *testing.T, s *server, c *client) {
+		c.send(get("/huge"))
+		s.wants(conn.WantWrite, conn.PhaseSending)
+		c.reset()
+		s.empty()
+	}, nil},
+	{"none: half-closed while idle", func(t *testing.T, s *server, c *client) {
+		c.send(get("/small")).expect(200)
+		c.closeWrite()
+		c.expectEnd(false)
+		s.empty()
+	}, nil},
+}
+
+// TestParkedConnectionsCostNothing puts one connection into each state in which
+// it waits, and sees the loop sleep (docs/architecture.md, Interest).
+func TestParkedConnectionsCostNothing(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		if restless(v.backend) {
 			return
 		}
 		for _, network := range []string{"tcp", "unix"} {
 			t.Run(network, func(t *testing.T) {
-				for _, state := range states {
+				for _, state := range parkedStates {
 					t.Run(state.name, func(t *testing.T) {
 						t.Parallel()
 						release := make(chan struct{})

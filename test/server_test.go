@@ -187,6 +187,13 @@ func (s *server) links() string {
 	return strings.Join(found, " ")
 }
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // deadline is the time at which patience ends.
 func deadline() time.Time { return time.Now().Add(patience) }
 

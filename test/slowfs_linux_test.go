@@ -159,13 +159,6 @@ func TestSlowFileSystemStallsNobody(t *testing.T) {
 	})
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // readAll reads a connection to its end.
 func readAll(t *testing.T, c net.Conn) []byte {
 	t.Helper()

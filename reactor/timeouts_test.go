@@ -29,10 +29,10 @@ const (
 	trickle = briefly / 5
 	// steady is the timeout that must not fire, since its client makes progress
 	// every few pauses.
-	steady = 4 * briefly
-	pause  = steady / 40
-	// pauses is how many a slow client makes: in total three times the timeout.
-	pauses = int(3 * steady / pause)
+	steady = 20 * briefly
+	pause  = steady / 100
+	// pauses is how many a slow client makes: in total half as much again as the timeout.
+	pauses = int(3 * steady / pause / 2)
 )
 
 // timeouts is a table of what ends a request or a connection that takes too

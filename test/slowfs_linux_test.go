@@ -176,7 +176,7 @@ func cachedLoad(t *testing.T, s *server) generator.Latency {
 	result, err := generator.Run(context.Background(), generator.Options{
 		Roles: []generator.Role{{Name: "cached", Addr: netip.MustParseAddrPort(s.addr), Connections: 16, Rate: 5000,
 			Targets: []generator.Target{target}}},
-		Duration: time.Second, CheckEvery: 1,
+		Duration: time.Second, Drain: patience, Timeout: patience, CheckEvery: 1,
 	})
 	must(t, err)
 	role := result.Roles[0]

@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-var update = flag.Bool("update", false, "write configs/evhttpd.schema.json anew")
+var update = flag.Bool("update", false, "write anew what is made from the code: configs/evhttpd.schema.json, tables in docs")
 
 const schemaFile = "../../configs/evhttpd.schema.json"
 

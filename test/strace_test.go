@@ -112,7 +112,11 @@ func checkTransfers(t *testing.T, v variant, calls map[string]int, requests, few
 	if r, ok := receives[v.model]; ok {
 		receive, most = r.call, requests*r.aRequest
 	}
-	if calls[receive] < requests || calls[receive] > most+few {
+	if calls[receive] < requests {
+		t.Errorf("%d %s for %d requests: %v", calls[receive], receive, requests, calls)
+	}
+	// To try each connection in turn, whether or not something came, is what spin is.
+	if v.model != "spin" && calls[receive] > most+few {
 		t.Errorf("%d %s for %d requests, at most %d were expected: %v", calls[receive], receive, requests, most+few, calls)
 	}
 	if calls["sendto"] < requests || calls["sendto"] > requests+few {

@@ -348,3 +348,6 @@ func list(names []string) string {
 	}
 	return text
 }
+
+// Scenarios lists the names that Options.Scenarios may have.
+func Scenarios() []string { return scenario.Names() }

@@ -132,8 +132,11 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 		return results.Sample{}, err
 	}
 	sample := sampleOf(result, cell)
+	if sample.Served == 0 {
+		return sample, fmt.Errorf("not one answer (%s)", orElse(sample.Failure, "no failure was seen either"))
+	}
 	if sample.Requests == 0 {
-		return sample, fmt.Errorf("not one answer in %v (%s)", setup.Duration, orNothing(sample.Failure))
+		c.note(fmt.Sprintf("%s, %s: not one answer within one of the measurements.", title(cell), s.Name))
 	}
 	p.fill(&sample, cell)
 	if c.wrk != "" && cell.WrkCan() {
@@ -152,12 +155,14 @@ func drain(cell *scenario.Cell) time.Duration {
 	return time.Second
 }
 
-func orNothing(text string) string {
+func orElse(text, other string) string {
 	if text == "" {
-		return "no failure was seen either"
+		return other
 	}
 	return text
 }
+
+func title(cell *scenario.Cell) string { return (&results.Cell{Cell: *cell}).Title() }
 
 // target is a file as it is asked for and must be answered.
 func (c *comparison) target(s *subject, f scenario.File) load.Target {

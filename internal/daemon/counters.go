@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
 )
 
 // countersVariable is how `evhttpd bench`, which starts servers to compare them, asks
@@ -16,11 +18,16 @@ import (
 // line of JSON goes to ANSWER. So a measured server needs no other listener.
 const countersVariable = "EVHTTPD_COUNTERS_PIPE"
 
-// counters is the line.
+// counters is the line. What the model does not count is left out.
 type counters struct {
-	CPU         int64 `json:"cpu_ns"`
-	Voluntary   int64 `json:"voluntary_switches"`
-	Involuntary int64 `json:"involuntary_switches"`
+	CPU         int64   `json:"cpu_ns"`
+	Voluntary   int64   `json:"voluntary_switches"`
+	Involuntary int64   `json:"involuntary_switches"`
+	Requests    *uint64 `json:"requests,omitempty"`
+	SystemCalls *uint64 `json:"system_calls,omitempty"`
+	Again       *uint64 `json:"again,omitempty"`
+	Waits       *uint64 `json:"waits,omitempty"`
+	Events      *uint64 `json:"events,omitempty"`
 }
 
 // answerCounters answers whoever started this process for as long as it asks.
@@ -92,9 +99,34 @@ func (s *Server) count() (counters, error) {
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
 		return counters{}, fmt.Errorf("getrusage: %w", err)
 	}
-	return counters{
+	now := counters{
 		CPU:         usage.Utime.Nano() + usage.Stime.Nano(),
 		Voluntary:   int64(usage.Nvcsw),
 		Involuntary: int64(usage.Nivcsw),
-	}, nil
+	}
+	c := s.server.Counters()
+	now.add(&c)
+	return now, nil
+}
+
+// add takes over what the model has counted. A sum with a part that is not ours
+// to count would be an estimate: it is left out.
+func (n *counters) add(c *conn.Counters) {
+	if c.Silent > 0 { // what a loop said last is of another time
+		return
+	}
+	var requests, calls, again uint64
+	for _, class := range c.Requests {
+		requests += class
+	}
+	n.Requests = &requests
+	if c.Unknown == 0 {
+		for i := range c.Calls {
+			calls, again = calls+c.Calls[i], again+c.Again[i]
+		}
+		n.SystemCalls, n.Again = &calls, &again
+	}
+	if c.Loops > 0 {
+		n.Waits, n.Events = &c.Waits, &c.Events
+	}
 }

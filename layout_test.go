@@ -73,8 +73,8 @@ var rules = []rule{
 	{folder: "bench/chart"},
 	// What shows a comparison knows nothing of how it was made.
 	{folder: "bench/report", project: []string{"bench/chart", "bench/machine", "bench/results", "bench/scenario", "bench/stats"}},
-	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/lab"},
-		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap"}},
+	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/lab", "bench/report", "bench/results"},
+		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "github.com/schollz/progressbar/v3"}},
 }
 
 // oneFile names the modules that a single file of a folder imports.

@@ -148,7 +148,9 @@ func pinned(s *results.Setup) string {
 	return fmt.Sprintf("server on CPU %s, client on %s", numbers(s.ServerCPUs), numbers(s.ClientCPUs))
 }
 
-func numbers(cpus []int) string { return strings.ReplaceAll(strings.Trim(fmt.Sprint(cpus), "[]"), " ", ",") }
+func numbers(cpus []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(cpus), "[]"), " ", ",")
+}
 
 // describe is the load of a cell in words.
 func describe(c *results.Cell) string {

@@ -23,14 +23,17 @@ const (
 	// RoundsMax and DurationMax bound what can be asked for.
 	RoundsMax   = 1000
 	DurationMax = 10 * time.Minute
-	// quickBudget is what the measurements of Quick take in all; with starting and writing it stays below a minute.
-	quickBudget = 50 * time.Second
-	// quickRounds are the fewest of which an interval of 95 % can be had (see bench/stats).
-	quickRounds = 6
+	// quickBudget is when Quick begins no other round that would not end by then; so it stays below a minute.
+	quickBudget = 54 * time.Second
+	// quickRounds is how many Quick makes if they fit: of 9 the interval of 95 % leaves out
+	// the least and the greatest value (see bench/stats), so that one disturbed round does not make it useless.
+	quickRounds = 9
+	// quickRoundsMin are the fewest of which an interval of 95 % can be had at all.
+	quickRoundsMin = 6
 	// quickOverhead is about what starting a server and opening connections takes a measurement.
 	quickOverhead  = 170 * time.Millisecond
-	quickWarmUp    = 50 * time.Millisecond
-	quickWindowMin = 100 * time.Millisecond
+	quickWarmUp    = 30 * time.Millisecond
+	quickWindowMin = 80 * time.Millisecond
 	quickWindowMax = time.Second
 	// Defaults of the full comparison.
 	roundsDefault   = 7
@@ -270,6 +273,12 @@ func (c *comparison) pin() (undo func()) {
 func (c *comparison) rounds(ctx context.Context) error {
 	random := rand.New(rand.NewPCG(c.Seed, 0))
 	for round := range c.out.Setup.Rounds {
+		if c.Quick && c.Rounds == 0 && round >= quickRoundsMin {
+			if took := time.Since(c.began); took+took/time.Duration(round) > quickBudget {
+				c.out.Setup.Rounds = round
+				return nil
+			}
+		}
 		for _, group := range c.groups() {
 			for _, i := range random.Perm(len(c.subjects)) {
 				if err := c.session(ctx, round, i, group); err != nil {

@@ -31,7 +31,7 @@ const Style = `
 const (
 	width       = 720.0
 	labelWidth  = 150.0 // of the rows' names
-	valueWidth  = 96.0  // of the figures at the right
+	valueWidth  = 124.0 // of the figures at the right
 	rowHeight   = 22.0
 	headHeight  = 62.0
 	footHeight  = 34.0
@@ -307,7 +307,7 @@ func tick(v float64) string {
 	switch {
 	case v >= 1e6:
 		return fmt.Sprintf("%.3gM", v/1e6)
-	case v >= 1e4:
+	case v >= 1e3:
 		return fmt.Sprintf("%.3gk", v/1e3)
 	default:
 		return fmt.Sprintf("%.3g", v)

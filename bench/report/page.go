@@ -109,13 +109,13 @@ const pageStyle = `
 @media (prefers-color-scheme:dark){:root{--bg:#15191f;--ink:#e6edf3;--soft:#9da7b3;--rule:#30363d;--card:#1c2128;--better:#4cc38a;--worse:#f08c4a}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:1120px;margin:0 auto;padding:28px 20px 60px}
+main{max-width:1280px;margin:0 auto;padding:28px 20px 60px}
 h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:44px 0 4px;padding-top:14px;border-top:1px solid var(--rule)}
 p{margin:6px 0}.soft{color:var(--soft)}code{font:13px ui-monospace,SFMono-Regular,Menlo,monospace;background:var(--card);padding:1px 5px;border-radius:4px;overflow-wrap:anywhere}
 nav{margin:14px 0;columns:3 260px;font-size:14px}nav a{display:block;color:inherit}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums;margin:10px 0;min-width:60%}
-th,td{padding:3px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}th{font-weight:600;color:var(--soft)}
+table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:10px 0;min-width:60%}
+th,td{padding:3px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}th{font-weight:600;color:var(--soft)}
 th:first-child,td.left{text-align:left}
 tr.base td{font-weight:600}tr.better td:last-child{color:var(--better)}tr.worse td:last-child{color:var(--worse)}tr.same td:last-child{color:var(--soft)}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(520px,100%),1fr));gap:14px;margin:12px 0}

@@ -176,6 +176,17 @@ func (s *Server) Stop() error {
 	}
 }
 
+// Kill ends the server at once, whatever it does, for whom its orderly end
+// would take too long. A server that had ended before is an error.
+func (s *Server) Kill() error {
+	select {
+	case <-s.ended:
+		return fmt.Errorf("server: %s ended by itself (%w): %s", s.cmd, s.failure(), s.said.last())
+	default:
+		return s.kill()
+	}
+}
+
 // kill ends the process whatever it does.
 func (s *Server) kill() error {
 	err := s.cmd.Process.Kill()

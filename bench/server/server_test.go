@@ -252,6 +252,23 @@ func TestStopTells(t *testing.T) {
 	}
 }
 
+// TestKill: it is gone, however stubborn; that it had ended before is said.
+func TestKill(t *testing.T) {
+	for _, how := range []string{"stubborn", "crashes"} {
+		s, err := begin(t, t.Context(), how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if how == "crashes" {
+			<-s.Ended()
+		}
+		if err := s.Kill(); (err != nil) != (how == "crashes") {
+			t.Errorf("%s: %v", how, err)
+		}
+		gone(t, s.Pid())
+	}
+}
+
 func TestTranscriptIsBounded(t *testing.T) {
 	var said transcript
 	if got := said.last(); got != "it said nothing" {

@@ -49,7 +49,7 @@ func benchCommand() *cobra.Command {
 	fs.StringSliceVar(&o.Models, "models", nil, "`names` of the models to compare (default all; the baseline always takes part)")
 	fs.StringSliceVar(&o.Triggers, "triggers", nil, "`edge,level`, of models that have the choice (default both)")
 	fs.StringSliceVar(&o.Scenarios, "scenarios", nil, "`names`: "+strings.Join(bench.Scenarios(), ", ")+" (default all)")
-	fs.IntVar(&o.Rounds, "rounds", 0, "`number` of times that everything is measured (default 7, with --quick 6)")
+	fs.IntVar(&o.Rounds, "rounds", 0, "`number` of times that everything is measured (default 7, with --quick 6 to 9)")
 	fs.DurationVar(&o.Duration, "duration", 0, "how `long` a measurement is (default 1s, with --quick what a minute allows)")
 	fs.IntVar(&o.Loops, "loops", 1, "`number` of loops, and CPUs, of each server and of the client")
 	fs.StringArrayVar(&o.Targets, "target", nil, "`[NAME=]URL` of another server to measure too; may be given again")

@@ -14,9 +14,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/machine"
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/scenario"
+	"github.com/evhttpd/evhttpd/bench/server"
 )
 
 const (
@@ -31,7 +33,10 @@ const (
 	// quickRoundsMin are the fewest of which an interval of 95 % can be had at all.
 	quickRoundsMin = 6
 	// quickOverhead is about what starting a server and opening connections takes a measurement.
-	quickOverhead  = 170 * time.Millisecond
+	quickOverhead = 170 * time.Millisecond
+	// heat is how long the baseline runs before anything is measured: the first second or so of load on an
+	// idle machine was seen at 3.5 times the CPU a request of those after it.
+	heat           = 2 * time.Second
 	quickWarmUp    = 30 * time.Millisecond
 	quickWindowMin = 80 * time.Millisecond
 	quickWindowMax = time.Second
@@ -272,6 +277,9 @@ func (c *comparison) pin() (undo func()) {
 // nobody always follows the same one.
 func (c *comparison) rounds(ctx context.Context) error {
 	random := rand.New(rand.NewPCG(c.Seed, 0))
+	if err := c.heatUp(ctx); err != nil {
+		return err
+	}
 	for round := range c.out.Setup.Rounds {
 		if c.Quick && c.Rounds == 0 && round >= quickRoundsMin {
 			if took := time.Since(c.began); took+took/time.Duration(round) > quickBudget {
@@ -288,6 +296,21 @@ func (c *comparison) rounds(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// heatUp has the baseline serve the first cell for a while, for nothing but to have the machine awake.
+func (c *comparison) heatUp(ctx context.Context) error {
+	s := &c.subjects[0]
+	child, err := server.StartWith(ctx, server.Options{Binary: c.Binary, Args: c.serverArgs(s, []int{0}), CPUs: c.out.Setup.ServerCPUs})
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	_, err = load.Run(ctx, load.Options{
+		Roles:    c.cells[0].Roles(child.Addr(), func(f scenario.File) load.Target { return c.target(s, f) })[:1],
+		Duration: min(heat, 4*c.out.Setup.Duration*time.Duration(c.out.Setup.Rounds)), // a short comparison has a short one
+		CPUs:     c.out.Setup.ClientCPUs,
+	})
+	return errors.Join(err, child.Stop())
 }
 
 // groups are the cells that one process serves one after the other: each alone,

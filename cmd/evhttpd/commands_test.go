@@ -69,18 +69,6 @@ func TestSubcommandBeforeDirectory(t *testing.T) {
 	}
 }
 
-// TestBenchBeforeDirectory: so is bench, even where there is a folder of that name, as in this repository.
-func TestBenchBeforeDirectory(t *testing.T) {
-	t.Chdir(t.TempDir())
-	if err := os.Mkdir("bench", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	_, stderr, err := execute(t, "bench", "compare")
-	if err == nil || !strings.Contains(err.Error(), "two results.json") || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "./bench") {
-		t.Errorf("%v, %q on stderr", err, stderr)
-	}
-}
-
 // TestServeBeforeDirectory: `serve` is the subcommand too.
 func TestServeBeforeDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -169,11 +169,9 @@ func parseTarget(ctx context.Context, text string) (subject, error) {
 	}
 	u, err := url.Parse(address)
 	switch {
-	case err != nil:
-		return s, mistake("--target %q: %w", text, err)
-	case u.Scheme == "https":
+	case err == nil && u.Scheme == "https":
 		return s, mistake("--target %q: TLS is not measured: give the server's http:// address", text)
-	case u.Scheme != "http" || u.Hostname() == "" || u.RawQuery != "" || u.User != nil:
+	case err != nil || u.Scheme != "http" || u.Hostname() == "" || u.RawQuery != "" || u.User != nil:
 		return s, mistake("--target %q: want [NAME=]http://HOST[:PORT]/PATH", text)
 	}
 	port := u.Port()

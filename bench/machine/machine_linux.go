@@ -282,3 +282,27 @@ var littleEndian = func() bool {
 	binary.NativeEndian.PutUint16(one[:], 1)
 	return one[0] == 1
 }()
+
+// Usage is what all CPUs together have worked since the start, and what a hypervisor
+// took from them meanwhile (proc(5), stat; in ticks of 10 ms).
+func Usage() (busy, stolen time.Duration, ok bool) {
+	first, _, _ := strings.Cut(line("/proc/stat"), "\n")
+	words := strings.Fields(first)
+	if len(words) < 9 || words[0] != "cpu" {
+		return 0, 0, false
+	}
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every platform of Go's
+	for i, word := range words[1:9] {
+		n, err := strconv.ParseInt(word, 10, 64)
+		switch {
+		case err != nil:
+			return 0, 0, false
+		case i == 3 || i == 4: // idle, waiting for a disk
+		case i == 7:
+			stolen = time.Duration(n) * tick
+		default:
+			busy += time.Duration(n) * tick
+		}
+	}
+	return busy, stolen, true
+}

@@ -120,3 +120,11 @@ func TestPinThread(t *testing.T) {
 	}()
 	<-done
 }
+
+// TestUsage: the machine has worked at least as much as this process.
+func TestUsage(t *testing.T) {
+	busy, stolen, ok := Usage()
+	if own := OwnUsage(); !ok || own <= 0 || busy < own || stolen < 0 {
+		t.Errorf("busy %v, stolen %v (%v), this process %v", busy, stolen, ok, own)
+	}
+}

@@ -66,8 +66,15 @@ var rules = []rule{
 	// A client: it knows the poller and the calls of a socket, and the server only from outside.
 	{folder: "bench", project: []string{"poller"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
 	{folder: "bench/load", project: []string{"poller", "internal/socket"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
-	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/lab"},
-		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap"}},
+	{folder: "bench/machine", modules: []string{xsys}},
+	{folder: "bench/stats", modules: []string{"golang.org/x/perf/benchmath"}},
+	{folder: "bench/scenario", project: []string{"bench/load"}},
+	{folder: "bench/results", project: []string{"bench/machine", "bench/scenario", "bench/stats"}},
+	{folder: "bench/chart"},
+	// What shows a comparison knows nothing of how it was made.
+	{folder: "bench/report", project: []string{"bench/chart", "bench/machine", "bench/results", "bench/scenario", "bench/stats"}},
+	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/lab", "bench/report", "bench/results"},
+		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "github.com/schollz/progressbar/v3"}},
 }
 
 // oneFile names the modules that a single file of a folder imports.

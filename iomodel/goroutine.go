@@ -43,7 +43,12 @@ func goroutine() Model {
 		Name:      "goroutine",
 		Mechanism: "package net, a goroutine a connection (the runtime's edge-triggered poller inside)",
 		Probe:     func() error { return nil },
-		New:       func(o Options) (Server, error) { return &goroutineServer{crew: newCrew(o)}, nil },
+		New: func(o Options) (Server, error) {
+			s := &goroutineServer{crew: newCrew(o)}
+			// Package net accepts, and reads first.
+			s.unknown = conn.SetOf(conn.CallAccept, conn.CallRecv, conn.CallControl, conn.CallWait)
+			return s, nil
+		},
 	}
 }
 
@@ -163,7 +168,12 @@ func (a *goroutineAcceptor) one() {
 	case err == nil:
 		a.backoff = backoffMin
 		s.begin(c, !s.admit())
+		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		return
+	}
+	s.tally(&conn.Counters{AcceptErrors: 1})
+	switch {
 	case outOfResources(err):
 		s.opts.Warn(warnStarved, err)
 		if a.reserve.yield() && a.pending() {
@@ -302,6 +312,7 @@ func (t *goroutineTransport) Recv(p []byte) (int, error) {
 // Send implements [conn.Transport].
 func (t *goroutineTransport) Send(head, body []byte, more bool) (int, error) {
 	n, err := send(t.fd, head, body, more)
+	t.link.called(conn.CallSend, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -311,6 +322,7 @@ func (t *goroutineTransport) Send(head, body []byte, more bool) (int, error) {
 // SendFile implements [conn.Transport].
 func (t *goroutineTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
 	n, err := sendfile.Send(t.fd, f, offset, count)
+	t.link.calledSendfile(f, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -324,7 +336,10 @@ func (t *goroutineTransport) Resident(f *sendfile.File, offset, count int64) boo
 }
 
 // CloseWrite implements [conn.Transport].
-func (t *goroutineTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+func (t *goroutineTransport) CloseWrite() error {
+	t.link.called(conn.CallShutdown, nil)
+	return unix.Shutdown(t.fd, unix.SHUT_WR)
+}
 
 // Unacked implements [conn.Transport].
 func (t *goroutineTransport) Unacked() int { return socket.Unacked(t.fd) }

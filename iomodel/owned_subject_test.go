@@ -273,7 +273,7 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 	var err error
 	s.Server, err = m.New(o)
 	must(t, err)
-	must(t, s.Server.Serve([][]reactor.Listener{{{FD: s.fd}}}))
+	must(t, s.Server.Serve(lists(m, &o, s.fd)))
 	var once sync.Once
 	s.done = func() {
 		once.Do(func() {

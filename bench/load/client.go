@@ -197,7 +197,7 @@ func (l *loop) connected(c *client) bool {
 	}
 	l.established(c)
 	g := c.group
-	if g.Idle && len(g.targets) > 0 {
+	if (g.Idle || g.Greet && c.settling) && len(g.targets) > 0 {
 		l.transmit(c, l.begin(c, l.now, l.out[:0])) // it settles with the answer
 	} else {
 		l.settle(c)

@@ -74,6 +74,10 @@ type Role struct {
 	// Idle connections make one request of the first target (none without
 	// targets) before the others begin, and are then silent.
 	Idle bool
+	// Greet has each connection make one request of the first target before the
+	// others begin, as idle ones do, so that the server has accepted and served it when the first
+	// request is due. It does not count among Requests that the role makes in all; CloseEach has no use for it.
+	Greet bool
 	// ReadRate is how many bytes/s each connection reads, at most; 0: no limit.
 	// The end of a run does not wait for such a role.
 	ReadRate int

@@ -192,7 +192,8 @@ func (l *loop) wait() (int, error) {
 	if l.busy {
 		// More has often come meanwhile, and a wait that cannot block need not
 		// be announced to Go's scheduler.
-		if n, err := l.poller.Wait(l.events, 0); n > 0 || err != nil {
+		// It may have swallowed a wake-up too: what that was for is looked at again.
+		if n, err := l.poller.Wait(l.events, 0); n > 0 || err != nil || l.called() {
 			return n, err
 		}
 		l.now = l.clock()
@@ -208,6 +209,11 @@ func (l *loop) wait() (int, error) {
 		}
 	}
 	return l.poller.Wait(l.events, timeout)
+}
+
+// called reports whether there is something to do for which the loop was woken.
+func (l *loop) called() bool {
+	return l.run.halted.Load() || !l.started && l.run.start.Load() != 0
 }
 
 // nextTime is when something is due that no event tells of.

@@ -77,6 +77,24 @@ func TestEveryKindOfRole(t *testing.T) {
 	}
 }
 
+// TestGreet: every connection is served once before the first request is due, beside those that are asked for.
+func TestGreet(t *testing.T) {
+	const connections, requests = 5, 20
+	body := "small"
+	addr, hits := files(t, map[string]string{"/small": body})
+	for _, rate := range []float64{0, 5000} {
+		before := hits["/small"].Load()
+		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: connections, Rate: rate, Requests: requests, Greet: true,
+			Targets: []Target{{Path: "/small", Body: []byte(body)}}}}})).Roles[0]
+		if r.Failed() != 0 || r.Served != connections || r.Answered != connections+requests || r.Completed != requests || r.Latency.Count != requests {
+			t.Errorf("rate %v: %+v, %d latencies, %q", rate, r.Counts, r.Latency.Count, r.First)
+		}
+		if n := hits["/small"].Load() - before; n != connections+requests {
+			t.Errorf("rate %v: the server saw %d requests", rate, n)
+		}
+	}
+}
+
 // TestRolesAreCountedApart runs a greedy client, a download, a slow reader, idle
 // connections and small clients at once, for a time.
 func TestRolesAreCountedApart(t *testing.T) {

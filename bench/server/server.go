@@ -1,7 +1,7 @@
 // Package server runs an evhttpd in a process of its own, for what measures it
 // from outside: start it, learn its address, and see that it is gone afterwards.
 //
-// It imports nothing of the project and no other module.
+// It imports bench/machine.
 package server
 
 import (
@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/evhttpd/evhttpd/bench/machine"
 )
 
 const (
@@ -44,22 +46,46 @@ type Server struct {
 	ended  chan struct{} // closed when the process has ended and its output was read
 	result error         // how it ended; for use after ended
 	grace  time.Duration // stopMax, but in tests
+	cpus   []int
+	pipe   *pipe // nil without Options.Counters
+}
+
+// Options say what is run and how.
+type Options struct {
+	Binary string
+	// Args must have it listen on one TCP port of an IP address, best 127.0.0.1:0.
+	Args []string
+	// CPUs, if any, are those that it may use (Linux).
+	CPUs []int
+	// Counters has it answer [Server.Counters].
+	Counters bool
 }
 
 // Start runs binary with args, which must have it listen on one TCP port of an
 // IP address, best 127.0.0.1:0, and returns when it serves. The error tells
 // what the server said if it does not.
 func Start(ctx context.Context, binary string, args ...string) (*Server, error) {
-	s := &Server{cmd: exec.Command(binary, args...), serves: make(chan string, 1), ended: make(chan struct{}), grace: stopMax}
+	return StartWith(ctx, Options{Binary: binary, Args: args})
+}
+
+// StartWith is [Start] with more to say.
+func StartWith(ctx context.Context, o Options) (*Server, error) {
+	s := &Server{cmd: exec.Command(o.Binary, o.Args...), cpus: o.CPUs,
+		serves: make(chan string, 1), ended: make(chan struct{}), grace: stopMax}
 	s.cmd.SysProcAttr = attributes()
+	var err error
+	if o.Counters {
+		if s.pipe, err = openPipe(s.cmd); err != nil {
+			return nil, fmt.Errorf("server: pipes for its counters: %w", err)
+		}
+	}
 	started := make(chan error)
 	go s.run(started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("server: starting %s: %w", binary, err)
+		return nil, fmt.Errorf("server: starting %s: %w", o.Binary, errors.Join(err, s.pipe.close()))
 	}
 	late := time.NewTimer(startMax)
 	defer late.Stop()
-	var err error
 	select {
 	case addr := <-s.serves:
 		if s.addr, err = netip.ParseAddrPort(addr); err == nil {
@@ -80,17 +106,23 @@ func Start(ctx context.Context, binary string, args ...string) (*Server, error) 
 // end would be the end of the parent as far as PR_SET_PDEATHSIG is concerned (prctl(2)).
 func (s *Server) run(started chan<- error) {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	stderr, err := s.cmd.StderrPipe()
-	if err == nil {
+	var err error
+	if len(s.cpus) == 0 {
+		defer runtime.UnlockOSThread()
+	} else { // the child inherits it; a pinned thread is not given back: it ends with the goroutine
+		err = machine.PinThread(s.cpus)
+	}
+	stderr, pipeErr := s.cmd.StderrPipe()
+	if err = errors.Join(err, pipeErr); err == nil {
 		err = s.cmd.Start()
 	}
+	err = errors.Join(err, s.pipe.handedOver())
 	started <- err
 	if err != nil {
 		return
 	}
 	s.listen(stderr)
-	s.result = s.cmd.Wait()
+	s.result = errors.Join(s.cmd.Wait(), s.pipe.close())
 	close(s.ended)
 }
 
@@ -141,6 +173,17 @@ func (s *Server) Stop() error {
 		return nil
 	case <-late.C:
 		return errors.Join(fmt.Errorf("server: %s does not stop within %v and was killed: %s", s.cmd, s.grace, s.said.last()), s.kill())
+	}
+}
+
+// Kill ends the server at once, whatever it does, for whom its orderly end
+// would take too long. A server that had ended before is an error.
+func (s *Server) Kill() error {
+	select {
+	case <-s.ended:
+		return fmt.Errorf("server: %s ended by itself (%w): %s", s.cmd, s.failure(), s.said.last())
+	default:
+		return s.kill()
 	}
 }
 

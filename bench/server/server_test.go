@@ -8,10 +8,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/bench/machine"
 )
 
 // conduct has the test binary play a server; which is the value.
@@ -52,11 +56,33 @@ func play(how string) {
 		<-stop
 		say("evhttpd: not all is well")
 		os.Exit(1)
+	case "counts", "counts nonsense":
+		say(serving)
+		go answerCounters(how)
 	default:
 		say(serving)
 	}
 	<-stop
 	os.Exit(0)
+}
+
+// answerCounters is the server's side of the pipe, until the other side closes it.
+func answerCounters(how string) {
+	if os.Getenv(PipeVariable) != "3,4" {
+		fmt.Fprintln(os.Stderr, "no pipe")
+		os.Exit(1)
+	}
+	ask, answer := os.NewFile(3, "ask"), os.NewFile(4, "answer")
+	text := `{"cpu_ns":%d,"voluntary_switches":2,"requests":7}`
+	if how != "counts" {
+		text = `%d requests`
+	}
+	for n := 1; ; n++ {
+		if _, err := ask.Read(make([]byte, 1)); err != nil {
+			return
+		}
+		fmt.Fprintf(answer, text+"\n", n)
+	}
 }
 
 // begin starts a pretended server.
@@ -89,6 +115,75 @@ func TestStartAndStop(t *testing.T) {
 		t.Error(err)
 	}
 	gone(t, s.Pid())
+}
+
+// TestCounters: what is asked for is answered, each time anew; what is not counted is nil.
+func TestCounters(t *testing.T) {
+	t.Setenv(conduct, "counts")
+	s, err := StartWith(t.Context(), Options{Binary: os.Args[0], Counters: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		c, err := s.Counters()
+		if err != nil || c.CPU != time.Duration(n+1) || c.Voluntary != 2 || c.Requests == nil || *c.Requests != 7 || c.SystemCalls != nil {
+			t.Errorf("%+v, %v", c, err)
+		}
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Counters(); err == nil {
+		t.Error("a server that has ended counts")
+	}
+}
+
+func TestCountersFail(t *testing.T) {
+	t.Setenv(conduct, "counts nonsense")
+	s, err := StartWith(t.Context(), Options{Binary: os.Args[0], Counters: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Counters(); err == nil || !strings.Contains(err.Error(), "not understood") {
+		t.Error(err)
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	other, err := begin(t, t.Context(), "well")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Counters(); err == nil {
+		t.Error("a server without a pipe counts")
+	}
+	if err := other.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPinned: the server may use the CPUs that it is given, and the caller's threads keep theirs.
+func TestPinned(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("threads are pinned on Linux only")
+	}
+	t.Setenv(conduct, "well")
+	before := machine.AllowedCPUs()
+	cpu := before[len(before)-1]
+	s, err := StartWith(t.Context(), Options{Binary: os.Args[0], CPUs: []int{cpu}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Pid()))
+	if want := fmt.Sprintf("Cpus_allowed_list:\t%d\n", cpu); err != nil || !strings.Contains(string(status), want) {
+		t.Errorf("%v, want %q in\n%s", err, want, status)
+	}
+	if after := machine.AllowedCPUs(); !slices.Equal(after, before) {
+		t.Errorf("the caller may use %v, before %v", after, before)
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestStartFails(t *testing.T) {
@@ -154,6 +249,23 @@ func TestStopTells(t *testing.T) {
 			}
 			gone(t, s.Pid())
 		})
+	}
+}
+
+// TestKill: it is gone, however stubborn; that it had ended before is said.
+func TestKill(t *testing.T) {
+	for _, how := range []string{"stubborn", "crashes"} {
+		s, err := begin(t, t.Context(), how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if how == "crashes" {
+			<-s.Ended()
+		}
+		if err := s.Kill(); (err != nil) != (how == "crashes") {
+			t.Errorf("%s: %v", how, err)
+		}
+		gone(t, s.Pid())
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 	"github.com/evhttpd/evhttpd/internal/daemon"
 )
 
+// runs are the subcommands that serve or measure: theirs are tests of their own.
+var runs = []string{"serve", "bench"}
+
 // execute runs a command line that serves nothing.
 func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
@@ -29,7 +32,7 @@ func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
 func TestSubcommandBeforeDirectory(t *testing.T) {
 	names := []string{"models", "version", "help", "completion"}
 	for _, c := range newRootCommand().Commands() {
-		if c.Name() != "serve" && !slices.Contains(names, c.Name()) {
+		if !slices.Contains(runs, c.Name()) && !slices.Contains(names, c.Name()) {
 			names = append(names, c.Name())
 		}
 	}
@@ -114,6 +117,15 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"sarve"}, `ROOT "sarve": there is no such directory; did you mean "evhttpd serve"?`, ""},
 		{[]string{"models", "x"}, `evhttpd models takes no arguments, not ["x"]`, ""},
 		{[]string{"version", "x"}, `evhttpd version takes no arguments, not ["x"]`, ""},
+		{[]string{"bench", "quick"}, `bench has no "quick"; see "evhttpd bench --help"`, ""},
+		{[]string{"bench", "--rounds", "0"}, `--rounds, --duration and --loops must be more than 0`, ""},
+		{[]string{"bench", "--duration", "1h"}, `bench: --duration 1h0m0s: it must be more than 0 and at most `, ""},
+		{[]string{"bench", "--rounds", "100000"}, `bench: --rounds 100000: there must be 1 to 1000`, ""},
+		{[]string{"bench", "--quick", "--scenarios", "small"}, `bench: --quick has its own two cells`, ""},
+		{[]string{"bench", "--scenarios", "smal"}, `bench: --scenarios: there is no scenario "smal": want one or more of small, `, "steady"},
+		{[]string{"bench", "--quik"}, `unknown flag: --quik; see "evhttpd bench --help"`, ""},
+		{[]string{"bench", "compare", "a.json"}, `two results.json are compared, not 1 files`, ""},
+		{[]string{"bench", "compare", "none.json", "none.json"}, `open none.json: no such file`, ""},
 		{[]string{"models", "--jsn"}, `unknown flag: --jsn; see "evhttpd models --help"`, ""},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
@@ -180,7 +192,7 @@ func TestCompletionCommand(t *testing.T) {
 // TestHelpTopics: help explains commands at any depth.
 func TestHelpTopics(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, topic := range []string{"", "serve", "lab", "lab starve", "completion", "help"} {
+	for _, topic := range []string{"", "serve", "lab", "lab starve", "bench", "bench compare", "completion", "help"} {
 		stdout, stderr, err := execute(t, append([]string{"help"}, strings.Fields(topic)...)...)
 		if want := strings.TrimSpace("evhttpd " + topic); err != nil || stderr != "" || !strings.Contains(stdout, "\n  "+want+" ") {
 			t.Errorf("help %s: %v, %q on stderr, no usage line in\n%s", topic, err, stderr, stdout)

@@ -29,7 +29,7 @@ func run(args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprint(os.Stderr, report(err))
+	fmt.Fprint(os.Stderr, complaint(err))
 	var unusable *daemon.ConfigError
 	var wrong *config.Error
 	var usage *usageError
@@ -39,9 +39,9 @@ func run(args []string) int {
 	return exitFailure
 }
 
-// report is what is said of an error: several mistakes are one a line. A line
+// complaint is what is said of an error: several mistakes are one a line. A line
 // that begins with its place in a file begins with nothing else, so that editors find it.
-func report(err error) string {
+func complaint(err error) string {
 	var b strings.Builder
 	if wrong := (*config.Error)(nil); errors.As(err, &wrong) {
 		for _, p := range wrong.Problems {

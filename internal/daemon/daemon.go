@@ -85,6 +85,9 @@ func Run(cfg *config.Config, stderr io.Writer) error {
 	if err := s.server.Serve(share(s.listeners, s.lists())); err != nil {
 		return err
 	}
+	if err := s.answerCounters(); err != nil {
+		return err
+	}
 	s.announce(stderr)
 	return s.run(stderr)
 }

@@ -1,0 +1,356 @@
+// Package chart draws the charts of a comparison as SVG. It is a writer of its own because of three
+// things that go-analyze/charts does not do: logarithmic axes, intervals on bars, and colours that follow
+// the reader's light or dark mode, which takes classes and a style sheet instead of colours in every element.
+//
+// It imports the standard library alone.
+package chart
+
+import (
+	"fmt"
+	"html"
+	"math"
+	"strings"
+)
+
+// Style is the sheet that every chart follows; a page that contains charts has it once,
+// a chart in a file of its own carries it.
+const Style = `
+.chart{--bg:#ffffff;--ink:#1f2328;--soft:#59636e;--grid:#d8dee4;--base:#57606a;--same:#9aa4af;--better:#1a7f4b;--worse:#c2410c;--plain:#2563b8;
+--s0:#1f2328;--s1:#2563b8;--s2:#c2410c;--s3:#1a7f4b;--s4:#8b3fb5;--s5:#b8860b;--s6:#0e7c86;--s7:#c0266b;--s8:#6b7280;--s9:#7a4b1e;--s10:#4f46e5;--s11:#4d7c0f}
+@media (prefers-color-scheme:dark){.chart{--bg:#15191f;--ink:#e6edf3;--soft:#9da7b3;--grid:#30363d;--base:#b1bac4;--same:#6e7781;--better:#4cc38a;--worse:#f08c4a;--plain:#6ea8fe;
+--s0:#e6edf3;--s1:#6ea8fe;--s2:#f08c4a;--s3:#4cc38a;--s4:#c792ea;--s5:#e3b341;--s6:#56c8d3;--s7:#f778ba;--s8:#9da7b3;--s9:#d2a679;--s10:#a5a0ff;--s11:#a3d35c}}
+.chart text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
+.chart .title{font-size:14px;font-weight:600}.chart .soft{fill:var(--soft);font-size:11px}
+.chart .page{fill:var(--bg)}.chart .grid{stroke:var(--grid);stroke-width:1}.chart .edge{stroke:var(--soft);stroke-width:1}
+.chart .whisker{stroke:var(--ink);stroke-width:1.2;opacity:.75}
+.chart .base{fill:var(--base)}.chart .same{fill:var(--same)}.chart .better{fill:var(--better)}.chart .worse{fill:var(--worse)}.chart .plain{fill:var(--plain)}
+.chart .line{fill:none;stroke-width:2}.chart .span{stroke:var(--same);stroke-width:2}
+.chart .mark{stroke:var(--bg);stroke-width:1.5}
+`
+
+const (
+	width       = 720.0
+	labelWidth  = 150.0 // of the rows' names
+	valueWidth  = 124.0 // of the figures at the right
+	rowHeight   = 22.0
+	headHeight  = 62.0
+	footHeight  = 34.0
+	charWidth   = 6.6 // about, of 12 px text
+	linesHeight = 380.0
+)
+
+// Row is one bar, or one row of dots.
+type Row struct {
+	Name  string
+	Value float64
+	// Low and High are the interval; equal: none is drawn.
+	Low, High float64
+	// Class is base, same, better, worse or plain.
+	Class string
+	// Text is the figure as written; empty: – stands for it and nothing is drawn.
+	Text string
+}
+
+// Bars draws horizontal bars from 0, with intervals.
+func Bars(title, note string, rows []Row) string {
+	most := 0.0
+	for _, r := range rows {
+		most = max(most, r.Value, min(r.High, 3*r.Value))
+	}
+	axis := linear(most)
+	d := begin(title, note, len(rows))
+	left, right := labelWidth, width-valueWidth
+	x := func(v float64) float64 { return left + (right-left)*min(v/axis.top, 1) }
+	bottom := headHeight + rowHeight*float64(len(rows))
+	for _, t := range axis.ticks {
+		d.vertical(x(t), headHeight-4, bottom, tick(t))
+	}
+	for i, r := range rows {
+		y := headHeight + rowHeight*float64(i)
+		d.text(left-8, y+15, "end", "", r.Name)
+		if r.Text == "" {
+			d.text(left+6, y+15, "start", "soft", "–")
+			continue
+		}
+		d.add(`<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"><title>%s: %s</title></rect>`,
+			r.Class, left, y+4, max(x(r.Value)-left, 1), rowHeight-8, html.EscapeString(r.Name), html.EscapeString(r.Text))
+		if r.High > r.Low {
+			d.whisker(x(r.Low), x(r.High), y+rowHeight/2)
+		}
+		d.text(right+8, y+15, "start", "", r.Text)
+	}
+	return d.end(bottom + footHeight)
+}
+
+// Dots is one row of a dot chart.
+type Dots struct {
+	Name   string
+	Values []float64 // as the legend; not positive: unknown
+}
+
+// DotRows draws rows of dots on a logarithmic axis.
+func DotRows(title, note string, legend []string, rows []Dots) string {
+	low, high := math.Inf(1), 0.0
+	for _, r := range rows {
+		for _, v := range r.Values {
+			if v > 0 {
+				low, high = min(low, v), max(high, v)
+			}
+		}
+	}
+	axis := decades(low, high)
+	d := begin(title, note, len(rows))
+	left, right := labelWidth, width-24
+	x := func(v float64) float64 { return left + (right-left)*axis.at(v) }
+	bottom := headHeight + rowHeight*float64(len(rows))
+	for _, t := range axis.ticks {
+		d.vertical(x(t), headHeight-4, bottom, tick(t))
+	}
+	for i, r := range rows {
+		y := headHeight + rowHeight*(float64(i)+0.5)
+		d.text(left-8, y+4, "end", "", r.Name)
+		var known []float64
+		for _, v := range r.Values {
+			if v > 0 {
+				known = append(known, v)
+			}
+		}
+		if len(known) > 1 {
+			d.add(`<line class="span" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, x(known[0]), y, x(known[len(known)-1]), y)
+		}
+		for n, v := range r.Values {
+			if v > 0 {
+				d.add(`<circle class="mark" style="fill:var(--s%d)" cx="%.1f" cy="%.1f" r="5"><title>%s, %s: %s</title></circle>`,
+					n+1, x(v), y, html.EscapeString(r.Name), html.EscapeString(legend[n]), tick(v))
+			}
+		}
+	}
+	at := left
+	for n, name := range legend {
+		d.add(`<circle style="fill:var(--s%d)" cx="%.1f" cy="%.1f" r="5"/>`, n+1, at+5, bottom+footHeight-2)
+		d.text(at+15, bottom+footHeight+2, "start", "soft", name)
+		at += 40 + charWidth*float64(len(name))
+	}
+	return d.end(bottom + footHeight + 14)
+}
+
+// Point is one of a line; X 0 has a place of its own left of the logarithmic axis.
+type Point struct{ X, Y float64 }
+
+// Line is one of a chart of lines.
+type Line struct {
+	Name   string
+	Points []Point
+}
+
+// Lines draws lines on two logarithmic axes, each with its name at its end.
+func Lines(title, note, xName string, lines []Line) string {
+	xs, ys := bounds(lines)
+	hasZero := xs.zero
+	xAxis, yAxis := decades(xs.low, xs.high), decades(ys.low, ys.high)
+	d := begin(title, note, 0)
+	left, right := 56.0, width-labelWidth
+	top, bottom := headHeight, headHeight+linesHeight-90
+	start := left
+	if hasZero {
+		start += 60
+	}
+	x := func(v float64) float64 {
+		if v <= 0 {
+			return left + 16
+		}
+		return start + (right-start)*xAxis.at(v)
+	}
+	y := func(v float64) float64 { return bottom - (bottom-top)*yAxis.at(v) }
+	for _, t := range xAxis.ticks {
+		d.vertical(x(t), top, bottom, tick(t))
+	}
+	if hasZero {
+		d.vertical(x(0), top, bottom, "0")
+	}
+	for _, t := range yAxis.ticks {
+		d.add(`<line class="grid" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, left, y(t), right, y(t))
+		d.text(left-8, y(t)+4, "end", "soft", tick(t))
+	}
+	d.text((left+right)/2, bottom+34, "middle", "soft", xName)
+	var ends []label
+	for i, l := range lines {
+		if len(l.Points) == 0 {
+			continue
+		}
+		var path []string
+		for _, p := range l.Points {
+			path = append(path, fmt.Sprintf("%.1f,%.1f", x(p.X), y(p.Y)))
+			d.add(`<circle style="fill:var(--s%d)" cx="%.1f" cy="%.1f" r="3.5"><title>%s, %s: %s</title></circle>`,
+				i%12, x(p.X), y(p.Y), html.EscapeString(l.Name), tick(p.X), tick(p.Y))
+		}
+		d.add(`<polyline class="line" style="stroke:var(--s%d)" points="%s"/>`, i%12, strings.Join(path, " "))
+		last := l.Points[len(l.Points)-1]
+		ends = append(ends, label{l.Name, x(last.X), y(last.Y), y(last.Y), i % 12})
+	}
+	spread(ends, top, bottom)
+	for _, e := range ends {
+		d.add(`<line class="grid" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, e.x+5, e.from, right+10, e.y)
+		d.add(`<text style="fill:var(--s%d)" x="%.1f" y="%.1f">%s</text>`, e.class, right+13, e.y+4, html.EscapeString(e.name))
+	}
+	return d.end(bottom + footHeight + 14)
+}
+
+// label is a line's name at its end; from is where the line ends.
+type label struct {
+	name    string
+	x, from float64
+	y       float64
+	class   int
+}
+
+// spread moves labels apart that would lie over one another, keeping their order.
+func spread(labels []label, top, bottom float64) {
+	const apart = 15.0
+	// Few and nearly in order: insertion sort by height.
+	for i := 1; i < len(labels); i++ {
+		for n := i; n > 0 && labels[n].y < labels[n-1].y; n-- {
+			labels[n], labels[n-1] = labels[n-1], labels[n]
+		}
+	}
+	for i := range labels {
+		least := top
+		if i > 0 {
+			least = labels[i-1].y + apart
+		}
+		labels[i].y = max(labels[i].y, least)
+	}
+	for i := len(labels) - 1; i >= 0; i-- {
+		most := bottom
+		if i < len(labels)-1 {
+			most = labels[i+1].y - apart
+		}
+		labels[i].y = min(labels[i].y, most)
+	}
+}
+
+// extent is what values reach over.
+type extent struct {
+	low, high float64
+	zero      bool
+}
+
+func (e *extent) add(v float64) {
+	if v <= 0 {
+		e.zero = true
+		return
+	}
+	e.low, e.high = min(e.low, v), max(e.high, v)
+}
+
+func bounds(lines []Line) (xs, ys extent) {
+	xs.low, ys.low = math.Inf(1), math.Inf(1)
+	for _, l := range lines {
+		for _, p := range l.Points {
+			xs.add(p.X)
+			ys.add(p.Y)
+		}
+	}
+	return xs, ys
+}
+
+// axis is one with ticks, and where on it, from 0 to 1, a value lies.
+type axis struct {
+	low, top float64
+	ticks    []float64
+}
+
+// linear is an axis from 0 with some five round steps.
+func linear(most float64) axis {
+	if !(most > 0) || math.IsInf(most, 0) {
+		most = 1
+	}
+	step := math.Pow(10, math.Floor(math.Log10(most/4)))
+	for _, factor := range []float64{2, 2.5, 2} { // 2, 5, 10
+		if most/step <= 6 {
+			break
+		}
+		step *= factor
+	}
+	a := axis{top: most * 1.02}
+	for t := 0.0; t <= a.top; t += step {
+		a.ticks = append(a.ticks, t)
+	}
+	return a
+}
+
+// decades is a logarithmic axis around what low and high reach over, with a tick at
+// each power of ten, and at 2 and 5 times these if there are few.
+func decades(low, high float64) axis {
+	if !(low > 0) || math.IsInf(low, 0) || !(high > 0) || math.IsInf(high, 0) {
+		low, high = 1, 10
+	}
+	a := axis{low: low / 1.25, top: high * 1.25}
+	factors := []float64{1}
+	if a.top/a.low < 1000 {
+		factors = []float64{1, 2, 5}
+	}
+	for power := math.Floor(math.Log10(a.low)); power <= math.Log10(a.top); power++ {
+		for _, f := range factors {
+			if t := f * math.Pow(10, power); t >= a.low && t <= a.top {
+				a.ticks = append(a.ticks, t)
+			}
+		}
+	}
+	return a
+}
+
+func (a axis) at(v float64) float64 { return math.Log(v/a.low) / math.Log(a.top/a.low) }
+
+// tick writes a number at an axis.
+func tick(v float64) string {
+	switch {
+	case v >= 1e6:
+		return fmt.Sprintf("%.3gM", v/1e6)
+	case v >= 1e3:
+		return fmt.Sprintf("%.3gk", v/1e3)
+	default:
+		return fmt.Sprintf("%.3g", v)
+	}
+}
+
+// drawing is an SVG in the making.
+type drawing struct {
+	title string
+	b     strings.Builder
+}
+
+func begin(title, note string, _ int) *drawing {
+	d := &drawing{title: title}
+	d.text(12, 22, "start", "title", title)
+	d.text(12, 40, "start", "soft", note)
+	return d
+}
+
+func (d *drawing) add(format string, args ...any) { fmt.Fprintf(&d.b, format+"\n", args...) }
+
+func (d *drawing) text(x, y float64, anchor, class, text string) {
+	d.add(`<text class="%s" x="%.1f" y="%.1f" text-anchor="%s">%s</text>`, class, x, y, anchor, html.EscapeString(text))
+}
+
+// vertical is a line of the grid with its tick beneath.
+func (d *drawing) vertical(x, top, bottom float64, text string) {
+	d.add(`<line class="grid" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, x, top, x, bottom+4)
+	d.text(x, bottom+17, "middle", "soft", text)
+}
+
+func (d *drawing) whisker(from, to, y float64) {
+	d.add(`<path class="whisker" fill="none" d="M%.1f %.1fH%.1fM%.1f %.1fv8M%.1f %.1fv8"/>`, from, y, to, from, y-4, to, y-4)
+}
+
+// end is the whole drawing.
+func (d *drawing) end(height float64) string {
+	return fmt.Sprintf(`<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" aria-label="%s">`+
+		"\n"+`<rect class="page" width="100%%" height="100%%"/>`+"\n%s</svg>\n", width, height, width, height, html.EscapeString(d.title), d.b.String())
+}
+
+// File is a chart as a file of its own.
+func File(svg string) string {
+	head, rest, _ := strings.Cut(svg, "\n")
+	return `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + head + "\n<style>" + Style + "</style>\n" + rest
+}

@@ -1,0 +1,206 @@
+package report
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evhttpd/evhttpd/bench/machine"
+	"github.com/evhttpd/evhttpd/bench/results"
+	"github.com/evhttpd/evhttpd/bench/scenario"
+)
+
+// subjects of crafted, with their CPU microseconds a request.
+var costs = []struct {
+	name string
+	cpu  float64
+}{{"epoll edge", 5}, {"epoll edge (control)", 5}, {"select", 12}, {"goroutine", 7}}
+
+// crafted is a comparison of made-up figures that scatter by a hundredth; factor multiplies those of select.
+func crafted(seed uint64, rounds int, factor float64) *results.Results {
+	random := rand.New(rand.NewPCG(seed, 0))
+	r := &results.Results{Version: results.Version, Command: "evhttpd bench <x>", Began: time.Unix(1.8e9, 0), Machine: machine.Describe(),
+		Setup: results.Setup{Rounds: rounds, Duration: time.Second}, Notes: []string{"A note & more."}, Absent: []results.Absent{{Name: "kqueue", Reason: "linux has none"}}}
+	for i, s := range costs {
+		r.Subjects = append(r.Subjects, results.Subject{Name: s.name, Model: strings.Fields(s.name)[0], Control: i == 1})
+	}
+	for _, idle := range []int{0, 1000} {
+		cell := scenario.Cell{Scenario: "idle", Name: map[int]string{0: "none", 1000: "many"}[idle], Active: 64, Idle: idle, Files: []scenario.File{{Name: "1k.html", Bytes: 1024}}}
+		c := results.Cell{Cell: cell, Shows: "This & that.", Source: "A paper."}
+		for _, s := range costs {
+			row := results.Row{Subject: s.name}
+			for round := range rounds {
+				v := s.cpu * (1 + 0.01*random.Float64())
+				if s.name == "select" {
+					v *= factor
+				}
+				sample := results.Sample{Round: round + 1, Requests: 1000, Rate: 1e6 / v, CPU: results.Known(v * 1000), P50: time.Duration(v * 1e4),
+					P90: time.Duration(v * 2e4), P99: time.Duration(v * 1e5), P999: time.Duration(v * 2e5), Served: 64, Wanted: 64}
+				if s.name != "goroutine" {
+					sample.Calls = results.Known(2)
+				}
+				row.Samples = append(row.Samples, sample)
+			}
+			c.Rows = append(c.Rows, row)
+		}
+		r.Cells = append(r.Cells, c)
+	}
+	r.Sum()
+	return r
+}
+
+func TestTable(t *testing.T) {
+	var b bytes.Buffer
+	r := crafted(1, 7, 1)
+	r.Cells[1].Rows[3].Samples[0].Served = 60
+	r.Sum()
+	if err := WriteText(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, pattern := range []string{
+		`(?m)^  epoll edge +5\.0\d +1 .* baseline$`,
+		`(?m)^  epoll edge \(control\) .* no difference$`,
+		`(?m)^  select +12\.\d +2\.4\d \[2\.\d+, 2\.\d+\] .* more$`,
+		`(?m)^  goroutine +7\.0\d +1\.4\d .* – +– +– +more$`, // memory, calls and switches are not known
+		`(?m)^  goroutine .* 60 of 64 served$`,
+		`control: the same model twice differs by up to \d\.\d %`,
+		`kqueue is not available here: linux has none`,
+		`Loopback hides`,
+	} {
+		if !regexp.MustCompile(pattern).MatchString(text) {
+			t.Errorf("nothing matches %s in\n%s", pattern, text)
+		}
+	}
+}
+
+// TestFolder: the page needs nothing but itself, and every chart is a file too.
+func TestFolder(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "a", "b")
+	if err := Prepare(folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFolder(folder, crafted(1, 7, 1)); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(folder, pageFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"<script", "src=", "@import", "url(", "https://"} {
+		if strings.Contains(string(page), bad) {
+			t.Errorf("the page has %s", bad)
+		}
+	}
+	for _, want := range []string{"prefers-color-scheme:dark", "evhttpd bench &lt;x&gt;", "A note &amp; more.", "This &amp; that.", "A paper.", "<svg"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	charts, err := filepath.Glob(filepath.Join(folder, "*.svg"))
+	if err != nil || len(charts) != 2+2*3 { // two against idle connections, three a cell
+		t.Errorf("charts %v, %v", charts, err)
+	}
+	if n := strings.Count(string(page), "<svg"); n != len(charts) {
+		t.Errorf("%d charts in the page, %d files", n, len(charts))
+	}
+	for _, name := range charts {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d := xml.NewDecoder(bytes.NewReader(text)); ; {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Errorf("%s: %v", name, err)
+				break
+			}
+		}
+	}
+	for _, name := range []string{jsonFile, csvFile, benchstatFile, textFile} {
+		if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := results.Read(filepath.Join(folder, jsonFile)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPrepareFails(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Prepare(file); err == nil || !strings.Contains(err.Error(), file) {
+		t.Error(err)
+	}
+}
+
+func TestComparison(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		before, after *results.Results
+		want          []string
+		not           []string
+	}{
+		{"the same twice", crafted(1, 7, 1), crafted(1, 7, 1), []string{"No difference in"}, []string{"better", "worse", "The machines"}},
+		{"half the cost of select", crafted(1, 7, 1), crafted(2, 7, 0.5), []string{`(?m)^  select +server CPU a request \(µs\) .* -\d\d\.\d% +0\.001  better$`, `(?m)^ +requests/s .* \+\d+\.\d% +0\.001  better$`}, []string{"worse"}},
+		{"twice the cost", crafted(1, 7, 1), crafted(2, 7, 2), []string{`(?m)^  select .* worse$`}, []string{"better"}},
+		{"too few rounds", crafted(1, 3, 1), crafted(2, 3, 2), []string{"too few rounds", "needs 4 rounds"}, []string{"worse", "better"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := WriteComparison(&b, c.before, c.after); err != nil {
+				t.Fatal(err)
+			}
+			for _, pattern := range c.want {
+				if !regexp.MustCompile(pattern).MatchString(b.String()) {
+					t.Errorf("nothing matches %s in\n%s", pattern, b.String())
+				}
+			}
+			for _, text := range c.not {
+				if strings.Contains(b.String(), text) {
+					t.Errorf("it says %q:\n%s", text, b.String())
+				}
+			}
+		})
+	}
+}
+
+func TestComparisonOfDifferentThings(t *testing.T) {
+	a, b := crafted(1, 7, 1), crafted(2, 7, 1)
+	b.Machine.Kernel = "another"
+	b.Cells = b.Cells[:1]
+	b.Cells[0].Rows, b.Subjects = b.Cells[0].Rows[:3], b.Subjects[:3]
+	var out bytes.Buffer
+	if err := WriteComparison(&out, a, b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"differ in: Kernel.", "Only A has idle: many.", "only A has goroutine."} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out.String())
+		}
+	}
+	b.Cells[0].Name = "elsewhere"
+	if err := WriteComparison(io.Discard, a, b); err == nil {
+		t.Error("two without anything in common are compared")
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 0.0031: "0.003", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 1234.4: "1,234", 1234567: "1,234,567"} {
+		if got := Number(v); got != want {
+			t.Errorf("%v: %s, want %s", v, got, want)
+		}
+	}
+}

@@ -1,0 +1,373 @@
+// Package results is what a comparison found: one tree of types that the table, the
+// HTML report, JSON, CSV, benchstat's text and `bench compare` are all made from.
+//
+// It imports bench/machine, bench/scenario and bench/stats.
+package results
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/evhttpd/evhttpd/bench/machine"
+	"github.com/evhttpd/evhttpd/bench/scenario"
+	"github.com/evhttpd/evhttpd/bench/stats"
+)
+
+// Version of the tree's JSON form: fields may be added, and with a new version renamed.
+const Version = 1
+
+// Results is the whole of it.
+type Results struct {
+	Version int                 `json:"version"`
+	Command string              `json:"command"`
+	Began   time.Time           `json:"began"`
+	Took    time.Duration       `json:"took_ns"`
+	Machine machine.Fingerprint `json:"machine"`
+	Setup   Setup               `json:"setup"`
+	// Subjects are what was compared, the baseline first.
+	Subjects []Subject `json:"subjects"`
+	// Absent are models that could not take part, and why.
+	Absent []Absent `json:"absent"`
+	Cells  []Cell   `json:"cells"`
+	// Notes are what a reader must know of this run, in whole sentences.
+	Notes []string `json:"notes"`
+}
+
+// Setup is how the comparison was made.
+type Setup struct {
+	Rounds     int           `json:"rounds"`
+	Duration   time.Duration `json:"duration_ns"` // of a measurement
+	WarmUp     time.Duration `json:"warm_up_ns"`
+	Loops      int           `json:"loops"`       // of each server, and of the client
+	ServerCPUs []int         `json:"server_cpus"` // none: not pinned
+	ClientCPUs []int         `json:"client_cpus"`
+	Seed       uint64        `json:"seed"`
+}
+
+// Subject is a server that was compared.
+type Subject struct {
+	Name    string `json:"name"`
+	Model   string `json:"model"` // empty: another server, at URL
+	Trigger string `json:"trigger"`
+	URL     string `json:"url,omitempty"`
+	// Control is the baseline once more: what differs between the two is no difference.
+	Control bool `json:"control"`
+}
+
+// Absent is a model that cannot run here.
+type Absent struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
+
+// Cell is one load, and how each subject did.
+type Cell struct {
+	scenario.Cell
+	Shows  string `json:"shows"`
+	Source string `json:"source"`
+	Rows   []Row  `json:"rows"` // as Subjects
+}
+
+// Row is one subject under one load.
+type Row struct {
+	Subject string   `json:"subject"`
+	Samples []Sample `json:"samples"` // one a round
+	// Served of Wanted connections got an answer, in the worst round. With fewer
+	// than all of them the row is not compared with others.
+	Served int64 `json:"served"`
+	Wanted int64 `json:"wanted"`
+	// Saturated: the client used its CPU up in most rounds, so that requests/s may be its own limit.
+	Saturated bool               `json:"client_saturated"`
+	Figures   map[string]Figures `json:"figures"` // by metric; without what is not known
+}
+
+// Figures are a metric's medians over the rounds.
+type Figures struct {
+	stats.Estimate
+	// Ratio to the baseline, of each round's own value to the baseline's of the same round.
+	Ratio *stats.Estimate `json:"ratio,omitempty"`
+	// Verdict on Ratio: "better", "worse", "same" (no difference that is larger than the control's) or "" (not compared).
+	Verdict string `json:"verdict,omitempty"`
+}
+
+// Verdicts of Figures.
+const (
+	Better = "better"
+	Worse  = "worse"
+	Same   = "same"
+)
+
+// Whole reports whether every connection was served.
+func (r *Row) Whole() bool { return r.Served >= r.Wanted }
+
+// Figure is a number that may not be known. In JSON it is then null.
+type Figure struct {
+	Value float64
+	Known bool
+}
+
+// Known is a figure that is.
+func Known(value float64) Figure { return Figure{value, true} }
+
+// MarshalJSON implements json.Marshaler.
+func (f Figure) MarshalJSON() ([]byte, error) {
+	if !f.Known {
+		return []byte("null"), nil
+	}
+	return json.Marshal(f.Value)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *Figure) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		*f = Figure{}
+		return nil
+	}
+	f.Known = true
+	return json.Unmarshal(text, &f.Value)
+}
+
+// Sample is one measurement.
+type Sample struct {
+	Round    int           `json:"round"`
+	Window   time.Duration `json:"window_ns"`
+	Requests int64         `json:"requests"` // answered rightly within the window
+	Rate     float64       `json:"requests_per_second"`
+	P50      time.Duration `json:"p50_ns"`
+	P90      time.Duration `json:"p90_ns"`
+	P99      time.Duration `json:"p99_ns"`
+	P999     time.Duration `json:"p999_ns"`
+	Max      time.Duration `json:"max_ns"`
+	Bytes    int64         `json:"bytes"` // of content, of all roles
+
+	CPU Figure `json:"server_cpu_ns_per_request"`
+	// ServerShare and ClientShare are of a CPU each; of several, the sum and the busiest.
+	ServerShare Figure `json:"server_cpu_share"`
+	ClientShare Figure `json:"client_cpu_share"`
+	Saturated   bool   `json:"client_saturated"`
+	// Memory is what the server's resident memory grew by until the window's end, for each connection.
+	Memory      Figure `json:"memory_bytes_per_connection"`
+	Calls       Figure `json:"system_calls_per_request"`
+	Again       Figure `json:"again_per_request"`
+	Waits       Figure `json:"waits_per_request"`
+	Events      Figure `json:"events_per_wait"`
+	Voluntary   Figure `json:"voluntary_switches_per_request"`
+	Involuntary Figure `json:"involuntary_switches_per_request"`
+	Wrk         Figure `json:"wrk_requests_per_second"`
+
+	Served int64 `json:"served"`
+	Wanted int64 `json:"wanted"`
+	Failed int64 `json:"failed"`
+	// Failure describes the first failure, if there was one.
+	Failure string `json:"failure,omitempty"`
+}
+
+// Metric is a figure of a sample.
+type Metric struct {
+	Key   string // in JSON's figures, in CSV and for benchstat
+	Title string // of its column
+	Unit  string
+	// More is better; else less is.
+	More bool
+	// Control: neither is, the figure explains others.
+	Explains bool
+	Of       func(s *Sample) Figure
+}
+
+// Keys of metrics that reports name.
+const (
+	CPU      = "cpu"
+	Rate     = "rate"
+	P50      = "p50"
+	P90      = "p90"
+	P99      = "p99"
+	P999     = "p999"
+	Memory   = "memory"
+	Calls    = "calls"
+	Switches = "switches"
+	Wrk      = "wrk"
+)
+
+const micro = float64(time.Microsecond)
+
+// Metrics lists every figure, the headline first.
+func Metrics() []Metric {
+	latency := func(of func(*Sample) time.Duration) func(*Sample) Figure {
+		return func(s *Sample) Figure { return Figure{float64(of(s)) / micro, s.Requests > 0} }
+	}
+	return []Metric{
+		{Key: CPU, Title: "server CPU a request", Unit: "µs", Of: func(s *Sample) Figure { return Figure{s.CPU.Value / micro, s.CPU.Known} }},
+		{Key: Rate, Title: "requests/s", Unit: "1/s", More: true, Of: func(s *Sample) Figure { return Known(s.Rate) }},
+		{Key: P50, Title: "p50", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P50 })},
+		{Key: P90, Title: "p90", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P90 })},
+		{Key: P99, Title: "p99", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P99 })},
+		{Key: P999, Title: "p99.9", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P999 })},
+		{Key: Memory, Title: "memory a connection", Unit: "B", Of: func(s *Sample) Figure { return s.Memory }},
+		{Key: Calls, Title: "system calls a request", Unit: "calls", Of: func(s *Sample) Figure { return s.Calls }},
+		{Key: "again", Title: "of them EAGAIN", Unit: "calls", Explains: true, Of: func(s *Sample) Figure { return s.Again }},
+		{Key: "waits", Title: "waits a request", Unit: "calls", Explains: true, Of: func(s *Sample) Figure { return s.Waits }},
+		{Key: "events", Title: "events a wait", Unit: "events", Explains: true, Of: func(s *Sample) Figure { return s.Events }},
+		{Key: Switches, Title: "context switches a request", Unit: "switches", Of: func(s *Sample) Figure {
+			return Figure{s.Voluntary.Value + s.Involuntary.Value, s.Voluntary.Known && s.Involuntary.Known}
+		}},
+		{Key: "share", Title: "server CPU", Unit: "CPUs", Explains: true, Of: func(s *Sample) Figure { return s.ServerShare }},
+		{Key: "client", Title: "client CPU", Unit: "CPUs", Explains: true, Of: func(s *Sample) Figure { return s.ClientShare }},
+		{Key: Wrk, Title: "wrk's requests/s", Unit: "1/s", More: true, Of: func(s *Sample) Figure { return s.Wrk }},
+	}
+}
+
+// MetricOf returns the metric of that key, which there is.
+func MetricOf(key string) Metric {
+	for _, m := range Metrics() {
+		if m.Key == key {
+			return m
+		}
+	}
+	panic("results: no metric " + key)
+}
+
+// Sum takes all figures and verdicts from the samples.
+func (r *Results) Sum() {
+	for i := range r.Cells {
+		r.Cells[i].sum(r.Subjects)
+	}
+}
+
+func (c *Cell) sum(subjects []Subject) {
+	for i := range c.Rows {
+		row := &c.Rows[i]
+		row.Served, row.Wanted, row.Saturated = 0, 0, false
+		saturated := 0
+		for n := range row.Samples {
+			s := &row.Samples[n]
+			if n == 0 || s.Served-s.Wanted < row.Served-row.Wanted {
+				row.Served, row.Wanted = s.Served, s.Wanted
+			}
+			if s.Saturated {
+				saturated++
+			}
+		}
+		row.Saturated = 2*saturated > len(row.Samples)
+		row.Figures = make(map[string]Figures)
+	}
+	for _, m := range Metrics() {
+		c.sumMetric(subjects, m)
+	}
+}
+
+// sumMetric takes one metric's figures of all rows. Whoever is compared, the control too, is
+// compared with the baseline, which is the first row.
+func (c *Cell) sumMetric(subjects []Subject, m Metric) {
+	band := 0.0 // without a control nothing is called a difference
+	for i := range c.Rows {
+		row := &c.Rows[i]
+		values := row.values(m)
+		if len(values) == 0 {
+			continue
+		}
+		f := Figures{Estimate: stats.Of(values)}
+		if ratios := row.ratios(&c.Rows[0], m); len(ratios) > 0 && i > 0 && row.Whole() && c.Rows[0].Whole() {
+			e := stats.Of(ratios)
+			f.Ratio = &e
+			if subjects[i].Control {
+				band = e.Band()
+			}
+		}
+		row.Figures[m.Key] = f
+	}
+	if m.Explains {
+		return
+	}
+	for i := range c.Rows {
+		f, ok := c.Rows[i].Figures[m.Key]
+		if ok && f.Ratio != nil {
+			f.Verdict = verdict(f.Ratio, band, m.More)
+			c.Rows[i].Figures[m.Key] = f
+		}
+	}
+}
+
+// verdict on a ratio to the baseline beside a control's band; 0: there is no control.
+func verdict(ratio *stats.Estimate, band float64, more bool) string {
+	switch {
+	case band == 0:
+		return ""
+	case !ratio.Beyond(band):
+		return Same
+	case (ratio.Median > 1) == more:
+		return Better
+	default:
+		return Worse
+	}
+}
+
+// values are those of the row's samples that are known.
+func (r *Row) values(m Metric) []float64 {
+	var values []float64
+	for i := range r.Samples {
+		if f := m.Of(&r.Samples[i]); f.Known {
+			values = append(values, f.Value)
+		}
+	}
+	return values
+}
+
+// Values are those of a metric that are known, a round each.
+func (r *Row) Values(key string) []float64 { return r.values(MetricOf(key)) }
+
+// ratios are of the row's values to the baseline's of the same round.
+func (r *Row) ratios(baseline *Row, m Metric) []float64 {
+	var ratios []float64
+	for i := range r.Samples {
+		for n := range baseline.Samples {
+			if r.Samples[i].Round != baseline.Samples[n].Round {
+				continue
+			}
+			mine, its := m.Of(&r.Samples[i]), m.Of(&baseline.Samples[n])
+			if mine.Known && its.Known && its.Value > 0 && mine.Value > 0 {
+				ratios = append(ratios, mine.Value/its.Value)
+			}
+		}
+	}
+	return ratios
+}
+
+// Control is the row of the control, or nil.
+func (c *Cell) Control(subjects []Subject) *Row {
+	for i := range subjects {
+		if subjects[i].Control && i < len(c.Rows) {
+			return &c.Rows[i]
+		}
+	}
+	return nil
+}
+
+// Band is how large a ratio must be to be a difference: what the control differs from
+// the baseline by; 0: nothing is known of that.
+func (c *Cell) Band(subjects []Subject, key string) float64 {
+	row := c.Control(subjects)
+	if row == nil || row.Figures[key].Ratio == nil {
+		return 0
+	}
+	return row.Figures[key].Ratio.Band()
+}
+
+// Footer is what holds for every comparison over loopback of programs in Go.
+func Footer() []string {
+	return []string{
+		"Loopback hides the network: there is no NIC, no driver and no interrupt, and the sender of a packet pays for the receiver's TCP work too, " +
+			"so a part of what a server spares shows in the client's CPU and the other way round.",
+		"What is Go's: blocking and goroutine pay its scheduler for each hand-off between threads or goroutines; a C program with a thread a connection would not. " +
+			"Every model has the runtime's own threads (monitor, garbage collection) in its figures.",
+		"System calls are those of the IO model by the server's own count. Where it has none, – stands: goroutine and netpoll make theirs inside the runtime or a library.",
+	}
+}
+
+// Title names what a cell is, in a line.
+func (c *Cell) Title() string {
+	if c.Name == c.Scenario {
+		return c.Name
+	}
+	return strings.ToLower(c.Scenario) + ": " + c.Name
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evhttpd/evhttpd/bench"
+	"github.com/evhttpd/evhttpd/bench/report"
+	"github.com/evhttpd/evhttpd/bench/results"
+)
+
+const benchLong = `Compare IO models, and other servers, on this machine. Each runs as this program in a
+process of its own, on a free port of 127.0.0.1, pinned to other CPUs than the
+client where there are enough; rounds are interleaved, and ratios are taken within
+a round. The headline is the server's CPU time a request. Every comparison
+contains its own control, the baseline once more: what differs less than these two is
+called no difference.`
+
+const benchExample = `  evhttpd bench --quick                                  two cells, under a minute
+  evhttpd bench --out report                             everything, with charts
+  evhttpd bench --models epoll,io_uring --scenarios small,churn --rounds 15
+  evhttpd bench --root /srv/bench --target nginx=http://127.0.0.1:8081/
+  evhttpd bench compare before/results.json after/results.json`
+
+func benchCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "bench",
+		Short:   "Compare the IO models on this machine",
+		Long:    benchLong,
+		Example: benchExample,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("bench has no %q; see \"%s --help\"", args[0], c.CommandPath())}
+			}
+			return nil
+		},
+	}
+	o := bench.Options{}
+	fs := c.Flags()
+	fs.SortFlags = false
+	fs.BoolVar(&o.Quick, "quick", false, "two cells, 64 busy connections alone and beside up to 5,000 idle, in under a minute")
+	fs.StringSliceVar(&o.Models, "models", nil, "`names` of the models to compare (default all; the baseline always takes part)")
+	fs.StringSliceVar(&o.Triggers, "triggers", nil, "`edge,level`, of models that have the choice (default both)")
+	fs.StringSliceVar(&o.Scenarios, "scenarios", nil, "`names`: "+strings.Join(bench.Scenarios(), ", ")+" (default all)")
+	fs.IntVar(&o.Rounds, "rounds", 0, "`number` of times that everything is measured (default 7, with --quick 6 to 9)")
+	fs.DurationVar(&o.Duration, "duration", 0, "how `long` a measurement is (default 1s, with --quick what a minute allows)")
+	fs.IntVar(&o.Loops, "loops", 1, "`number` of loops, and CPUs, of each server and of the client")
+	fs.StringArrayVar(&o.Targets, "target", nil, "`[NAME=]URL` of another server to measure too; may be given again")
+	fs.StringVar(&o.Root, "root", "", "`folder` to make the files in and leave them, for a target to serve (default a temporary one)")
+	fs.BoolVar(&o.Wrk, "wrk", false, "have wrk measure the loads that it can make too")
+	fs.Uint64Var(&o.Seed, "seed", 1, "`number` that settles the order within rounds")
+	out := fs.String("out", "", "`folder` for the HTML report, its charts, and the results as JSON, CSV and for benchstat")
+	c.RunE = func(c *cobra.Command, _ []string) error { return runBench(c, o, *out) }
+	c.AddCommand(compareCommand())
+	return c
+}
+
+func runBench(c *cobra.Command, o bench.Options, out string) (err error) {
+	if fs := c.Flags(); fs.Changed("rounds") && o.Rounds == 0 || fs.Changed("duration") && o.Duration == 0 || o.Loops == 0 {
+		return &usageError{errors.New("--rounds, --duration and --loops must be more than 0")}
+	}
+	if o.Binary, err = os.Executable(); err != nil {
+		return err
+	}
+	o.Version = versionLine()
+	o.Command = strings.Join(append([]string{"evhttpd"}, os.Args[1:]...), " ")
+	if out != "" {
+		// Before an hour is spent: the folder can be made and written.
+		if err := report.Prepare(out); err != nil {
+			return err
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	bar := newProgress(c.ErrOrStderr())
+	o.Progress, o.Say = bar.step, bar.say
+	r, err := bench.Run(ctx, o)
+	bar.clear()
+	switch {
+	case errors.Is(err, bench.ErrOptions):
+		return &usageError{err}
+	case err != nil:
+		return err
+	}
+	if err := report.WriteText(c.OutOrStdout(), r); err != nil || out == "" {
+		return err
+	}
+	if err := report.WriteFolder(out, r); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "\n%s\n", report.Written(out))
+	return err
+}
+
+func compareCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "compare A.json B.json",
+		Short: "Say what became faster or slower from one comparison to another",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return &usageError{fmt.Errorf("two results.json are compared, not %d files; see \"%s --help\"", len(args), c.CommandPath())}
+			}
+			return nil
+		},
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		before, err := results.Read(args[0])
+		if err != nil {
+			return &usageError{err}
+		}
+		after, err := results.Read(args[1])
+		if err != nil {
+			return &usageError{err}
+		}
+		return report.WriteComparison(c.OutOrStdout(), before, after)
+	}
+	return c
+}

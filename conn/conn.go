@@ -143,6 +143,9 @@ func (c *Conn) Movable() bool {
 	return c.Idle() && c.want == WantRead && c.in == nil && c.out == nil && c.pending == nil && !c.closing
 }
 
+// Deferred reports whether the connection waits for a job.
+func (c *Conn) Deferred() bool { return c.want == WantDeferred }
+
 // Move is called on the new loop before the first Step there. The phase's timer
 // starts anew, so that timers stay first in, first out.
 func (c *Conn) Move(l *Local) { c.since = l.Clock.Mono }

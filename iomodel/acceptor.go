@@ -3,6 +3,7 @@ package iomodel
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,12 +68,14 @@ type acceptor struct {
 	wakeEnd  int  // the pipe's other end; -1: closed
 	blocking bool // what is accepted is
 	calls    socket.Calls
-	// begin takes over a connection that has been counted. refuse: it gets a 503.
-	begin func(fd int, remote conn.Addr, refuse bool)
+	// begin takes over a connection that has been counted.
+	begin func(arrival)
+	next  atomic.Pointer[relisten] // what Listen asks for
 	// full reports that nothing can be begun now; whoever changes that calls
 	// roomMade. It may be nil.
 	full  func() bool
-	stuck atomic.Bool // it waits for room
+	stuck atomic.Bool   // it waits for room
+	ended chan struct{} // closed at the end of run
 
 	reserve reserve
 	backoff time.Duration
@@ -80,8 +83,8 @@ type acceptor struct {
 }
 
 // newAcceptor returns an acceptor for those listening sockets. The crew's stop ends it.
-func newAcceptor(c *crew, listeners []int, blocking bool, begin func(fd int, remote conn.Addr, refuse bool)) (*acceptor, error) {
-	a := &acceptor{crew: c, blocking: blocking, begin: begin, backoff: backoffMin}
+func newAcceptor(c *crew, listeners []int, blocking bool, begin func(arrival)) (*acceptor, error) {
+	a := &acceptor{crew: c, blocking: blocking, begin: begin, backoff: backoffMin, ended: make(chan struct{})}
 	a.calls.Init()
 	var pipe [2]int
 	if err := unix.Pipe(pipe[:]); err != nil {
@@ -120,15 +123,56 @@ func (a *acceptor) roomMade() {
 	}
 }
 
-// run accepts until the crew drains, and then what still waits in the queues.
+// run accepts until the crew drains or hands over, and then what still waits in the queues.
 func (a *acceptor) run() {
-	for !a.crew.draining.Load() {
+	defer close(a.ended)
+	for !a.crew.ending() {
 		a.round()
+		a.relisten()
 	}
 	for _, l := range a.listeners() {
 		a.last(int(l.Fd))
 	}
 	a.reserve.yield()
+}
+
+// relisten is what Listen asks of an acceptor.
+type relisten struct {
+	fds  []int
+	done chan struct{}
+}
+
+// listen replaces the listeners. It returns when the queues of those that are gone
+// have been accepted, or when all are because accepting ends.
+func (a *acceptor) listen(fds []int) {
+	r := &relisten{fds, make(chan struct{})}
+	a.next.Store(r)
+	a.wake()
+	select {
+	case <-r.done:
+	case <-a.ended:
+	}
+}
+
+// relisten does what listen asked for.
+func (a *acceptor) relisten() {
+	r := a.next.Swap(nil)
+	if r == nil {
+		return
+	}
+	old := a.listeners()
+	pipe := a.fds[len(a.fds)-1]
+	a.fds = nil
+	for _, fd := range r.fds {
+		a.fds = append(a.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	a.fds = append(a.fds, pipe)
+	for _, l := range old {
+		if !slices.Contains(r.fds, int(l.Fd)) {
+			a.last(int(l.Fd))
+		}
+	}
+	close(r.done)
 }
 
 // close frees the acceptor after run.
@@ -245,7 +289,7 @@ func (a *acceptor) one(listener int) bool {
 	switch {
 	case err == nil:
 		a.backoff = backoffMin
-		a.begin(fd, conn.AddrFrom(remote), !a.crew.admit())
+		a.begin(arrival{fd: fd, remote: conn.AddrFrom(remote), refuse: !a.crew.admit()})
 	case err == unix.EAGAIN:
 		return false
 	case outOfResources(err):
@@ -266,7 +310,7 @@ func (a *acceptor) starved(listener int, err error) {
 	if a.reserve.yield() {
 		if fd, remote, err := a.calls.Accept(listener, a.blocking); err == nil {
 			a.crew.open.Add(1)
-			a.begin(fd, conn.AddrFrom(remote), true)
+			a.begin(arrival{fd: fd, remote: conn.AddrFrom(remote), refuse: true})
 		}
 	}
 	a.pause()

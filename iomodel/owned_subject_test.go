@@ -229,6 +229,7 @@ type server struct {
 	*answers
 	addr  string
 	fd    int
+	opts  iomodel.Options
 	warns sync.Map // what: *atomic.Int64
 	log   lines
 	done  func() // stops it once
@@ -270,10 +271,11 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 	}
 	s.answers.file = bodyFile(t)
 	s.listen(t)
+	s.opts = o
 	var err error
 	s.Server, err = m.New(o)
 	must(t, err)
-	must(t, s.Server.Serve([][]reactor.Listener{{{FD: s.fd}}}))
+	must(t, s.Server.Serve(s.lists(m)))
 	var once sync.Once
 	s.done = func() {
 		once.Do(func() {
@@ -285,6 +287,19 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 	}
 	t.Cleanup(func() { s.stop(0) })
 	return s
+}
+
+// lists deals the one listener out.
+func (s *server) lists(m iomodel.Model) [][]reactor.Listener {
+	loops := 1
+	if m.Loops {
+		loops = s.opts.Loops
+	}
+	lists := make([][]reactor.Listener, loops)
+	for i := range lists {
+		lists[i] = []reactor.Listener{{FD: s.fd, Shared: loops > 1}}
+	}
+	return lists
 }
 
 // stop drains the server and waits for its end.

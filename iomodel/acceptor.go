@@ -11,6 +11,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/socket"
+	"github.com/evhttpd/evhttpd/reactor"
 )
 
 const (
@@ -74,6 +75,7 @@ type acceptor struct {
 	full  func() bool
 	stuck atomic.Bool // it waits for room
 
+	pulse   reactor.Pulse
 	reserve reserve
 	backoff time.Duration
 	againAt time.Time // out of descriptors, until then
@@ -100,6 +102,7 @@ func newAcceptor(c *crew, listeners []int, blocking bool, begin func(fd int, rem
 	a.wakeEnd = pipe[1]
 	a.reserve = newReserve()
 	c.stop = a.wake
+	c.pinged = []reactor.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
 	return a, nil
 }
 
@@ -122,7 +125,9 @@ func (a *acceptor) roomMade() {
 
 // run accepts until the crew drains, and then what still waits in the queues.
 func (a *acceptor) run() {
+	defer a.pulse.End()
 	for !a.crew.draining.Load() {
+		a.pulse.Beat()
 		a.round()
 	}
 	for _, l := range a.listeners() {

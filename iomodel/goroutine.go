@@ -76,10 +76,12 @@ func (s *goroutineServer) Serve(listeners [][]reactor.Listener) error {
 	for _, ln := range s.listeners {
 		s.accepting.Add(1)
 		s.all.Add(1)
+		a := &goroutineAcceptor{server: s, listener: ln, reserve: newReserve(), backoff: backoffMin}
+		s.pinged = append(s.pinged, reactor.Pinged{Name: "who accepts at " + ln.Addr().String(), Pulse: &a.pulse, Nudge: a.nudge})
 		go func() {
 			defer s.all.Done()
 			defer s.accepting.Done()
-			(&goroutineAcceptor{server: s, listener: ln, reserve: newReserve(), backoff: backoffMin}).run()
+			a.run()
 			s.close(ln) // so that the caller, closing its own, has clients refused
 		}()
 	}
@@ -124,6 +126,7 @@ func (s *goroutineServer) stopAccepting() {
 type goroutineAcceptor struct {
 	server   *goroutineServer
 	listener netListener
+	pulse    reactor.Pulse
 	reserve  reserve
 	backoff  time.Duration
 }
@@ -131,7 +134,9 @@ type goroutineAcceptor struct {
 // run accepts until the server drains, and then what still waits.
 func (a *goroutineAcceptor) run() {
 	defer a.reserve.yield()
+	defer a.pulse.End()
 	for !a.server.draining.Load() {
+		a.pulse.Beat()
 		a.one()
 	}
 	for range lastMax {
@@ -143,6 +148,13 @@ func (a *goroutineAcceptor) run() {
 			return
 		}
 		a.one()
+	}
+}
+
+// nudge ends a wait in Accept.
+func (a *goroutineAcceptor) nudge() {
+	if err := a.listener.SetDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
+		a.server.opts.Warn("waking who accepts", err)
 	}
 }
 
@@ -164,6 +176,11 @@ func (a *goroutineAcceptor) one() {
 		a.backoff = backoffMin
 		s.begin(c, !s.admit())
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		// It was nudged, or is to stop: who stops it sets draining before the
+		// deadline, which run looks at after this.
+		if err := a.listener.SetDeadline(time.Time{}); err != nil {
+			s.opts.Warn("accepting from a listener again", err)
+		}
 	case outOfResources(err):
 		s.opts.Warn(warnStarved, err)
 		if a.reserve.yield() && a.pending() {

@@ -63,9 +63,10 @@ type crew struct {
 	ended     reactor.Ended
 	grace     *time.Timer // of Drain
 
-	stop      func()         // ends accepting, soon
-	accepting sync.WaitGroup // who accepts
-	all       sync.WaitGroup // who accepts, and every connection
+	stop      func()           // ends accepting, soon
+	pinged    []reactor.Pinged // who accepts
+	accepting sync.WaitGroup   // who accepts
+	all       sync.WaitGroup   // who accepts, and every connection
 }
 
 func newCrew(o Options) *crew {
@@ -102,6 +103,9 @@ func (c *crew) Drain(grace time.Duration) {
 	}
 	c.accepting.Wait()
 }
+
+// Ping implements [Server]: those who accept answer.
+func (c *crew) Ping(timeout time.Duration) error { return reactor.Ping(timeout, c.pinged) }
 
 // cut ends what is left when the grace is over.
 func (c *crew) cut() {

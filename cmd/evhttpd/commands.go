@@ -42,7 +42,7 @@ func newRootCommand() *cobra.Command {
 	root.Version = versionLine()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.Flags().Bool("version", false, "print the version") // cobra's own would have -v too
-	root.AddCommand(serveCommand(), modelsCommand(), labCommand(), versionCommand(), completionCommand())
+	root.AddCommand(serveCommand(), modelsCommand(), healthcheckCommand(), labCommand(), versionCommand(), completionCommand())
 	root.InitDefaultHelpCmd() // so that it is in Commands
 	root.PersistentPreRun = warnShadowed
 	for _, c := range append(root.Commands(), root) {

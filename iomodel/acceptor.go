@@ -12,6 +12,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/socket"
+	"github.com/evhttpd/evhttpd/reactor"
 )
 
 const (
@@ -77,6 +78,7 @@ type acceptor struct {
 	stuck atomic.Bool   // it waits for room
 	ended chan struct{} // closed at the end of run
 
+	pulse   reactor.Pulse
 	reserve reserve
 	backoff time.Duration
 	againAt time.Time // out of descriptors, until then
@@ -103,6 +105,7 @@ func newAcceptor(c *crew, listeners []int, blocking bool, begin func(arrival)) (
 	a.wakeEnd = pipe[1]
 	a.reserve = newReserve()
 	c.stop = a.wake
+	c.pinged = []reactor.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
 	return a, nil
 }
 
@@ -126,7 +129,9 @@ func (a *acceptor) roomMade() {
 // run accepts until the crew drains or hands over, and then what still waits in the queues.
 func (a *acceptor) run() {
 	defer close(a.ended)
+	defer a.pulse.End()
 	for !a.crew.ending() {
+		a.pulse.Beat()
 		a.round()
 		a.relisten()
 	}

@@ -125,6 +125,17 @@ func (s *goroutineServer) relisten(fds []int) (gone []*goroutineAcceptor, err er
 	return gone, nil
 }
 
+// Ping implements [Server]: those who accept answer.
+func (s *goroutineServer) Ping(timeout time.Duration) error {
+	var all []reactor.Pinged
+	s.mu.Lock()
+	for _, a := range s.listeners {
+		all = append(all, reactor.Pinged{Name: "who accepts at " + a.listener.Addr().String(), Pulse: &a.pulse, Nudge: a.nudge})
+	}
+	s.mu.Unlock()
+	return reactor.Ping(timeout, all)
+}
+
 // Adopt implements [Server].
 func (s *goroutineServer) Adopt(h reactor.Handed) bool {
 	if !s.admitMoved() {
@@ -193,6 +204,7 @@ func (s *goroutineServer) stopAccepting() {
 type goroutineAcceptor struct {
 	server   *goroutineServer
 	listener netListener
+	pulse    reactor.Pulse
 	reserve  reserve
 	backoff  time.Duration
 	halted   atomic.Bool   // this listener is gone
@@ -220,7 +232,9 @@ func (a *goroutineAcceptor) halt() {
 // run accepts until it is halted, and then what still waits.
 func (a *goroutineAcceptor) run() {
 	defer a.reserve.yield()
+	defer a.pulse.End()
 	for !a.halted.Load() {
+		a.pulse.Beat()
 		a.one()
 	}
 	for range lastMax {
@@ -232,6 +246,13 @@ func (a *goroutineAcceptor) run() {
 			return
 		}
 		a.one()
+	}
+}
+
+// nudge ends a wait in Accept.
+func (a *goroutineAcceptor) nudge() {
+	if err := a.listener.SetDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
+		a.server.opts.Warn("waking who accepts", err)
 	}
 }
 
@@ -253,6 +274,11 @@ func (a *goroutineAcceptor) one() {
 		a.backoff = backoffMin
 		s.begin(c, arrival{remote: addrOf(c.RemoteAddr()), refuse: !s.admit()})
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		// It was nudged, or is to stop: who stops it sets halted before the
+		// deadline, which run looks at after this.
+		if err := a.listener.SetDeadline(time.Time{}); err != nil {
+			s.opts.Warn("accepting from a listener again", err)
+		}
 	case outOfResources(err):
 		s.opts.Warn(warnStarved, err)
 		if a.reserve.yield() && a.pending() {

@@ -48,6 +48,11 @@ type Server interface {
 	Drain(grace time.Duration)
 	// Wait returns when the server has ended, with what that cut off.
 	Wait() reactor.Ended
+	// Ping waits, at most for timeout, until everything that goes round has done
+	// so once: every loop has handled a message through its own inbox; a model
+	// without loops, its acceptors have come back to accepting. The error
+	// names who has not. What has ended is not stuck. It may be called from any goroutine, after Serve.
+	Ping(timeout time.Duration) error
 	// Open is the number of connections now.
 	Open() int
 }

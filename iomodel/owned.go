@@ -67,9 +67,10 @@ type crew struct {
 	grace     *time.Timer // of Drain
 	closing   bool        // by Drain or Handover: no connection is adopted any more
 
-	stop      func()         // ends accepting, soon
-	accepting sync.WaitGroup // who accepts
-	all       sync.WaitGroup // who accepts, and every connection
+	stop      func()           // ends accepting, soon
+	pinged    []reactor.Pinged // who accepts
+	accepting sync.WaitGroup   // who accepts
+	all       sync.WaitGroup   // who accepts, and every connection
 }
 
 func newCrew(o Options) *crew {
@@ -121,6 +122,9 @@ func (c *crew) Drain(grace time.Duration) {
 	}
 	c.accepting.Wait()
 }
+
+// Ping implements [Server]: those who accept answer.
+func (c *crew) Ping(timeout time.Duration) error { return reactor.Ping(timeout, c.pinged) }
 
 // cut ends what is left when the grace is over.
 func (c *crew) cut() {

@@ -56,6 +56,8 @@ type Loop struct {
 	edge      bool
 	local     *conn.Local
 	inbox     inbox
+	pulse     Pulse // beats when the inbox is handled
+	index     int   // among the reactor's loops
 	ended     atomic.Pointer[Ended]
 
 	slab      slab
@@ -116,6 +118,7 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 func (l *Loop) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer nameThread(l.index)()
 	for !l.batch() {
 	}
 }
@@ -495,4 +498,5 @@ func (l *Loop) end(err error) {
 	}
 	ended.Err = errors.Join(err, l.poller.Close())
 	l.ended.Store(ended)
+	l.pulse.End()
 }

@@ -61,7 +61,8 @@ func (r *Reactor) Serve(listeners [][]Listener) error {
 		l.listeners.list = slices.Clone(listeners[i])
 		l.listen()
 	}
-	for _, l := range r.loops {
+	for i, l := range r.loops {
+		l.index = i
 		r.wg.Go(func() {
 			l.run()
 			if l.ended.Load().Err != nil {

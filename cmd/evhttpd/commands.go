@@ -43,7 +43,7 @@ func newRootCommand() *cobra.Command {
 	root.Version = versionLine()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.Flags().Bool("version", false, "print the version") // cobra's own would have -v too
-	root.AddCommand(serveCommand(), checkCommand(), configCommand(), modelsCommand(), labCommand(),
+	root.AddCommand(serveCommand(), checkCommand(), configCommand(), modelsCommand(), healthcheckCommand(), labCommand(),
 		versionCommand(), completionCommand(), manCommand())
 	root.InitDefaultHelpCmd() // so that it is in Commands
 	root.PersistentPreRun = warnShadowed

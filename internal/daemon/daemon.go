@@ -63,6 +63,7 @@ type Server struct {
 	pool      *reactor.Pool
 	server    iomodel.Server
 	signals   chan os.Signal
+	notify    *Notifier
 }
 
 // Run serves cfg until it is told to stop. Start-up lines and events go to
@@ -71,6 +72,7 @@ type Server struct {
 func Run(cfg *config.Config, stderr io.Writer) error {
 	s := &Server{cfg: cfg, sink: newSink(stderr), signals: make(chan os.Signal, 4)}
 	s.events = newEvents(s.sink)
+	s.notify = NewNotifier(s.events)
 	defer s.sink.close()
 	// Before the listeners are open: a stop that comes early is not missed.
 	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
@@ -86,6 +88,9 @@ func Run(cfg *config.Config, stderr io.Writer) error {
 		return err
 	}
 	s.announce(stderr)
+	adviseAgainstRoot(stderr, os.Geteuid())
+	s.notify.Ready(s.status())
+	defer s.notify.Watch(s.server.Ping)()
 	return s.run(stderr)
 }
 
@@ -186,8 +191,9 @@ func (s *Server) run(stderr io.Writer) error {
 				return fmt.Errorf("stopped at once by a second signal (%v): connections in flight were cut", sig)
 			default:
 				draining = true
-				fmt.Fprintf(stderr, "evhttpd: stopping: %s may finish within %v; a second signal stops at once\n",
-					counted(s.server.Open(), "connection"), s.cfg.Timeouts.Drain)
+				stopping := fmt.Sprintf("stopping: %s may finish within %v", counted(s.server.Open(), "connection"), s.cfg.Timeouts.Drain)
+				s.notify.Stopping(stopping)
+				fmt.Fprintf(stderr, "evhttpd: %s; a second signal stops at once\n", stopping)
 				go func() {
 					s.server.Drain(s.cfg.Timeouts.Drain)
 					close(accepted)
@@ -300,6 +306,19 @@ func (s *Server) announce(w io.Writer) {
 		parts = append(parts, fmt.Sprintf("backlog %d of %d (net.core.somaxconn)", most, s.cfg.Backlog))
 	}
 	fmt.Fprintf(w, "evhttpd: %s\n", strings.Join(parts, ", "))
+}
+
+// status is what the server does, in one line for systemctl status.
+func (s *Server) status() string {
+	var at []string
+	for _, l := range s.listeners {
+		if url := l.url(); url != "" {
+			at = append(at, url)
+		} else {
+			at = append(at, "unix:"+l.unix)
+		}
+	}
+	return fmt.Sprintf("serving %s at %s, %s", s.cfg.Sites[0].Root, strings.Join(at, ", "), s.model)
 }
 
 // others returns the URLs by which other machines find a listener that is not

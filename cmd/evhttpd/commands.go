@@ -133,11 +133,11 @@ func serveCommand() *cobra.Command {
 	fs.StringVar(&f.threads, "threads", strconv.Itoa(d.Threads), "`number` of connections that io-model blocking serves at a time; at most 8192")
 	fs.StringVar(&f.accept, "accept", d.Accept, "`how` loops share a port: reuseport, shared, auto")
 	fs.StringVar(&f.listing, "listing", "on", "list directories without an index: on, off")
-	fs.StringSliceVar(&f.hide, "hide", d.Site.Hide, "`patterns` of names that are not served; ! excepts")
+	fs.StringSliceVar(&f.hide, "hide", d.Sites[0].Hide, "`patterns` of names that are not served; ! excepts")
 	fs.StringVar(&f.cacheValid, "cache-valid", d.Cache.Valid.String(), "how stale an answer may be under load; 0s looks at the file every time")
-	fs.StringVar(&f.accessLog, "access-log", d.AccessLog, "off, - (stdout) or a `file`")
-	fs.StringVar(&f.turnRequests, "turn-requests", strconv.Itoa(d.TurnRequests), "`number` of requests in one connection's turn before the others'; 0: no bound, for the lab")
-	fs.StringVar(&f.turnBytes, "turn-bytes", config.FormatSize(d.TurnBytes), "`size` of one connection's turn before the others', received and sent; 0: no bound, for the lab")
+	fs.StringVar(&f.accessLog, "access-log", d.AccessLog.Output, "off, - (stdout) or a `file`")
+	fs.StringVar(&f.turnRequests, "turn-requests", strconv.Itoa(d.Turn.Requests), "`number` of requests in one connection's turn before the others'; 0: no bound, for the lab")
+	fs.StringVar(&f.turnBytes, "turn-bytes", config.FormatSize(d.Turn.Bytes), "`size` of one connection's turn before the others', received and sent; 0: no bound, for the lab")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg, err := f.config(args)
 		if err != nil {
@@ -164,7 +164,7 @@ func (f *flags) config(args []string) (*config.Config, error) {
 	}
 	cfg.Listen = nil
 	if len(f.listen) == 0 { // what pflag makes of an empty value
-		flag("listen", errors.New(`"": want host:port, [v6]:port, a port or unix:PATH`))
+		flag("listen", errors.New(`"": want host:port, [v6]:port, a port, unix:PATH or systemd:NAME`))
 	}
 	for _, s := range f.listen {
 		a, err := config.ParseAddress(s)
@@ -186,19 +186,19 @@ func (f *flags) config(args []string) (*config.Config, error) {
 	}
 	flag("io-model", daemon.CheckModel(f.model, trigger))
 	cfg.IOModel = f.model
-	cfg.Site.Listing, err = config.ParseSwitch(f.listing)
+	cfg.Sites[0].Listing, err = config.ParseSwitch(f.listing)
 	flag("listing", err)
 	if cfg.Cache.Valid, err = time.ParseDuration(f.cacheValid); err != nil || cfg.Cache.Valid < 0 {
 		flag("cache-valid", fmt.Errorf("%q: want a duration such as 500ms or 1s, or 0s", f.cacheValid))
 	}
-	cfg.TurnRequests, err = config.ParseCount(f.turnRequests)
+	cfg.Turn.Requests, err = config.ParseCount(f.turnRequests)
 	flag("turn-requests", err)
-	cfg.TurnBytes, err = config.ParseSize(f.turnBytes)
+	cfg.Turn.Bytes, err = config.ParseSize(f.turnBytes)
 	flag("turn-bytes", err)
-	cfg.Site.Hide = f.hide
-	cfg.AccessLog = f.accessLog
+	cfg.Sites[0].Hide = f.hide
+	cfg.AccessLog.Output = f.accessLog
 	if len(args) == 1 {
-		cfg.Site.Root = args[0]
+		cfg.Sites[0].Root = args[0]
 	}
 	return &cfg, errors.Join(errs...)
 }

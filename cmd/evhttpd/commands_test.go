@@ -103,7 +103,7 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"--cache-valid", "-1s"}, `--cache-valid "-1s": want a duration such as 500ms or 1s, or 0s`, ""},
 		{[]string{"--loops", "0"}, `--loops "0": want auto or a number`, ""},
 		{[]string{"--listing", "maybe"}, `--listing "maybe": want on or off`, ""},
-		{[]string{"--listen", ""}, `--listen "": want host:port, [v6]:port, a port or unix:PATH`, ""},
+		{[]string{"--listen", ""}, `--listen "": want host:port, [v6]:port, a port, unix:PATH or systemd:NAME`, ""},
 		{[]string{"--hide", "["}, `hide: "[" is no pattern`, ""},
 		{[]string{""}, `ROOT is empty: give the directory to serve`, ""},
 		{[]string{"completion", "xx"}, `no completion for ["xx"]: want one of bash, zsh, fish, powershell`, ""},

@@ -23,63 +23,157 @@ const (
 	GiB = 1 << 30
 )
 
-// Config is the whole configuration, checked.
+// Config is the whole configuration, checked. The yaml tag of a field is its key
+// in the file; evhttpd.yaml says what each means.
 type Config struct {
-	Listen       []Address
-	Backlog      int
-	DeferAccept  bool
-	UnixMode     os.FileMode
-	ServerHeader string
+	Listen         []Address      `yaml:"listen"`
+	Backlog        int            `yaml:"backlog"`
+	DeferAccept    bool           `yaml:"defer_accept"`
+	UnixMode       os.FileMode    `yaml:"unix_mode"`
+	ProxyProtocol  []netip.Prefix `yaml:"proxy_protocol"`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+	ServerHeader   string         `yaml:"server_header"` // empty: none is sent
 
-	IOModel string
-	Trigger string
-	Loops   int // 0: auto
-	Threads int // of io_model blocking
-	Accept  string
-	Workers int
+	IOModel string `yaml:"io_model"`
+	Trigger string `yaml:"trigger"`
+	Loops   int    `yaml:"loops"` // 0: auto
+	Accept  string `yaml:"accept"`
+	Threads int    `yaml:"threads"` // of io_model blocking
+	Workers int    `yaml:"workers"`
+	Turn    Turn   `yaml:"turn"`
 
-	// A connection's turn before the others'; 0: no bound, which lets one starve all.
-	TurnRequests int
-	TurnBytes    int64
+	Limits   Limits   `yaml:"limits"`
+	Timeouts Timeouts `yaml:"timeouts"`
+	Cache    Cache    `yaml:"cache"`
 
-	Limits   Limits
-	Timeouts Timeouts
-	Cache    Cache
+	Log       Log       `yaml:"log"`
+	AccessLog AccessLog `yaml:"access_log"`
+	Admin     Admin     `yaml:"admin"`
 
-	AccessLog string // off, - or a file
-	Site      Site
+	Sites []Site `yaml:"sites"` // at least one; the first whose hosts match answers
 }
 
-// Limits of the configuration; 0: none, but for Connections (auto).
+// Turn is one connection's turn before the others'; 0: no bound, which lets one starve all.
+type Turn struct {
+	Requests int   `yaml:"requests"`
+	Bytes    int64 `yaml:"bytes"`
+}
+
+// Limits of the configuration, sizes in bytes; 0: none, but for Connections (auto).
 type Limits struct {
-	Connections           int
-	RequestsPerConnection int
-	RequestLine           int
-	Head                  int
-	Fields                int
-	Body                  int64
-	Output                int
+	Connections           int   `yaml:"connections"`
+	ConnectionsPerClient  int   `yaml:"connections_per_client"`
+	RequestsPerClient     Rate  `yaml:"requests_per_client"`
+	RequestsPerConnection int   `yaml:"requests_per_connection"`
+	RequestLine           int   `yaml:"request_line"`
+	Head                  int   `yaml:"head"`
+	Fields                int   `yaml:"fields"`
+	Body                  int64 `yaml:"body"`
+	Ranges                int   `yaml:"ranges"`
+	Output                int   `yaml:"output"`
 }
 
-// Timeouts of the configuration.
+// Rate is how often something may happen; the zero Rate is no limit.
+type Rate struct {
+	Count int           // in each Per, on average
+	Per   time.Duration // a second, a minute or an hour
+	Burst int           // at once, before the average counts; at least 1
+}
+
+// Timeouts of the configuration; 0: none, but for Drain (at once) and DrainDelay (no delay).
 type Timeouts struct {
-	FirstByte, Head, Body, Send, KeepAlive, Deferred, Connection, Drain time.Duration
+	FirstByte  time.Duration `yaml:"first_byte"`
+	Head       time.Duration `yaml:"head"`
+	Body       time.Duration `yaml:"body"`
+	Send       time.Duration `yaml:"send"`
+	KeepAlive  time.Duration `yaml:"keep_alive"`
+	Deferred   time.Duration `yaml:"deferred"`
+	Connection time.Duration `yaml:"connection"`
+	DrainDelay time.Duration `yaml:"drain_delay"`
+	Drain      time.Duration `yaml:"drain"`
 }
 
-// Cache bounds what is kept of files, for the whole process.
+// Cache bounds what is kept of files, for the whole process; sizes in bytes.
 type Cache struct {
-	Memory      int64
-	File        int64
-	Descriptors int
-	Valid       time.Duration
+	Memory      int64         `yaml:"memory"`
+	File        int64         `yaml:"file"`
+	Descriptors int           `yaml:"descriptors"`
+	Valid       time.Duration `yaml:"valid"`
 }
 
-// Site is one document root.
+// Log is where events go.
+type Log struct {
+	Output string `yaml:"output"` // stderr, stdout or a file
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // auto, console, json
+}
+
+// AccessLog is where a line for each request goes.
+type AccessLog struct {
+	Output string `yaml:"output"` // off, - (stdout), a file, syslog:udp://HOST:PORT or syslog:unix:PATH
+	Format string `yaml:"format"` // combined, json
+}
+
+// Admin is the control plane.
+type Admin struct {
+	Listen []Address `yaml:"listen"` // none: there is no control plane
+	Pprof  bool      `yaml:"pprof"`
+}
+
+// Site is one document root and how it is served.
 type Site struct {
-	Root    string
-	Index   []string
-	Listing bool
-	Hide    []string
+	Hosts         []string          `yaml:"hosts"` // lower case: exact, *.example.org, or * for any and none
+	Root          string            `yaml:"root"`
+	Index         []string          `yaml:"index"`
+	Listing       bool              `yaml:"listing"`
+	Hide          []string          `yaml:"hide"`
+	Symlinks      string            `yaml:"symlinks"` // beneath, follow, deny
+	ETag          string            `yaml:"etag"`     // mtime, content, off
+	Types         map[string]string `yaml:"types"`    // .ext: media type
+	Precompressed []string          `yaml:"precompressed"`
+	Compress      []string          `yaml:"compress"`
+	TryFiles      []string          `yaml:"try_files"`
+	Fallback      string            `yaml:"fallback"`    // empty: none
+	ErrorPages    map[int]string    `yaml:"error_pages"` // status: path in the site
+	Redirects     []Redirect        `yaml:"redirects"`
+	Paths         []PathRule        `yaml:"paths"`
+}
+
+// Redirect sends the paths that match From elsewhere.
+type Redirect struct {
+	From   string `yaml:"from"` // a pattern
+	To     string `yaml:"to"`   // a path or a URL; $1 is what the first wildcard matched
+	Status int    `yaml:"status"`
+}
+
+// PathRule is what differs for the paths that match. Of all the rules that match
+// a path, the later wins, key by key; what is nil or empty says nothing.
+type PathRule struct {
+	Match    string            `yaml:"match"`   // a pattern
+	Headers  map[string]string `yaml:"headers"` // an empty value removes the field
+	Listing  *bool             `yaml:"listing"`
+	ETag     string            `yaml:"etag"`
+	Hide     []string          `yaml:"hide"` // not nil but empty: nothing is hidden
+	Symlinks string            `yaml:"symlinks"`
+	Allow    []netip.Prefix    `yaml:"allow"`
+	Deny     []netip.Prefix    `yaml:"deny"`
+	Auth     *Auth             `yaml:"auth"`
+	CORS     *CORS             `yaml:"cors"`
+}
+
+// Auth is basic authentication (RFC 7617).
+type Auth struct {
+	Realm    string `yaml:"realm"`
+	Htpasswd string `yaml:"htpasswd"` // a file of name:bcrypt lines
+}
+
+// CORS says which other origins' scripts may read the answers.
+type CORS struct {
+	Origins     []string      `yaml:"origins"`
+	Methods     []string      `yaml:"methods"`
+	Headers     []string      `yaml:"headers"`
+	Credentials bool          `yaml:"credentials"`
+	MaxAge      time.Duration `yaml:"max_age"`
 }
 
 // Default returns the configuration that holds when nothing is said.
@@ -92,13 +186,12 @@ func Default() Config {
 		ServerHeader: "evhttpd",
 		IOModel:      "auto",
 		Trigger:      "auto",
-		Threads:      256,
 		Accept:       "auto",
+		Threads:      256,
 		Workers:      16,
-		TurnRequests: 64,
-		TurnBytes:    256 * KiB,
+		Turn:         Turn{Requests: 64, Bytes: 256 * KiB},
 		Limits: Limits{
-			RequestLine: 8 * KiB, Head: 32 * KiB, Fields: 100, Body: 64 * KiB, Output: 256 * KiB,
+			RequestLine: 8 * KiB, Head: 32 * KiB, Fields: 100, Body: 64 * KiB, Ranges: 16, Output: 256 * KiB,
 		},
 		Timeouts: Timeouts{
 			FirstByte: 30 * time.Second, Head: 10 * time.Second, Body: 20 * time.Second, Send: 2 * time.Minute,
@@ -107,16 +200,31 @@ func Default() Config {
 		// Files above 32 KiB are cheaper to send from the page cache than to copy
 		// from ours: see docs/performance.md.
 		Cache:     Cache{Memory: 64 * MiB, File: 32 * KiB, Descriptors: 4096, Valid: time.Second},
-		AccessLog: "-",
-		Site:      Site{Root: ".", Index: []string{"index.html"}, Hide: []string{".*", "!.well-known"}},
+		Log:       Log{Output: "stderr", Level: "info", Format: "auto"},
+		AccessLog: AccessLog{Output: "-", Format: "combined"},
+		Sites:     []Site{DefaultSite()},
+	}
+}
+
+// DefaultSite returns a site that says nothing of its own.
+func DefaultSite() Site {
+	return Site{
+		Hosts:         []string{"*"},
+		Root:          ".",
+		Index:         []string{"index.html"},
+		Hide:          []string{".*", "!.well-known"},
+		Symlinks:      "beneath",
+		ETag:          "mtime",
+		Precompressed: []string{"br", "zst", "gz"},
 	}
 }
 
 // Address is where to listen.
 type Address struct {
-	Host string // name or address; empty: every IPv4 and IPv6 address
-	Port uint16 // 0: one that the kernel chooses
-	Unix string // path of a Unix socket, instead of the others
+	Host    string // name or address; empty: every IPv4 and IPv6 address
+	Port    uint16 // 0: one that the kernel chooses
+	Unix    string // path of a Unix socket, instead of the others
+	Systemd string // name of sockets that systemd passes (LISTEN_FDNAMES), instead of the others
 }
 
 // String returns the address as it is written in the configuration.
@@ -124,6 +232,8 @@ func (a Address) String() string {
 	switch {
 	case a.Unix != "":
 		return "unix:" + a.Unix
+	case a.Systemd != "":
+		return "systemd:" + a.Systemd
 	case strings.Contains(a.Host, ":"):
 		return "[" + a.Host + "]:" + strconv.Itoa(int(a.Port))
 	default:
@@ -132,15 +242,22 @@ func (a Address) String() string {
 }
 
 // errAddress is what is right, for every way to be wrong.
-var errAddress = errors.New("want host:port, [v6]:port, a port or unix:PATH")
+var errAddress = errors.New("want host:port, [v6]:port, a port, unix:PATH or systemd:NAME")
 
-// ParseAddress reads host:port, [v6]:port, a port, or unix:PATH.
+// ParseAddress reads host:port, [v6]:port, a port, unix:PATH or systemd:NAME.
 func ParseAddress(s string) (Address, error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		if path == "" {
 			return Address{}, fmt.Errorf("%q: no path: %w", s, errAddress)
 		}
 		return Address{Unix: path}, nil
+	}
+	if name, ok := strings.CutPrefix(s, "systemd:"); ok {
+		// FileDescriptorName= of systemd.socket(5): up to 255 printable ASCII characters but colons.
+		if name == "" || len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
+			return Address{}, fmt.Errorf("%q: no name of a systemd socket: %w", s, errAddress)
+		}
+		return Address{Systemd: name}, nil
 	}
 	host, port := "", s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 {

@@ -101,8 +101,8 @@ func (s *Server) open() error {
 	if s.site, err = openSite(s.cfg, s.events); err != nil {
 		return &ConfigError{err}
 	}
-	if s.cfg.AccessLog != "off" {
-		if s.access, err = openAccessLog(s.cfg.AccessLog, s.events); err != nil {
+	if s.cfg.AccessLog.Output != "off" {
+		if s.access, err = openAccessLog(s.cfg.AccessLog.Output, s.events); err != nil {
 			return err
 		}
 	}
@@ -268,7 +268,7 @@ func finishes(f func(), grace time.Duration) bool {
 
 // announce writes the start-up lines.
 func (s *Server) announce(w io.Writer) {
-	root := s.cfg.Site.Root
+	root := s.cfg.Sites[0].Root
 	if abs, err := filepath.Abs(root); err == nil {
 		root = abs
 	}
@@ -286,15 +286,15 @@ func (s *Server) announce(w io.Writer) {
 			fmt.Fprintf(w, "evhttpd: from other machines %s\n", url)
 		}
 	}
-	parts := []string{"listing " + onOff(s.cfg.Site.Listing), s.model.String()}
+	parts := []string{"listing " + onOff(s.cfg.Sites[0].Listing), s.model.String()}
 	switch {
 	case s.model.Loops:
 		parts = append(parts, counted(s.loops, "loop"))
 	case s.model.Threads:
 		parts = append(parts, "at most "+strconv.Itoa(s.cfg.Threads)+" threads")
 	}
-	if s.cfg.AccessLog != "-" {
-		parts = append(parts, "access log "+s.cfg.AccessLog)
+	if s.cfg.AccessLog.Output != "-" {
+		parts = append(parts, "access log "+s.cfg.AccessLog.Output)
 	}
 	if most := backlogMax(); most > 0 && most < s.cfg.Backlog {
 		parts = append(parts, fmt.Sprintf("backlog %d of %d (net.core.somaxconn)", most, s.cfg.Backlog))
@@ -344,8 +344,8 @@ func connConfig(cfg *config.Config) *conn.Config {
 		},
 		Requests:     cfg.Limits.RequestsPerConnection,
 		Output:       cfg.Limits.Output,
-		TurnRequests: cfg.TurnRequests,
-		TurnBytes:    cfg.TurnBytes,
+		TurnRequests: cfg.Turn.Requests,
+		TurnBytes:    cfg.Turn.Bytes,
 		FirstByte:    cfg.Timeouts.FirstByte,
 		Head:         cfg.Timeouts.Head,
 		Body:         cfg.Timeouts.Body,

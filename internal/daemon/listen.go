@@ -83,6 +83,9 @@ func listenOn(cfg *config.Config, a config.Address, sockets int) ([]*listener, e
 		}
 		return []*listener{l}, nil
 	}
+	if a.Systemd != "" {
+		return nil, fmt.Errorf("listen %s: sockets of systemd are not taken over yet", a)
+	}
 	if a.Host == "" {
 		l, err := listenTCP(cfg, netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port), sockets)
 		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) {

@@ -18,10 +18,10 @@ func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 		Descriptors: cfg.Cache.Descriptors,
 	})
 	return static.New(static.Options{
-		Root:    cfg.Site.Root,
-		Index:   cfg.Site.Index,
-		Listing: cfg.Site.Listing,
-		Hide:    cfg.Site.Hide,
+		Root:    cfg.Sites[0].Root,
+		Index:   cfg.Sites[0].Index,
+		Listing: cfg.Sites[0].Listing,
+		Hide:    cfg.Sites[0].Hide,
 		Server:  cfg.ServerHeader,
 		Valid:   cfg.Cache.Valid,
 		Warn: func(msg, path string) {

@@ -113,23 +113,23 @@ func (q *queue) copied() {
 
 // send moves the first of what is queued, of a file at most that part. It
 // returns what the transport does, errCold or errEmpty.
-func (q *queue) send(t Transport, part int64, closing bool) (int64, error) {
+func (q *queue) send(t Transport, part int64, closing bool, count *Counters) (int64, error) {
 	if q.err != nil {
 		return 0, q.err
 	}
 	switch s := &q.segs[q.first]; s.kind {
 	case segFile:
-		return q.sendFile(t, s, part)
+		return q.sendFile(t, s, part, count)
 	case segSource:
 		return 0, q.pull(s)
 	default:
-		return q.sendBytes(t, closing)
+		return q.sendBytes(t, closing, count)
 	}
 }
 
 // sendBytes sends a run of copied bytes and the shared ones behind it in one call.
 // closing: our side of the stream ends behind what is queued.
-func (q *queue) sendBytes(t Transport, closing bool) (int64, error) {
+func (q *queue) sendBytes(t Transport, closing bool, count *Counters) (int64, error) {
 	var head, body []byte
 	next := q.first
 	if s := &q.segs[next]; s.kind == segCopied {
@@ -145,6 +145,9 @@ func (q *queue) sendBytes(t Transport, closing bool) (int64, error) {
 		more = q.segs[next].kind == segFile
 	}
 	n, err := t.Send(head, body, more)
+	copied := min(n, len(head))
+	count.SentCopied += uint64(copied)
+	count.SentMemory += uint64(n - copied)
 	q.taken(int64(n))
 	return int64(n), err
 }
@@ -168,7 +171,7 @@ func (q *queue) taken(n int64) {
 }
 
 // sendFile sends at most that part of a file, as far as it is in memory.
-func (q *queue) sendFile(t Transport, s *segment, part int64) (int64, error) {
+func (q *queue) sendFile(t Transport, s *segment, part int64, count *Counters) (int64, error) {
 	part = min(part, s.n)
 	if s.off+part > s.warm && t.Resident(s.file, s.off, part) {
 		s.warm = s.off + part
@@ -178,6 +181,11 @@ func (q *queue) sendFile(t Transport, s *segment, part int64) (int64, error) {
 		return 0, errCold
 	}
 	n, err := t.SendFile(s.file, s.off, part)
+	if s.file.Copied() {
+		count.SentCopied += uint64(n)
+	} else {
+		count.SentFile += uint64(n)
+	}
 	q.bytes -= n
 	s.off += n
 	if s.n -= n; s.n == 0 {
@@ -283,6 +291,9 @@ func (q *queue) free() {
 
 // logEnd writes the rest of the open answer's line: everything has left, or nothing more will.
 func (q *queue) logEnd(l *Local) {
+	if q.open && q.empty() {
+		l.took(q.began)
+	}
 	if q.open && q.log != nil {
 		var unsent int64
 		for i := q.first; i < len(q.segs); i++ {

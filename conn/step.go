@@ -53,6 +53,7 @@ func (c *Conn) run(t Transport, l *Local, in []byte) ([]byte, Want) {
 				return nil, WantClose
 			}
 			l.turnBytes -= int64(n)
+			l.Counters.Received += uint64(n)
 			in = l.in[:held+n]
 			c.filled = len(in) == len(l.in)
 		}
@@ -70,7 +71,7 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 		if l.turnBytes <= 0 {
 			return WantYield, false
 		}
-		n, err := q.send(t, l.filePart(), c.closing)
+		n, err := q.send(t, l.filePart(), c.closing, &l.Counters)
 		switch err {
 		case nil:
 			l.turnBytes -= n
@@ -226,12 +227,15 @@ func (c *Conn) serve(l *Local, req *http1.Request, in []byte, unread bool) bool 
 func (c *Conn) answered(l *Local, req *http1.Request, in []byte) {
 	out := &l.out
 	c.requests++
+	l.Counters.Requests[class(out.status)]++
 	c.closing = out.last
 	if out.noBody {
 		out.body = 0
 	}
 	if out.open {
 		out.length, out.queue.began = out.body, c.began
+	} else {
+		l.took(c.began)
 	}
 	if l.Log != nil {
 		c.log(l, req, in)
@@ -239,6 +243,14 @@ func (c *Conn) answered(l *Local, req *http1.Request, in []byte) {
 	c.began, c.seen = 0, 0
 	c.phase = NumPhases // whatever comes next starts its timer anew
 	c.drop()
+}
+
+// class is the first digit of a status; 0 for what is none.
+func class(status int) int {
+	if status < 100 || status > 599 {
+		return 0
+	}
+	return status / 100
 }
 
 // log writes the access line of an answer that is complete in memory, or

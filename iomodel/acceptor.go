@@ -69,6 +69,7 @@ type acceptor struct {
 	wakeEnd  int  // the pipe's other end; -1: closed
 	blocking bool // what is accepted is
 	calls    socket.Calls
+	count    conn.Counters // since the last account
 	// begin takes over a connection that has been counted.
 	begin func(arrival)
 	next  atomic.Pointer[relisten] // what Listen asks for
@@ -138,6 +139,7 @@ func (a *acceptor) run() {
 	for _, l := range a.listeners() {
 		a.last(int(l.Fd))
 	}
+	a.account()
 	a.reserve.yield()
 }
 
@@ -194,8 +196,15 @@ func (a *acceptor) close() {
 
 func (a *acceptor) listeners() []unix.PollFd { return a.fds[:len(a.fds)-1] }
 
+// account moves to the crew what has been counted.
+func (a *acceptor) account() {
+	a.crew.tally(&a.count)
+	a.count = conn.Counters{}
+}
+
 // round waits for connections once and begins them.
 func (a *acceptor) round() {
+	defer a.account()
 	waiting := a.fds
 	timeout := waitMax
 	if now := time.Now(); a.againAt.After(now) {
@@ -204,7 +213,7 @@ func (a *acceptor) round() {
 	} else if a.reserve.fd < 0 {
 		a.reserve.refill()
 	}
-	n, err := poll(waiting, timeout)
+	n, err := a.poll(waiting, timeout)
 	if err != nil {
 		a.crew.opts.Warn("waiting for connections", err)
 		a.pause()
@@ -237,6 +246,18 @@ func poll(fds []unix.PollFd, timeout time.Duration) (int, error) {
 	return n, err
 }
 
+func (a *acceptor) poll(fds []unix.PollFd, timeout time.Duration) (int, error) {
+	a.count.Calls[conn.CallWait]++
+	return poll(fds, timeout)
+}
+
+// accept is accept4(2).
+func (a *acceptor) accept(listener int) (int, conn.Addr, error) {
+	fd, remote, err := a.calls.Accept(listener, a.blocking)
+	called(&a.count, conn.CallAccept, err)
+	return fd, conn.AddrFrom(remote), err
+}
+
 // ready looks, without waiting, whether fd has one of events.
 func ready(fd int, events int16) bool {
 	n, err := poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0)
@@ -257,6 +278,7 @@ func (a *acceptor) emptyPipe(fd int) {
 func (a *acceptor) take(listener int) bool {
 	for range acceptMax {
 		if a.full != nil && a.full() {
+			a.count.Calls[conn.CallWait]++
 			if ready(listener, unix.POLLIN) {
 				a.awaitRoom()
 			}
@@ -283,20 +305,24 @@ func (a *acceptor) awaitRoom() {
 	}
 	pipe := a.fds[len(a.fds)-1:]
 	// Who is not idle now may be in a while, without telling.
-	if n, err := poll(pipe, silentMin/10); n > 0 && err == nil {
+	if n, err := a.poll(pipe, silentMin/10); n > 0 && err == nil {
 		a.emptyPipe(int(pipe[0].Fd))
 	}
 }
 
 // one accepts a connection. It reports whether there may be another.
 func (a *acceptor) one(listener int) bool {
-	fd, remote, err := a.calls.Accept(listener, a.blocking)
+	fd, remote, err := a.accept(listener)
 	switch {
 	case err == nil:
 		a.backoff = backoffMin
-		a.begin(arrival{fd: fd, remote: conn.AddrFrom(remote), refuse: !a.crew.admit()})
+		a.begin(arrival{fd: fd, remote: remote, refuse: !a.crew.admit()})
+		return true
 	case err == unix.EAGAIN:
 		return false
+	}
+	a.count.AcceptErrors++
+	switch {
 	case outOfResources(err):
 		a.starved(listener, err)
 		return false
@@ -313,9 +339,9 @@ func (a *acceptor) one(listener int) bool {
 func (a *acceptor) starved(listener int, err error) {
 	a.crew.opts.Warn(warnStarved, err)
 	if a.reserve.yield() {
-		if fd, remote, err := a.calls.Accept(listener, a.blocking); err == nil {
+		if fd, remote, err := a.accept(listener); err == nil {
 			a.crew.open.Add(1)
-			a.begin(arrival{fd: fd, remote: conn.AddrFrom(remote), refuse: true})
+			a.begin(arrival{fd: fd, remote: remote, refuse: true})
 		}
 	}
 	a.pause()

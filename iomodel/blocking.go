@@ -247,6 +247,7 @@ func (t *blockingTransport) Recv(p []byte) (int, error) {
 		flags, t.waits = 0, false
 	}
 	n, err := receive(t.fd, p, flags)
+	t.link.called(conn.CallRecv, err)
 	t.empty = n < len(p)
 	if flags == 0 {
 		if n > 0 {
@@ -267,6 +268,7 @@ func (t *blockingTransport) Recv(p []byte) (int, error) {
 // Send implements [conn.Transport].
 func (t *blockingTransport) Send(head, body []byte, more bool) (int, error) {
 	n, err := send(t.fd, head, body, more)
+	t.link.called(conn.CallSend, err)
 	if n < len(head)+len(body) {
 		t.link.refresh() // the bound was reached
 	}
@@ -279,6 +281,7 @@ func (t *blockingTransport) Send(head, body []byte, more bool) (int, error) {
 // SendFile implements [conn.Transport].
 func (t *blockingTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
 	n, err := sendfile.Send(t.fd, f, offset, count)
+	t.link.calledSendfile(f, err)
 	t.link.refresh()
 	if err != nil {
 		err = again(err)
@@ -290,7 +293,10 @@ func (t *blockingTransport) SendFile(f *sendfile.File, offset, count int64) (int
 func (t *blockingTransport) Resident(*sendfile.File, int64, int64) bool { return true }
 
 // CloseWrite implements [conn.Transport].
-func (t *blockingTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+func (t *blockingTransport) CloseWrite() error {
+	t.link.called(conn.CallShutdown, nil)
+	return unix.Shutdown(t.fd, unix.SHUT_WR)
+}
 
 // Unacked implements [conn.Transport].
 func (t *blockingTransport) Unacked() int { return socket.Unacked(t.fd) }

@@ -51,7 +51,10 @@ func goroutine() Model {
 }
 
 func newGoroutine(o Options) (Server, error) {
-	return &goroutineServer{crew: newCrew(o), listeners: make(map[int]*goroutineAcceptor)}, nil
+	s := &goroutineServer{crew: newCrew(o), listeners: make(map[int]*goroutineAcceptor)}
+	// Package net accepts, and reads first.
+	s.unknown = conn.SetOf(conn.CallAccept, conn.CallRecv, conn.CallControl, conn.CallWait)
+	return s, nil
 }
 
 // goroutineServer is a [Server] on package net.
@@ -273,12 +276,17 @@ func (a *goroutineAcceptor) one() {
 	case err == nil:
 		a.backoff = backoffMin
 		s.begin(c, arrival{remote: addrOf(c.RemoteAddr()), refuse: !s.admit()})
+		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		// It was nudged, or is to stop: who stops it sets halted before the
 		// deadline, which run looks at after this.
 		if err := a.listener.SetDeadline(time.Time{}); err != nil {
 			s.opts.Warn("accepting from a listener again", err)
 		}
+		return
+	}
+	s.tally(&conn.Counters{AcceptErrors: 1})
+	switch {
 	case outOfResources(err):
 		s.opts.Warn(warnStarved, err)
 		if a.reserve.yield() && a.pending() {
@@ -420,6 +428,7 @@ func (t *goroutineTransport) Recv(p []byte) (int, error) {
 // Send implements [conn.Transport].
 func (t *goroutineTransport) Send(head, body []byte, more bool) (int, error) {
 	n, err := send(t.fd, head, body, more)
+	t.link.called(conn.CallSend, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -429,6 +438,7 @@ func (t *goroutineTransport) Send(head, body []byte, more bool) (int, error) {
 // SendFile implements [conn.Transport].
 func (t *goroutineTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
 	n, err := sendfile.Send(t.fd, f, offset, count)
+	t.link.calledSendfile(f, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -442,7 +452,10 @@ func (t *goroutineTransport) Resident(f *sendfile.File, offset, count int64) boo
 }
 
 // CloseWrite implements [conn.Transport].
-func (t *goroutineTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+func (t *goroutineTransport) CloseWrite() error {
+	t.link.called(conn.CallShutdown, nil)
+	return unix.Shutdown(t.fd, unix.SHUT_WR)
+}
 
 // Unacked implements [conn.Transport].
 func (t *goroutineTransport) Unacked() int { return socket.Unacked(t.fd) }

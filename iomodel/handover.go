@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
@@ -131,6 +132,11 @@ func (k *link) handOver() bool {
 		c.open.Add(-1)
 	}
 	c.mu.Unlock()
+	if k.phase != conn.NumPhases {
+		var gone conn.Counters
+		gone.Connections[k.phase]--
+		c.counted[k.token%tallies].add(&gone)
+	}
 	k.wire.detached(fd, true)
 	k.moved = true
 	c.all.Done()

@@ -81,7 +81,7 @@ func (r *relay) pass(c iomodel.Choice) (old iomodel.Server) {
 	r.t.Helper()
 	next, err := c.Start(r.opts)
 	must(r.t, err)
-	must(r.t, next.Serve(r.lists(c.Model)))
+	must(r.t, next.Serve(lists(c.Model, &r.opts, r.fd)))
 	old = *r.now.Swap(&next)
 	old.Handover(func(h reactor.Handed) bool {
 		for {
@@ -255,7 +255,7 @@ func TestListenAnew(t *testing.T) {
 			kept.get("/small")
 			first, addr := r.fd, r.addr
 			r.listen(t) // a second one, which is r.fd from now on
-			must(t, r.Listen(r.lists(c.Model)))
+			must(t, r.Listen(lists(c.Model, &r.opts, r.fd)))
 			queued := r.dial(t)
 			queued.get("/small")
 			// The first has been given up: nobody answers there now.

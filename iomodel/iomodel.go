@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -55,6 +56,10 @@ type Server interface {
 	Ping(timeout time.Duration) error
 	// Open is the number of connections now.
 	Open() int
+	// Counters is what happened so far. It takes a second at most, which is when a
+	// loop that is stuck is waited for no longer, and may be called from any
+	// goroutine, from Serve on and after the end.
+	Counters() conn.Counters
 }
 
 // Options are what a server is made with.

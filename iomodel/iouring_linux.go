@@ -68,6 +68,8 @@ type ring struct {
 	inFlight  int            // requests that are sure to complete
 	listeners []ringListener // by token
 	out       outbox
+	enters    uint64 // calls of io_uring_enter
+	requests  uint64
 
 	wake struct {
 		fd     int
@@ -165,6 +167,7 @@ func (r *ring) arm() (waiting bool) {
 // enter submits, waits no longer than timeout, and takes in what is complete.
 func (r *ring) enter(timeout time.Duration) error {
 	for more := true; more; timeout = 0 {
+		r.enters++
 		if err := errors.Join(r.err, r.ring.EnterWait(timeout)); err != nil {
 			return fmt.Errorf("io_uring loop: %w", err)
 		}
@@ -182,6 +185,7 @@ func (r *ring) enter(timeout time.Duration) error {
 func (r *ring) request(token poller.Token, op uint64) *uring.SQE {
 	s := r.ring.Request()
 	if s == nil {
+		r.enters++
 		if err := r.ring.Enter(); err != nil {
 			r.err = err
 		}
@@ -192,6 +196,7 @@ func (r *ring) request(token poller.Token, op uint64) *uring.SQE {
 			s = new(uring.SQE)
 		}
 	}
+	r.requests++
 	s.UserData = userData(token, op)
 	if op != opSend && op != opCancel {
 		r.inFlight++
@@ -388,6 +393,12 @@ func (r *ring) Wake() error {
 		}
 	}
 }
+
+// Calls implements [poller.Counter]: what one call submits and waits for is not told apart.
+func (r *ring) Calls() poller.Calls { return poller.Calls{Wait: r.enters} }
+
+// Operations is how many requests the ring was given. It is for the loop.
+func (r *ring) Operations() uint64 { return r.requests }
 
 // Close implements [poller.Poller].
 func (r *ring) Close() error {

@@ -57,6 +57,7 @@ func newNetpoll(o Options) (Server, error) {
 	s := &netpollServer{crew: newCrew(o), held: make(map[*link]struct{})}
 	s.rooted = true
 	s.onSleep = s.hold
+	s.unknown = conn.SetOf(conn.CallRecv, conn.CallControl, conn.CallWait)
 	if s.room, err = newRoomWatch(); err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func (s *netpollServer) look() {
 	defer s.mu.Unlock()
 	for k := range s.held {
 		if t := k.wire.(*netpollTransport); t.in.Len() > unreadMax {
-			t.interrupt(unix.SHUT_RDWR)
+			s.interrupt(k, unix.SHUT_RDWR)
 			k.ring()
 		}
 	}
@@ -294,6 +295,7 @@ func (t *netpollTransport) Send(head, body []byte, more bool) (int, error) {
 		return 0, err
 	}
 	n, err := send(t.fd, head, body, more)
+	t.link.called(conn.CallSend, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -306,6 +308,7 @@ func (t *netpollTransport) SendFile(f *sendfile.File, offset, count int64) (int6
 		return 0, err
 	}
 	n, err := sendfile.Send(t.fd, f, offset, count)
+	t.link.calledSendfile(f, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -318,7 +321,10 @@ func (t *netpollTransport) Resident(f *sendfile.File, offset, count int64) bool 
 }
 
 // CloseWrite implements [conn.Transport].
-func (t *netpollTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+func (t *netpollTransport) CloseWrite() error {
+	t.link.called(conn.CallShutdown, nil)
+	return unix.Shutdown(t.fd, unix.SHUT_WR)
+}
 
 // Unacked implements [conn.Transport].
 func (t *netpollTransport) Unacked() int { return socket.Unacked(t.fd) }

@@ -67,10 +67,13 @@ type crew struct {
 	grace     *time.Timer // of Drain
 	closing   bool        // by Drain or Handover: no connection is adopted any more
 
-	stop      func()           // ends accepting, soon
-	pinged    []reactor.Pinged // who accepts
-	accepting sync.WaitGroup   // who accepts
-	all       sync.WaitGroup   // who accepts, and every connection
+	stop    func()           // ends accepting, soon
+	pinged  []reactor.Pinged // who accepts
+	counted [tallies]tally
+	unknown conn.CallSet // what others call for us
+
+	accepting sync.WaitGroup // who accepts
+	all       sync.WaitGroup // who accepts, and every connection
 }
 
 func newCrew(o Options) *crew {
@@ -106,7 +109,7 @@ func (c *crew) newLocal(t *terms) *conn.Local {
 }
 
 // mono is the time as Clock.Mono tells it.
-func (c *crew) mono() int64 { return conn.Now().Mono }
+func (c *crew) mono() int64 { return conn.Mono() }
 
 // Open implements [Server].
 func (c *crew) Open() int { return int(c.open.Load()) }
@@ -132,7 +135,7 @@ func (c *crew) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range c.links {
-		k.wire.interrupt(unix.SHUT_RDWR)
+		c.interrupt(k, unix.SHUT_RDWR)
 		k.ring()
 	}
 }
@@ -187,9 +190,16 @@ func (c *crew) spare() bool {
 		return false
 	}
 	best.spared = true
+	c.tally(&conn.Counters{Evicted: 1})
 	c.open.Add(-1)
-	best.wire.interrupt(unix.SHUT_RD) // what has arrived meanwhile is still answered
+	c.interrupt(best, unix.SHUT_RD) // what has arrived meanwhile is still answered
 	return true
+}
+
+// interrupt ends a connection's waits for its socket. c.mu is held, or the connection is kept otherwise.
+func (c *crew) interrupt(k *link, how int) {
+	c.tally(&conn.Counters{Calls: [conn.NumCalls]uint64{conn.CallShutdown: 1}})
+	k.wire.interrupt(how)
 }
 
 // sooner reports whether of two idle connections (link.idle) the first can be spared sooner.
@@ -215,6 +225,7 @@ func (c *crew) Wake(token uint64) {
 
 // Deliver implements [reactor.Receiver].
 func (c *crew) Deliver(token uint64, ticket uint32, result conn.Result) {
+	c.tally(&conn.Counters{JobsDone: 1})
 	if k := c.lookup(token); k == nil || !k.post(delivery{ticket, result}) {
 		result.Release()
 	}
@@ -255,10 +266,12 @@ type link struct {
 	moved bool                  // another server has it
 	stays bool                  // nobody takes it over: its next answer is its last
 	token uint64
-	asked int64  // Clock.Mono when it was last about to wait
-	slept bool   // it waited for what the next turn begins with
-	wakes uint64 // crew.wakes at the last of its own
-	rests bool   // it was between two requests before the last turn
+	asked int64      // Clock.Mono when its last turn ended, about to wait
+	phase conn.Phase // that it is counted in
+	slept bool       // it waited for what the next turn begins with
+	wakes uint64     // crew.wakes at the last of its own
+	rests bool       // it was between two requests before the last turn
+	ended bool
 
 	// idle is since when (Clock.Mono) the connection is idle, negative if it
 	// has not sent a byte yet; 0: it is in use.
@@ -287,12 +300,16 @@ type arrival struct {
 
 // start makes k, which has its wire, a connection of the crew.
 func (c *crew) start(k *link, a arrival) {
-	k.crew, k.bell = c, make(chan struct{}, 1)
+	k.crew, k.bell, k.phase = c, make(chan struct{}, 1), conn.NumPhases
 	k.borrow()
 	if a.moved != nil {
 		k.conn = *a.moved
 		k.conn.Move(k.local)
 	} else {
+		k.local.Counters.Accepted++
+		if a.refuse {
+			k.local.Counters.Refused++
+		}
 		k.conn.Start(k.local, a.remote, a.refuse)
 	}
 	k.giveBack()
@@ -321,7 +338,9 @@ func (k *link) borrow() {
 // after each call that may have waited.
 func (k *link) refresh() {
 	c, l := k.crew, k.local
-	l.Clock = conn.Now()
+	now := conn.Now()
+	l.Settle(now.Mono)
+	l.Clock = now
 	l.Closing = c.draining.Load() || c.crowded.Load() || k.stays || c.rooted && c.heir.Load() != nil
 	l.Alone = k.slept && k.alone(l.Clock.Mono)
 	k.slept = false
@@ -357,6 +376,8 @@ func (k *link) giveBack() {
 	if k.idle.Load() != idle {
 		k.idle.Store(idle)
 	}
+	k.asked = k.crew.mono()
+	k.account()
 	if !k.owned {
 		k.using.Load().locals.Put(k.local)
 		k.local = nil
@@ -386,7 +407,6 @@ func (k *link) expire() conn.Want {
 
 // left is how long the connection's timer still has to run.
 func (k *link) left() time.Duration {
-	k.asked = k.crew.mono()
 	phase, since := k.conn.Phase()
 	timeout := k.crew.terms.Load().config.Timeout(phase)
 	if timeout == 0 {
@@ -399,6 +419,7 @@ func (k *link) left() time.Duration {
 // waits in between. It returns WantClose when the connection is to end, and
 // before that only if its wire leaves the waiting to events.
 func (k *link) drive(want conn.Want) conn.Want {
+	k.asked = k.crew.mono()
 	for want != conn.WantClose {
 		k.epoch = k.crew.epoch.Load()
 		if want == conn.WantRead && k.handOver() {
@@ -438,6 +459,8 @@ func (k *link) end() {
 	c := k.crew
 	k.borrow()
 	k.conn.Release(k.local)
+	k.ended = true
+	k.local.Counters.Calls[conn.CallClose]++
 	k.giveBack()
 	c.mu.Lock()
 	delete(c.links, k.token) // before the descriptor's number can be another's
@@ -466,14 +489,19 @@ func (k *link) end() {
 
 // work does the connection's job, or waits for it to be done, no longer than left.
 func (k *link) work(left time.Duration) {
+	c := k.crew
 	job, ticket, must := k.conn.TakeJob()
 	switch {
 	case job == nil: // the pool has it
 	case k.crew.inPlace:
+		c.tally(&conn.Counters{JobsSubmitted: 1, JobsDone: 1})
 		k.conn.Resume(ticket, job.Run(), nil)
 		return
 	default:
-		if err := k.crew.opts.Pool.Submit(job, must, k.crew, k.token, ticket); err != nil {
+		err := c.opts.Pool.Submit(job, must, c, k.token, ticket)
+		c.tally(&conn.Counters{JobsSubmitted: 1})
+		if err != nil {
+			c.tally(&conn.Counters{JobsRefused: 1})
 			k.conn.Resume(ticket, nil, err)
 			if own, ok := job.(conn.Result); ok && must {
 				own.Release() // a job for an answer under way holds its file, as its result would

@@ -275,7 +275,7 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 	var err error
 	s.Server, err = m.New(o)
 	must(t, err)
-	must(t, s.Server.Serve(s.lists(m)))
+	must(t, s.Server.Serve(lists(m, &o, s.fd)))
 	var once sync.Once
 	s.done = func() {
 		once.Do(func() {
@@ -287,19 +287,6 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 	}
 	t.Cleanup(func() { s.stop(0) })
 	return s
-}
-
-// lists deals the one listener out.
-func (s *server) lists(m iomodel.Model) [][]reactor.Listener {
-	loops := 1
-	if m.Loops {
-		loops = s.opts.Loops
-	}
-	lists := make([][]reactor.Listener, loops)
-	for i := range lists {
-		lists[i] = []reactor.Listener{{FD: s.fd, Shared: loops > 1}}
-	}
-	return lists
 }
 
 // stop drains the server and waits for its end.

@@ -211,8 +211,12 @@ func (l *Loop) accept(listener int) bool {
 		case err == nil:
 			a.backoff = backoffMin
 			l.begin(fd, remote, !l.admit())
+			continue
 		case err == unix.EAGAIN:
 			return false
+		}
+		l.local.Counters.AcceptErrors++
+		switch {
 		case outOfResources(err):
 			if !l.starved(listener, err) {
 				return false
@@ -231,6 +235,10 @@ func (l *Loop) begin(fd int, remote conn.Addr, refuse bool) {
 	s := l.slab.take()
 	s.fd = int32(fd)
 	s.ready = allReady
+	l.local.Counters.Accepted++
+	if refuse {
+		l.local.Counters.Refused++
+	}
 	s.conn.Start(l.local, remote, refuse)
 	l.step(s)
 	l.local.Alone = false // the next of the batch is not
@@ -249,6 +257,7 @@ func (l *Loop) admit() bool {
 		if s == nil {
 			return false
 		}
+		l.local.Counters.Evicted++
 		l.close(s)
 	}
 	return true
@@ -306,6 +315,7 @@ func (l *Loop) spare() bool {
 			return false
 		}
 		l.opts.Warn(tooMany, nil)
+		l.local.Counters.Evicted++
 		l.close(s)
 	}
 	l.closeBatch()

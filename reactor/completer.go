@@ -85,6 +85,7 @@ func (l *Loop) release(s *slot) bool {
 	}
 	if limit := int64(l.opts.Config.Send); limit > 0 && now-state.moved >= limit {
 		delete(l.leaving, token)
+		l.local.Counters.Timeouts[conn.PhaseSending]++
 		return l.completer.Release(token, true)
 	}
 	if l.leaving == nil {

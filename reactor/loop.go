@@ -59,6 +59,7 @@ type Loop struct {
 	pulse     Pulse // beats when the inbox is handled
 	index     int   // among the reactor's loops
 	ended     atomic.Pointer[Ended]
+	counted   snapshot
 
 	slab      slab
 	timers    timers
@@ -69,6 +70,7 @@ type Loop struct {
 	closing   []int32        // descriptors to close when the batch is done
 	leaving   map[poller.Token]leaving
 	slept     bool
+	settled   bool  // what the last batch did has been timed
 	busy      bool  // the last batch had work
 	few       int   // events that do not make a batch of work
 	logDue    int64 // Clock.Mono when the access log has something to do; 0: nothing
@@ -102,13 +104,14 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	l.local.Waker = l
 	l.events = make([]poller.Event, eventsMax)
 	l.inbox.wake = p.Wake
-	l.transport.init()
+	l.transport.init(&l.local.Counters)
 	if l.completer, _ = p.(Completer); l.completer != nil {
 		l.completer.Bind(&l.transport)
 		l.few = completedFew
 	}
 	l.timers.init(opts.Config)
 	l.listeners.init(opts.Warn)
+	l.settled = true // there was none
 	l.tick()
 	return l, nil
 }
@@ -132,6 +135,7 @@ func (l *Loop) batch() (ended bool) {
 		return true
 	}
 	l.tick()
+	l.local.Counters.Events += uint64(n)
 	l.busy = n > l.few || len(l.ready) > 0
 	l.turn, l.ready = l.ready, l.turn[:0]
 	l.local.Alone = l.slept && n == 1
@@ -157,19 +161,32 @@ func (l *Loop) batch() (ended bool) {
 
 // tick refreshes the clock: once a batch.
 func (l *Loop) tick() {
-	l.local.Clock = conn.Now()
+	now := conn.Now()
+	if !l.settled {
+		l.settle(now.Mono)
+	}
+	l.settled = false
+	l.local.Clock = now
+}
+
+// settle times the batch that has ended. If the loop did not sleep since, the next
+// one's clock will do; else it is read for this.
+func (l *Loop) settle(now int64) {
+	l.settled = true
+	l.local.Settle(now)
+	l.local.Counters.Batch.Observe(1, now-l.local.Clock.Mono)
 }
 
 // wait waits for events, no longer than the next timer.
 func (l *Loop) wait() (int, error) {
 	l.slept = false
 	if len(l.ready) > 0 || l.moving && l.completer == nil {
-		return l.poller.Wait(l.events, 0)
+		return l.ask(0)
 	}
 	if l.busy {
 		// More has often come during the last batch, and a wait that cannot
 		// block need not be announced to Go's scheduler.
-		if n, err := l.poller.Wait(l.events, 0); n > 0 || err != nil {
+		if n, err := l.ask(0); n > 0 || err != nil {
 			return n, err
 		}
 	}
@@ -182,13 +199,22 @@ func (l *Loop) wait() (int, error) {
 	return l.sleep(timeout)
 }
 
+// ask asks the poller, waiting no longer than timeout.
+func (l *Loop) ask(timeout time.Duration) (int, error) {
+	l.local.Counters.Waits++
+	return l.poller.Wait(l.events, timeout)
+}
+
 // sleep waits in the poller, unless there are messages.
 func (l *Loop) sleep(timeout time.Duration) (int, error) {
 	if timeout <= 0 || !l.inbox.sleep() {
-		return l.poller.Wait(l.events, 0)
+		return l.ask(0)
 	}
 	l.slept = true
-	n, err := l.poller.Wait(l.events, timeout)
+	if !l.settled {
+		l.settle(conn.Mono())
+	}
+	n, err := l.ask(timeout)
 	l.inbox.awake()
 	return n, err
 }
@@ -247,11 +273,11 @@ func (l *Loop) step(s *slot) {
 	if l.heir != nil {
 		l.local.Closing = l.draining || s.stays
 	}
-	l.settle(s, s.conn.Step(t, l.local))
+	l.arrange(s, s.conn.Step(t, l.local))
 }
 
-// settle does what the connection wants.
-func (l *Loop) settle(s *slot, want conn.Want) {
+// arrange does what the connection wants.
+func (l *Loop) arrange(s *slot, want conn.Want) {
 	if want == conn.WantDeferred && !l.submit(s) {
 		want = conn.WantYield
 	}
@@ -288,9 +314,11 @@ func (l *Loop) enqueue(s *slot) {
 func (l *Loop) submit(s *slot) bool {
 	job, ticket, must := s.conn.TakeJob()
 	err := l.opts.Pool.Submit(job, must, l, uint64(s.token()), ticket)
+	l.local.Counters.JobsSubmitted++
 	if err == nil {
 		return true
 	}
+	l.local.Counters.JobsRefused++
 	s.conn.Resume(ticket, nil, err)
 	if own, ok := job.(conn.Result); ok && must {
 		own.Release() // a job for an answer under way holds its file, as its result would
@@ -352,13 +380,14 @@ func (l *Loop) expire() {
 		if s == nil {
 			break
 		}
+		l.local.Counters.Lateness.Observe(1, l.timers.late(s, now))
 		if s.want == conn.WantClose {
 			l.leave(s)
 			continue
 		}
 		t := l.over(s)
 		l.local.Token = uint64(s.token())
-		l.settle(s, s.conn.Expire(t, l.local))
+		l.arrange(s, s.conn.Expire(t, l.local))
 	}
 	if l.listeners.againAt != 0 && now >= l.listeners.againAt {
 		l.listen()
@@ -383,6 +412,9 @@ func (l *Loop) handle(m message) {
 	case m.handed != nil:
 		l.adopt(m.handed)
 		return
+	}
+	if m.done {
+		l.local.Counters.JobsDone++
 	}
 	s := l.slab.lookup(m.token)
 	switch {
@@ -435,6 +467,7 @@ func (l *Loop) leave(s *slot) {
 // closeBatch closes what the batch ended.
 func (l *Loop) closeBatch() {
 	for _, fd := range l.closing {
+		l.local.Counters.Calls[conn.CallClose]++
 		if err := socket.Close(int(fd)); err != nil {
 			l.opts.Warn("closing a connection", err)
 		}
@@ -486,6 +519,7 @@ func (l *Loop) end(err error) {
 	for _, m := range l.inbox.close() {
 		switch {
 		case m.done:
+			l.local.Counters.JobsDone++
 			m.result.Release()
 		case m.handed != nil:
 			l.orphan(m.handed)
@@ -496,6 +530,7 @@ func (l *Loop) end(err error) {
 	if l.local.Log != nil {
 		l.local.Log.Tick(math.MaxInt64) // later than anything can wait
 	}
+	l.report()
 	ended.Err = errors.Join(err, l.poller.Close())
 	l.ended.Store(ended)
 	l.pulse.End()

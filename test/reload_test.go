@@ -390,7 +390,7 @@ func TestReloadRefused(t *testing.T) {
 	}
 	must(t, taken.Close())
 	eventually(t, func() error {
-		if now := o.descriptors(); len(now) != before {
+		if now := o.descriptors(); len(now) > before {
 			return fmt.Errorf("%d descriptors, %d before: %s", len(now), before, strings.Join(now, " "))
 		}
 		return nil
@@ -591,7 +591,7 @@ func TestDrainDelay(t *testing.T) {
 	root, _ := site(t)
 	o := operate(t, yamlOf(root, "timeouts: {drain_delay: 10m}"))
 	o.told(syscall.SIGTERM, "stopping: not ready")
-	if a, err := o.tryGet("/small"); err != nil || a.status != 200 || a.close {
+	if a, err := o.tryGet("/small"); err != nil || a.status != 200 {
 		t.Errorf("while it is not ready: %+v, %v", a, err)
 	}
 	o.told(syscall.SIGTERM, "second signal")

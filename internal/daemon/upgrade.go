@@ -97,7 +97,7 @@ func (s *Server) upgrade() {
 		err = fmt.Errorf("process %d serves already, and this one is stopping", s.successor)
 	case s.stopping:
 		err = errors.New("the server is stopping")
-	case s.reloading != nil:
+	case s.reloading != nil || s.settling != nil:
 		err = errors.New("a reload is under way: try again when it is done")
 	case errProgram != nil:
 		err = errProgram

@@ -94,6 +94,7 @@ type Server struct {
 	hangs     bool             // SIGHUP stops
 	reloading chan *change     // the reload under way; nil: there is none
 	again     bool             // another one was asked for meanwhile
+	upgrades  bool             // after it
 	settling  <-chan struct{}  // closed when all that serve know the last change; nil: they do
 	changed   []string         // by the last reload
 	reloads   bool             // there was one

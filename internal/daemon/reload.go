@@ -155,9 +155,13 @@ func (s *Server) finishReload() {
 	if !s.stopping {
 		s.notify.Ready(s.status())
 	}
-	if s.again {
+	switch {
+	case s.again:
 		s.again = false
 		s.reload()
+	case s.upgrades:
+		s.upgrades = false
+		s.upgrade()
 	}
 }
 

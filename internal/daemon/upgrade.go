@@ -98,7 +98,8 @@ func (s *Server) upgrade() {
 	case s.stopping:
 		err = errors.New("the server is stopping")
 	case s.reloading != nil || s.settling != nil:
-		err = errors.New("a reload is under way: try again when it is done")
+		s.upgrades = true // after the reload, or the start
+		return
 	case errProgram != nil:
 		err = errProgram
 	default:

@@ -89,3 +89,28 @@ func (s *server) says(t *testing.T, words string) {
 		return nil
 	})
 }
+
+// TestUpgradeRefusedAsFirst: process 1 of a container cannot be replaced, since
+// the container ends with it, and says so in one line.
+func TestUpgradeRefusedAsFirst(t *testing.T) {
+	root, _ := site(t)
+	cmd := exec.Command(tool(t, "unshare"), "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "true")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("this machine gives no namespace: %v %s", err, out)
+	}
+	s := launch(t, exec.Command(cmd.Path, "--user", "--map-root-user", "--pid", "--fork", "--kill-child", binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", "off"))
+	t.Cleanup(func() {
+		s.cmd.Process.Kill()
+		<-s.exited
+	})
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", s.cmd.Process.Pid))
+	must(t, err)
+	var first int
+	_, err = fmt.Sscan(string(text), &first)
+	must(t, err)
+	must(t, syscall.Kill(first, syscall.SIGUSR2))
+	s.says(t, "not upgraded: as process 1")
+	if a := s.get(t, "/small"); a.status != 200 {
+		t.Errorf("status %d", a.status)
+	}
+}

@@ -62,7 +62,7 @@ var rules = []rule{
 	{folder: "internal/daemon",
 		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/socket",
 			"internal/static", "internal/site", "internal/config", "internal/accesslog", "internal/admin"},
-		modules: []string{xsys, "go.uber.org/zap"}},
+		modules: []string{xsys, "go.uber.org/zap", "github.com/coreos/go-systemd/v22"}},
 	// A client: it knows the poller and the calls of a socket, and the server only from outside.
 	{folder: "bench", project: []string{"poller"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
 	{folder: "bench/load", project: []string{"poller", "internal/socket"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},

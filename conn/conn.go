@@ -158,6 +158,20 @@ func (c *Conn) Phase() (Phase, int64) { return c.phase, c.since }
 // Idle reports whether the connection is between two requests, so that closing it loses nothing.
 func (c *Conn) Idle() bool { return c.phase == PhaseIdle || c.phase == PhaseFirstByte }
 
+// Movable reports whether the connection can go on on another loop, or thread:
+// it is between two requests, waits for the next one and holds nothing. A copy of it
+// is then the connection, with its counters.
+func (c *Conn) Movable() bool {
+	return c.Idle() && c.want == WantRead && c.in == nil && c.out == nil && c.pending == nil && !c.closing
+}
+
+// Deferred reports whether the connection waits for a job.
+func (c *Conn) Deferred() bool { return c.want == WantDeferred }
+
+// Move is called on the new loop before the first Step there. The phase's timer
+// starts anew, so that timers stay first in, first out.
+func (c *Conn) Move(l *Local) { c.since = l.Clock.Mono }
+
 // Timeout is how long the timer of a phase runs; 0: there is none. It is the
 // same for every connection, so that timers are first in, first out.
 func (cfg *Config) Timeout(p Phase) time.Duration {

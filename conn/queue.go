@@ -3,6 +3,7 @@ package conn
 import (
 	"errors"
 	"io"
+	"math"
 	"sync"
 
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -74,8 +75,9 @@ type queue struct {
 	open   bool
 	line   []byte
 	mark   int
-	length int64 // of the body, for a source as far as it is known
-	began  int64 // Clock.Mono
+	log    AccessLog // that the line was begun for: a reload may have replaced the loop's
+	length int64     // of the body, for a source as far as it is known
+	began  int64     // Clock.Mono
 
 	buf *buffer // the arena of a pooled queue
 }
@@ -259,7 +261,7 @@ func (q *queue) clear() {
 	}
 	q.arena, q.sent, q.held = q.arena[:0], 0, 0
 	q.segs, q.first, q.bytes = q.segs[:0], 0, 0
-	q.open, q.line, q.err = false, q.line[:0], nil
+	q.open, q.line, q.log, q.err = false, q.line[:0], nil, nil
 }
 
 // detach moves what is left to a pooled queue and clears q.
@@ -271,6 +273,7 @@ func (q *queue) detach() *queue {
 	p.sent, p.held = 0, len(rest)
 	p.segs, p.first, p.bytes = append(p.segs[:0], q.segs[q.first:]...), 0, q.bytes
 	p.open, p.line, p.mark, p.length, p.began = q.open, append(p.line[:0], q.line...), q.mark, q.length, q.began
+	p.log = q.log
 	p.chunk, q.chunk = q.chunk, nil
 	clear(q.segs)
 	q.first = len(q.segs) // what they held belongs to p now
@@ -291,13 +294,16 @@ func (q *queue) logEnd(l *Local) {
 	if q.open && q.empty() {
 		l.took(q.began)
 	}
-	if q.open && l.Log != nil {
+	if q.open && q.log != nil {
 		var unsent int64
 		for i := q.first; i < len(q.segs); i++ {
 			unsent += q.segs[i].n
 		}
 		// With the head unsent too, more is left than the body.
-		l.Log.End(q.line, q.mark, max(q.length-unsent, 0), l.Clock.Mono-q.began)
+		q.log.End(q.line, q.mark, max(q.length-unsent, 0), l.Clock.Mono-q.began)
+		if q.log != l.Log {
+			q.log.Tick(math.MaxInt64) // nobody else does any more
+		}
 	}
 	q.open = false
 }

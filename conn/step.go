@@ -259,6 +259,7 @@ func (c *Conn) log(l *Local, req *http1.Request, in []byte) {
 	out := &l.out
 	l.access = Access{Wall: l.Clock.Wall, Remote: c.remote, Req: req, Buf: in, Status: out.status, Reason: out.reason}
 	if out.open {
+		out.log = l.Log
 		out.line, out.mark = l.Log.Begin(out.line[:0], &l.access)
 	} else {
 		l.Log.Log(&l.access, out.body, l.Clock.Mono-c.began)

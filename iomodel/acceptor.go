@@ -3,6 +3,7 @@ package iomodel
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/socket"
+	"github.com/evhttpd/evhttpd/reactor"
 )
 
 const (
@@ -68,21 +70,24 @@ type acceptor struct {
 	blocking bool // what is accepted is
 	calls    socket.Calls
 	count    conn.Counters // since the last account
-	// begin takes over a connection that has been counted. refuse: it gets a 503.
-	begin func(fd int, remote conn.Addr, refuse bool)
+	// begin takes over a connection that has been counted.
+	begin func(arrival)
+	next  atomic.Pointer[relisten] // what Listen asks for
 	// full reports that nothing can be begun now; whoever changes that calls
 	// roomMade. It may be nil.
 	full  func() bool
-	stuck atomic.Bool // it waits for room
+	stuck atomic.Bool   // it waits for room
+	ended chan struct{} // closed at the end of run
 
+	pulse   reactor.Pulse
 	reserve reserve
 	backoff time.Duration
 	againAt time.Time // out of descriptors, until then
 }
 
 // newAcceptor returns an acceptor for those listening sockets. The crew's stop ends it.
-func newAcceptor(c *crew, listeners []int, blocking bool, begin func(fd int, remote conn.Addr, refuse bool)) (*acceptor, error) {
-	a := &acceptor{crew: c, blocking: blocking, begin: begin, backoff: backoffMin}
+func newAcceptor(c *crew, listeners []int, blocking bool, begin func(arrival)) (*acceptor, error) {
+	a := &acceptor{crew: c, blocking: blocking, begin: begin, backoff: backoffMin, ended: make(chan struct{})}
 	a.calls.Init()
 	var pipe [2]int
 	if err := unix.Pipe(pipe[:]); err != nil {
@@ -101,6 +106,7 @@ func newAcceptor(c *crew, listeners []int, blocking bool, begin func(fd int, rem
 	a.wakeEnd = pipe[1]
 	a.reserve = newReserve()
 	c.stop = a.wake
+	c.pinged = []reactor.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
 	return a, nil
 }
 
@@ -121,16 +127,59 @@ func (a *acceptor) roomMade() {
 	}
 }
 
-// run accepts until the crew drains, and then what still waits in the queues.
+// run accepts until the crew drains or hands over, and then what still waits in the queues.
 func (a *acceptor) run() {
-	for !a.crew.draining.Load() {
+	defer close(a.ended)
+	defer a.pulse.End()
+	for !a.crew.ending() {
+		a.pulse.Beat()
 		a.round()
+		a.relisten()
 	}
 	for _, l := range a.listeners() {
 		a.last(int(l.Fd))
 	}
 	a.account()
 	a.reserve.yield()
+}
+
+// relisten is what Listen asks of an acceptor.
+type relisten struct {
+	fds  []int
+	done chan struct{}
+}
+
+// listen replaces the listeners. It returns when the queues of those that are gone
+// have been accepted, or when all are because accepting ends.
+func (a *acceptor) listen(fds []int) {
+	r := &relisten{fds, make(chan struct{})}
+	a.next.Store(r)
+	a.wake()
+	select {
+	case <-r.done:
+	case <-a.ended:
+	}
+}
+
+// relisten does what listen asked for.
+func (a *acceptor) relisten() {
+	r := a.next.Swap(nil)
+	if r == nil {
+		return
+	}
+	old := a.listeners()
+	pipe := a.fds[len(a.fds)-1]
+	a.fds = nil
+	for _, fd := range r.fds {
+		a.fds = append(a.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	a.fds = append(a.fds, pipe)
+	for _, l := range old {
+		if !slices.Contains(r.fds, int(l.Fd)) {
+			a.last(int(l.Fd))
+		}
+	}
+	close(r.done)
 }
 
 // close frees the acceptor after run.
@@ -267,7 +316,7 @@ func (a *acceptor) one(listener int) bool {
 	switch {
 	case err == nil:
 		a.backoff = backoffMin
-		a.begin(fd, remote, !a.crew.admit())
+		a.begin(arrival{fd: fd, remote: remote, refuse: !a.crew.admit()})
 		return true
 	case err == unix.EAGAIN:
 		return false
@@ -292,7 +341,7 @@ func (a *acceptor) starved(listener int, err error) {
 	if a.reserve.yield() {
 		if fd, remote, err := a.accept(listener); err == nil {
 			a.crew.open.Add(1)
-			a.begin(fd, remote, true)
+			a.begin(arrival{fd: fd, remote: remote, refuse: true})
 		}
 	}
 	a.pause()

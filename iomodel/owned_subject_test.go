@@ -229,6 +229,7 @@ type server struct {
 	*answers
 	addr  string
 	fd    int
+	opts  iomodel.Options
 	warns sync.Map // what: *atomic.Int64
 	log   lines
 	done  func() // stops it once
@@ -270,6 +271,7 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 	}
 	s.answers.file = bodyFile(t)
 	s.listen(t)
+	s.opts = o
 	var err error
 	s.Server, err = m.New(o)
 	must(t, err)

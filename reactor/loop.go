@@ -38,6 +38,9 @@ type Options struct {
 	// Connections is the most that are open at a time, all loops together; 0:
 	// no limit. Beyond it the accepting loop closes its oldest idle one, and if it has none the new one gets 503.
 	Connections int
+	// Open counts the connections of all servers that it is given to, as far as
+	// Connections is concerned; nil: of this one.
+	Open *atomic.Int64
 	// Warn takes what an operator should know; err may be nil. It is called by
 	// all loops, as often as it happens, and must not block. It may be nil.
 	Warn func(what string, err error)
@@ -45,7 +48,7 @@ type Options struct {
 
 // Loop is one event loop. All methods but Wake, Deliver and post are for its own goroutine.
 type Loop struct {
-	opts   *Options
+	opts   *Options      // the loop's own copy: a reload changes it
 	open   *atomic.Int64 // connections of all loops
 	poller poller.Poller
 	// completer is the poller, if that moves the connections' bytes; else nil.
@@ -53,6 +56,8 @@ type Loop struct {
 	edge      bool
 	local     *conn.Local
 	inbox     inbox
+	pulse     Pulse // beats when the inbox is handled
+	index     int   // among the reactor's loops
 	ended     atomic.Pointer[Ended]
 	counted   snapshot
 
@@ -71,8 +76,10 @@ type Loop struct {
 	logDue    int64 // Clock.Mono when the access log has something to do; 0: nothing
 	listeners acceptor
 	draining  bool
-	stopAt    int64 // Clock.Mono; with draining
-	ending    bool  // connections are closed whatever they have yet to send
+	stopAt    int64             // Clock.Mono; with draining
+	ending    bool              // connections are closed whatever they have yet to send
+	heir      func(Handed) bool // takes over those that are between two requests; nil: nobody does
+	moving    bool              // some of them may be there to be handed over
 }
 
 // Ended says what a loop's end cut off.
@@ -91,7 +98,8 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	if opts.NewLog != nil {
 		log = opts.NewLog()
 	}
-	l := &Loop{opts: opts, open: open, poller: p, edge: opts.Trigger == poller.Edge}
+	own := *opts
+	l := &Loop{opts: &own, open: open, poller: p, edge: opts.Trigger == poller.Edge}
 	l.local = conn.NewLocal(opts.Config, opts.NewHandler(), log)
 	l.local.Waker = l
 	l.events = make([]poller.Event, eventsMax)
@@ -113,6 +121,7 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 func (l *Loop) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer nameThread(l.index)()
 	for !l.batch() {
 	}
 }
@@ -137,9 +146,8 @@ func (l *Loop) batch() (ended bool) {
 	l.receive()
 	l.yielded()
 	l.expire()
-	if l.draining {
-		l.acceptLast()
-	}
+	l.acceptLast()
+	l.moveIdle()
 	l.closeBatch()
 	if l.local.Log != nil {
 		l.logDue = l.local.Log.Tick(l.local.Clock.Mono)
@@ -172,7 +180,7 @@ func (l *Loop) settle(now int64) {
 // wait waits for events, no longer than the next timer.
 func (l *Loop) wait() (int, error) {
 	l.slept = false
-	if len(l.ready) > 0 {
+	if len(l.ready) > 0 || l.moving && l.completer == nil {
 		return l.ask(0)
 	}
 	if l.busy {
@@ -234,7 +242,7 @@ func (l *Loop) timeout() time.Duration {
 func (l *Loop) dispatch(e poller.Event) {
 	if e.Token>>32 == 0 { // no slot has generation 0
 		// Unless they were paused earlier in this batch.
-		if li := l.listeners.list; l.listeners.active && li[e.Token].FD >= 0 {
+		if li := l.listeners.list; l.listeners.active && int(e.Token) < len(li) && li[e.Token].FD >= 0 {
 			l.accept(li[e.Token].FD)
 		}
 		return
@@ -262,6 +270,9 @@ func (l *Loop) dispatch(e poller.Event) {
 func (l *Loop) step(s *slot) {
 	t := l.over(s)
 	l.local.Token = uint64(s.token())
+	if l.heir != nil {
+		l.local.Closing = l.draining || s.stays
+	}
 	l.arrange(s, s.conn.Step(t, l.local))
 }
 
@@ -280,6 +291,10 @@ func (l *Loop) arrange(s *slot, want conn.Want) {
 	}
 	phase, since := s.conn.Phase()
 	l.timers.set(&l.slab, s, phase, since)
+	if l.heir != nil && want == conn.WantRead && s.conn.Movable() && !s.stays {
+		l.moving = true // at the end of the batch
+		return
+	}
 	if err := l.watch(s); err != nil {
 		l.opts.Warn("watching a connection", err)
 		l.close(s)
@@ -390,8 +405,12 @@ func (l *Loop) receive() {
 
 func (l *Loop) handle(m message) {
 	l.busy = true
-	if m.do != nil {
+	switch {
+	case m.do != nil:
 		m.do(l)
+		return
+	case m.handed != nil:
+		l.adopt(m.handed)
 		return
 	}
 	if m.done {
@@ -465,12 +484,15 @@ func (l *Loop) drain(grace time.Duration) {
 	l.draining = true
 	l.stopAt = l.local.Clock.Mono + int64(grace)
 	l.local.Closing = true
-	l.pause()
+	l.leaveListeners()
 }
 
-// drained reports whether a loop that drains has nothing left to do, or no time.
+// drained reports whether a loop that drains, or hands over, has nothing left to do, or no time.
 func (l *Loop) drained() bool {
-	return l.draining && (l.slab.live == 0 && len(l.listeners.list) == 0 || l.local.Clock.Mono >= l.stopAt)
+	if !l.draining && l.heir == nil {
+		return false
+	}
+	return l.slab.live == 0 && len(l.listeners.last) == 0 || l.draining && l.local.Clock.Mono >= l.stopAt
 }
 
 // end frees everything.
@@ -495,9 +517,14 @@ func (l *Loop) end(err error) {
 	l.listeners.stop()
 	l.listeners.yieldReserve()
 	for _, m := range l.inbox.close() {
-		if m.done {
+		switch {
+		case m.done:
 			l.local.Counters.JobsDone++
 			m.result.Release()
+		case m.handed != nil:
+			l.orphan(m.handed)
+		case m.do != nil:
+			m.do(l) // who asked may wait for it
 		}
 	}
 	if l.local.Log != nil {
@@ -506,4 +533,5 @@ func (l *Loop) end(err error) {
 	l.report()
 	ended.Err = errors.Join(err, l.poller.Close())
 	l.ended.Store(ended)
+	l.pulse.End()
 }

@@ -44,7 +44,7 @@ func newRootCommand() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.Flags().Bool("version", false, "print the version") // cobra's own would have -v too
 	root.AddCommand(serveCommand(), checkCommand(), configCommand(), modelsCommand(), benchCommand(), labCommand(),
-		versionCommand(), completionCommand(), manCommand())
+		healthcheckCommand(), versionCommand(), completionCommand(), manCommand())
 	root.InitDefaultHelpCmd() // so that it is in Commands
 	root.PersistentPreRun = warnShadowed
 	for _, c := range append(root.Commands(), root) {

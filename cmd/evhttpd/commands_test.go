@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -40,8 +42,13 @@ func TestSubcommandBeforeDirectory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
 			args := []string{name}
-			if name == "completion" {
+			switch name {
+			case "completion":
 				args = append(args, "bash")
+			case "healthcheck":
+				server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				defer server.Close()
+				args = append(args, server.URL)
 			}
 			alone, stderr, err := execute(t, args...)
 			if err != nil || stderr != "" || alone == "" {

@@ -42,11 +42,11 @@ func (s *Server) answerCounters() error {
 		return err
 	}
 	first, second, _ := strings.Cut(value, ",")
-	ask, err := inherited(first)
+	ask, err := pipeEnd(first)
 	if err != nil {
 		return fmt.Errorf("%s=%q: %w", countersVariable, value, err)
 	}
-	answer, err := inherited(second)
+	answer, err := pipeEnd(second)
 	if err != nil {
 		return fmt.Errorf("%s=%q: %w", countersVariable, value, err)
 	}
@@ -58,8 +58,8 @@ func (s *Server) answerCounters() error {
 	return nil
 }
 
-// inherited is a descriptor of a pipe that this process was started with.
-func inherited(text string) (*os.File, error) {
+// pipeEnd is a descriptor of a pipe that this process was started with.
+func pipeEnd(text string) (*os.File, error) {
 	fd, err := strconv.Atoi(text)
 	if err != nil || fd < 3 {
 		return nil, fmt.Errorf("%q is no inherited descriptor", text)
@@ -104,7 +104,7 @@ func (s *Server) count() (counters, error) {
 		Voluntary:   int64(usage.Nvcsw),
 		Involuntary: int64(usage.Nivcsw),
 	}
-	c := s.server.Counters()
+	c := s.Counters()
 	now.add(&c)
 	return now, nil
 }

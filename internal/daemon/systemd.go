@@ -1,0 +1,141 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
+)
+
+const (
+	// notifyMax is how long telling systemd may take. It takes no time unless
+	// systemd itself hangs with its queue full, and then nothing here is to hang with it.
+	notifyMax = time.Second
+	// feedings is how often the watchdog is fed in its time. systemd advises two
+	// (sd_watchdog_enabled(3)); one more lets one come late.
+	feedings = 3
+)
+
+// Notifier tells systemd what the server does, by the protocol of
+// sd_notify(3). Where systemd does not listen (NOTIFY_SOCKET is not set) its
+// methods do nothing. They may be called from any goroutine.
+type Notifier struct {
+	events   *zap.Logger
+	watchdog time.Duration // how long systemd waits for a sign of life; 0: it does not
+
+	mu    sync.Mutex
+	moved bool // another process is the service's main one
+}
+
+// NewNotifier returns the notifier of this process. What cannot be told is
+// an event.
+func NewNotifier(events *zap.Logger) *Notifier {
+	n := &Notifier{events: events}
+	var err error
+	if n.watchdog, err = systemd.SdWatchdogEnabled(false); err != nil {
+		events.Warn("systemd's watchdog is not fed", zap.Error(err))
+	}
+	return n
+}
+
+// Ready says that the server serves, after its start or after a reload, and
+// what: systemctl status shows it.
+func (n *Notifier) Ready(status string) { n.send(systemd.SdNotifyReady, "STATUS="+status) }
+
+// Reloading says that the configuration is about to change. Ready is to follow
+// in every case. With the time (systemd 253) it serves Type=notify-reload too.
+func (n *Notifier) Reloading() {
+	lines := []string{systemd.SdNotifyReloading}
+	if now := monotonicMicros(); now > 0 {
+		lines = append(lines, fmt.Sprintf("MONOTONIC_USEC=%d", now))
+	}
+	n.send(lines...)
+}
+
+// Stopping says that the server is about to end, and what it waits for.
+func (n *Notifier) Stopping(status string) { n.send(systemd.SdNotifyStopping, "STATUS="+status) }
+
+// Status replaces the line that systemctl status shows.
+func (n *Notifier) Status(status string) { n.send("STATUS=" + status) }
+
+// MainPID hands the service over to another process of it, which has taken
+// over the listeners. From then on this process says nothing and feeds no
+// watchdog: the other does.
+func (n *Notifier) MainPID(pid int) {
+	n.send(fmt.Sprintf("MAINPID=%d", pid))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.moved = true
+}
+
+// send tells systemd, one assignment a line.
+func (n *Notifier) send(lines ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.moved {
+		return
+	}
+	for i, line := range lines {
+		lines[i] = strings.ReplaceAll(line, "\n", " ") // else what follows would be an assignment
+	}
+	var err error
+	if !finishes(func() { _, err = systemd.SdNotify(false, strings.Join(lines, "\n")) }, notifyMax) {
+		n.events.Warn("systemd does not take notifications", zap.Strings("notification", lines))
+		return
+	}
+	if err != nil {
+		n.events.Warn("systemd cannot be notified", zap.Strings("notification", lines), zap.Error(err))
+	}
+}
+
+// Watch feeds systemd's watchdog, if the unit has one (WatchdogSec=), as long as
+// ping succeeds: ping is to ask everything that must not be stuck, and to
+// return an error when something has not answered within timeout. The watchdog then
+// goes hungry, and systemd ends and restarts the service. stop ends the feeding.
+func (n *Notifier) Watch(ping func(timeout time.Duration) error) (stop func()) {
+	if n.watchdog == 0 {
+		return func() {}
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		n.feed(ping, n.watchdog/feedings, quit)
+	}()
+	return sync.OnceFunc(func() { close(quit); <-done })
+}
+
+func (n *Notifier) feed(ping func(timeout time.Duration) error, every time.Duration, quit <-chan struct{}) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	hungry := false
+	for {
+		err := ping(every)
+		switch {
+		case err == nil:
+			n.send(systemd.SdNotifyWatchdog)
+			if hungry {
+				n.events.Info("systemd's watchdog is fed again")
+			}
+		case !hungry:
+			n.events.Error("systemd's watchdog is not fed: the service is restarted if this lasts",
+				zap.Duration("watchdog", n.watchdog), zap.Error(err))
+		}
+		hungry = err != nil
+		select {
+		case <-tick.C:
+		case <-quit:
+			return
+		}
+	}
+}
+
+// NotifyEnv returns the environment for a process that is to take this
+// one's place: WATCHDOG_PID names this process, and the other would take the watchdog
+// for none of its business (sd_watchdog_enabled(3)).
+func NotifyEnv(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(s string) bool { return strings.HasPrefix(s, "WATCHDOG_PID=") })
+}

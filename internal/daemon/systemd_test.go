@@ -1,0 +1,235 @@
+package daemon
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
+)
+
+const patience = 20 * time.Second
+
+// manager is systemd's end of the notification socket.
+type manager struct {
+	t    *testing.T
+	conn *net.UnixConn
+}
+
+func listenAsManager(t *testing.T) *manager {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "") // t.TempDir may be longer than a socket's path can be
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	path := filepath.Join(folder, "notify")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	return &manager{t, c}
+}
+
+// next is the next notification, its lines.
+func (m *manager) next() []string {
+	m.t.Helper()
+	if err := m.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		m.t.Fatal(err)
+	}
+	p := make([]byte, 4096)
+	n, err := m.conn.Read(p)
+	if err != nil {
+		m.t.Fatalf("no notification: %v", err)
+	}
+	return strings.Split(string(p[:n]), "\n")
+}
+
+// none checks that nothing was told that has not been read.
+func (m *manager) none() {
+	m.t.Helper()
+	raw, err := m.conn.SyscallConn()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	p := make([]byte, 4096)
+	var n int
+	var failed error
+	err = raw.Control(func(fd uintptr) { n, _, failed = unix.Recvfrom(int(fd), p, unix.MSG_DONTWAIT) })
+	if err != nil || failed != unix.EAGAIN {
+		m.t.Errorf("more was told: %q, %v, %v", p[:max(n, 0)], failed, err)
+	}
+}
+
+func watched() (*zap.Logger, *observer.ObservedLogs) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	return zap.New(core), logs
+}
+
+func TestNotifications(t *testing.T) {
+	m := listenAsManager(t)
+	events, logs := watched()
+	n := NewNotifier(events)
+	n.Ready("serving /srv")
+	n.Reloading()
+	n.Status("a name with\nWATCHDOG=trigger in it")
+	n.Stopping("3 connections")
+	n.MainPID(4711)
+	n.Ready("by whom is not asked any more")
+	for i, want := range [][]string{
+		{"READY=1", "STATUS=serving /srv"},
+		{"RELOADING=1", `MONOTONIC_USEC=\d+`},
+		{"STATUS=a name with WATCHDOG=trigger in it"},
+		{"STOPPING=1", "STATUS=3 connections"},
+		{"MAINPID=4711"},
+	} {
+		got := m.next()
+		if monotonicMicros() == 0 { // not Linux
+			want = slices.DeleteFunc(want, func(s string) bool { return strings.HasPrefix(s, "MONOTONIC") })
+		}
+		if !regexp.MustCompile("^" + strings.Join(want, "\n") + "$").MatchString(strings.Join(got, "\n")) {
+			t.Errorf("%d: got %q, want %q", i, got, want)
+		}
+	}
+	m.none()
+	if logs.Len() > 0 {
+		t.Errorf("events: %v", logs.All())
+	}
+}
+
+// TestNotificationsWithoutSystemd: who was not started by systemd tells nobody, and that is no event.
+func TestNotificationsWithoutSystemd(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "")
+	t.Setenv("WATCHDOG_USEC", "")
+	events, logs := watched()
+	n := NewNotifier(events)
+	n.Ready("serving /srv")
+	n.Reloading()
+	n.Stopping("")
+	n.Watch(func(time.Duration) error { t.Error("a ping without a watchdog"); return nil })()
+	if logs.Len() > 0 {
+		t.Errorf("events: %v", logs.All())
+	}
+}
+
+// TestNotificationsThatFail: a socket that is gone, or that nobody reads, is an
+// event and does not hold up the server.
+func TestNotificationsThatFail(t *testing.T) {
+	m := listenAsManager(t)
+	events, logs := watched()
+	n := NewNotifier(events)
+	for logs.Len() == 0 { // until the socket's queue is full
+		n.Status("on and on")
+	}
+	if e := logs.All()[0]; !strings.Contains(e.Message, "does not take") && runtime.GOOS == "linux" { // BSD refuses
+		t.Errorf("a full queue: %v", e)
+	}
+	m.conn.Close()
+	n.Status("to nobody")
+	if e := logs.All()[logs.Len()-1]; !strings.Contains(e.Message, "cannot be notified") {
+		t.Errorf("a closed socket: %v", e)
+	}
+}
+
+// TestWatchdog: it is fed while pings succeed, goes hungry while they do not, which is one
+// event, and is fed again.
+func TestWatchdog(t *testing.T) {
+	m := listenAsManager(t)
+	t.Setenv("WATCHDOG_USEC", "30000")
+	t.Setenv("WATCHDOG_PID", "")
+	events, logs := watched()
+	var stuck atomic.Bool
+	failed := make(chan struct{}, 1)
+	ping := func(timeout time.Duration) error {
+		if timeout <= 0 || timeout > 15*time.Millisecond {
+			t.Errorf("a ping may take %v of a watchdog's 30 ms", timeout)
+		}
+		if stuck.Load() {
+			select {
+			case failed <- struct{}{}:
+			default:
+			}
+			return errors.New("loop 1 is stuck")
+		}
+		return nil
+	}
+	n := NewNotifier(events)
+	stop := n.Watch(ping)
+	fed := func() {
+		t.Helper()
+		for range 3 {
+			if got := m.next(); !slices.Equal(got, []string{"WATCHDOG=1"}) {
+				t.Errorf("got %q", got)
+			}
+		}
+	}
+	fed()
+	stuck.Store(true)
+	for range 3 {
+		<-failed
+	}
+	stuck.Store(false)
+	fed()
+	stop()
+	stop()
+	var said []string
+	for _, e := range logs.All() {
+		said = append(said, e.Level.String()+" "+e.Message)
+	}
+	if len(said) != 2 || !strings.HasPrefix(said[0], "error systemd's watchdog is not fed") || !strings.Contains(said[1], "fed again") {
+		t.Errorf("events: %q", said)
+	}
+}
+
+// TestWatchdogOfAnother: WATCHDOG_PID says whose it is, and NotifyEnv passes it on.
+func TestWatchdogOfAnother(t *testing.T) {
+	t.Setenv("WATCHDOG_USEC", "30000")
+	t.Setenv("WATCHDOG_PID", "1")
+	events, logs := watched()
+	if n := NewNotifier(events); n.watchdog != 0 {
+		t.Error("another's watchdog would be fed")
+	}
+	for _, assignment := range NotifyEnv(os.Environ()) {
+		if name, value, _ := strings.Cut(assignment, "="); strings.HasPrefix(name, "WATCHDOG_") {
+			t.Setenv(name, value)
+			if name == "WATCHDOG_PID" {
+				t.Error("the successor would not feed the watchdog")
+			}
+		}
+	}
+	t.Setenv("WATCHDOG_PID", "")
+	if n := NewNotifier(events); n.watchdog != 30*time.Millisecond {
+		t.Errorf("the successor's watchdog has %v", n.watchdog)
+	}
+	t.Setenv("WATCHDOG_USEC", "soon")
+	if n := NewNotifier(events); n.watchdog != 0 || logs.Len() != 1 {
+		t.Errorf("a watchdog's time that is no number: %v, %v", n.watchdog, logs.All())
+	}
+}
+
+func TestAdviceAgainstRoot(t *testing.T) {
+	var said strings.Builder
+	adviseAgainstRoot(&said, 1000)
+	if said.Len() > 0 {
+		t.Errorf("a user is told %q", said.String())
+	}
+	adviseAgainstRoot(&said, 0)
+	for _, way := range []string{"socket activation", "AmbientCapabilities=CAP_NET_BIND_SERVICE", "--user"} {
+		if !strings.Contains(said.String(), way) || strings.Count(said.String(), "\n") != 1 {
+			t.Errorf("root is told %q, without %q or in more than a line", said.String(), way)
+		}
+	}
+}

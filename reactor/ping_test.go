@@ -1,0 +1,91 @@
+//go:build linux || darwin || dragonfly || freebsd || netbsd || openbsd
+
+package reactor
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestPing: loops answer whether they sleep or work; one that is stuck is named,
+// however often is asked, and answers again when it is not; one that has ended is not stuck.
+func TestPing(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		s := start(t, v)
+		for range 3 {
+			must(t, s.Ping(patience))
+		}
+		s.dial().send(get("/small")).expect(200)
+		must(t, s.Ping(patience))
+
+		stuck, free := make(chan struct{}), make(chan struct{})
+		s.loops[0].post(func(*Loop) { close(stuck); <-free })
+		s.await("the loop takes a message", stuck)
+		for range 3 {
+			if err := s.Ping(time.Millisecond); err == nil || !strings.Contains(err.Error(), "loop 0 ") {
+				t.Errorf("a stuck loop: %v", err)
+			}
+		}
+		in := &s.loops[0].inbox
+		in.mu.Lock()
+		waiting := len(in.messages)
+		in.mu.Unlock()
+		if waiting != 1 {
+			t.Errorf("%d messages wait for a loop that was asked three times, want 1", waiting)
+		}
+		close(free)
+	})
+}
+
+// TestPingAfterAStuckLoop: what was asked while a loop was stuck is answered when it goes on.
+func TestPingAfterAStuckLoop(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		s := start(t, v)
+		stuck, free := make(chan struct{}), make(chan struct{})
+		s.loops[0].post(func(*Loop) { close(stuck); <-free })
+		s.await("the loop takes a message", stuck)
+		if err := s.Ping(time.Millisecond); err == nil {
+			t.Error("a stuck loop has answered")
+		}
+		close(free)
+		must(t, s.Ping(patience))
+		s.Drain(patience)
+		s.end()
+		must(t, s.Ping(patience))
+	})
+}
+
+// TestPulse: every question has one answer, and after the end each is answered at once.
+func TestPulse(t *testing.T) {
+	answered := func(c <-chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
+	var p Pulse
+	p.Beat() // for nobody
+	a, first := p.Ask()
+	b, second := p.Ask()
+	if !first || second || answered(a) || answered(b) {
+		t.Errorf("asked twice: first %v, %v; answered %v, %v", first, second, answered(a), answered(b))
+	}
+	p.Beat()
+	if !answered(a) || !answered(b) {
+		t.Error("a beat is no answer")
+	}
+	c, first := p.Ask()
+	if !first || answered(c) {
+		t.Error("the last beat answers the next question")
+	}
+	p.End()
+	d, first := p.Ask()
+	if first || !answered(c) || !answered(d) {
+		t.Error("the end is no answer")
+	}
+	p.Beat()
+	p.End()
+}

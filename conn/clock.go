@@ -12,3 +12,6 @@ func Now() Clock {
 	// Never 0, which stands for no time.
 	return Clock{Mono: int64(now.Sub(started)) + 1, Wall: now.UnixNano()}
 }
+
+// Mono reads Clock.Mono alone, which takes half the time.
+func Mono() int64 { return int64(time.Since(started)) + 1 }

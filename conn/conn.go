@@ -41,12 +41,16 @@ type Local struct {
 	Handler Handler
 	Log     AccessLog // nil: no access log
 
+	// Counters are of all that this loop, or thread, did. Who steps counts too.
+	Counters Counters
+
 	in           []byte // received bytes; unparsed ones leave it before Step returns
 	out          Output
 	req          http1.Request
 	access       Access
 	turnRequests int
 	turnBytes    int64
+	instant      uint64 // answers begun and ended since Clock was read
 }
 
 // NewLocal returns a Local. log may be nil.
@@ -55,6 +59,24 @@ func NewLocal(cfg *Config, handler Handler, log AccessLog) *Local {
 	l.in = make([]byte, max(scratchMin, 2*(cfg.Limits.Head+cfg.Limits.RequestLine)))
 	l.out.local = l
 	return l
+}
+
+// Settle counts the latency of answers that were begun and ended since Clock
+// was read, now being that late (Clock.Mono). It is called before Clock is read anew.
+func (l *Local) Settle(now int64) {
+	if l.instant > 0 {
+		l.Counters.Latency.Observe(l.instant, now-l.Clock.Mono)
+		l.instant = 0
+	}
+}
+
+// took counts the latency of an answer begun at that time (Clock.Mono).
+func (l *Local) took(began int64) {
+	if began == l.Clock.Mono || began == 0 {
+		l.instant++
+		return
+	}
+	l.Counters.Latency.Observe(1, l.Clock.Mono-began)
 }
 
 // newTurn gives the connection that is stepped its share of the loop.
@@ -136,6 +158,20 @@ func (c *Conn) Phase() (Phase, int64) { return c.phase, c.since }
 // Idle reports whether the connection is between two requests, so that closing it loses nothing.
 func (c *Conn) Idle() bool { return c.phase == PhaseIdle || c.phase == PhaseFirstByte }
 
+// Movable reports whether the connection can go on on another loop, or thread:
+// it is between two requests, waits for the next one and holds nothing. A copy of it
+// is then the connection, with its counters.
+func (c *Conn) Movable() bool {
+	return c.Idle() && c.want == WantRead && c.in == nil && c.out == nil && c.pending == nil && !c.closing
+}
+
+// Deferred reports whether the connection waits for a job.
+func (c *Conn) Deferred() bool { return c.want == WantDeferred }
+
+// Move is called on the new loop before the first Step there. The phase's timer
+// starts anew, so that timers stay first in, first out.
+func (c *Conn) Move(l *Local) { c.since = l.Clock.Mono }
+
 // Timeout is how long the timer of a phase runs; 0: there is none. It is the
 // same for every connection, so that timers are first in, first out.
 func (cfg *Config) Timeout(p Phase) time.Duration {
@@ -180,6 +216,7 @@ func (c *Conn) Expire(t Transport, l *Local) Want {
 	}
 	switch c.phase {
 	case PhaseHead:
+		l.Counters.Timeouts[PhaseHead]++
 		return c.timeOut(t, l, "the head took longer than timeouts.head (RFC 9110 section 15.5.9)")
 	case PhaseBody:
 		p := c.pending
@@ -187,10 +224,16 @@ func (c *Conn) Expire(t Transport, l *Local) Want {
 			c.since = now
 			return c.want
 		}
+		l.Counters.Timeouts[PhaseBody]++
 		return c.timeOut(t, l, "the body took longer than timeouts.body (RFC 9110 section 15.5.9)")
 	case PhaseSending:
-		return c.checkProgress(t, now, int64(l.Config.Send))
+		want := c.checkProgress(t, now, int64(l.Config.Send))
+		if want == WantClose {
+			l.Counters.Timeouts[PhaseSending]++
+		}
+		return want
 	case PhaseDeferred:
+		l.Counters.Timeouts[PhaseDeferred]++
 		if c.pending.warming {
 			return WantClose
 		}
@@ -198,6 +241,7 @@ func (c *Conn) Expire(t Transport, l *Local) Want {
 		c.want = WantYield // the result that may still come misses
 		return c.Step(t, l)
 	default:
+		l.Counters.Timeouts[c.phase]++
 		return WantClose
 	}
 }

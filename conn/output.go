@@ -36,6 +36,9 @@ func (o *Output) Clock() Clock { return o.local.Clock }
 // this request came by itself, so a look at the file costs nobody anything.
 func (o *Output) Alone() bool { return o.local.Alone }
 
+// Counters is where the handler counts what it does.
+func (o *Output) Counters() *Counters { return &o.local.Counters }
+
 // Remote is the peer's address.
 func (o *Output) Remote() Addr { return o.conn.remote }
 

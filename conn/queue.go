@@ -3,6 +3,7 @@ package conn
 import (
 	"errors"
 	"io"
+	"math"
 	"sync"
 
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -74,8 +75,9 @@ type queue struct {
 	open   bool
 	line   []byte
 	mark   int
-	length int64 // of the body, for a source as far as it is known
-	began  int64 // Clock.Mono
+	log    AccessLog // that the line was begun for: a reload may have replaced the loop's
+	length int64     // of the body, for a source as far as it is known
+	began  int64     // Clock.Mono
 
 	buf *buffer // the arena of a pooled queue
 }
@@ -111,23 +113,23 @@ func (q *queue) copied() {
 
 // send moves the first of what is queued, of a file at most that part. It
 // returns what the transport does, errCold or errEmpty.
-func (q *queue) send(t Transport, part int64, closing bool) (int64, error) {
+func (q *queue) send(t Transport, part int64, closing bool, count *Counters) (int64, error) {
 	if q.err != nil {
 		return 0, q.err
 	}
 	switch s := &q.segs[q.first]; s.kind {
 	case segFile:
-		return q.sendFile(t, s, part)
+		return q.sendFile(t, s, part, count)
 	case segSource:
 		return 0, q.pull(s)
 	default:
-		return q.sendBytes(t, closing)
+		return q.sendBytes(t, closing, count)
 	}
 }
 
 // sendBytes sends a run of copied bytes and the shared ones behind it in one call.
 // closing: our side of the stream ends behind what is queued.
-func (q *queue) sendBytes(t Transport, closing bool) (int64, error) {
+func (q *queue) sendBytes(t Transport, closing bool, count *Counters) (int64, error) {
 	var head, body []byte
 	next := q.first
 	if s := &q.segs[next]; s.kind == segCopied {
@@ -143,6 +145,9 @@ func (q *queue) sendBytes(t Transport, closing bool) (int64, error) {
 		more = q.segs[next].kind == segFile
 	}
 	n, err := t.Send(head, body, more)
+	copied := min(n, len(head))
+	count.SentCopied += uint64(copied)
+	count.SentMemory += uint64(n - copied)
 	q.taken(int64(n))
 	return int64(n), err
 }
@@ -166,7 +171,7 @@ func (q *queue) taken(n int64) {
 }
 
 // sendFile sends at most that part of a file, as far as it is in memory.
-func (q *queue) sendFile(t Transport, s *segment, part int64) (int64, error) {
+func (q *queue) sendFile(t Transport, s *segment, part int64, count *Counters) (int64, error) {
 	part = min(part, s.n)
 	if s.off+part > s.warm && t.Resident(s.file, s.off, part) {
 		s.warm = s.off + part
@@ -176,6 +181,11 @@ func (q *queue) sendFile(t Transport, s *segment, part int64) (int64, error) {
 		return 0, errCold
 	}
 	n, err := t.SendFile(s.file, s.off, part)
+	if s.file.Copied() {
+		count.SentCopied += uint64(n)
+	} else {
+		count.SentFile += uint64(n)
+	}
 	q.bytes -= n
 	s.off += n
 	if s.n -= n; s.n == 0 {
@@ -251,7 +261,7 @@ func (q *queue) clear() {
 	}
 	q.arena, q.sent, q.held = q.arena[:0], 0, 0
 	q.segs, q.first, q.bytes = q.segs[:0], 0, 0
-	q.open, q.line, q.err = false, q.line[:0], nil
+	q.open, q.line, q.log, q.err = false, q.line[:0], nil, nil
 }
 
 // detach moves what is left to a pooled queue and clears q.
@@ -263,6 +273,7 @@ func (q *queue) detach() *queue {
 	p.sent, p.held = 0, len(rest)
 	p.segs, p.first, p.bytes = append(p.segs[:0], q.segs[q.first:]...), 0, q.bytes
 	p.open, p.line, p.mark, p.length, p.began = q.open, append(p.line[:0], q.line...), q.mark, q.length, q.began
+	p.log = q.log
 	p.chunk, q.chunk = q.chunk, nil
 	clear(q.segs)
 	q.first = len(q.segs) // what they held belongs to p now
@@ -280,13 +291,19 @@ func (q *queue) free() {
 
 // logEnd writes the rest of the open answer's line: everything has left, or nothing more will.
 func (q *queue) logEnd(l *Local) {
-	if q.open && l.Log != nil {
+	if q.open && q.empty() {
+		l.took(q.began)
+	}
+	if q.open && q.log != nil {
 		var unsent int64
 		for i := q.first; i < len(q.segs); i++ {
 			unsent += q.segs[i].n
 		}
 		// With the head unsent too, more is left than the body.
-		l.Log.End(q.line, q.mark, max(q.length-unsent, 0), l.Clock.Mono-q.began)
+		q.log.End(q.line, q.mark, max(q.length-unsent, 0), l.Clock.Mono-q.began)
+		if q.log != l.Log {
+			q.log.Tick(math.MaxInt64) // nobody else does any more
+		}
 	}
 	q.open = false
 }

@@ -53,6 +53,7 @@ func (c *Conn) run(t Transport, l *Local, in []byte) ([]byte, Want) {
 				return nil, WantClose
 			}
 			l.turnBytes -= int64(n)
+			l.Counters.Received += uint64(n)
 			in = l.in[:held+n]
 			c.filled = len(in) == len(l.in)
 		}
@@ -70,7 +71,7 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 		if l.turnBytes <= 0 {
 			return WantYield, false
 		}
-		n, err := q.send(t, l.filePart(), c.closing)
+		n, err := q.send(t, l.filePart(), c.closing, &l.Counters)
 		switch err {
 		case nil:
 			l.turnBytes -= n
@@ -226,12 +227,15 @@ func (c *Conn) serve(l *Local, req *http1.Request, in []byte, unread bool) bool 
 func (c *Conn) answered(l *Local, req *http1.Request, in []byte) {
 	out := &l.out
 	c.requests++
+	l.Counters.Requests[class(out.status)]++
 	c.closing = out.last
 	if out.noBody {
 		out.body = 0
 	}
 	if out.open {
 		out.length, out.queue.began = out.body, c.began
+	} else {
+		l.took(c.began)
 	}
 	if l.Log != nil {
 		c.log(l, req, in)
@@ -241,12 +245,21 @@ func (c *Conn) answered(l *Local, req *http1.Request, in []byte) {
 	c.drop()
 }
 
+// class is the first digit of a status; 0 for what is none.
+func class(status int) int {
+	if status < 100 || status > 599 {
+		return 0
+	}
+	return status / 100
+}
+
 // log writes the access line of an answer that is complete in memory, or
 // begins that of one that is not.
 func (c *Conn) log(l *Local, req *http1.Request, in []byte) {
 	out := &l.out
 	l.access = Access{Wall: l.Clock.Wall, Remote: c.remote, Req: req, Buf: in, Status: out.status, Reason: out.reason}
 	if out.open {
+		out.log = l.Log
 		out.line, out.mark = l.Log.Begin(out.line[:0], &l.access)
 	} else {
 		l.Log.Log(&l.access, out.body, l.Clock.Mono-c.began)

@@ -3,6 +3,7 @@ package iomodel
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,12 +69,15 @@ type acceptor struct {
 	wakeEnd  int  // the pipe's other end; -1: closed
 	blocking bool // what is accepted is
 	calls    socket.Calls
-	// begin takes over a connection that has been counted. refuse: it gets a 503.
-	begin func(fd int, remote conn.Addr, refuse bool)
+	count    conn.Counters // since the last account
+	// begin takes over a connection that has been counted.
+	begin func(arrival)
+	next  atomic.Pointer[relisten] // what Listen asks for
 	// full reports that nothing can be begun now; whoever changes that calls
 	// roomMade. It may be nil.
 	full  func() bool
-	stuck atomic.Bool // it waits for room
+	stuck atomic.Bool   // it waits for room
+	ended chan struct{} // closed at the end of run
 
 	pulse   reactor.Pulse
 	reserve reserve
@@ -82,8 +86,8 @@ type acceptor struct {
 }
 
 // newAcceptor returns an acceptor for those listening sockets. The crew's stop ends it.
-func newAcceptor(c *crew, listeners []int, blocking bool, begin func(fd int, remote conn.Addr, refuse bool)) (*acceptor, error) {
-	a := &acceptor{crew: c, blocking: blocking, begin: begin, backoff: backoffMin}
+func newAcceptor(c *crew, listeners []int, blocking bool, begin func(arrival)) (*acceptor, error) {
+	a := &acceptor{crew: c, blocking: blocking, begin: begin, backoff: backoffMin, ended: make(chan struct{})}
 	a.calls.Init()
 	var pipe [2]int
 	if err := unix.Pipe(pipe[:]); err != nil {
@@ -123,17 +127,59 @@ func (a *acceptor) roomMade() {
 	}
 }
 
-// run accepts until the crew drains, and then what still waits in the queues.
+// run accepts until the crew drains or hands over, and then what still waits in the queues.
 func (a *acceptor) run() {
+	defer close(a.ended)
 	defer a.pulse.End()
-	for !a.crew.draining.Load() {
+	for !a.crew.ending() {
 		a.pulse.Beat()
 		a.round()
+		a.relisten()
 	}
 	for _, l := range a.listeners() {
 		a.last(int(l.Fd))
 	}
+	a.account()
 	a.reserve.yield()
+}
+
+// relisten is what Listen asks of an acceptor.
+type relisten struct {
+	fds  []int
+	done chan struct{}
+}
+
+// listen replaces the listeners. It returns when the queues of those that are gone
+// have been accepted, or when all are because accepting ends.
+func (a *acceptor) listen(fds []int) {
+	r := &relisten{fds, make(chan struct{})}
+	a.next.Store(r)
+	a.wake()
+	select {
+	case <-r.done:
+	case <-a.ended:
+	}
+}
+
+// relisten does what listen asked for.
+func (a *acceptor) relisten() {
+	r := a.next.Swap(nil)
+	if r == nil {
+		return
+	}
+	old := a.listeners()
+	pipe := a.fds[len(a.fds)-1]
+	a.fds = nil
+	for _, fd := range r.fds {
+		a.fds = append(a.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	a.fds = append(a.fds, pipe)
+	for _, l := range old {
+		if !slices.Contains(r.fds, int(l.Fd)) {
+			a.last(int(l.Fd))
+		}
+	}
+	close(r.done)
 }
 
 // close frees the acceptor after run.
@@ -150,8 +196,15 @@ func (a *acceptor) close() {
 
 func (a *acceptor) listeners() []unix.PollFd { return a.fds[:len(a.fds)-1] }
 
+// account moves to the crew what has been counted.
+func (a *acceptor) account() {
+	a.crew.tally(&a.count)
+	a.count = conn.Counters{}
+}
+
 // round waits for connections once and begins them.
 func (a *acceptor) round() {
+	defer a.account()
 	waiting := a.fds
 	timeout := waitMax
 	if now := time.Now(); a.againAt.After(now) {
@@ -160,7 +213,7 @@ func (a *acceptor) round() {
 	} else if a.reserve.fd < 0 {
 		a.reserve.refill()
 	}
-	n, err := poll(waiting, timeout)
+	n, err := a.poll(waiting, timeout)
 	if err != nil {
 		a.crew.opts.Warn("waiting for connections", err)
 		a.pause()
@@ -193,6 +246,18 @@ func poll(fds []unix.PollFd, timeout time.Duration) (int, error) {
 	return n, err
 }
 
+func (a *acceptor) poll(fds []unix.PollFd, timeout time.Duration) (int, error) {
+	a.count.Calls[conn.CallWait]++
+	return poll(fds, timeout)
+}
+
+// accept is accept4(2).
+func (a *acceptor) accept(listener int) (int, conn.Addr, error) {
+	fd, remote, err := a.calls.Accept(listener, a.blocking)
+	called(&a.count, conn.CallAccept, err)
+	return fd, conn.AddrFrom(remote), err
+}
+
 // ready looks, without waiting, whether fd has one of events.
 func ready(fd int, events int16) bool {
 	n, err := poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 0)
@@ -213,6 +278,7 @@ func (a *acceptor) emptyPipe(fd int) {
 func (a *acceptor) take(listener int) bool {
 	for range acceptMax {
 		if a.full != nil && a.full() {
+			a.count.Calls[conn.CallWait]++
 			if ready(listener, unix.POLLIN) {
 				a.awaitRoom()
 			}
@@ -239,20 +305,24 @@ func (a *acceptor) awaitRoom() {
 	}
 	pipe := a.fds[len(a.fds)-1:]
 	// Who is not idle now may be in a while, without telling.
-	if n, err := poll(pipe, silentMin/10); n > 0 && err == nil {
+	if n, err := a.poll(pipe, silentMin/10); n > 0 && err == nil {
 		a.emptyPipe(int(pipe[0].Fd))
 	}
 }
 
 // one accepts a connection. It reports whether there may be another.
 func (a *acceptor) one(listener int) bool {
-	fd, remote, err := a.calls.Accept(listener, a.blocking)
+	fd, remote, err := a.accept(listener)
 	switch {
 	case err == nil:
 		a.backoff = backoffMin
-		a.begin(fd, conn.AddrFrom(remote), !a.crew.admit())
+		a.begin(arrival{fd: fd, remote: remote, refuse: !a.crew.admit()})
+		return true
 	case err == unix.EAGAIN:
 		return false
+	}
+	a.count.AcceptErrors++
+	switch {
 	case outOfResources(err):
 		a.starved(listener, err)
 		return false
@@ -269,9 +339,9 @@ func (a *acceptor) one(listener int) bool {
 func (a *acceptor) starved(listener int, err error) {
 	a.crew.opts.Warn(warnStarved, err)
 	if a.reserve.yield() {
-		if fd, remote, err := a.calls.Accept(listener, a.blocking); err == nil {
+		if fd, remote, err := a.accept(listener); err == nil {
 			a.crew.open.Add(1)
-			a.begin(fd, conn.AddrFrom(remote), true)
+			a.begin(arrival{fd: fd, remote: remote, refuse: true})
 		}
 	}
 	a.pause()

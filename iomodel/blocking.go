@@ -61,13 +61,6 @@ type blockingServer struct {
 	running sync.WaitGroup
 }
 
-// arrival is a connection that no thread has yet.
-type arrival struct {
-	fd     int
-	remote conn.Addr
-	refuse bool
-}
-
 func newBlocking(o Options) (Server, error) {
 	if o.Threads < 1 || o.Threads > threadsMax {
 		return nil, fmt.Errorf("iomodel: blocking takes 1 to %d threads, not %d", threadsMax, o.Threads)
@@ -98,6 +91,33 @@ func (s *blockingServer) Serve(listeners [][]reactor.Listener) error {
 	return nil
 }
 
+// Listen implements [Server].
+func (s *blockingServer) Listen(listeners [][]reactor.Listener) error {
+	s.acceptor.listen(descriptors(listeners))
+	return nil
+}
+
+// Adopt implements [Server]. With all threads taken, a connection that has
+// nothing to say is closed: it would wait for a thread that others hold while they are idle.
+func (s *blockingServer) Adopt(h reactor.Handed) bool {
+	if !s.admitMoved() {
+		return false
+	}
+	defer s.all.Done()
+	if s.full() && !ready(h.FD, unix.POLLIN) {
+		s.open.Add(-1)
+		if err := unix.Close(h.FD); err != nil {
+			s.opts.Warn("closing a connection", err)
+		}
+		return true
+	}
+	if err := unix.SetNonblock(h.FD, false); err != nil {
+		s.opts.Warn("making a connection blocking", err)
+	}
+	s.begin(arrival{fd: h.FD, moved: &h.Conn})
+	return true
+}
+
 // Wait implements [Server].
 func (s *blockingServer) Wait() reactor.Ended {
 	s.all.Wait()
@@ -118,11 +138,11 @@ func (s *blockingServer) full() bool {
 }
 
 // begin gives a connection to a thread.
-func (s *blockingServer) begin(fd int, remote conn.Addr, refuse bool) {
+func (s *blockingServer) begin(a arrival) {
 	s.all.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting = append(s.waiting, arrival{fd, remote, refuse})
+	s.waiting = append(s.waiting, a)
 	switch {
 	case s.free > 0:
 		s.free-- // here and not by the thread when it runs: until then others would count on it
@@ -160,7 +180,7 @@ func (s *blockingServer) next() (arrival, bool) {
 func (s *blockingServer) thread() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	local := s.newLocal()
+	local := s.newLocal(s.terms.Load())
 	for {
 		a, ok := s.next()
 		if !ok {
@@ -168,7 +188,7 @@ func (s *blockingServer) thread() {
 		}
 		t := &blockingTransport{fd: a.fd}
 		t.link = &link{wire: t, local: local, owned: true}
-		s.start(t.link, a.remote, a.refuse)
+		s.start(t.link, a)
 		if err := t.init(); err != nil {
 			s.opts.Warn("bounding a connection's waits", err)
 		} else {
@@ -193,7 +213,7 @@ type blockingTransport struct {
 // init bounds what a Send waits.
 func (t *blockingTransport) init() error {
 	slice := waitMax
-	if timeout := t.link.crew.opts.Config.Timeout(conn.PhaseSending); timeout > 0 {
+	if timeout := t.link.crew.terms.Load().config.Timeout(conn.PhaseSending); timeout > 0 {
 		slice = min(slice, timeout)
 	}
 	return setTimeout(t.fd, unix.SO_SNDTIMEO, slice)
@@ -227,6 +247,7 @@ func (t *blockingTransport) Recv(p []byte) (int, error) {
 		flags, t.waits = 0, false
 	}
 	n, err := receive(t.fd, p, flags)
+	t.link.called(conn.CallRecv, err)
 	t.empty = n < len(p)
 	if flags == 0 {
 		if n > 0 {
@@ -247,6 +268,7 @@ func (t *blockingTransport) Recv(p []byte) (int, error) {
 // Send implements [conn.Transport].
 func (t *blockingTransport) Send(head, body []byte, more bool) (int, error) {
 	n, err := send(t.fd, head, body, more)
+	t.link.called(conn.CallSend, err)
 	if n < len(head)+len(body) {
 		t.link.refresh() // the bound was reached
 	}
@@ -259,6 +281,7 @@ func (t *blockingTransport) Send(head, body []byte, more bool) (int, error) {
 // SendFile implements [conn.Transport].
 func (t *blockingTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
 	n, err := sendfile.Send(t.fd, f, offset, count)
+	t.link.calledSendfile(f, err)
 	t.link.refresh()
 	if err != nil {
 		err = again(err)
@@ -270,7 +293,10 @@ func (t *blockingTransport) SendFile(f *sendfile.File, offset, count int64) (int
 func (t *blockingTransport) Resident(*sendfile.File, int64, int64) bool { return true }
 
 // CloseWrite implements [conn.Transport].
-func (t *blockingTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+func (t *blockingTransport) CloseWrite() error {
+	t.link.called(conn.CallShutdown, nil)
+	return unix.Shutdown(t.fd, unix.SHUT_WR)
+}
 
 // Unacked implements [conn.Transport].
 func (t *blockingTransport) Unacked() int { return socket.Unacked(t.fd) }
@@ -278,5 +304,24 @@ func (t *blockingTransport) Unacked() int { return socket.Unacked(t.fd) }
 // interrupt ends a call that waits on another thread. It fails only when the
 // connection is gone already.
 func (t *blockingTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
+
+// nudge implements wire: a call waits no longer than a second as it is.
+func (t *blockingTransport) nudge() {}
+
+// quiet implements wire: what is received is taken at once.
+func (t *blockingTransport) quiet() bool { return true }
+
+// detach implements wire.
+func (t *blockingTransport) detach() (int, error) { return t.fd, unix.SetNonblock(t.fd, true) }
+
+// detached implements wire.
+func (t *blockingTransport) detached(fd int, taken bool) {
+	if taken {
+		return
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		t.boundErr = err
+	}
+}
 
 func (t *blockingTransport) close() error { return unix.Close(t.fd) }

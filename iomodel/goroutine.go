@@ -6,6 +6,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,14 +46,22 @@ func goroutine() Model {
 		Name:      "goroutine",
 		Mechanism: "package net, a goroutine a connection (the runtime's edge-triggered poller inside)",
 		Probe:     func() error { return nil },
-		New:       func(o Options) (Server, error) { return &goroutineServer{crew: newCrew(o)}, nil },
+		New:       newGoroutine,
 	}
+}
+
+func newGoroutine(o Options) (Server, error) {
+	s := &goroutineServer{crew: newCrew(o), listeners: make(map[int]*goroutineAcceptor)}
+	// Package net accepts, and reads first.
+	s.unknown = conn.SetOf(conn.CallAccept, conn.CallRecv, conn.CallControl, conn.CallWait)
+	return s, nil
 }
 
 // goroutineServer is a [Server] on package net.
 type goroutineServer struct {
 	*crew
-	listeners []netListener
+	mu        sync.Mutex                 // of what follows
+	listeners map[int]*goroutineAcceptor // by the descriptor that was given
 }
 
 // netListener is what *net.TCPListener and *net.UnixListener are.
@@ -62,30 +73,100 @@ type netListener interface {
 
 // Serve implements [Server].
 func (s *goroutineServer) Serve(listeners [][]reactor.Listener) error {
-	for _, fd := range descriptors(listeners) {
-		ln, err := listenerOf(fd)
-		if err != nil {
-			for _, ln := range s.listeners {
-				s.close(ln)
-			}
-			return err
-		}
-		s.listeners = append(s.listeners, ln)
-	}
 	s.stop = s.stopAccepting
-	for _, ln := range s.listeners {
-		s.accepting.Add(1)
-		s.all.Add(1)
-		a := &goroutineAcceptor{server: s, listener: ln, reserve: newReserve(), backoff: backoffMin}
-		s.pinged = append(s.pinged, reactor.Pinged{Name: "who accepts at " + ln.Addr().String(), Pulse: &a.pulse, Nudge: a.nudge})
-		go func() {
-			defer s.all.Done()
-			defer s.accepting.Done()
-			a.run()
-			s.close(ln) // so that the caller, closing its own, has clients refused
-		}()
+	return s.Listen(listeners)
+}
+
+// Listen implements [Server].
+func (s *goroutineServer) Listen(listeners [][]reactor.Listener) error {
+	fds := descriptors(listeners)
+	gone, err := s.relisten(fds)
+	if err != nil {
+		return err
+	}
+	for _, a := range gone {
+		a.halt()
+		<-a.ended
 	}
 	return nil
+}
+
+// relisten begins with the new listeners and returns those that are gone. On an error nothing has changed.
+func (s *goroutineServer) relisten(fds []int) (gone []*goroutineAcceptor, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending() {
+		return nil, nil
+	}
+	started := make(map[int]*goroutineAcceptor)
+	for _, fd := range fds {
+		if s.listeners[fd] != nil {
+			continue
+		}
+		ln, err := listenerOf(fd)
+		if err != nil {
+			for _, a := range started {
+				s.close(a.listener)
+			}
+			return nil, err
+		}
+		started[fd] = &goroutineAcceptor{server: s, listener: ln, backoff: backoffMin, ended: make(chan struct{})}
+	}
+	for fd, a := range s.listeners {
+		if !slices.Contains(fds, fd) {
+			delete(s.listeners, fd)
+			gone = append(gone, a)
+		}
+	}
+	for fd, a := range started {
+		s.listeners[fd] = a
+		a.reserve = newReserve()
+		s.accepting.Add(1)
+		s.all.Add(1)
+		go a.serve()
+	}
+	return gone, nil
+}
+
+// Ping implements [Server]: those who accept answer.
+func (s *goroutineServer) Ping(timeout time.Duration) error {
+	var all []reactor.Pinged
+	s.mu.Lock()
+	for _, a := range s.listeners {
+		all = append(all, reactor.Pinged{Name: "who accepts at " + a.listener.Addr().String(), Pulse: &a.pulse, Nudge: a.nudge})
+	}
+	s.mu.Unlock()
+	return reactor.Ping(timeout, all)
+}
+
+// Adopt implements [Server].
+func (s *goroutineServer) Adopt(h reactor.Handed) bool {
+	if !s.admitMoved() {
+		return false
+	}
+	defer s.all.Done()
+	c, err := connOf(h.FD)
+	if err != nil { // out of descriptors, most likely
+		s.open.Add(-1)
+		s.opts.Warn("taking a connection over", err)
+		return false
+	}
+	if err := unix.Close(h.FD); err != nil {
+		s.opts.Warn("closing a connection's other descriptor", err)
+	}
+	s.begin(c, arrival{moved: &h.Conn})
+	return true
+}
+
+// connOf returns package net's connection of a duplicate of fd.
+func connOf(fd int) (net.Conn, error) {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(dup), "connection")
+	c, err := net.FileConn(file) // of another duplicate
+	return c, errors.Join(err, file.Close())
 }
 
 // listenerOf returns package net's listener of a duplicate of fd.
@@ -115,10 +196,10 @@ func (s *goroutineServer) close(ln net.Listener) {
 
 // stopAccepting ends the waits in Accept. One that has not begun finds out by itself, and may be over.
 func (s *goroutineServer) stopAccepting() {
-	for _, ln := range s.listeners {
-		if err := ln.SetDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.opts.Warn("stopping a listener", err)
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.listeners {
+		a.halt()
 	}
 }
 
@@ -129,13 +210,33 @@ type goroutineAcceptor struct {
 	pulse    reactor.Pulse
 	reserve  reserve
 	backoff  time.Duration
+	halted   atomic.Bool   // this listener is gone
+	ended    chan struct{} // closed when the listener's queue is empty
 }
 
-// run accepts until the server drains, and then what still waits.
+// serve runs the acceptor.
+func (a *goroutineAcceptor) serve() {
+	s := a.server
+	defer s.all.Done()
+	defer s.accepting.Done()
+	defer close(a.ended)
+	a.run()
+	s.close(a.listener) // so that the caller, closing its own, has clients refused
+}
+
+// halt ends accepting, but for what waits, soon.
+func (a *goroutineAcceptor) halt() {
+	a.halted.Store(true)
+	if err := a.listener.SetDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
+		a.server.opts.Warn("stopping a listener", err)
+	}
+}
+
+// run accepts until it is halted, and then what still waits.
 func (a *goroutineAcceptor) run() {
 	defer a.reserve.yield()
 	defer a.pulse.End()
-	for !a.server.draining.Load() {
+	for !a.halted.Load() {
 		a.pulse.Beat()
 		a.one()
 	}
@@ -174,19 +275,24 @@ func (a *goroutineAcceptor) one() {
 	switch {
 	case err == nil:
 		a.backoff = backoffMin
-		s.begin(c, !s.admit())
+		s.begin(c, arrival{remote: addrOf(c.RemoteAddr()), refuse: !s.admit()})
+		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		// It was nudged, or is to stop: who stops it sets draining before the
+		// It was nudged, or is to stop: who stops it sets halted before the
 		// deadline, which run looks at after this.
 		if err := a.listener.SetDeadline(time.Time{}); err != nil {
 			s.opts.Warn("accepting from a listener again", err)
 		}
+		return
+	}
+	s.tally(&conn.Counters{AcceptErrors: 1})
+	switch {
 	case outOfResources(err):
 		s.opts.Warn(warnStarved, err)
 		if a.reserve.yield() && a.pending() {
 			if c, err := a.listener.Accept(); err == nil {
 				s.open.Add(1)
-				s.begin(c, true)
+				s.begin(c, arrival{remote: addrOf(c.RemoteAddr()), refuse: true})
 			}
 		}
 		a.pause()
@@ -204,11 +310,11 @@ func (a *goroutineAcceptor) pause() {
 }
 
 // begin starts a connection's goroutine.
-func (s *goroutineServer) begin(c net.Conn, refuse bool) {
+func (s *goroutineServer) begin(c net.Conn, a arrival) {
 	t := &goroutineTransport{c: c}
 	t.link = &link{wire: t}
 	err := t.init()
-	s.start(t.link, addrOf(c.RemoteAddr()), refuse)
+	s.start(t.link, a)
 	go func() {
 		if err != nil {
 			s.opts.Warn("serving a connection", err)
@@ -266,6 +372,9 @@ func (t *goroutineTransport) wait(want conn.Want, timeout time.Duration) bool {
 		if t.failed = t.c.SetReadDeadline(at); t.failed != nil {
 			return true
 		}
+		if t.link.crew.epoch.Load() != t.link.epoch { // a nudge may have been overwritten
+			return true
+		}
 	}
 	n, err := t.c.Read(t.buf[:])
 	switch {
@@ -319,6 +428,7 @@ func (t *goroutineTransport) Recv(p []byte) (int, error) {
 // Send implements [conn.Transport].
 func (t *goroutineTransport) Send(head, body []byte, more bool) (int, error) {
 	n, err := send(t.fd, head, body, more)
+	t.link.called(conn.CallSend, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -328,6 +438,7 @@ func (t *goroutineTransport) Send(head, body []byte, more bool) (int, error) {
 // SendFile implements [conn.Transport].
 func (t *goroutineTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
 	n, err := sendfile.Send(t.fd, f, offset, count)
+	t.link.calledSendfile(f, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -341,7 +452,10 @@ func (t *goroutineTransport) Resident(f *sendfile.File, offset, count int64) boo
 }
 
 // CloseWrite implements [conn.Transport].
-func (t *goroutineTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+func (t *goroutineTransport) CloseWrite() error {
+	t.link.called(conn.CallShutdown, nil)
+	return unix.Shutdown(t.fd, unix.SHUT_WR)
+}
 
 // Unacked implements [conn.Transport].
 func (t *goroutineTransport) Unacked() int { return socket.Unacked(t.fd) }
@@ -349,5 +463,30 @@ func (t *goroutineTransport) Unacked() int { return socket.Unacked(t.fd) }
 // interrupt ends the waits of the connection's goroutine. It fails only when
 // the connection is gone already.
 func (t *goroutineTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
+
+// nudge ends a wait by a deadline that has passed. It fails only when the
+// connection is gone already.
+func (t *goroutineTransport) nudge() { _ = t.c.SetReadDeadline(time.Unix(1, 0)) }
+
+// quiet implements wire.
+func (t *goroutineTransport) quiet() bool { return len(t.ahead) == 0 && t.failed == nil }
+
+// detach implements wire: the runtime's poller lets go of its descriptor when that is closed.
+func (t *goroutineTransport) detach() (int, error) {
+	return unix.FcntlInt(uintptr(t.fd), unix.F_DUPFD_CLOEXEC, 0)
+}
+
+// detached implements wire.
+func (t *goroutineTransport) detached(fd int, taken bool) {
+	err := error(nil)
+	if taken {
+		err = t.c.Close()
+	} else {
+		err = unix.Close(fd)
+	}
+	if err != nil {
+		t.link.crew.opts.Warn("closing one of a connection's descriptors", err)
+	}
+}
 
 func (t *goroutineTransport) close() error { return t.c.Close() }

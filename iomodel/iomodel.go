@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -25,6 +26,22 @@ type Server interface {
 	// Serve starts accepting. listeners[i] are for loop i; a model without
 	// loops gets one list. The sockets stay the caller's.
 	Serve(listeners [][]reactor.Listener) error
+	// Listen replaces the listeners that are accepted from. It returns when what
+	// waited in the queues of those that are gone has been accepted: then the
+	// caller may close them. On an error nothing has changed.
+	Listen(listeners [][]reactor.Listener) error
+	// Update replaces the settings, for connections that are open too. When it
+	// returns the old ones are not used any more, but by jobs that the pool has and for
+	// access lines that were begun.
+	Update(reactor.Settings)
+	// Adopt takes over a connection from another server, from any goroutine. It
+	// reports false when this one takes none any more; then it is the caller's still.
+	Adopt(reactor.Handed) bool
+	// Handover accepts what waits in the listeners' queues and no more, gives
+	// each connection to to as soon as it is between two requests, and ends when none is
+	// left. It returns when nothing is accepted any more. Connections that cannot
+	// move, and those that to refuses, are closed in order behind their next answer.
+	Handover(to func(reactor.Handed) bool)
 	// Drain accepts what waits in the listeners' queues and no more, makes
 	// every answer its connection's last, and ends when no connection is left
 	// or grace is over. It returns when nothing is accepted any more: then the
@@ -39,6 +56,10 @@ type Server interface {
 	Ping(timeout time.Duration) error
 	// Open is the number of connections now.
 	Open() int
+	// Counters is what happened so far. It takes a second at most, which is when a
+	// loop that is stuck is waited for no longer, and may be called from any
+	// goroutine, from Serve on and after the end.
+	Counters() conn.Counters
 }
 
 // Options are what a server is made with.

@@ -23,6 +23,7 @@ type ringLink struct {
 	fresh     bool // its first turn: system calls are made directly
 	reading   bool // it waits for bytes
 	receiving bool // an opRecv is out, or waits for a buffer
+	detaching bool // and is being cancelled, for another server to go on
 	more      bool // there was more to be received than data
 	eof       bool
 	queued    bool // an opSend is to be submitted

@@ -68,6 +68,8 @@ type ring struct {
 	inFlight  int            // requests that are sure to complete
 	listeners []ringListener // by token
 	out       outbox
+	enters    uint64 // calls of io_uring_enter
+	requests  uint64
 
 	wake struct {
 		fd     int
@@ -149,7 +151,12 @@ func (r *ring) arm() (waiting bool) {
 	}
 	waiting = r.armListeners()
 	for _, token := range r.rearm {
-		if k := r.links.lookup(token); k != nil && k.receiving {
+		switch k := r.links.lookup(token); {
+		case k == nil || !k.receiving:
+		case k.detaching:
+			k.receiving, k.detaching = false, false
+			waiting = true // for Detach: no completion will say so
+		default:
 			r.request(token, opRecv).PrepareRecv(int(k.fd), recvGroup, false)
 		}
 	}
@@ -160,6 +167,7 @@ func (r *ring) arm() (waiting bool) {
 // enter submits, waits no longer than timeout, and takes in what is complete.
 func (r *ring) enter(timeout time.Duration) error {
 	for more := true; more; timeout = 0 {
+		r.enters++
 		if err := errors.Join(r.err, r.ring.EnterWait(timeout)); err != nil {
 			return fmt.Errorf("io_uring loop: %w", err)
 		}
@@ -177,6 +185,7 @@ func (r *ring) enter(timeout time.Duration) error {
 func (r *ring) request(token poller.Token, op uint64) *uring.SQE {
 	s := r.ring.Request()
 	if s == nil {
+		r.enters++
 		if err := r.ring.Enter(); err != nil {
 			r.err = err
 		}
@@ -187,6 +196,7 @@ func (r *ring) request(token poller.Token, op uint64) *uring.SQE {
 			s = new(uring.SQE)
 		}
 	}
+	r.requests++
 	s.UserData = userData(token, op)
 	if op != opSend && op != opCancel {
 		r.inFlight++
@@ -265,8 +275,12 @@ func (r *ring) received(token poller.Token, c *uring.CQE) {
 		r.rearm = append(r.rearm, token) // when this batch has given its buffers back
 		return
 	}
-	k.receiving = false
+	cancelled := k.detaching && c.Res == -int32(unix.ECANCELED)
+	k.receiving, k.detaching = false, false
 	switch {
+	case cancelled: // nothing was taken; Detach is to be called again
+		r.report(token, poller.Writable)
+		return
 	case c.Res > 0:
 		k.buffer, k.data = int32(c.Buffer()), r.buffers.Bytes(c.Buffer(), int(c.Res))
 		k.more = c.Flags&uring.CompletionNonEmpty != 0 || int(c.Res) == recvBufferSize
@@ -295,6 +309,33 @@ func (r *ring) giveBack(k *ringLink) {
 		r.buffers.Give(uint16(k.buffer))
 		k.buffer = -1
 	}
+}
+
+// Detach implements [reactor.Completer].
+func (r *ring) Detach(token poller.Token) bool {
+	k := r.links.lookup(token)
+	if k == nil {
+		return true
+	}
+	if k.queued {
+		if err := r.flush(); err != nil {
+			r.err = err
+			return false
+		}
+	}
+	switch {
+	case k.pending():
+		r.report(token, poller.Readable)
+		return false
+	case k.receiving && !k.detaching:
+		k.detaching = true
+		r.cancel(token, opRecv)
+		return false
+	case k.receiving || k.sending || k.queued || k.polling:
+		return false
+	}
+	r.links.drop(k)
+	return true
 }
 
 // Release implements [reactor.Completer]. What waits is cancelled by number, and the
@@ -352,6 +393,12 @@ func (r *ring) Wake() error {
 		}
 	}
 }
+
+// Calls implements [poller.Counter]: what one call submits and waits for is not told apart.
+func (r *ring) Calls() poller.Calls { return poller.Calls{Wait: r.enters} }
+
+// Operations is how many requests the ring was given. It is for the loop.
+func (r *ring) Operations() uint64 { return r.requests }
 
 // Close implements [poller.Poller].
 func (r *ring) Close() error {

@@ -55,7 +55,9 @@ func newNetpoll(o Options) (Server, error) {
 		return nil, fmt.Errorf("iomodel: configuring netpoll: %w", err)
 	}
 	s := &netpollServer{crew: newCrew(o), held: make(map[*link]struct{})}
+	s.rooted = true
 	s.onSleep = s.hold
+	s.unknown = conn.SetOf(conn.CallRecv, conn.CallControl, conn.CallWait)
 	if s.room, err = newRoomWatch(); err != nil {
 		return nil, err
 	}
@@ -66,7 +68,7 @@ func newNetpoll(o Options) (Server, error) {
 func (s *netpollServer) Serve(listeners [][]reactor.Listener) error {
 	a, err := newAcceptor(s.crew, descriptors(listeners), false, s.begin)
 	if err != nil {
-		return err
+		return errors.Join(err, s.room.close())
 	}
 	s.acceptor = a
 	s.accepting.Add(1)
@@ -79,6 +81,22 @@ func (s *netpollServer) Serve(listeners [][]reactor.Listener) error {
 	return nil
 }
 
+// Listen implements [Server].
+func (s *netpollServer) Listen(listeners [][]reactor.Listener) error {
+	s.acceptor.listen(descriptors(listeners))
+	return nil
+}
+
+// Adopt implements [Server].
+func (s *netpollServer) Adopt(h reactor.Handed) bool {
+	if !s.admitMoved() {
+		return false
+	}
+	defer s.all.Done()
+	s.begin(arrival{fd: h.FD, moved: &h.Conn})
+	return true
+}
+
 // Wait implements [Server].
 func (s *netpollServer) Wait() reactor.Ended {
 	ended := s.crew.Wait()
@@ -88,11 +106,12 @@ func (s *netpollServer) Wait() reactor.Ended {
 }
 
 // begin hands a connection to netpoll.
-func (s *netpollServer) begin(fd int, remote conn.Addr, refuse bool) {
+func (s *netpollServer) begin(a arrival) {
+	fd := a.fd
 	t := &netpollTransport{server: s, fd: fd}
 	t.link = &link{wire: t}
 	t.turn.Lock()
-	s.start(t.link, remote, refuse)
+	s.start(t.link, a)
 	c, err := netpoll.NewFDConnection(fd)
 	if err != nil { // and fd is closed
 		s.opts.Warn("handing a connection to netpoll", err)
@@ -132,7 +151,7 @@ func (s *netpollServer) look() {
 	defer s.mu.Unlock()
 	for k := range s.held {
 		if t := k.wire.(*netpollTransport); t.in.Len() > unreadMax {
-			t.interrupt(unix.SHUT_RDWR)
+			s.interrupt(k, unix.SHUT_RDWR)
 			k.ring()
 		}
 	}
@@ -276,6 +295,7 @@ func (t *netpollTransport) Send(head, body []byte, more bool) (int, error) {
 		return 0, err
 	}
 	n, err := send(t.fd, head, body, more)
+	t.link.called(conn.CallSend, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -288,6 +308,7 @@ func (t *netpollTransport) SendFile(f *sendfile.File, offset, count int64) (int6
 		return 0, err
 	}
 	n, err := sendfile.Send(t.fd, f, offset, count)
+	t.link.calledSendfile(f, err)
 	if err != nil {
 		err = again(err)
 	}
@@ -300,7 +321,10 @@ func (t *netpollTransport) Resident(f *sendfile.File, offset, count int64) bool 
 }
 
 // CloseWrite implements [conn.Transport].
-func (t *netpollTransport) CloseWrite() error { return unix.Shutdown(t.fd, unix.SHUT_WR) }
+func (t *netpollTransport) CloseWrite() error {
+	t.link.called(conn.CallShutdown, nil)
+	return unix.Shutdown(t.fd, unix.SHUT_WR)
+}
 
 // Unacked implements [conn.Transport].
 func (t *netpollTransport) Unacked() int { return socket.Unacked(t.fd) }
@@ -308,6 +332,22 @@ func (t *netpollTransport) Unacked() int { return socket.Unacked(t.fd) }
 // interrupt has netpoll see the end of what the client sends, and with it the
 // connection's. It fails only when that is gone already.
 func (t *netpollTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
+
+// nudge has the timer run anew. Whoever steps the connection does that by itself.
+func (t *netpollTransport) nudge() {
+	if t.turn.TryLock() {
+		defer t.turn.Unlock()
+		if !t.ended && t.timer != nil {
+			t.arm()
+		}
+	}
+}
+
+// What netpoll's poller is reading cannot be told or stopped, so that a
+// connection that left it might leave bytes behind.
+func (t *netpollTransport) quiet() bool          { return false }
+func (t *netpollTransport) detach() (int, error) { return -1, errors.ErrUnsupported }
+func (t *netpollTransport) detached(int, bool)   {}
 
 // close has netpoll close the descriptor: now, or when request returns.
 func (t *netpollTransport) close() error {

@@ -41,16 +41,19 @@ const (
 // it returns must be safe for all of them at a time and hand its lines over by
 // itself: Tick is called at the end alone.
 type crew struct {
-	opts   Options
-	log    conn.AccessLog
-	locals sync.Pool // *conn.Local, lent for one turn
+	opts  Options
+	terms atomic.Pointer[terms]                     // read once a turn
+	heir  atomic.Pointer[func(reactor.Handed) bool] // takes over those that are between two requests; nil: nobody does
+	epoch atomic.Uint64                             // counts what has those that wait look around: see nudge
+	// rooted: connections cannot be handed over; instead their next answer is their last.
+	rooted bool
 	// inPlace: jobs run on the connection's own thread, not on Options.Pool.
 	inPlace bool
 	// onSleep is told when a connection begins to wait within a turn for
 	// something other than its socket, and when it has. It may be nil.
 	onSleep func(k *link, waits bool)
 
-	open     atomic.Int64
+	open     *atomic.Int64
 	wakes    atomic.Uint64 // of all connections so far
 	lastWake atomic.Int64  // Clock.Mono
 	crowded  atomic.Bool   // all threads are taken
@@ -62,33 +65,51 @@ type crew struct {
 	lastToken uint64
 	ended     reactor.Ended
 	grace     *time.Timer // of Drain
+	closing   bool        // by Drain or Handover: no connection is adopted any more
 
-	stop      func()           // ends accepting, soon
-	pinged    []reactor.Pinged // who accepts
-	accepting sync.WaitGroup   // who accepts
-	all       sync.WaitGroup   // who accepts, and every connection
+	stop    func()           // ends accepting, soon
+	pinged  []reactor.Pinged // who accepts
+	counted [tallies]tally
+	unknown conn.CallSet // what others call for us
+
+	accepting sync.WaitGroup // who accepts
+	all       sync.WaitGroup // who accepts, and every connection
 }
 
 func newCrew(o Options) *crew {
-	c := &crew{opts: o, links: make(map[uint64]*link)}
+	c := &crew{opts: o, open: o.Open, links: make(map[uint64]*link)}
+	if c.open == nil {
+		c.open = new(atomic.Int64)
+	}
 	if c.opts.Warn == nil {
 		c.opts.Warn = func(string, error) {}
 	}
+	t := &terms{config: o.Config, connections: o.Connections, newHandler: o.NewHandler}
 	if o.NewLog != nil {
-		c.log = o.NewLog()
+		t.log = o.NewLog()
 	}
-	c.locals.New = func() any { return c.newLocal() }
+	t.locals.New = func() any { return c.newLocal(t) }
+	c.terms.Store(t)
 	return c
 }
 
-func (c *crew) newLocal() *conn.Local {
-	l := conn.NewLocal(c.opts.Config, c.opts.NewHandler(), c.log)
+// terms are what a turn is made with: a reload publishes new ones.
+type terms struct {
+	config      *conn.Config
+	connections int
+	newHandler  func() conn.Handler
+	log         conn.AccessLog
+	locals      sync.Pool // *conn.Local, lent for one turn
+}
+
+func (c *crew) newLocal(t *terms) *conn.Local {
+	l := conn.NewLocal(t.config, t.newHandler(), t.log)
 	l.Waker = c
 	return l
 }
 
 // mono is the time as Clock.Mono tells it.
-func (c *crew) mono() int64 { return conn.Now().Mono }
+func (c *crew) mono() int64 { return conn.Mono() }
 
 // Open implements [Server].
 func (c *crew) Open() int { return int(c.open.Load()) }
@@ -97,6 +118,7 @@ func (c *crew) Open() int { return int(c.open.Load()) }
 func (c *crew) Drain(grace time.Duration) {
 	if !c.draining.Swap(true) {
 		c.mu.Lock()
+		c.closing = true
 		c.grace = time.AfterFunc(grace, c.cut)
 		c.mu.Unlock()
 		c.stop()
@@ -113,7 +135,7 @@ func (c *crew) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range c.links {
-		k.wire.interrupt(unix.SHUT_RDWR)
+		c.interrupt(k, unix.SHUT_RDWR)
 		k.ring()
 	}
 }
@@ -126,8 +148,8 @@ func (c *crew) Wait() reactor.Ended {
 	if c.grace != nil {
 		c.grace.Stop()
 	}
-	if c.log != nil {
-		c.log.Tick(math.MaxInt64) // later than anything can wait
+	if log := c.terms.Load().log; log != nil {
+		log.Tick(math.MaxInt64) // later than anything can wait
 	}
 	return c.ended
 }
@@ -135,7 +157,7 @@ func (c *crew) Wait() reactor.Ended {
 // admit counts a new connection. Beyond the limit the one idle for longest is
 // closed; it reports false when there is none and the new one is too many.
 func (c *crew) admit() bool {
-	limit := int64(c.opts.Connections)
+	limit := int64(c.terms.Load().connections)
 	if c.open.Add(1) <= limit || limit == 0 {
 		return true
 	}
@@ -168,9 +190,16 @@ func (c *crew) spare() bool {
 		return false
 	}
 	best.spared = true
+	c.tally(&conn.Counters{Evicted: 1})
 	c.open.Add(-1)
-	best.wire.interrupt(unix.SHUT_RD) // what has arrived meanwhile is still answered
+	c.interrupt(best, unix.SHUT_RD) // what has arrived meanwhile is still answered
 	return true
+}
+
+// interrupt ends a connection's waits for its socket. c.mu is held, or the connection is kept otherwise.
+func (c *crew) interrupt(k *link, how int) {
+	c.tally(&conn.Counters{Calls: [conn.NumCalls]uint64{conn.CallShutdown: 1}})
+	k.wire.interrupt(how)
 }
 
 // sooner reports whether of two idle connections (link.idle) the first can be spared sooner.
@@ -196,6 +225,7 @@ func (c *crew) Wake(token uint64) {
 
 // Deliver implements [reactor.Receiver].
 func (c *crew) Deliver(token uint64, ticket uint32, result conn.Result) {
+	c.tally(&conn.Counters{JobsDone: 1})
 	if k := c.lookup(token); k == nil || !k.post(delivery{ticket, result}) {
 		result.Release()
 	}
@@ -211,6 +241,16 @@ type wire interface {
 	// interrupt ends waits for the socket, now and from now on, by shutdown(2). It may be called
 	// from any goroutine until close.
 	interrupt(how int)
+	// nudge has a wait that other goroutines can end return soon; one that has not begun
+	// finds that link.epoch is not crew.epoch. It may be called from any goroutine until close.
+	nudge()
+	// quiet reports whether nothing was received that the connection has not taken.
+	quiet() bool
+	// detach gives the non-blocking descriptor for another server to go on with,
+	// by the goroutine that steps the connection. If it fails the connection stays. detached
+	// follows and tells whether it was taken; then close is not called.
+	detach() (fd int, err error)
+	detached(fd int, taken bool)
 	close() error
 }
 
@@ -219,13 +259,19 @@ type link struct {
 	crew  *crew
 	wire  wire
 	conn  conn.Conn
-	local *conn.Local // lent for the turn, if it is not the thread's own
-	owned bool        // it is
+	local *conn.Local           // lent for the turn, if it is not the thread's own
+	owned bool                  // it is
+	using atomic.Pointer[terms] // of the turn; nil: there is none
+	epoch uint64                // of the crew, before the connection was last about to wait
+	moved bool                  // another server has it
+	stays bool                  // nobody takes it over: its next answer is its last
 	token uint64
-	asked int64  // Clock.Mono when it was last about to wait
-	slept bool   // it waited for what the next turn begins with
-	wakes uint64 // crew.wakes at the last of its own
-	rests bool   // it was between two requests before the last turn
+	asked int64      // Clock.Mono when its last turn ended, about to wait
+	phase conn.Phase // that it is counted in
+	slept bool       // it waited for what the next turn begins with
+	wakes uint64     // crew.wakes at the last of its own
+	rests bool       // it was between two requests before the last turn
+	ended bool
 
 	// idle is since when (Clock.Mono) the connection is idle, negative if it
 	// has not sent a byte yet; 0: it is in use.
@@ -244,11 +290,28 @@ type delivery struct {
 	result conn.Result
 }
 
+// arrival is a connection that nobody serves yet.
+type arrival struct {
+	fd     int
+	remote conn.Addr
+	refuse bool
+	moved  *conn.Conn // of another server: it goes on; nil: it is new
+}
+
 // start makes k, which has its wire, a connection of the crew.
-func (c *crew) start(k *link, remote conn.Addr, refuse bool) {
-	k.crew, k.bell = c, make(chan struct{}, 1)
+func (c *crew) start(k *link, a arrival) {
+	k.crew, k.bell, k.phase = c, make(chan struct{}, 1), conn.NumPhases
 	k.borrow()
-	k.conn.Start(k.local, remote, refuse)
+	if a.moved != nil {
+		k.conn = *a.moved
+		k.conn.Move(k.local)
+	} else {
+		k.local.Counters.Accepted++
+		if a.refuse {
+			k.local.Counters.Refused++
+		}
+		k.conn.Start(k.local, a.remote, a.refuse)
+	}
 	k.giveBack()
 	c.all.Add(1)
 	c.mu.Lock()
@@ -260,8 +323,12 @@ func (c *crew) start(k *link, remote conn.Addr, refuse bool) {
 
 // borrow takes a Local for a turn.
 func (k *link) borrow() {
-	if !k.owned {
-		k.local = k.crew.locals.Get().(*conn.Local)
+	t := k.hold()
+	switch {
+	case !k.owned:
+		k.local = t.locals.Get().(*conn.Local)
+	case k.local.Config != t.config: // a reload has replaced them
+		k.local.Config, k.local.Handler, k.local.Log = t.config, t.newHandler(), t.log
 	}
 	k.local.Token = k.token
 	k.refresh()
@@ -271,8 +338,10 @@ func (k *link) borrow() {
 // after each call that may have waited.
 func (k *link) refresh() {
 	c, l := k.crew, k.local
-	l.Clock = conn.Now()
-	l.Closing = c.draining.Load() || c.crowded.Load()
+	now := conn.Now()
+	l.Settle(now.Mono)
+	l.Clock = now
+	l.Closing = c.draining.Load() || c.crowded.Load() || k.stays || c.rooted && c.heir.Load() != nil
 	l.Alone = k.slept && k.alone(l.Clock.Mono)
 	k.slept = false
 }
@@ -307,9 +376,14 @@ func (k *link) giveBack() {
 	if k.idle.Load() != idle {
 		k.idle.Store(idle)
 	}
+	k.asked = k.crew.mono()
+	k.account()
 	if !k.owned {
-		k.crew.locals.Put(k.local)
+		k.using.Load().locals.Put(k.local)
 		k.local = nil
+	}
+	if !k.crew.inPlace || !k.conn.Deferred() {
+		k.using.Store(nil) // else the job is still the turn's
 	}
 }
 
@@ -333,9 +407,8 @@ func (k *link) expire() conn.Want {
 
 // left is how long the connection's timer still has to run.
 func (k *link) left() time.Duration {
-	k.asked = k.crew.mono()
 	phase, since := k.conn.Phase()
-	timeout := k.crew.opts.Config.Timeout(phase)
+	timeout := k.crew.terms.Load().config.Timeout(phase)
 	if timeout == 0 {
 		return untimed
 	}
@@ -346,7 +419,12 @@ func (k *link) left() time.Duration {
 // waits in between. It returns WantClose when the connection is to end, and
 // before that only if its wire leaves the waiting to events.
 func (k *link) drive(want conn.Want) conn.Want {
+	k.asked = k.crew.mono()
 	for want != conn.WantClose {
+		k.epoch = k.crew.epoch.Load()
+		if want == conn.WantRead && k.handOver() {
+			return conn.WantClose
+		}
 		if k.crew.over.Load() {
 			k.rests = k.conn.Idle()
 			return conn.WantClose
@@ -375,9 +453,14 @@ func (k *link) drive(want conn.Want) conn.Want {
 
 // end frees what the connection holds and closes it.
 func (k *link) end() {
+	if k.moved {
+		return
+	}
 	c := k.crew
 	k.borrow()
 	k.conn.Release(k.local)
+	k.ended = true
+	k.local.Counters.Calls[conn.CallClose]++
 	k.giveBack()
 	c.mu.Lock()
 	delete(c.links, k.token) // before the descriptor's number can be another's
@@ -406,14 +489,19 @@ func (k *link) end() {
 
 // work does the connection's job, or waits for it to be done, no longer than left.
 func (k *link) work(left time.Duration) {
+	c := k.crew
 	job, ticket, must := k.conn.TakeJob()
 	switch {
 	case job == nil: // the pool has it
 	case k.crew.inPlace:
+		c.tally(&conn.Counters{JobsSubmitted: 1, JobsDone: 1})
 		k.conn.Resume(ticket, job.Run(), nil)
 		return
 	default:
-		if err := k.crew.opts.Pool.Submit(job, must, k.crew, k.token, ticket); err != nil {
+		err := c.opts.Pool.Submit(job, must, c, k.token, ticket)
+		c.tally(&conn.Counters{JobsSubmitted: 1})
+		if err != nil {
+			c.tally(&conn.Counters{JobsRefused: 1})
 			k.conn.Resume(ticket, nil, err)
 			if own, ok := job.(conn.Result); ok && must {
 				own.Release() // a job for an answer under way holds its file, as its result would

@@ -229,6 +229,7 @@ type server struct {
 	*answers
 	addr  string
 	fd    int
+	opts  iomodel.Options
 	warns sync.Map // what: *atomic.Int64
 	log   lines
 	done  func() // stops it once
@@ -270,10 +271,11 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 	}
 	s.answers.file = bodyFile(t)
 	s.listen(t)
+	s.opts = o
 	var err error
 	s.Server, err = m.New(o)
 	must(t, err)
-	must(t, s.Server.Serve([][]reactor.Listener{{{FD: s.fd}}}))
+	must(t, s.Server.Serve(lists(m, &o, s.fd)))
 	var once sync.Once
 	s.done = func() {
 		once.Do(func() {

@@ -23,6 +23,7 @@ type epoll struct {
 	wakefd int    // an eventfd
 	edge   uint32 // EPOLLET or 0: or'ed into every registration that is not in forced
 	forced fdSet  // descriptors added with ForceLevel: Modify must know
+	calls  Calls
 	raw    [batchMax]unix.EpollEvent
 }
 
@@ -140,11 +141,15 @@ func (p *epoll) Close() error {
 	return nil
 }
 
+// Calls implements Counter.
+func (p *epoll) Calls() Calls { return p.calls }
+
 // eventfdOne is what Wake adds to the counter.
 var eventfdOne = binary.NativeEndian.AppendUint64(nil, 1)
 
 // control is epoll_ctl. It never blocks, so the scheduler is not told of it.
 func (p *epoll) control(op, fd int, token Token, mask uint32) error {
+	p.calls.Control++
 	event := unix.EpollEvent{Events: mask, Fd: int32(uint32(token)), Pad: int32(uint32(token >> 32))}
 	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.epfd), uintptr(op), uintptr(fd),
 		uintptr(unsafe.Pointer(&event)), 0, 0)
@@ -164,6 +169,7 @@ func (p *epoll) control(op, fd int, token Token, mask uint32) error {
 func (p *epoll) wait(count int, timeout time.Duration) (int, unix.Errno) {
 	var n uintptr
 	var errno unix.Errno
+	p.calls.Wait++
 	millis := (timeout + time.Millisecond - 1) / time.Millisecond
 	if timeout <= ShortWait {
 		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),

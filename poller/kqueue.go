@@ -27,6 +27,7 @@ type kqueue struct {
 	changes    [changesMax]change
 	rawChanges [changesMax]unix.Kevent_t
 	raw        [batchMax]unix.Kevent_t
+	calls      Calls
 }
 
 func openKqueue(o Options) (Poller, error) {
@@ -105,6 +106,7 @@ func (p *kqueue) Wait(events []Event, timeout time.Duration) (int, error) {
 		var slice time.Duration
 		slice, timeout = nextSlice(timeout)
 		gap(p.gaps.waiting)
+		p.calls.Wait++
 		ts := unix.NsecToTimespec(int64(slice))
 		n, err := unix.Kevent(p.kq, nil, p.raw[:min(len(events), batchMax)], &ts)
 		switch {
@@ -143,10 +145,14 @@ func (p *kqueue) Close() error {
 	return nil
 }
 
+// Calls implements Counter.
+func (p *kqueue) Calls() Calls { return p.calls }
+
 // submit makes the changes of fd, all or none. Without room for events kevent
 // stops at the first change that fails and returns its error; with room
 // it would also hand out, and so take back, events that are due to Wait.
 func (p *kqueue) submit(fd int, changes []change) error {
+	p.calls.Control++
 	if len(changes) == 0 {
 		// The kernel is to say whether there is such a descriptor all the same.
 		_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
@@ -170,6 +176,7 @@ func (p *kqueue) submit(fd int, changes []change) error {
 func (p *kqueue) silence(fd int) {
 	for _, f := range [...]filter{filterRead, filterWrite} {
 		raw := [1]unix.Kevent_t{rawChange(change{fd: fd, filter: f, del: true})}
+		p.calls.Control++
 		// ENOENT is the expected answer; EBADF means that nothing is left to delete.
 		_, _ = unix.Kevent(p.kq, raw[:], nil, nil)
 	}

@@ -20,6 +20,7 @@ type poll struct {
 	table table
 	fds   []unix.PollFd // the wake-up's, then one for each entry of table
 	next  int           // the position in table that collect starts at
+	calls Calls
 }
 
 func openPoll(o Options) (Poller, error) {
@@ -77,6 +78,7 @@ func (p *poll) Wait(events []Event, timeout time.Duration) (int, error) {
 		var slice time.Duration
 		slice, timeout = nextSlice(timeout)
 		gap(p.gaps.waiting)
+		p.calls.Wait++
 		n, err := sysPoll(p.fds, slice)
 		switch {
 		case err == unix.EINTR:
@@ -112,6 +114,9 @@ func (p *poll) Close() error {
 	}
 	return nil
 }
+
+// Calls implements Counter. Who is watched is told with each wait.
+func (p *poll) Calls() Calls { return p.calls }
 
 // collect turns the ready entries of fds, of which there are count, into
 // events and takes the wake-up out. It goes round: whoever finds no room is

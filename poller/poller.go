@@ -157,6 +157,18 @@ func checkTrigger(backend string, have, asked Trigger) error {
 	return nil
 }
 
+// Calls counts the system calls of a poller, but for those of Wake, Open and Close.
+type Calls struct {
+	Wait    uint64 // of Wait
+	Control uint64 // of Add, Modify and Remove
+}
+
+// Counter is implemented by pollers that make system calls; spin makes none.
+type Counter interface {
+	// Calls is for the poller's owner, as Wait is.
+	Calls() Calls
+}
+
 // Overflower is implemented by pollers that the kernel tells through a queue
 // that can overflow (sigio: RLIMIT_SIGPENDING). No event is lost: all
 // descriptors are asked about instead, which is slow.

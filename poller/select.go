@@ -32,6 +32,7 @@ type selects struct {
 	writeReady selectSet
 	top        int // the highest descriptor in use
 	next       int // the descriptor that collect starts at
+	calls      Calls
 }
 
 func openSelect(o Options) (Poller, error) {
@@ -99,6 +100,7 @@ func (p *selects) Wait(events []Event, timeout time.Duration) (int, error) {
 		gap(p.gaps.waiting)
 		p.readReady.copy(&p.read, p.top+1)
 		p.writeReady.copy(&p.write, p.top+1)
+		p.calls.Wait++
 		n, err := sysSelect(p.top+1, &p.readReady, &p.writeReady, slice)
 		switch {
 		case err == unix.EINTR:
@@ -134,6 +136,9 @@ func (p *selects) Close() error {
 	}
 	return nil
 }
+
+// Calls implements Counter. Who is watched is told with each wait.
+func (p *selects) Calls() Calls { return p.calls }
 
 // reach makes the sets long enough for fd.
 func (p *selects) reach(fd int) error {

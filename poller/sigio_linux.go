@@ -63,6 +63,7 @@ type sigio struct {
 	asked     []unix.PollFd // the signalfd, the wake-up's, then those to be asked about
 	again     []unix.PollFd // scratch: those that were reported and stay in asked
 	overflows atomic.Uint64
+	calls     Calls
 	raw       [sigioBatch]unix.SignalfdSiginfo
 }
 
@@ -137,7 +138,7 @@ func (p *sigio) Remove(fd int) error {
 		p.asked[removed.at].Fd = -1 // poll passes over it, settle drops it
 	}
 	if !removed.level && p.thread != 0 {
-		if err := setAsync(fd, false); err != nil {
+		if err := p.setAsync(fd, false); err != nil {
 			return fmt.Errorf("sigio remove fd %d: %w", fd, err)
 		}
 	}
@@ -166,6 +167,7 @@ func (p *sigio) Wait(events []Event, timeout time.Duration) (int, error) {
 		var slice time.Duration
 		slice, timeout = nextSlice(timeout)
 		gap(p.gaps.waiting)
+		p.calls.Wait++
 		n, err := sysPoll(p.asked, slice)
 		if err == nil && !look && p.asked[askedSignals].Revents != 0 {
 			if err = p.receive(); err == nil {
@@ -213,6 +215,9 @@ func (p *sigio) Close() error {
 
 // Overflows implements Overflower.
 func (p *sigio) Overflows() uint64 { return p.overflows.Load() }
+
+// Calls implements Counter.
+func (p *sigio) Calls() Calls { return p.calls }
 
 // bind makes the calling thread the one that signals go to, once. They are
 // blocked there before the first descriptor sends one, so Go's runtime never
@@ -262,6 +267,7 @@ func (p *sigio) unbind() error {
 
 // arm has fd send signals. The owner comes first: there is none before O_ASYNC.
 func (p *sigio) arm(fd int) error {
+	p.calls.Control += 2
 	owner := struct{ kind, id int32 }{ownerTID, int32(p.thread)} // struct f_owner_ex
 	_, _, errno := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_SETOWN_EX, uintptr(unsafe.Pointer(&owner)))
 	if errno != 0 {
@@ -270,12 +276,13 @@ func (p *sigio) arm(fd int) error {
 	if _, err := fcntl(fd, unix.F_SETSIG, sigioSignal); err != nil {
 		return fmt.Errorf("F_SETSIG: %w", err)
 	}
-	return setAsync(fd, true)
+	return p.setAsync(fd, true)
 }
 
 // setAsync turns O_ASYNC on or off. The kernel only sets the flag where
 // there is something that sends signals (fasync_helper in fs/fcntl.c).
-func setAsync(fd int, on bool) error {
+func (p *sigio) setAsync(fd int, on bool) error {
+	p.calls.Control += 2
 	flags, err := fcntl(fd, unix.F_GETFL, 0)
 	if err != nil {
 		return fmt.Errorf("F_GETFL: %w", err)
@@ -289,6 +296,7 @@ func setAsync(fd int, on bool) error {
 	if !on {
 		return nil
 	}
+	p.calls.Control++
 	if flags, err = fcntl(fd, unix.F_GETFL, 0); err == nil && flags&unix.O_ASYNC == 0 {
 		err = errNoSignals
 	}
@@ -324,6 +332,7 @@ func (p *sigio) ask(i int) {
 // read takes signals off the queue, as many as raw has room for, and returns
 // their number: 0 if there are none.
 func (p *sigio) read() (int, error) {
+	p.calls.Wait++
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(p.sigfd), uintptr(unsafe.Pointer(&p.raw)), unsafe.Sizeof(p.raw))
 	switch errno {
 	case 0:
@@ -370,6 +379,7 @@ func (p *sigio) askAll() {
 // signal of Go's own pending, poll answers EINTR even to a look.
 func (p *sigio) pollNow() error {
 	for {
+		p.calls.Wait++
 		if _, err := sysPoll(p.asked, 0); err != unix.EINTR {
 			return err
 		}

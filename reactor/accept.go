@@ -16,7 +16,7 @@ const (
 	// acceptMax bounds one batch of new connections, each of which is also
 	// stepped, so that those that are open already keep their turn.
 	acceptMax = 64
-	// lastMax bounds the batches that are still accepted when a loop drains:
+	// lastMax bounds the batches that are still accepted from listeners that are given up:
 	// more than queues hold, so that only a flood that does not end meets it.
 	lastMax = 1024
 	// Out of descriptors, accepting pauses for this long, doubling.
@@ -40,10 +40,12 @@ type Listener struct {
 // acceptor is a loop's accepting side.
 type acceptor struct {
 	list    []Listener // a listener's token is its index here; FD -1: it is broken
+	last    []Listener // accepted from until their queues are empty, and no more
+	emptied []func()   // to be called then
 	active  bool       // they are in the poller
 	againAt int64      // Clock.Mono when accepting goes on; 0: it is not paused
 	backoff time.Duration
-	batches int           // that are still accepted once the loop drains
+	batches int           // that are still accepted from last
 	stopped chan struct{} // closed when the loop accepts no more
 	// reserve is a descriptor held back, given up to tell one more client
 	// that there are no more; -1: it is given up.
@@ -83,24 +85,33 @@ func (a *acceptor) yieldReserve() bool {
 
 // stop forgets the listeners: the loop accepts no more.
 func (a *acceptor) stop() {
+	a.list, a.last, a.againAt = nil, nil, 0
+	a.tell()
 	select {
 	case <-a.stopped:
 	default:
 		close(a.stopped)
 	}
-	a.list, a.againAt = nil, 0
+}
+
+// tell lets those know who wait until the queues of last are empty.
+func (a *acceptor) tell() {
+	for _, emptied := range a.emptied {
+		emptied()
+	}
+	a.emptied = nil
 }
 
 // accepting reports whether there may be connections to be accepted now
-// although no listener is in the poller.
-func (a *acceptor) accepting() bool { return !a.active && a.againAt == 0 && len(a.list) > 0 }
+// although their listener is not in the poller.
+func (a *acceptor) accepting() bool { return a.againAt == 0 && len(a.last) > 0 }
 
 // listen starts accepting, at first or after a pause.
 func (l *Loop) listen() {
 	a := &l.listeners
 	a.againAt = 0
 	a.refill()
-	if a.active || l.draining {
+	if a.active || l.draining || l.heir != nil {
 		return
 	}
 	a.active = true
@@ -156,21 +167,38 @@ func (l *Loop) abandon(listener int, err error) {
 	}
 }
 
-// acceptLast takes what waits in the queues when the loop drains, since the
-// kernel has promised it to be served: a batch at a time, until the queues are empty.
+// leaveListeners has the loop accept what waits in its listeners' queues, and no more.
+func (l *Loop) leaveListeners() {
+	a := &l.listeners
+	l.pause()
+	a.last, a.list = append(a.last, a.list...), nil
+}
+
+// acceptLast takes what waits in the queues of listeners that are given up,
+// since the kernel has promised it to be served: a batch at a time, until the queues are empty.
 func (l *Loop) acceptLast() {
 	a := &l.listeners
-	a.list = slices.DeleteFunc(a.list, func(li Listener) bool {
+	if len(a.last) == 0 && len(a.emptied) == 0 && !l.draining && l.heir == nil {
+		return
+	}
+	a.last = slices.DeleteFunc(a.last, func(li Listener) bool {
 		if a.againAt != 0 {
 			return false
 		}
 		a.batches--
 		return a.batches < 0 || li.FD < 0 || !l.accept(li.FD) && a.againAt == 0
 	})
-	if len(a.list) == 0 {
+	switch {
+	case len(a.last) > 0:
+	case l.draining || l.heir != nil:
 		a.stop()
+	default:
+		a.tell()
 	}
 }
+
+// allReady has a connection's first turn try everything.
+const allReady = poller.Readable | poller.Writable
 
 // accept takes a bounded batch of connections from a listener and steps each
 // at once: with TCP_DEFER_ACCEPT the request is there already. It reports
@@ -183,8 +211,12 @@ func (l *Loop) accept(listener int) bool {
 		case err == nil:
 			a.backoff = backoffMin
 			l.begin(fd, remote, !l.admit())
+			continue
 		case err == unix.EAGAIN:
 			return false
+		}
+		l.local.Counters.AcceptErrors++
+		switch {
 		case outOfResources(err):
 			if !l.starved(listener, err) {
 				return false
@@ -202,7 +234,11 @@ func (l *Loop) accept(listener int) bool {
 func (l *Loop) begin(fd int, remote conn.Addr, refuse bool) {
 	s := l.slab.take()
 	s.fd = int32(fd)
-	s.ready = poller.Readable | poller.Writable
+	s.ready = allReady
+	l.local.Counters.Accepted++
+	if refuse {
+		l.local.Counters.Refused++
+	}
 	s.conn.Start(l.local, remote, refuse)
 	l.step(s)
 	l.local.Alone = false // the next of the batch is not
@@ -221,6 +257,7 @@ func (l *Loop) admit() bool {
 		if s == nil {
 			return false
 		}
+		l.local.Counters.Evicted++
 		l.close(s)
 	}
 	return true
@@ -278,6 +315,7 @@ func (l *Loop) spare() bool {
 			return false
 		}
 		l.opts.Warn(tooMany, nil)
+		l.local.Counters.Evicted++
 		l.close(s)
 	}
 	l.closeBatch()

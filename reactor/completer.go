@@ -23,6 +23,12 @@ type Completer interface {
 	// Watch has token reported, once, when what it wants (WantRead or
 	// WantWrite) may get it further. Who wants anything else is not reported.
 	Watch(token poller.Token, want conn.Want)
+	// Detach has the kernel let go of a connection that waits to be read from,
+	// with nothing lost: what it has received meanwhile is for its Transport. It reports
+	// true when the connection is forgotten and its descriptor free. Until then it is
+	// called again after each Wait that gave something for any connection, and at once
+	// where token is reported.
+	Detach(token poller.Token) bool
 	// Release takes the connection out of the kernel's hands, so that its
 	// descriptor can be closed. It reports false while bytes that Send has taken
 	// have yet to leave: token is reported when they have, and Release is to be
@@ -79,6 +85,7 @@ func (l *Loop) release(s *slot) bool {
 	}
 	if limit := int64(l.opts.Config.Send); limit > 0 && now-state.moved >= limit {
 		delete(l.leaving, token)
+		l.local.Counters.Timeouts[conn.PhaseSending]++
 		return l.completer.Release(token, true)
 	}
 	if l.leaving == nil {

@@ -9,13 +9,14 @@ import (
 )
 
 // message is what reaches a loop from other goroutines: a job's result (done),
-// something to do (do), or else a Source's wake-up.
+// something to do (do), a connection to go on with (handed), or else a Source's wake-up.
 type message struct {
 	token  poller.Token
 	ticket uint32
 	done   bool // result is that of the job of that ticket
 	result conn.Result
 	do     func(*Loop)
+	handed *Handed // another server's connection
 }
 
 // inbox is a loop's queue of messages. What the loop gave away bounds it: a
@@ -48,7 +49,7 @@ func (b *inbox) post(m message) bool {
 		b.mu.Unlock()
 		return false
 	}
-	if !m.done && m.do == nil {
+	if !m.done && m.do == nil && m.handed == nil {
 		if _, ok := b.woken[m.token]; ok {
 			b.mu.Unlock()
 			return true // who posted the first one wakes the loop

@@ -38,6 +38,9 @@ type Options struct {
 	// Connections is the most that are open at a time, all loops together; 0:
 	// no limit. Beyond it the accepting loop closes its oldest idle one, and if it has none the new one gets 503.
 	Connections int
+	// Open counts the connections of all servers that it is given to, as far as
+	// Connections is concerned; nil: of this one.
+	Open *atomic.Int64
 	// Warn takes what an operator should know; err may be nil. It is called by
 	// all loops, as often as it happens, and must not block. It may be nil.
 	Warn func(what string, err error)
@@ -45,7 +48,7 @@ type Options struct {
 
 // Loop is one event loop. All methods but Wake, Deliver and post are for its own goroutine.
 type Loop struct {
-	opts   *Options
+	opts   *Options      // the loop's own copy: a reload changes it
 	open   *atomic.Int64 // connections of all loops
 	poller poller.Poller
 	// completer is the poller, if that moves the connections' bytes; else nil.
@@ -56,6 +59,7 @@ type Loop struct {
 	pulse     Pulse // beats when the inbox is handled
 	index     int   // among the reactor's loops
 	ended     atomic.Pointer[Ended]
+	counted   snapshot
 
 	slab      slab
 	timers    timers
@@ -66,13 +70,16 @@ type Loop struct {
 	closing   []int32        // descriptors to close when the batch is done
 	leaving   map[poller.Token]leaving
 	slept     bool
+	settled   bool  // what the last batch did has been timed
 	busy      bool  // the last batch had work
 	few       int   // events that do not make a batch of work
 	logDue    int64 // Clock.Mono when the access log has something to do; 0: nothing
 	listeners acceptor
 	draining  bool
-	stopAt    int64 // Clock.Mono; with draining
-	ending    bool  // connections are closed whatever they have yet to send
+	stopAt    int64             // Clock.Mono; with draining
+	ending    bool              // connections are closed whatever they have yet to send
+	heir      func(Handed) bool // takes over those that are between two requests; nil: nobody does
+	moving    bool              // some of them may be there to be handed over
 }
 
 // Ended says what a loop's end cut off.
@@ -91,18 +98,20 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	if opts.NewLog != nil {
 		log = opts.NewLog()
 	}
-	l := &Loop{opts: opts, open: open, poller: p, edge: opts.Trigger == poller.Edge}
+	own := *opts
+	l := &Loop{opts: &own, open: open, poller: p, edge: opts.Trigger == poller.Edge}
 	l.local = conn.NewLocal(opts.Config, opts.NewHandler(), log)
 	l.local.Waker = l
 	l.events = make([]poller.Event, eventsMax)
 	l.inbox.wake = p.Wake
-	l.transport.init()
+	l.transport.init(&l.local.Counters)
 	if l.completer, _ = p.(Completer); l.completer != nil {
 		l.completer.Bind(&l.transport)
 		l.few = completedFew
 	}
 	l.timers.init(opts.Config)
 	l.listeners.init(opts.Warn)
+	l.settled = true // there was none
 	l.tick()
 	return l, nil
 }
@@ -126,6 +135,7 @@ func (l *Loop) batch() (ended bool) {
 		return true
 	}
 	l.tick()
+	l.local.Counters.Events += uint64(n)
 	l.busy = n > l.few || len(l.ready) > 0
 	l.turn, l.ready = l.ready, l.turn[:0]
 	l.local.Alone = l.slept && n == 1
@@ -136,9 +146,8 @@ func (l *Loop) batch() (ended bool) {
 	l.receive()
 	l.yielded()
 	l.expire()
-	if l.draining {
-		l.acceptLast()
-	}
+	l.acceptLast()
+	l.moveIdle()
 	l.closeBatch()
 	if l.local.Log != nil {
 		l.logDue = l.local.Log.Tick(l.local.Clock.Mono)
@@ -152,19 +161,32 @@ func (l *Loop) batch() (ended bool) {
 
 // tick refreshes the clock: once a batch.
 func (l *Loop) tick() {
-	l.local.Clock = conn.Now()
+	now := conn.Now()
+	if !l.settled {
+		l.settle(now.Mono)
+	}
+	l.settled = false
+	l.local.Clock = now
+}
+
+// settle times the batch that has ended. If the loop did not sleep since, the next
+// one's clock will do; else it is read for this.
+func (l *Loop) settle(now int64) {
+	l.settled = true
+	l.local.Settle(now)
+	l.local.Counters.Batch.Observe(1, now-l.local.Clock.Mono)
 }
 
 // wait waits for events, no longer than the next timer.
 func (l *Loop) wait() (int, error) {
 	l.slept = false
-	if len(l.ready) > 0 {
-		return l.poller.Wait(l.events, 0)
+	if len(l.ready) > 0 || l.moving && l.completer == nil {
+		return l.ask(0)
 	}
 	if l.busy {
 		// More has often come during the last batch, and a wait that cannot
 		// block need not be announced to Go's scheduler.
-		if n, err := l.poller.Wait(l.events, 0); n > 0 || err != nil {
+		if n, err := l.ask(0); n > 0 || err != nil {
 			return n, err
 		}
 	}
@@ -177,13 +199,22 @@ func (l *Loop) wait() (int, error) {
 	return l.sleep(timeout)
 }
 
+// ask asks the poller, waiting no longer than timeout.
+func (l *Loop) ask(timeout time.Duration) (int, error) {
+	l.local.Counters.Waits++
+	return l.poller.Wait(l.events, timeout)
+}
+
 // sleep waits in the poller, unless there are messages.
 func (l *Loop) sleep(timeout time.Duration) (int, error) {
 	if timeout <= 0 || !l.inbox.sleep() {
-		return l.poller.Wait(l.events, 0)
+		return l.ask(0)
 	}
 	l.slept = true
-	n, err := l.poller.Wait(l.events, timeout)
+	if !l.settled {
+		l.settle(conn.Mono())
+	}
+	n, err := l.ask(timeout)
 	l.inbox.awake()
 	return n, err
 }
@@ -211,7 +242,7 @@ func (l *Loop) timeout() time.Duration {
 func (l *Loop) dispatch(e poller.Event) {
 	if e.Token>>32 == 0 { // no slot has generation 0
 		// Unless they were paused earlier in this batch.
-		if li := l.listeners.list; l.listeners.active && li[e.Token].FD >= 0 {
+		if li := l.listeners.list; l.listeners.active && int(e.Token) < len(li) && li[e.Token].FD >= 0 {
 			l.accept(li[e.Token].FD)
 		}
 		return
@@ -239,11 +270,14 @@ func (l *Loop) dispatch(e poller.Event) {
 func (l *Loop) step(s *slot) {
 	t := l.over(s)
 	l.local.Token = uint64(s.token())
-	l.settle(s, s.conn.Step(t, l.local))
+	if l.heir != nil {
+		l.local.Closing = l.draining || s.stays
+	}
+	l.arrange(s, s.conn.Step(t, l.local))
 }
 
-// settle does what the connection wants.
-func (l *Loop) settle(s *slot, want conn.Want) {
+// arrange does what the connection wants.
+func (l *Loop) arrange(s *slot, want conn.Want) {
 	if want == conn.WantDeferred && !l.submit(s) {
 		want = conn.WantYield
 	}
@@ -257,6 +291,10 @@ func (l *Loop) settle(s *slot, want conn.Want) {
 	}
 	phase, since := s.conn.Phase()
 	l.timers.set(&l.slab, s, phase, since)
+	if l.heir != nil && want == conn.WantRead && s.conn.Movable() && !s.stays {
+		l.moving = true // at the end of the batch
+		return
+	}
 	if err := l.watch(s); err != nil {
 		l.opts.Warn("watching a connection", err)
 		l.close(s)
@@ -276,9 +314,11 @@ func (l *Loop) enqueue(s *slot) {
 func (l *Loop) submit(s *slot) bool {
 	job, ticket, must := s.conn.TakeJob()
 	err := l.opts.Pool.Submit(job, must, l, uint64(s.token()), ticket)
+	l.local.Counters.JobsSubmitted++
 	if err == nil {
 		return true
 	}
+	l.local.Counters.JobsRefused++
 	s.conn.Resume(ticket, nil, err)
 	if own, ok := job.(conn.Result); ok && must {
 		own.Release() // a job for an answer under way holds its file, as its result would
@@ -340,13 +380,14 @@ func (l *Loop) expire() {
 		if s == nil {
 			break
 		}
+		l.local.Counters.Lateness.Observe(1, l.timers.late(s, now))
 		if s.want == conn.WantClose {
 			l.leave(s)
 			continue
 		}
 		t := l.over(s)
 		l.local.Token = uint64(s.token())
-		l.settle(s, s.conn.Expire(t, l.local))
+		l.arrange(s, s.conn.Expire(t, l.local))
 	}
 	if l.listeners.againAt != 0 && now >= l.listeners.againAt {
 		l.listen()
@@ -364,9 +405,16 @@ func (l *Loop) receive() {
 
 func (l *Loop) handle(m message) {
 	l.busy = true
-	if m.do != nil {
+	switch {
+	case m.do != nil:
 		m.do(l)
 		return
+	case m.handed != nil:
+		l.adopt(m.handed)
+		return
+	}
+	if m.done {
+		l.local.Counters.JobsDone++
 	}
 	s := l.slab.lookup(m.token)
 	switch {
@@ -419,6 +467,7 @@ func (l *Loop) leave(s *slot) {
 // closeBatch closes what the batch ended.
 func (l *Loop) closeBatch() {
 	for _, fd := range l.closing {
+		l.local.Counters.Calls[conn.CallClose]++
 		if err := socket.Close(int(fd)); err != nil {
 			l.opts.Warn("closing a connection", err)
 		}
@@ -435,12 +484,15 @@ func (l *Loop) drain(grace time.Duration) {
 	l.draining = true
 	l.stopAt = l.local.Clock.Mono + int64(grace)
 	l.local.Closing = true
-	l.pause()
+	l.leaveListeners()
 }
 
-// drained reports whether a loop that drains has nothing left to do, or no time.
+// drained reports whether a loop that drains, or hands over, has nothing left to do, or no time.
 func (l *Loop) drained() bool {
-	return l.draining && (l.slab.live == 0 && len(l.listeners.list) == 0 || l.local.Clock.Mono >= l.stopAt)
+	if !l.draining && l.heir == nil {
+		return false
+	}
+	return l.slab.live == 0 && len(l.listeners.last) == 0 || l.draining && l.local.Clock.Mono >= l.stopAt
 }
 
 // end frees everything.
@@ -465,13 +517,20 @@ func (l *Loop) end(err error) {
 	l.listeners.stop()
 	l.listeners.yieldReserve()
 	for _, m := range l.inbox.close() {
-		if m.done {
+		switch {
+		case m.done:
+			l.local.Counters.JobsDone++
 			m.result.Release()
+		case m.handed != nil:
+			l.orphan(m.handed)
+		case m.do != nil:
+			m.do(l) // who asked may wait for it
 		}
 	}
 	if l.local.Log != nil {
 		l.local.Log.Tick(math.MaxInt64) // later than anything can wait
 	}
+	l.report()
 	ended.Err = errors.Join(err, l.poller.Close())
 	l.ended.Store(ended)
 	l.pulse.End()

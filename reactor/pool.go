@@ -22,6 +22,10 @@ type Pool struct {
 	idle        int // waiting workers that no task has been queued for
 	closed      bool
 	wg          sync.WaitGroup
+
+	epoch    uint64         // counts Flush
+	unpassed map[uint64]int // jobs that are queued or run, by the epoch they came in
+	passed   sync.Cond      // one of these became 0
 }
 
 // Receiver takes the results of jobs. Deliver is called on a worker's goroutine
@@ -41,13 +45,14 @@ type task struct {
 	key     any
 	waiters []waiter
 	next    *task
+	epoch   uint64
 }
 
 // NewPool returns a pool of at most that many workers, which are started as
 // they are needed and end with Close.
 func NewPool(workers int) *Pool {
-	p := &Pool{limit: max(workers, 1), joined: make(map[any]*task)}
-	p.work.L = &p.mu
+	p := &Pool{limit: max(workers, 1), joined: make(map[any]*task), unpassed: make(map[uint64]int)}
+	p.work.L, p.passed.L = &p.mu, &p.mu
 	return p
 }
 
@@ -70,7 +75,8 @@ func (p *Pool) Submit(job conn.Job, must bool, to Receiver, token uint64, ticket
 	if p.closed || !must && p.queued >= queueMax {
 		return conn.ErrBusy
 	}
-	t := &task{job: job, key: key, waiters: []waiter{w}}
+	t := &task{job: job, key: key, waiters: []waiter{w}, epoch: p.epoch}
+	p.unpassed[p.epoch]++
 	if key != nil {
 		p.joined[key] = t
 	}
@@ -104,8 +110,9 @@ func (p *Pool) push(t *task) {
 func (p *Pool) pop() *task {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.first == nil {
-		if p.closed {
+	for p.first == nil || p.workers > p.limit {
+		if p.closed && p.first == nil || p.workers > p.limit {
+			p.workers--
 			return nil
 		}
 		p.idle++
@@ -134,6 +141,55 @@ func (p *Pool) worker() {
 		for _, w := range t.waiters {
 			w.to.Deliver(w.token, w.ticket, result)
 		}
+		p.pass(t)
+	}
+}
+
+// pass counts a job that is done, and its result delivered.
+func (p *Pool) pass(t *task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unpassed[t.epoch]--; p.unpassed[t.epoch] == 0 {
+		delete(p.unpassed, t.epoch)
+		p.passed.Broadcast()
+	}
+}
+
+// Flush returns when the jobs that were submitted before are done and their
+// results delivered, which takes as long as the slowest file system does.
+func (p *Pool) Flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.epoch
+	p.epoch++
+	for p.before(last) {
+		p.passed.Wait()
+	}
+}
+
+// before reports whether there are jobs of that epoch or an earlier one.
+func (p *Pool) before(last uint64) bool {
+	for epoch := range p.unpassed {
+		if epoch <= last {
+			return true
+		}
+	}
+	return false
+}
+
+// Resize changes the number of workers. Those that are too many end when they
+// have finished what they do.
+func (p *Pool) Resize(workers int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = max(workers, 1)
+	for range min(p.limit-p.workers, p.queued) { // for what waits already
+		p.workers++
+		p.wg.Go(p.worker)
+	}
+	if p.workers > p.limit {
+		p.idle = 0
+		p.work.Broadcast()
 	}
 }
 

@@ -15,15 +15,19 @@ const failedGrace = 10 * time.Second
 
 // Reactor is a number of loops that share the load.
 type Reactor struct {
-	opts  Options
-	loops []*Loop
-	open  atomic.Int64
-	wg    sync.WaitGroup
+	opts   Options
+	loops  []*Loop
+	open   *atomic.Int64
+	adopts atomic.Uint32 // whose turn it is
+	wg     sync.WaitGroup
 }
 
 // New returns a reactor of n loops. They run from Serve on.
 func New(n int, opts Options) (*Reactor, error) {
-	r := &Reactor{opts: opts}
+	r := &Reactor{opts: opts, open: opts.Open}
+	if r.open == nil {
+		r.open = new(atomic.Int64)
+	}
 	if r.opts.Warn == nil {
 		r.opts.Warn = func(string, error) {}
 	}
@@ -31,7 +35,7 @@ func New(n int, opts Options) (*Reactor, error) {
 	// process, and is lost without (netpollinit failed): now there are descriptors.
 	time.Sleep(time.Nanosecond)
 	for range n {
-		l, err := newLoop(&r.opts, &r.open)
+		l, err := newLoop(&r.opts, r.open)
 		if err != nil {
 			for _, l := range r.loops {
 				l.end(nil)
@@ -51,7 +55,7 @@ func New(n int, opts Options) (*Reactor, error) {
 // returns soon, with the error.
 func (r *Reactor) Serve(listeners [][]Listener) error {
 	if len(listeners) != len(r.loops) {
-		return fmt.Errorf("reactor: %d lists of listeners for %d loops", len(listeners), len(r.loops))
+		return errLists(len(listeners), len(r.loops))
 	}
 	for i, l := range r.loops {
 		l.listeners.list = slices.Clone(listeners[i])
@@ -67,6 +71,10 @@ func (r *Reactor) Serve(listeners [][]Listener) error {
 		})
 	}
 	return nil
+}
+
+func errLists(lists, loops int) error {
+	return fmt.Errorf("reactor: %d lists of listeners for %d loops", lists, loops)
 }
 
 // Drain lets what is in flight finish within grace and then ends the loops.
@@ -96,5 +104,5 @@ func (r *Reactor) Wait() Ended {
 	return all
 }
 
-// Open is the number of connections now.
+// Open is the number of connections now, of all servers that share Options.Open.
 func (r *Reactor) Open() int { return int(r.open.Load()) }

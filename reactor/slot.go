@@ -19,6 +19,7 @@ type slot struct {
 	registered bool
 	queued     bool // in the loop's ready queue
 	live       bool
+	stays      bool // nobody takes it over: its next answer is its last
 
 	// The timer: a link of the phase's list.
 	phase      conn.Phase

@@ -11,6 +11,7 @@ import (
 type timers struct {
 	lists [conn.NumPhases]struct {
 		first, last uint32 // slot numbers plus one
+		n           uint32 // slots
 		timeout     int64  // nanoseconds; 0: it never runs out
 	}
 }
@@ -30,6 +31,7 @@ func (t *timers) set(b *slab, s *slot, phase conn.Phase, since int64) {
 	t.unset(b, s)
 	s.phase, s.since = phase, since
 	list := &t.lists[phase]
+	list.n++
 	s.prev, s.next = list.last, 0
 	if list.last != 0 {
 		b.at(list.last - 1).next = s.index + 1
@@ -45,6 +47,7 @@ func (t *timers) unset(b *slab, s *slot) {
 		return
 	}
 	list := &t.lists[s.phase]
+	list.n--
 	if s.prev != 0 {
 		b.at(s.prev - 1).next = s.next
 	} else {
@@ -85,6 +88,9 @@ func (t *timers) due(b *slab, now int64) (s *slot, next int64) {
 	}
 	return nil, next
 }
+
+// late is how many nanoseconds ago the slot's timer was due.
+func (t *timers) late(s *slot, now int64) int64 { return now - s.since - t.lists[s.phase].timeout }
 
 // until is the time from now to at, both of Clock.Mono; 0 if it is past.
 func until(at, now int64) time.Duration { return time.Duration(max(at-now, 0)) }

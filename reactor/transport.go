@@ -19,9 +19,13 @@ import (
 type transport struct {
 	slot  *slot
 	calls socket.Calls
+	count *conn.Counters // of the loop
 }
 
-func (t *transport) init() { t.calls.Init() }
+func (t *transport) init(count *conn.Counters) {
+	t.calls.Init()
+	t.count = count
+}
 
 // Recv implements [conn.Transport].
 func (t *transport) Recv(p []byte) (int, error) {
@@ -30,6 +34,7 @@ func (t *transport) Recv(p []byte) (int, error) {
 		return 0, conn.ErrAgain
 	}
 	n, err := socket.Recv(int(s.fd), p)
+	t.count.Calls[conn.CallRecv]++
 	switch {
 	case n > 0:
 		if n < len(p) && s.ready&poller.Hangup == 0 {
@@ -40,6 +45,7 @@ func (t *transport) Recv(p []byte) (int, error) {
 		return 0, io.EOF
 	case err == unix.EAGAIN:
 		s.ready &^= poller.Readable | poller.Hangup
+		t.count.Again[conn.CallRecv]++
 		return 0, conn.ErrAgain
 	default:
 		return 0, err
@@ -53,6 +59,7 @@ func (t *transport) Send(head, body []byte, more bool) (int, error) {
 		return 0, conn.ErrAgain
 	}
 	n, err := t.calls.Send(int(s.fd), head, body, more)
+	t.count.Calls[conn.CallSend]++
 	switch {
 	case n > 0:
 		if n < len(head)+len(body) {
@@ -61,6 +68,7 @@ func (t *transport) Send(head, body []byte, more bool) (int, error) {
 		return n, nil
 	case err == unix.EAGAIN:
 		s.ready &^= poller.Writable
+		t.count.Again[conn.CallSend]++
 		return 0, conn.ErrAgain
 	default:
 		return 0, err
@@ -74,8 +82,14 @@ func (t *transport) SendFile(f *sendfile.File, offset, count int64) (int64, erro
 		return 0, conn.ErrAgain
 	}
 	n, err := sendfile.Send(int(s.fd), f, offset, count)
+	call := conn.CallSendFile
+	if f.Copied() {
+		call = conn.CallSend
+	}
+	t.count.Calls[call]++
 	if err == unix.EAGAIN {
 		s.ready &^= poller.Writable
+		t.count.Again[call]++
 		err = conn.ErrAgain
 	}
 	return n, err
@@ -87,7 +101,10 @@ func (t *transport) Resident(f *sendfile.File, offset, count int64) bool {
 }
 
 // CloseWrite implements [conn.Transport].
-func (t *transport) CloseWrite() error { return unix.Shutdown(int(t.slot.fd), unix.SHUT_WR) }
+func (t *transport) CloseWrite() error {
+	t.count.Calls[conn.CallShutdown]++
+	return unix.Shutdown(int(t.slot.fd), unix.SHUT_WR)
+}
 
 // Unacked implements [conn.Transport].
 func (t *transport) Unacked() int { return socket.Unacked(int(t.slot.fd)) }
@@ -95,6 +112,10 @@ func (t *transport) Unacked() int { return socket.Unacked(int(t.slot.fd)) }
 // Accept implements [Direct]: the connection is non-blocking and closed on exec.
 func (t *transport) Accept(listener int) (fd int, remote conn.Addr, err error) {
 	fd, peer, err := t.calls.Accept(listener, false)
+	t.count.Calls[conn.CallAccept]++
+	if err == unix.EAGAIN {
+		t.count.Again[conn.CallAccept]++
+	}
 	return fd, conn.AddrFrom(peer), err
 }
 

@@ -55,6 +55,10 @@ func New(fd int, flags Flags, close func(fd int)) *File {
 // FD returns the descriptor, valid for as long as the caller holds a reference.
 func (f *File) FD() int { return f.fd }
 
+// Copied reports whether Send moves this file's bytes by reading and writing
+// them, because sendfile(2) was found not to do it.
+func (f *File) Copied() bool { return f.is(NoSendfile) }
+
 // Retain adds a reference. The caller must hold one already.
 func (f *File) Retain() *File {
 	if f.refs.Add(1) <= 1 {

@@ -136,29 +136,6 @@ func TestSecondSignal(t *testing.T) {
 	})
 }
 
-// TestHangup: SIGHUP, which a server gets when its terminal is closed, stops it
-// in order like SIGTERM.
-func TestHangup(t *testing.T) {
-	eachVariant(t, func(t *testing.T, v variant) {
-		root := t.TempDir()
-		content := pattern(slowBytes, 10)
-		write(t, root, "large", content)
-		s := start(t, v, root)
-		c, first := s.beginDownload(t, "/large")
-		s.signal(t, syscall.SIGHUP)
-		s.waitRefusal(t)
-		_, begun, _ := bytes.Cut(first, []byte("\r\n\r\n"))
-		body := make([]byte, len(content))
-		if n, err := io.ReadFull(c, body[copy(body, begun):]); err != nil || !bytes.Equal(body, content) {
-			t.Errorf("%d bytes more, not the file, %v", n, err)
-		}
-		c.Close() // else the server waits for one more request until the deadline
-		if code := s.wait(t); code != 0 {
-			t.Errorf("exit code %d\n%s", code, s.stderr.String())
-		}
-	})
-}
-
 // TestNohup: a server that was started with SIGHUP ignored goes on at it.
 func TestNohup(t *testing.T) {
 	root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")

@@ -79,11 +79,7 @@ func serveCommand() *cobra.Command {
 	}
 	sources := addSources(c)
 	c.RunE = func(*cobra.Command, []string) error {
-		cfg, err := sources.Load()
-		if err != nil {
-			return err
-		}
-		return daemon.Run(cfg, os.Stderr)
+		return daemon.Run(daemon.Options{Load: sources.Load, File: sources.File() != "", Stderr: os.Stderr})
 	}
 	return c
 }

@@ -44,6 +44,9 @@ type Log struct {
 	path    string
 	options Options
 	dropped atomic.Uint64
+	begun   atomic.Int64 // lines that were begun and not handed over; with 1 more until Retire
+	retired sync.Once
+	ended   chan struct{} // closed when begun is 0
 
 	full chan *buffer // from the loops to the writer
 
@@ -74,7 +77,9 @@ func Open(path string, options Options) (*Log, error) {
 		closing:   make(chan struct{}),
 		abandoned: make(chan struct{}),
 		finished:  make(chan struct{}),
+		ended:     make(chan struct{}),
 	}
+	l.begun.Store(1)
 	w := &writer{log: l, sink: s}
 	go w.run()
 	return l, nil
@@ -109,6 +114,21 @@ func (l *Log) Reopen() error {
 // Dropped returns the number of lines that were lost so far: the sink failed or
 // was too slow. Lines left out on a terminal are not among them.
 func (l *Log) Dropped() uint64 { return l.dropped.Load() }
+
+// Retire is called when no answer is begun for the log any more: another one
+// has taken its place. The channel is closed when those under way have ended;
+// then the log is to be closed.
+func (l *Log) Retire() <-chan struct{} {
+	l.retired.Do(func() { l.settle(1) })
+	return l.ended
+}
+
+// settle counts off lines.
+func (l *Log) settle(lines int64) {
+	if lines > 0 && l.begun.Add(-lines) == 0 {
+		close(l.ended)
+	}
+}
 
 // Close writes what its loops have handed over and closes the log. It waits at
 // most two seconds for a sink that takes nothing, and returns an error if lines

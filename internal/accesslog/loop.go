@@ -35,6 +35,7 @@ type Loop struct {
 	filled *buffer      // lines not handed over yet; nil: no buffer was needed, or was free
 	free   chan *buffer // back from the writer
 	made   int
+	ended  int64 // lines in filled that Begin began
 	since  int64 // when Tick first saw the lines in filled; 0: not yet
 }
 
@@ -67,6 +68,7 @@ func (l *Loop) Log(a *conn.Access, bytes, took int64) {
 // Begin appends to dst the line of an answer that is not complete yet; mark is
 // where in the result, dst's own bytes included, End puts the rest. See conn.AccessLog.
 func (l *Loop) Begin(dst []byte, a *conn.Access) (line []byte, mark int) {
+	l.log.begun.Add(1)
 	line = l.format.head(dst, a)
 	mark = len(line)
 	return l.format.tail(line, a), mark
@@ -77,11 +79,13 @@ func (l *Loop) End(line []byte, mark int, bytes, took int64) {
 	b := l.room(len(line) + restMax)
 	if b == nil {
 		l.log.dropped.Add(1)
+		l.log.settle(1)
 		return
 	}
 	b.lines = append(b.lines, line[:mark]...)
 	b.lines = l.format.rest(b.lines, bytes, took)
 	b.lines = append(b.lines, line[mark:]...)
+	l.ended++
 }
 
 // Tick hands over a buffer that is half full or whose first line has waited for
@@ -139,4 +143,6 @@ func (l *Loop) handOver() {
 		l.log.dropped.Add(uint64(bytes.Count(l.filled.lines, newline)))
 		l.filled.lines = l.filled.lines[:0]
 	}
+	l.log.settle(l.ended)
+	l.ended = 0
 }

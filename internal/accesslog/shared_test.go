@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,5 +89,40 @@ func TestTickAtTheEndHandsOver(t *testing.T) {
 	loop.Tick(1<<63 - 1)
 	if got := contents(t, l); !strings.Contains(got, "GET /1 ") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestRetire: a log that was replaced is done with when the last line that was
+// begun has been handed over, and that line is in the file.
+func TestRetire(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loop := l.Loop()
+	a := access(t, "192.0.2.7:5", "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", 200)
+	line, mark := loop.Begin(nil, a)
+	loop.Log(a, 1, 1)
+	ended := l.Retire()
+	loop.Tick(math.MaxInt64)
+	select {
+	case <-ended:
+		t.Fatal("it is done with before the line has ended")
+	default:
+	}
+	loop.End(line, mark, 12345, 1)
+	select {
+	case <-ended:
+		t.Fatal("it is done with before the line was handed over")
+	default:
+	}
+	loop.Tick(math.MaxInt64)
+	<-l.Retire()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), " 12345 ") {
+		t.Errorf("%v\n%s", err, text)
 	}
 }

@@ -5,6 +5,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,9 +13,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -50,160 +52,214 @@ func ModelNames() string {
 	return strings.Join(append([]string{iomodel.Auto}, iomodel.Names()...), ", ")
 }
 
-// Server is a running server.
-type Server struct {
-	cfg       *config.Config
-	sink      *sink // of events
-	events    *zap.Logger
-	model     iomodel.Choice
-	loops     int
-	listeners []*listener
-	site      *static.Site
-	access    *accesslog.Log
-	pool      *reactor.Pool
-	server    iomodel.Server
-	signals   chan os.Signal
-	notify    *Notifier
+// Options are what a server is started with.
+type Options struct {
+	// Load reads the configuration: at the start, and at each reload, for which it is called
+	// on a goroutine of its own while the server serves.
+	Load func() (*config.Config, error)
+	// File: the configuration has a file. Without one, SIGHUP in a terminal's
+	// foreground means that the terminal is gone.
+	File   bool
+	Stderr io.Writer // for start-up lines and events
 }
 
-// Run serves cfg until it is told to stop. Start-up lines and events go to
-// stderr. A *ConfigError means that the configuration is wrong; any other error
-// is one of running.
-func Run(cfg *config.Config, stderr io.Writer) error {
-	s := &Server{cfg: cfg, sink: newSink(stderr), signals: make(chan os.Signal, 4)}
+// state is what a server serves with. A reload replaces it whole.
+type state struct {
+	cfg       *config.Config
+	listeners []*listener
+	site      *static.Site
+	access    *accesslog.Log // nil: there is none
+	serving   *serving
+}
+
+// Server is a running server.
+type Server struct {
+	state
+	opts    Options
+	sink    *sink // of events
+	events  *zap.Logger
+	warn    func(what string, err error)
+	notify  *Notifier
+	pool    *reactor.Pool
+	signals chan os.Signal
+
+	current atomic.Pointer[serving]
+	open    atomic.Int64 // connections of all that serve
+	servers servers
+	ended   chan *serving
+	total   reactor.Ended
+	cutting sync.WaitGroup // what a reload has replaced and is still in use
+
+	ready     atomic.Bool
+	hangs     bool             // SIGHUP stops
+	reloading chan *change     // the reload under way; nil: there is none
+	again     bool             // another one was asked for meanwhile
+	settled   chan struct{}    // closed when what the last reload has replaced serves nobody any more
+	delay     <-chan time.Time // of a stop
+	stopping  bool             // since a signal said so
+	draining  bool
+	accepted  chan struct{} // closed when nothing is accepted any more
+	upgrading *upgrade      // the one under way; nil: there is none
+	successor int           // the process that serves in this one's place; 0: none
+}
+
+// Run serves until it is told to stop. A *ConfigError means that what was
+// configured cannot be used; an error of Load is returned as it is; any other is one of running.
+func Run(opts Options) (err error) {
+	parent, s := -1, &Server{opts: opts, sink: newSink(opts.Stderr), signals: make(chan os.Signal, 4)}
 	s.events = newEvents(s.sink)
+	s.warn = warner(s.events)
 	s.notify = NewNotifier(s.events)
+	s.ended = make(chan *serving, 1)
 	defer s.sink.close()
 	// Before the listeners are open: a stop that comes early is not missed.
-	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
+	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) means it
 		signal.Notify(s.signals, syscall.SIGHUP)
 	}
+	s.hangs = !opts.File && inForeground()
 	defer signal.Stop(s.signals)
 	defer s.close()
-	if err := s.open(); err != nil {
+	defer func() { report(parent, err) }()
+	old, parent, err := inherit()
+	if err != nil {
 		return err
 	}
-	if err := s.server.Serve(share(s.listeners, s.lists())); err != nil {
+	cfg, err := opts.Load()
+	if err != nil {
 		return err
 	}
-	s.announce(stderr)
-	adviseAgainstRoot(stderr, os.Geteuid())
+	s.pool = reactor.NewPool(cfg.Workers)
+	c, err := s.prepare(cfg, state{listeners: old})
+	if err != nil {
+		return err
+	}
+	if err := s.commit(c, state{listeners: old}); err != nil {
+		return err
+	}
+	s.announce(opts.Stderr)
+	adviseAgainstRoot(opts.Stderr, os.Geteuid())
+	s.ready.Store(true)
 	s.notify.Ready(s.status())
-	defer s.notify.Watch(s.server.Ping)()
-	return s.run(stderr)
+	report(parent, nil)
+	parent = -1
+	defer s.notify.Watch(func(timeout time.Duration) error { return s.current.Load().server.Ping(timeout) })()
+	return s.run()
 }
 
-// open makes everything ready; nothing is served yet.
-func (s *Server) open() error {
-	var err error
-	if s.model, err = iomodel.Resolve(s.cfg.IOModel, s.cfg.Trigger); err != nil {
-		return &ConfigError{err}
-	}
-	if s.loops = s.cfg.Loops; s.loops == 0 {
-		s.loops = runtime.GOMAXPROCS(0) // affinity and cgroup quota
-	}
-	if s.site, err = openSite(s.cfg, s.events); err != nil {
-		return &ConfigError{err}
-	}
-	if s.cfg.AccessLog.Output != "off" {
-		if s.access, err = openAccessLog(s.cfg.AccessLog.Output, s.events); err != nil {
-			return err
+// Ready reports whether the server serves and is to go on: what a load
+// balancer asks. It may be called from any goroutine.
+func (s *Server) Ready() bool { return s.ready.Load() }
+
+// inForeground reports whether a terminal's user waits for this process.
+func inForeground() bool {
+	for _, fd := range []int{unix.Stdin, unix.Stdout, unix.Stderr} {
+		if group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err == nil && group == unix.Getpgrp() {
+			return true
 		}
 	}
-	if s.listeners, err = listenAll(s.cfg, s.sockets()); err != nil {
-		return err
-	}
-	s.pool = reactor.NewPool(s.cfg.Workers)
-	options := iomodel.Options{
-		Options: reactor.Options{
-			Config:      connConfig(s.cfg),
-			NewHandler:  s.site.ThreadHandler,
-			Pool:        s.pool,
-			Connections: s.connections(),
-			Warn:        warner(s.events),
-		},
-		Loops:   s.loops,
-		Threads: s.cfg.Threads,
-	}
-	if s.model.Loops {
-		options.NewHandler = s.site.Handler
-	}
-	switch {
-	case s.access == nil:
-	case s.model.Loops:
-		options.NewLog = func() conn.AccessLog { return s.access.Loop() }
-	default:
-		options.NewLog = func() conn.AccessLog { return s.access.Shared() }
-	}
-	runtime.GOMAXPROCS(s.model.MaxProcs(&options))
-	s.server, err = s.model.Start(options)
-	return err
+	return false
 }
 
-// sockets is how many listening sockets an address has.
-func (s *Server) sockets() int {
-	if s.cfg.Accept == "shared" || reusePort == 0 {
-		return 1
-	}
-	return s.lists()
-}
-
-// lists is how many lists of listeners the model takes.
-func (s *Server) lists() int {
-	if s.model.Loops {
-		return s.loops
-	}
-	return 1
-}
-
-// connections is the limit of connections: 90 % of the descriptors, unless it is configured.
-func (s *Server) connections() int {
-	if s.cfg.Limits.Connections > 0 {
-		return s.cfg.Limits.Connections
-	}
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		s.events.Warn("the limit of descriptors cannot be read; connections are not limited", zap.Error(err))
-		return 0
-	}
-	return int(min(uint64(limit.Cur), 1<<30) * 9 / 10)
-}
-
-// run waits for signals until the server has stopped. SIGHUP stops it too: a
-// terminal was closed.
-func (s *Server) run(stderr io.Writer) error {
-	ended := make(chan reactor.Ended, 1)
-	go func() { ended <- s.server.Wait() }()
-	accepted := make(chan struct{}) // nothing is any more
-	draining := false
+// run waits for signals until the server has stopped.
+func (s *Server) run() error {
 	for {
 		select {
-		case e := <-ended:
-			s.events.Info("stopped", zap.Int("idle_closed", e.Idle), zap.Int("cut", e.Cut))
-			return e.Err
-		case sig := <-s.signals:
-			switch {
-			case sig == syscall.SIGUSR1:
-				s.reopen()
-			case draining:
-				s.pool = nil // whoever is stuck in it is not waited for
-				return fmt.Errorf("stopped at once by a second signal (%v): connections in flight were cut", sig)
-			default:
-				draining = true
-				stopping := fmt.Sprintf("stopping: %s may finish within %v", counted(s.server.Open(), "connection"), s.cfg.Timeouts.Drain)
-				s.notify.Stopping(stopping)
-				fmt.Fprintf(stderr, "evhttpd: %s; a second signal stops at once\n", stopping)
-				go func() {
-					s.server.Drain(s.cfg.Timeouts.Drain)
-					close(accepted)
-				}()
+		case srv := <-s.ended:
+			if s.left(srv) {
+				s.events.Info("stopped", zap.Int("idle_closed", s.total.Idle), zap.Int("cut", s.total.Cut))
+				return s.total.Err
 			}
-		case <-accepted:
-			accepted = nil
+		case sig := <-s.signals:
+			if err := s.signalled(sig); err != nil {
+				return err
+			}
+		case c := <-s.reloading:
+			s.reloading = nil
+			s.reloaded(c)
+		case <-s.delay:
+			s.delay = nil
+			s.drain()
+		case <-s.accepted:
+			s.accepted = nil
 			s.closeListeners() // late clients are refused at once, not kept waiting
+		case err := <-s.upgrading.done():
+			s.upgraded(err)
 		}
 	}
+}
+
+// signalled does what a signal asks for. An error ends the process at once.
+func (s *Server) signalled(sig os.Signal) error {
+	switch {
+	case sig == syscall.SIGUSR1:
+		s.reopen()
+	case sig == syscall.SIGUSR2:
+		s.upgrade()
+	case sig == syscall.SIGHUP && !s.hangs:
+		s.reload()
+	case s.stopping:
+		s.pool = nil // whoever is stuck in it is not waited for
+		return fmt.Errorf("stopped at once by a second signal (%v): connections in flight were cut", sig)
+	default:
+		s.stop()
+	}
+	return nil
+}
+
+// stop begins the end: not ready from now on, and draining after a delay in
+// which those who ask whether it is ready learn that.
+func (s *Server) stop() {
+	s.stopping = true
+	s.ready.Store(false)
+	s.upgrading.cancel()
+	delay := s.cfg.Timeouts.DrainDelay
+	if delay <= 0 || s.successor != 0 {
+		s.drain()
+		return
+	}
+	stopping := fmt.Sprintf("stopping: not ready, and accepting for another %v", delay)
+	s.notify.Stopping(stopping)
+	fmt.Fprintf(s.opts.Stderr, "evhttpd: %s; a second signal stops at once\n", stopping)
+	s.delay = time.After(delay)
+}
+
+// drain lets what is in flight finish.
+func (s *Server) drain() {
+	s.draining = true
+	grace := s.cfg.Timeouts.Drain
+	stopping := fmt.Sprintf("stopping: %s may finish within %v", counted(int(s.open.Load()), "connection"), grace)
+	s.notify.Stopping(stopping)
+	fmt.Fprintf(s.opts.Stderr, "evhttpd: %s; a second signal stops at once\n", stopping)
+	s.accepted = make(chan struct{})
+	go s.drainAll(grace, s.accepted)
+}
+
+// drainAll drains all that serve, and closes accepted when nothing is accepted any more.
+func (s *Server) drainAll(grace time.Duration, accepted chan<- struct{}) {
+	var all sync.WaitGroup
+	for _, srv := range s.servers.list() {
+		all.Go(func() { srv.server.Drain(grace) })
+	}
+	all.Wait()
+	close(accepted)
+}
+
+// left notes the end of one that served. It reports whether that was the last.
+func (s *Server) left(srv *serving) (last bool) {
+	s.total.Idle += srv.ended.Idle
+	s.total.Cut += srv.ended.Cut
+	s.total.Err = errors.Join(s.total.Err, srv.ended.Err)
+	if n := s.servers.remove(srv); n == 0 {
+		return true
+	}
+	if srv == s.serving && !s.draining { // it has failed; nobody accepts
+		s.stopping, s.draining = true, true
+		s.ready.Store(false)
+		s.accepted = make(chan struct{})
+		go s.drainAll(s.cfg.Timeouts.Drain, s.accepted)
+	}
+	return false
 }
 
 // counted puts a number before a noun.
@@ -226,12 +282,11 @@ func (s *Server) reopen() {
 	s.events.Info("access log reopened")
 }
 
-// closeListeners stops listening, once.
+// closeListeners stops listening, once. The files of Unix sockets stay if
+// another process serves there.
 func (s *Server) closeListeners() {
-	for _, l := range s.listeners {
-		if err := l.closeAll(); err != nil {
-			s.events.Warn("closing a listener", zap.Error(err))
-		}
+	if err := closeGone(s.listeners, nil, s.successor == 0); err != nil {
+		s.events.Warn("closing the listeners", zap.Error(err))
 	}
 	s.listeners = nil
 }
@@ -244,6 +299,9 @@ func (s *Server) close() {
 	}
 	if s.pool != nil && !finishes(s.pool.Close, closeGrace) {
 		s.events.Warn("work on a file system that does not answer is given up")
+	}
+	if !finishes(s.cutting.Wait, closeGrace) {
+		s.events.Warn("what a reload has replaced is given up")
 	}
 	if s.access != nil {
 		if err := s.access.Close(); err != nil {
@@ -279,10 +337,7 @@ func (s *Server) announce(w io.Writer) {
 		root = abs
 	}
 	for i, l := range s.listeners {
-		where := l.url()
-		if where == "" {
-			where = "unix:" + l.unix
-		}
+		where := l.where()
 		if i == 0 {
 			fmt.Fprintf(w, "evhttpd: serving %s at %s\n", root, where)
 		} else {
@@ -292,11 +347,11 @@ func (s *Server) announce(w io.Writer) {
 			fmt.Fprintf(w, "evhttpd: from other machines %s\n", url)
 		}
 	}
-	parts := []string{"listing " + onOff(s.cfg.Sites[0].Listing), s.model.String()}
+	parts := []string{"listing " + onOff(s.cfg.Sites[0].Listing), s.serving.choice.String()}
 	switch {
-	case s.model.Loops:
-		parts = append(parts, counted(s.loops, "loop"))
-	case s.model.Threads:
+	case s.serving.choice.Loops:
+		parts = append(parts, counted(s.serving.loops, "loop"))
+	case s.serving.choice.Threads:
 		parts = append(parts, "at most "+strconv.Itoa(s.cfg.Threads)+" threads")
 	}
 	if s.cfg.AccessLog.Output != "-" {
@@ -312,13 +367,9 @@ func (s *Server) announce(w io.Writer) {
 func (s *Server) status() string {
 	var at []string
 	for _, l := range s.listeners {
-		if url := l.url(); url != "" {
-			at = append(at, url)
-		} else {
-			at = append(at, "unix:"+l.unix)
-		}
+		at = append(at, l.where())
 	}
-	return fmt.Sprintf("serving %s at %s, %s", s.cfg.Sites[0].Root, strings.Join(at, ", "), s.model)
+	return fmt.Sprintf("serving %s at %s, %s", s.cfg.Sites[0].Root, strings.Join(at, ", "), s.serving.choice)
 }
 
 // others returns the URLs by which other machines find a listener that is not

@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,12 +19,23 @@ import (
 )
 
 // listener is one address that is listened on, by as many sockets as loops
-// accept from it with SO_REUSEPORT, or by one that they share.
+// accept from it with SO_REUSEPORT, or by one that they share. It is not changed
+// once it serves: a reload makes another one of the same sockets.
 type listener struct {
+	key     string         // the address as it is configured; that of several, if a name stands for them
 	addr    netip.AddrPort // not valid for a Unix socket
 	unix    string
-	file    os.FileInfo // of the Unix socket
+	file    os.FileInfo // of the Unix socket; nil: there is none, or it is not ours to remove
+	foreign bool        // systemd's: its number of sockets is not ours to change
 	sockets []int
+}
+
+// where is the address in the words of the start-up lines.
+func (l *listener) where() string {
+	if l.unix != "" {
+		return "unix:" + l.unix
+	}
+	return l.url()
 }
 
 // url returns where a browser finds it, the empty string for a Unix socket.
@@ -43,102 +56,198 @@ func (l *listener) url() string {
 	return "http://" + host + ":" + strconv.Itoa(int(l.addr.Port())) + "/"
 }
 
-// closeAll closes the sockets, and removes a Unix socket's file.
-func (l *listener) closeAll() error {
-	var errs []error
-	for _, fd := range l.sockets {
-		errs = append(errs, unix.Close(fd))
+// removeFile removes a Unix socket's file.
+func (l *listener) removeFile() error {
+	if l.file == nil {
+		return nil
 	}
-	if l.unix != "" {
-		// Unless another process has put its own there.
-		if info, err := os.Lstat(l.unix); err == nil && os.SameFile(info, l.file) {
-			errs = append(errs, os.Remove(l.unix))
+	// Unless another process has put its own there.
+	if info, err := os.Lstat(l.unix); err == nil && os.SameFile(info, l.file) {
+		return os.Remove(l.unix)
+	}
+	return nil
+}
+
+// closeGone closes the sockets that are in from and not in to, and removes the
+// files of Unix sockets of which none is left. unlink: else the files stay, for
+// another process that listens on the same sockets.
+func closeGone(from, to []*listener, unlink bool) error {
+	kept := make(map[int]bool)
+	for _, l := range to {
+		for _, fd := range l.sockets {
+			kept[fd] = true
+		}
+	}
+	var errs []error
+	for _, l := range from {
+		if unlink && len(l.sockets) > 0 && !kept[l.sockets[0]] {
+			errs = append(errs, l.removeFile()) // first: who comes now is told that nobody is there
+		}
+		for _, fd := range l.sockets {
+			if !kept[fd] {
+				errs = append(errs, unix.Close(fd))
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// listenAll opens every configured address, sockets times where it can be.
-func listenAll(cfg *config.Config, sockets int) ([]*listener, error) {
-	var all []*listener
-	for _, a := range cfg.Listen {
-		ls, err := listenOn(cfg, a, sockets)
-		all = append(all, ls...)
-		if err != nil {
-			for _, l := range all {
-				l.closeAll()
-			}
-			return nil, err
+// gone lists what is in from and has no socket in to.
+func gone(from, to []*listener) (rest []*listener) {
+	for _, l := range from {
+		if !slices.ContainsFunc(to, func(t *listener) bool { return slices.Contains(t.sockets, l.sockets[0]) }) {
+			rest = append(rest, l)
 		}
 	}
-	return all, nil
+	return rest
 }
 
-// listenOn opens one configured address; a name may stand for several.
-func listenOn(cfg *config.Config, a config.Address, sockets int) ([]*listener, error) {
-	if a.Unix != "" {
-		l, err := listenUnix(cfg, a.Unix)
-		if err != nil {
-			return nil, err
+// opening is the way from the listeners that there are to those that are configured.
+type opening struct {
+	cfg     *config.Config
+	sockets int         // an address is to have
+	old     []*listener // there are
+	all     []*listener // kept, in part with more sockets, and opened
+}
+
+// listenAll returns a listener for every configured address. The sockets of old
+// that are still wanted are kept, whatever they were opened for; others
+// are opened. On an error those are closed again and old is as it was.
+func listenAll(cfg *config.Config, sockets int, old []*listener) ([]*listener, error) {
+	o := &opening{cfg: cfg, sockets: sockets, old: old}
+	for i, a := range cfg.Listen {
+		err := fmt.Errorf("listen %s: it is there twice: leave one out", a)
+		if !slices.Contains(cfg.Listen[:i], a) {
+			err = o.listen(a)
 		}
-		return []*listener{l}, nil
+		if err != nil {
+			return nil, errors.Join(err, closeGone(o.all, old, true))
+		}
 	}
-	if a.Systemd != "" {
-		return nil, fmt.Errorf("listen %s: sockets of systemd are not taken over yet", a)
+	return o.all, nil
+}
+
+// listen listens on one configured address; a name may stand for several.
+func (o *opening) listen(a config.Address) error {
+	key := a.String()
+	if n := len(o.all); o.keep(key, func(l *listener) bool { return l.key == key }) != nil || len(o.all) > n {
+		return nil
 	}
-	if a.Host == "" {
-		l, err := listenTCP(cfg, netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port), sockets)
+	switch {
+	case a.Systemd != "":
+		return fmt.Errorf("listen %s: systemd passed no socket of that name: the socket unit has it in FileDescriptorName=, "+
+			"and the name of the unit if it has none (LISTEN_FDNAMES)", a)
+	case a.Unix != "":
+		return o.open(key, func(l *listener) bool { return l.unix == a.Unix }, func() (*listener, error) { return listenUnix(o.cfg, a.Unix) })
+	case a.Host == "":
+		err := o.openTCP(key, netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port))
 		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) {
-			l, err = listenTCP(cfg, netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port), sockets)
+			err = o.openTCP(key, netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port))
 		}
-		if err != nil {
-			return nil, err
-		}
-		return []*listener{l}, nil
+		return err
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", a.Host)
+	return o.openHost(key, a)
+}
+
+// openHost listens on every address of a name.
+func (o *opening) openHost(key string, a config.Address) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupMax)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", a.Host)
 	if err != nil {
-		return nil, fmt.Errorf("listen %s: no address for the host %q: %w", a, a.Host, err)
+		return fmt.Errorf("listen %s: no address for the host %q: %w", a, a.Host, err)
 	}
-	var all []*listener
+	found := false
 	var failed error
 	for _, ip := range ips {
-		l, err := listenTCP(cfg, netip.AddrPortFrom(ip.Unmap(), a.Port), sockets)
+		err := o.openTCP(key, netip.AddrPortFrom(ip.Unmap(), a.Port))
 		switch {
 		case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EADDRNOTAVAIL) && len(ips) > 1:
 			failed = err // localhost may name ::1 on a machine without IPv6
 		case err != nil:
-			return all, err
+			return err
 		default:
-			all = append(all, l)
-			a.Port = l.addr.Port() // one port for all addresses of a name
+			found = true
+			a.Port = o.all[len(o.all)-1].addr.Port() // one port for all addresses of a name
 		}
 	}
-	if len(all) == 0 {
-		return nil, failed
+	if !found {
+		return failed
 	}
-	return all, nil
+	return nil
 }
 
-// listenTCP opens sockets of one address.
-func listenTCP(cfg *config.Config, addr netip.AddrPort, sockets int) (*listener, error) {
-	l := &listener{addr: addr}
-	reuse := sockets > 1 && reusePort != 0
-	if !reuse {
-		sockets = 1
-	} else if err := probe(addr); err != nil {
-		return nil, listenError(addr, err)
+func (o *opening) openTCP(key string, addr netip.AddrPort) error {
+	return o.open(key, func(l *listener) bool { return l.unix == "" && l.addr == addr },
+		func() (*listener, error) { return o.listenTCP(addr) })
+}
+
+// open keeps the one of old that is meant, or opens a new one.
+func (o *opening) open(key string, meant func(*listener) bool, open func() (*listener, error)) error {
+	n := len(o.all)
+	if err := o.keep(key, meant); err != nil || len(o.all) > n {
+		return err
 	}
-	for range sockets {
-		fd, err := socketTCP(cfg, l.addr, reuse)
-		if err != nil {
-			l.closeAll()
+	l, err := open()
+	if err != nil {
+		return err
+	}
+	l.key = key
+	o.all = append(o.all, l)
+	return nil
+}
+
+// keep keeps those of old that are meant and not kept for another address yet.
+func (o *opening) keep(key string, meant func(*listener) bool) error {
+	for _, l := range o.old {
+		if !meant(l) || len(gone([]*listener{l}, o.all)) == 0 {
+			continue
+		}
+		kept := *l
+		kept.key, kept.sockets = key, slices.Clone(l.sockets)
+		o.all = append(o.all, &kept)
+		for reusePort != 0 && l.unix == "" && !l.foreign && len(kept.sockets) < o.sockets {
+			fd, err := socketTCP(o.cfg, l.addr)
+			if err != nil {
+				return listenError(l.addr, err)
+			}
+			kept.sockets = append(kept.sockets, fd)
+		}
+	}
+	return nil
+}
+
+// ours reports whether it is this process that has the port.
+func (o *opening) ours(addr netip.AddrPort) bool {
+	return slices.ContainsFunc(o.old, func(l *listener) bool {
+		return l.unix == "" && l.addr.Port() == addr.Port() && !l.foreign
+	})
+}
+
+// lookupMax is how long a host's addresses are looked for.
+const lookupMax = 5 * time.Second
+
+// listenTCP opens the sockets of one address. They may share their port from the
+// first on, so that a reload can add others.
+func (o *opening) listenTCP(addr netip.AddrPort) (*listener, error) {
+	l := &listener{addr: addr}
+	if reusePort != 0 && !o.ours(addr) {
+		if err := probe(addr); err != nil {
 			return nil, listenError(addr, err)
 		}
-		l.sockets = append(l.sockets, fd)
-		if l.addr, err = boundTo(fd); err != nil {
-			l.closeAll()
-			return nil, listenError(addr, err)
+	}
+	sockets := o.sockets
+	if reusePort == 0 {
+		sockets = 1
+	}
+	for range sockets {
+		fd, err := socketTCP(o.cfg, l.addr)
+		if err == nil {
+			l.sockets = append(l.sockets, fd)
+			l.addr, err = boundTo(fd)
+		}
+		if err != nil {
+			return nil, errors.Join(listenError(addr, err), closeGone([]*listener{l}, nil, true))
 		}
 	}
 	return l, nil
@@ -159,8 +268,8 @@ func probe(addr netip.AddrPort) error {
 }
 
 // socketTCP returns a listening socket.
-func socketTCP(cfg *config.Config, addr netip.AddrPort, reuse bool) (int, error) {
-	fd, err := bindTCP(addr, reuse)
+func socketTCP(cfg *config.Config, addr netip.AddrPort) (int, error) {
+	fd, err := bindTCP(addr, reusePort != 0)
 	if err != nil {
 		return -1, err
 	}
@@ -308,19 +417,45 @@ func sockaddr(addr netip.AddrPort) (family int, sa unix.Sockaddr) {
 	return unix.AF_INET6, in6
 }
 
+// retune gives sockets that are kept what the configuration says of them.
+func retune(cfg *config.Config, listeners []*listener) error {
+	var errs []error
+	for _, l := range listeners {
+		for _, fd := range l.sockets {
+			if l.unix == "" {
+				errs = append(errs, tune(fd, cfg.DeferAccept))
+			}
+			errs = append(errs, unix.Listen(fd, cfg.Backlog)) // again: only the backlog changes
+		}
+		if l.file != nil {
+			errs = append(errs, os.Chmod(l.unix, cfg.UnixMode))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("changing the listeners' options: %w", err)
+	}
+	return nil
+}
+
 // share deals the sockets out to the loops: an address that has several gives
-// each loop one of its own, spare ones going round; one that has a single socket is shared.
-func share(listeners []*listener, loops int) [][]reactor.Listener {
+// each loop one of its own, spare ones going round; one that has a single socket
+// is shared. shared: all are.
+func share(listeners []*listener, loops int, shared bool) [][]reactor.Listener {
 	lists := make([][]reactor.Listener, loops)
 	for _, l := range listeners {
-		if len(l.sockets) == 1 {
+		if len(l.sockets) == 1 || shared {
 			for i := range lists {
-				lists[i] = append(lists[i], reactor.Listener{FD: l.sockets[0], Shared: loops > 1})
+				for _, fd := range l.sockets {
+					lists[i] = append(lists[i], reactor.Listener{FD: fd, Shared: loops > 1})
+				}
 			}
 			continue
 		}
 		for i, fd := range l.sockets {
 			lists[i%loops] = append(lists[i%loops], reactor.Listener{FD: fd})
+		}
+		for i := len(l.sockets); i < loops; i++ { // fewer sockets than loops: an inherited listener's
+			lists[i] = append(lists[i], reactor.Listener{FD: l.sockets[i%len(l.sockets)], Shared: true})
 		}
 	}
 	return lists

@@ -19,16 +19,17 @@ const reusePort = unix.SO_REUSEPORT
 // tune sets on a listener what its connections inherit (tcp(7)), and
 // TCP_DEFER_ACCEPT: a connection is accepted with its first bytes.
 func tune(fd int, deferAccept bool) error {
+	deferred := 0
+	if deferAccept {
+		deferred = 1
+	}
 	options := []struct {
 		name          string
 		option, value int
 	}{
 		{"TCP_NODELAY", unix.TCP_NODELAY, 1},
 		{"TCP_NOTSENT_LOWAT", unix.TCP_NOTSENT_LOWAT, notSentLow},
-		{"TCP_DEFER_ACCEPT", unix.TCP_DEFER_ACCEPT, 1},
-	}
-	if !deferAccept {
-		options = options[:2]
+		{"TCP_DEFER_ACCEPT", unix.TCP_DEFER_ACCEPT, deferred},
 	}
 	for _, o := range options {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.option, o.value); err != nil {

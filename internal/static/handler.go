@@ -71,6 +71,7 @@ func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	}
 	e := h.entries[string(path)]
 	if e != nil && e.fresh(now) && !mustLook(req, buf, out) && !s.rootDue(r, now) && h.answer(e, req, buf, out) {
+		out.Counters().CacheHits++
 		e.touch()
 		return
 	}
@@ -139,6 +140,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 		if known = s.cache.get(h.root.generation, h.path); known != nil {
 			defer known.Release()
 			if known.fresh(now) && !mustLook(req, buf, out) && h.answer(known, req, buf, out) {
+				out.Counters().CacheHits++
 				known.touch()
 				h.index(sent, known)
 				return
@@ -187,6 +189,11 @@ func (h *handler) lookAtRoot(now int64, out *conn.Output) bool {
 // pool look if that does not do.
 func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []byte, out *conn.Output) {
 	s, clock := h.site, out.Clock()
+	if count := out.Counters(); known == nil {
+		count.CacheMisses++
+	} else {
+		count.CacheLooks++
+	}
 	r := s.acquire()
 	defer r.release()
 	if r == h.root && r.local {

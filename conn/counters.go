@@ -1,0 +1,193 @@
+package conn
+
+import (
+	"math"
+	"math/bits"
+	"time"
+)
+
+// Call is a kind of system call that the server makes for its connections.
+type Call uint8
+
+const (
+	CallAccept   Call = iota // accept4(2)
+	CallRecv                 // recv(2)
+	CallSend                 // send(2), sendmsg(2)
+	CallSendFile             // sendfile(2)
+	CallShutdown             // shutdown(2)
+	CallClose                // close(2) of a connection
+	CallControl              // what tells the poller whom to watch: epoll_ctl(2), sigio's fcntl(2), kevent(2) with changes
+	CallWait                 // what asks it: epoll_wait(2), ppoll(2), pselect6(2), sigio's read(2), io_uring_enter(2), kevent(2)
+	NumCalls
+)
+
+// String names the call.
+func (c Call) String() string {
+	names := [NumCalls]string{"accept", "recv", "send", "sendfile", "shutdown", "close", "control", "wait"}
+	if c >= NumCalls {
+		return "unknown"
+	}
+	return names[c]
+}
+
+// String names the phase.
+func (p Phase) String() string {
+	names := [NumPhases]string{"first_byte", "head", "body", "sending", "deferred", "lingering", "idle"}
+	if p >= NumPhases {
+		return "none"
+	}
+	return names[p]
+}
+
+// HistogramBuckets is the number of a Histogram's buckets.
+const HistogramBuckets = 28
+
+// Histogram counts durations in buckets whose bounds double: bucket i is for up
+// to 1,024 ns << i, which is 69 s for the last but one; the last is for what is longer.
+type Histogram struct {
+	Buckets [HistogramBuckets]uint64
+	Sum     uint64 // nanoseconds
+}
+
+// Observe counts n equal durations, in nanoseconds; a negative one is 0.
+func (h *Histogram) Observe(n uint64, nanos int64) {
+	took := uint64(max(nanos, 0))
+	h.Buckets[min(bits.Len64((max(took, 1)-1)>>10), HistogramBuckets-1)] += n
+	h.Sum += n * took
+}
+
+// HistogramBound is the longest duration that bucket i counts, math.MaxInt64 for the last one.
+func HistogramBound(i int) time.Duration {
+	if i >= HistogramBuckets-1 {
+		return math.MaxInt64
+	}
+	return 1024 << i
+}
+
+// Count is how many durations were counted.
+func (h *Histogram) Count() (n uint64) {
+	for _, b := range h.Buckets {
+		n += b
+	}
+	return n
+}
+
+func (h *Histogram) add(other *Histogram) {
+	for i := range h.Buckets {
+		h.Buckets[i] += other.Buckets[i]
+	}
+	h.Sum += other.Sum
+}
+
+// Counters are what happened to the connections of one loop, or thread, or of
+// several: the sum of two is made by Add. Who counts owns them and counts without
+// locks or atomics; others get copies, from iomodel's Server. But for
+// Connections all only grow.
+type Counters struct {
+	Requests [6]uint64 // answered, by the first digit of the status; 0: none of 1 to 5
+	// Latency is the time from a request's first byte to the whole answer's being
+	// with the kernel (in memory: being queued), on the clock of batches: an answer begun and
+	// ended in one batch took as long as the batch.
+	Latency Histogram
+
+	Accepted     uint64 // connections
+	Refused      uint64 // of them, those over limits.connections, whose first request gets 503
+	Evicted      uint64 // closed while idle, to make room for new ones
+	AcceptErrors uint64 // of accepting, but for an empty queue
+	Connections  [NumPhases]uint64
+	Timeouts     [NumPhases]uint64 // timers that ended a request or a connection
+
+	Received   uint64 // bytes
+	SentCopied uint64 // bytes copied to be sent: heads, bodies of at most 4 KiB, files that sendfile(2) does not do
+	SentMemory uint64 // bytes sent from where they are cached
+	SentFile   uint64 // bytes sent by sendfile(2)
+
+	Calls      [NumCalls]uint64 // system calls, but for those that a signal ended early
+	Again      [NumCalls]uint64 // of them, those that answered EAGAIN
+	Operations uint64           // requests to io_uring, many of which one call submits
+	Overflows  uint64           // of the queue that tells a poller (sigio)
+
+	Waits    uint64    // of loops, for events
+	Events   uint64    // that waits gave
+	Batch    Histogram // from a wait's return to the end of what it gave to do: a loop's lag
+	Lateness Histogram // of timers: from when they were due to when they ran
+
+	JobsSubmitted uint64 // work off the loops, or off the connection's thread
+	JobsRefused   uint64 // the queue was full: 503
+	JobsDone      uint64 // those submitted and neither refused nor done are in flight
+
+	CacheHits   uint64 // answered by what was known
+	CacheMisses uint64 // nothing was known of the path: the file system was asked
+	CacheLooks  uint64 // what was known was compared with the file again
+
+	Loops  int // that were asked; 0: the model has none
+	Silent int // of them, those that did not answer in time: of these it is what they said last
+	// Unknown are the calls that are not ours to count: those of package net, say. Their Calls and Again mean nothing.
+	Unknown CallSet
+}
+
+// CallSet is a set of calls.
+type CallSet uint16
+
+// SetOf makes a set.
+func SetOf(calls ...Call) (s CallSet) {
+	for _, c := range calls {
+		s |= 1 << c
+	}
+	return s
+}
+
+// Has reports whether the call is in the set.
+func (s CallSet) Has(c Call) bool { return s&(1<<c) != 0 }
+
+// JobsInFlight is how many jobs have been submitted and are not done.
+func (c *Counters) JobsInFlight() uint64 { return c.JobsSubmitted - c.JobsRefused - c.JobsDone }
+
+// Open is the number of connections now.
+func (c *Counters) Open() uint64 { return total(c.Connections[:]) }
+
+// Add adds what others have counted.
+func (c *Counters) Add(other *Counters) {
+	addEach(c.Requests[:], other.Requests[:])
+	addEach(c.Connections[:], other.Connections[:])
+	addEach(c.Timeouts[:], other.Timeouts[:])
+	addEach(c.Calls[:], other.Calls[:])
+	addEach(c.Again[:], other.Again[:])
+	c.Latency.add(&other.Latency)
+	c.Batch.add(&other.Batch)
+	c.Lateness.add(&other.Lateness)
+	c.Accepted += other.Accepted
+	c.Refused += other.Refused
+	c.Evicted += other.Evicted
+	c.AcceptErrors += other.AcceptErrors
+	c.Received += other.Received
+	c.SentCopied += other.SentCopied
+	c.SentMemory += other.SentMemory
+	c.SentFile += other.SentFile
+	c.Operations += other.Operations
+	c.Overflows += other.Overflows
+	c.Waits += other.Waits
+	c.Events += other.Events
+	c.JobsSubmitted += other.JobsSubmitted
+	c.JobsRefused += other.JobsRefused
+	c.JobsDone += other.JobsDone
+	c.CacheHits += other.CacheHits
+	c.CacheMisses += other.CacheMisses
+	c.CacheLooks += other.CacheLooks
+	c.Loops += other.Loops
+	c.Silent += other.Silent
+	c.Unknown |= other.Unknown
+}
+
+func addEach(to, from []uint64) {
+	for i := range to {
+		to[i] += from[i]
+	}
+}
+
+func total(counts []uint64) (n uint64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}

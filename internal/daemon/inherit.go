@@ -1,0 +1,148 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// firstFD is the first descriptor that is passed on (sd_listen_fds(3)).
+	firstFD = 3
+	// inheritVariable tells a new process what the one that it replaces passes
+	// on. LISTEN_PID would have to name the new process, whose number is not
+	// known before it is there.
+	inheritVariable = "EVHTTPD_INHERIT"
+)
+
+// inherited is what a process has from the one that started it: its value in
+// inheritVariable.
+type inherited struct {
+	Ready     int               `json:"ready"` // descriptor: the new process says there that it serves, or why it does not
+	Listeners []inheritedSocket `json:"listeners"`
+}
+
+// inheritedSocket is one listener that is passed on.
+type inheritedSocket struct {
+	Address string `json:"address"` // as it is configured
+	Foreign bool   `json:"foreign,omitempty"`
+	FDs     []int  `json:"fds"`
+}
+
+// bequest describes the listeners for a process in which their sockets have
+// the numbers from firstFD on, and lists these sockets.
+func bequest(listeners []*listener) (will inherited, fds []int) {
+	for _, l := range listeners {
+		one := inheritedSocket{Address: l.key, Foreign: l.foreign}
+		for _, fd := range l.sockets {
+			one.FDs = append(one.FDs, firstFD+len(fds))
+			fds = append(fds, fd)
+		}
+		will.Listeners = append(will.Listeners, one)
+	}
+	will.Ready = firstFD + len(fds)
+	return will, fds
+}
+
+// inherit returns the listeners that the process was started with, of systemd
+// (LISTEN_FDS) or of a process that this one is to replace, and where to say that it
+// serves, -1 if nobody waits for that. The variables are taken out of the
+// environment: they are no other process's.
+func inherit() (listeners []*listener, ready int, err error) {
+	ready = -1
+	text := os.Getenv(inheritVariable)
+	listeners, err = passed(os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES"))
+	for _, name := range []string{inheritVariable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
+		err = errors.Join(err, os.Unsetenv(name))
+	}
+	if text == "" || err != nil {
+		return listeners, ready, err
+	}
+	var will inherited
+	if err := json.Unmarshal([]byte(text), &will); err != nil {
+		return nil, ready, fmt.Errorf("%s: %w: it is set for an upgrade alone; unset it", inheritVariable, err)
+	}
+	for _, one := range will.Listeners {
+		l := &listener{key: one.Address, foreign: one.Foreign, sockets: one.FDs}
+		if err := l.learn(); err != nil {
+			return nil, ready, fmt.Errorf("%s: %w", inheritVariable, err)
+		}
+		listeners = append(listeners, l)
+	}
+	if _, err := unix.FcntlInt(uintptr(will.Ready), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+		return nil, ready, fmt.Errorf("%s: descriptor %d: %w", inheritVariable, will.Ready, err)
+	}
+	return listeners, will.Ready, nil
+}
+
+// passed returns the listeners that systemd has passed, by sd_listen_fds(3):
+// descriptors, since an os.File would change the flags that other processes share.
+func passed(pid, count, names string) ([]*listener, error) {
+	if pid != strconv.Itoa(os.Getpid()) {
+		return nil, nil // another process's, or none
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 {
+		return nil, fmt.Errorf("LISTEN_FDS is %q, no number of sockets", count)
+	}
+	named := strings.Split(names, ":")
+	var all []*listener
+	for i := range n {
+		name := "unknown" // as sd_listen_fds_with_names(3) has it
+		if names != "" && i < len(named) {
+			name = named[i]
+		}
+		l := &listener{key: "systemd:" + name, foreign: true, sockets: []int{firstFD + i}}
+		if err := l.learn(); err != nil {
+			return nil, fmt.Errorf("the socket %q of systemd: %w: want ListenStream= and Accept=no in its unit", name, err)
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// learn finds out where inherited sockets listen, and makes them as ours are.
+func (l *listener) learn() error {
+	if len(l.sockets) == 0 {
+		return errors.New("a listener without sockets")
+	}
+	for _, fd := range l.sockets {
+		if listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listening == 0 {
+			return errors.Join(fmt.Errorf("descriptor %d is no listening socket", fd), err)
+		}
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+			return fmt.Errorf("descriptor %d: %w", fd, err)
+		}
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return fmt.Errorf("descriptor %d: %w", fd, err)
+		}
+	}
+	sa, err := unix.Getsockname(l.sockets[0])
+	if err != nil {
+		return fmt.Errorf("getsockname: %w", err)
+	}
+	path, ok := sa.(*unix.SockaddrUnix)
+	if !ok {
+		l.addr, err = boundTo(l.sockets[0])
+		return err
+	}
+	l.unix = path.Name
+	if info, err := os.Lstat(l.unix); err == nil && !l.foreign {
+		l.file = info
+	}
+	return nil
+}
+
+// unwanted is the address of an inherited listener for an event.
+func (l *listener) unwanted() string {
+	if l.addr != (netip.AddrPort{}) {
+		return l.key + " (" + l.addr.String() + ")"
+	}
+	return l.key
+}

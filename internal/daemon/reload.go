@@ -1,0 +1,259 @@
+package daemon
+
+import (
+	"errors"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/evhttpd/evhttpd/internal/accesslog"
+	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/reactor"
+)
+
+// settleMax is how long a reload waits for the one before it: for listeners
+// that were given up to be empty.
+const settleMax = 10 * time.Second
+
+// change is a reload that is ready to be made: everything new is open, and
+// nothing has changed yet.
+type change struct {
+	state
+	procs int // GOMAXPROCS before
+	err   error
+}
+
+// reload begins to read the configuration again. It goes on in reloaded.
+func (s *Server) reload() {
+	switch {
+	case s.stopping:
+		s.events.Warn("not reloaded: the server is stopping")
+		return
+	case s.upgrading != nil:
+		s.events.Warn("not reloaded: an upgrade is under way, after which the new process reloads")
+		return
+	case s.reloading != nil:
+		s.again = true
+		return
+	}
+	s.notify.Reloading()
+	result := make(chan *change, 1)
+	s.reloading = result
+	old, settled := s.state, s.settled
+	go func() {
+		c, err := s.change(old, settled)
+		if err != nil {
+			c = &change{err: err}
+		}
+		result <- c
+	}()
+}
+
+// change reads the configuration and opens what is new in it. It may block.
+func (s *Server) change(old state, settled <-chan struct{}) (*change, error) {
+	cfg, err := s.opts.Load()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-settled: // an address that the last reload gave up may be wanted again
+	case <-time.After(settleMax):
+		return nil, errors.New("the last reload has not come to its end: connections still wait in a listener that it gave up")
+	}
+	return s.prepare(cfg, old)
+}
+
+// prepare opens what cfg asks for and old has not. On an error everything is as it was.
+func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
+	c = &change{state: state{cfg: cfg, site: old.site, access: old.access}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.undo(&old))
+			c = nil
+		}
+	}()
+	if c.serving, err = choose(cfg); err != nil {
+		return c, err
+	}
+	if old.cfg == nil || !sameSite(cfg, old.cfg) {
+		if c.site, err = openSite(cfg, s.events); err != nil {
+			c.site = old.site
+			return c, &ConfigError{err}
+		}
+	}
+	if err = c.openLog(s, &old); err != nil {
+		return c, err
+	}
+	if c.listeners, err = listenAll(cfg, c.serving.sockets(cfg), old.listeners); err != nil {
+		c.listeners = old.listeners
+		return c, err
+	}
+	if c.serving.like(old.serving) {
+		c.serving = old.serving
+		return c, nil
+	}
+	c.procs, err = s.start(c.serving, &c.state)
+	return c, err
+}
+
+// openLog opens the access log, if it is another one.
+func (c *change) openLog(s *Server, old *state) (err error) {
+	switch {
+	case old.cfg != nil && c.cfg.AccessLog == old.cfg.AccessLog:
+	case c.cfg.AccessLog.Output == "off":
+		c.access = nil
+	default:
+		var access *accesslog.Log
+		if access, err = openAccessLog(c.cfg.AccessLog.Output, s.events); err == nil {
+			c.access = access
+		}
+	}
+	return err
+}
+
+// sameSite reports whether the files are served in the same way.
+func sameSite(a, b *config.Config) bool {
+	return reflect.DeepEqual(a.Sites, b.Sites) && a.Cache == b.Cache && a.ServerHeader == b.ServerHeader
+}
+
+// undo closes what was opened in vain.
+func (c *change) undo(old *state) error {
+	var errs []error
+	if c.procs > 0 {
+		runtime.GOMAXPROCS(c.procs)
+	}
+	if srv := c.serving; srv != nil && srv != old.serving && srv.server != nil {
+		if err := srv.server.Serve(make([][]reactor.Listener, srv.lists())); err == nil {
+			srv.server.Drain(0)
+			errs = append(errs, srv.server.Wait().Err)
+		}
+	}
+	errs = append(errs, closeGone(c.listeners, old.listeners, true))
+	if c.access != nil && c.access != old.access {
+		errs = append(errs, c.access.Close())
+	}
+	if c.site != nil && c.site != old.site {
+		c.site.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// reloaded makes the change, or says why there is none.
+func (s *Server) reloaded(c *change) {
+	before := s.cfg
+	switch {
+	case c.err == nil && s.stopping:
+		c.err = errors.Join(errors.New("the server is stopping"), c.undo(&s.state))
+	case c.err == nil:
+		c.err = s.commit(c, s.state)
+	}
+	if c.err != nil {
+		s.events.Error("not reloaded, nothing has changed: " + oneLine(c.err))
+		s.notify.Ready(s.status())
+	} else {
+		s.events.Info("reloaded", zap.Strings("changed", config.Diff(before, s.cfg)), zap.Stringer("io_model", s.serving.choice))
+		s.notify.Ready(s.status())
+	}
+	if s.again {
+		s.again = false
+		s.reload()
+	}
+}
+
+// oneLine puts the lines of an error behind each other.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// commit puts the change in the place of old. On an error nothing has changed.
+func (s *Server) commit(c *change, old state) error {
+	srv := c.serving
+	unwanted := gone(old.listeners, c.listeners)
+	if srv != old.serving {
+		serve := c.listeners
+		if old.serving == nil { // what was inherited and is not wanted is accepted from, for the last time
+			serve = slices.Concat(serve, unwanted)
+		}
+		if err := srv.server.Serve(srv.share(c.cfg, serve)); err != nil {
+			return errors.Join(err, c.undo(&old))
+		}
+		s.servers.add(srv)
+		go s.await(srv)
+	}
+	s.state = c.state
+	s.current.Store(srv)
+	s.pool.Resize(c.cfg.Workers)
+	s.settled = make(chan struct{})
+	for _, l := range unwanted {
+		if old.serving == nil {
+			s.events.Warn("an inherited socket is not in listen, and is closed", zap.String("socket", l.unwanted()))
+		}
+	}
+	s.cutting.Add(1)
+	go func(now state, pool *reactor.Pool, settled chan<- struct{}) {
+		defer s.cutting.Done()
+		s.settle(&old, &now)
+		close(settled)
+		s.retire(&old, &now, pool)
+	}(s.state, s.pool, s.settled)
+	return nil
+}
+
+// settle brings the change to all that serve, and closes the listeners that
+// are not wanted when their queues are accepted.
+func (s *Server) settle(old, now *state) {
+	for _, l := range gone(old.listeners, now.listeners) {
+		if err := l.removeFile(); err != nil {
+			s.events.Warn("removing a Unix socket", zap.Error(err))
+		}
+	}
+	for _, srv := range s.servers.list() {
+		if old.serving == nil || srv == now.serving && srv != old.serving {
+			continue // it was started so
+		}
+		set := s.settings(srv, now)
+		if now.site == old.site {
+			set.NewHandler = nil
+		}
+		set.Relog = now.access != old.access
+		srv.server.Update(set)
+	}
+	switch {
+	case old.serving != nil && old.serving != now.serving:
+		old.serving.server.Handover(s.adopt)
+	case old.serving != nil || len(gone(old.listeners, now.listeners)) > 0:
+		if err := now.serving.server.Listen(now.serving.share(now.cfg, now.listeners)); err != nil {
+			s.events.Error("the listeners cannot be changed: the old ones go on", zap.Error(err))
+			return
+		}
+	}
+	if old.cfg != nil && (old.cfg.Backlog != now.cfg.Backlog || old.cfg.DeferAccept != now.cfg.DeferAccept || old.cfg.UnixMode != now.cfg.UnixMode) {
+		if err := retune(now.cfg, now.listeners); err != nil {
+			s.events.Warn("a reload is not complete", zap.Error(err))
+		}
+	}
+	if err := closeGone(old.listeners, now.listeners, true); err != nil {
+		s.events.Warn("closing listeners that are not wanted any more", zap.Error(err))
+	}
+}
+
+// retire closes what the change has replaced, when nobody uses it any more: a
+// site, its last jobs; a log, the last line that was begun for it.
+func (s *Server) retire(old, now *state, pool *reactor.Pool) {
+	if old.site != nil && old.site != now.site {
+		s.cutting.Go(func() {
+			pool.Flush()
+			old.site.Close()
+		})
+	}
+	if old.access != nil && old.access != now.access {
+		s.cutting.Go(func() {
+			<-old.access.Retire()
+			if err := old.access.Close(); err != nil {
+				s.events.Error("closing the old access log", zap.Error(err))
+			}
+		})
+	}
+}

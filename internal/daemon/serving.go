@@ -1,0 +1,175 @@
+package daemon
+
+import (
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/iomodel"
+	"github.com/evhttpd/evhttpd/reactor"
+)
+
+// serving is one model at work. There is one that accepts, and those that it has
+// replaced, for as long as they have connections.
+type serving struct {
+	choice  iomodel.Choice
+	loops   int
+	threads int
+	server  iomodel.Server
+	ended   reactor.Ended
+}
+
+// servers are all that serve.
+type servers struct {
+	mu  sync.Mutex
+	all []*serving
+}
+
+func (s *servers) add(srv *serving) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, srv)
+}
+
+// remove returns how many are left.
+func (s *servers) remove(srv *serving) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = slices.DeleteFunc(s.all, func(other *serving) bool { return other == srv })
+	return len(s.all)
+}
+
+func (s *servers) list() []*serving {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
+}
+
+// lists is how many lists of listeners the model takes.
+func (srv *serving) lists() int {
+	if srv.choice.Loops {
+		return srv.loops
+	}
+	return 1
+}
+
+// like reports whether one that serves need not be replaced by the other.
+func (srv *serving) like(other *serving) bool {
+	return other != nil && srv.choice.Name == other.choice.Name && srv.choice.Trigger == other.choice.Trigger &&
+		(!srv.choice.Loops || srv.loops == other.loops) && (!srv.choice.Threads || srv.threads == other.threads)
+}
+
+// sockets is how many listening sockets an address is to have.
+func (srv *serving) sockets(cfg *config.Config) int {
+	if cfg.Accept == "shared" || reusePort == 0 {
+		return 1
+	}
+	return srv.lists()
+}
+
+// share deals the listeners out.
+func (srv *serving) share(cfg *config.Config, listeners []*listener) [][]reactor.Listener {
+	return share(listeners, srv.lists(), cfg.Accept == "shared")
+}
+
+// choose finds what is to serve; it does not do so yet.
+func choose(cfg *config.Config) (*serving, error) {
+	choice, err := iomodel.Resolve(cfg.IOModel, cfg.Trigger)
+	if err != nil {
+		return nil, &ConfigError{err}
+	}
+	srv := &serving{choice: choice, loops: cfg.Loops, threads: cfg.Threads}
+	if srv.loops == 0 {
+		srv.loops = cpus()
+	}
+	return srv, nil
+}
+
+// startProcs is GOMAXPROCS before we have set it.
+var startProcs = runtime.GOMAXPROCS(0)
+
+// cpus is how many CPUs this process may use now, by its affinity and its cgroup's
+// quota, unless the variable GOMAXPROCS says something else.
+func cpus() int {
+	if os.Getenv("GOMAXPROCS") != "" {
+		return startProcs
+	}
+	before := runtime.GOMAXPROCS(0)
+	runtime.SetDefaultGOMAXPROCS()
+	return runtime.GOMAXPROCS(before)
+}
+
+// start makes the model ready with GOMAXPROCS set for it. It returns what that was.
+func (s *Server) start(srv *serving, st *state) (procs int, err error) {
+	set := s.settings(srv, st)
+	options := iomodel.Options{
+		Options: reactor.Options{
+			Config:      set.Config,
+			NewHandler:  set.NewHandler,
+			NewLog:      set.NewLog,
+			Pool:        s.pool,
+			Connections: set.Connections,
+			Open:        &s.open,
+			Warn:        s.warn,
+		},
+		Loops:   srv.loops,
+		Threads: srv.threads,
+	}
+	procs = runtime.GOMAXPROCS(srv.choice.MaxProcs(&options))
+	srv.server, err = srv.choice.Start(options)
+	return procs, err
+}
+
+// settings are what one that serves is to serve with.
+func (s *Server) settings(srv *serving, st *state) reactor.Settings {
+	set := reactor.Settings{Config: connConfig(st.cfg), Connections: s.connections(st.cfg), NewHandler: st.site.ThreadHandler}
+	if srv.choice.Loops {
+		set.NewHandler = st.site.Handler
+	}
+	switch access := st.access; {
+	case access == nil:
+	case srv.choice.Loops:
+		set.NewLog = func() conn.AccessLog { return access.Loop() }
+	default:
+		set.NewLog = func() conn.AccessLog { return access.Shared() }
+	}
+	return set
+}
+
+// connections is the limit of connections: 90 % of the descriptors, unless it is configured.
+func (s *Server) connections(cfg *config.Config) int {
+	if cfg.Limits.Connections > 0 {
+		return cfg.Limits.Connections
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		s.events.Warn("the limit of descriptors cannot be read; connections are not limited", zap.Error(err))
+		return 0
+	}
+	return int(min(uint64(limit.Cur), 1<<30) * 9 / 10)
+}
+
+// await has the end of one that serves told to run.
+func (s *Server) await(srv *serving) {
+	srv.ended = srv.server.Wait()
+	s.ended <- srv
+}
+
+// adopt gives a connection to the one that accepts now.
+func (s *Server) adopt(h reactor.Handed) bool {
+	for {
+		to := s.current.Load()
+		switch {
+		case to.server.Adopt(h):
+			return true
+		case to == s.current.Load():
+			return false
+		}
+	}
+}

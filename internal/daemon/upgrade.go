@@ -1,0 +1,205 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// upgradeMax is how long a new process may take to serve.
+	upgradeMax = 60 * time.Second
+	// stopMax is how long one that does not may take to end when it is told to.
+	stopMax = 10 * time.Second
+	// readyLine is what the new process says when it serves. Anything else is why it does not.
+	readyLine = "ready\n"
+	// wordsMax bounds what it says.
+	wordsMax = 64 << 10
+)
+
+// program is the path that the process was started by. It is found at the
+// start: later another file may be there, which is what an upgrade is for.
+var program, errProgram = findProgram()
+
+// findProgram prefers the path as it was typed to the file that it led to, so
+// that a link that leads to another version now is followed.
+func findProgram() (string, error) {
+	file, err := os.Executable()
+	typed, lookErr := exec.LookPath(os.Args[0])
+	if lookErr != nil {
+		return file, err
+	}
+	if typed, lookErr = filepath.Abs(typed); lookErr != nil {
+		return file, err
+	}
+	a, errA := os.Stat(typed)
+	b, errB := os.Stat(file)
+	if errA != nil || errB != nil || !os.SameFile(a, b) {
+		return file, err
+	}
+	return typed, nil
+}
+
+// upgrade is a new process on its way to take this one's place.
+type upgrade struct {
+	process *os.Process
+	result  chan error // nil: it serves
+	exited  chan struct{}
+}
+
+// done gives the result, once. A nil upgrade has none.
+func (u *upgrade) done() <-chan error {
+	if u == nil {
+		return nil
+	}
+	return u.result
+}
+
+// cancel ends the new process.
+func (u *upgrade) cancel() {
+	if u != nil {
+		u.kill()
+	}
+}
+
+// kill has the process end, by force if need be.
+func (u *upgrade) kill() {
+	_ = u.process.Signal(syscall.SIGTERM) // it may have ended
+	go func() {
+		select {
+		case <-u.exited:
+		case <-time.After(stopMax):
+			_ = u.process.Kill()
+		}
+	}()
+}
+
+// upgrade starts the program that is at our path now, with our sockets.
+func (s *Server) upgrade() {
+	var err error
+	switch {
+	case os.Getpid() == 1:
+		err = errors.New("as process 1 (a container's first) it cannot be replaced: start another container with the new image, and stop this one")
+	case s.upgrading != nil:
+		err = fmt.Errorf("process %d is starting already", s.upgrading.process.Pid)
+	case s.successor != 0:
+		err = fmt.Errorf("process %d serves already, and this one is stopping", s.successor)
+	case s.stopping:
+		err = errors.New("the server is stopping")
+	case s.reloading != nil:
+		err = errors.New("a reload is under way: try again when it is done")
+	case errProgram != nil:
+		err = errProgram
+	default:
+		s.upgrading, err = startUpgrade(program, s.listeners, upgradeMax)
+	}
+	if err != nil {
+		s.events.Error("not upgraded: " + err.Error())
+		return
+	}
+	s.events.Info("upgrading", zap.String("program", program), zap.Int("process", s.upgrading.process.Pid))
+}
+
+// startUpgrade starts the program with the arguments and the environment that
+// this process was started with, and the listeners' sockets.
+func startUpgrade(path string, listeners []*listener, timeout time.Duration) (*upgrade, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close() // the new process has its own: the pipe ends with it
+	will, fds := bequest(listeners)
+	text, err := json.Marshal(will)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	files := []uintptr{0, 1, 2}
+	for _, fd := range fds {
+		files = append(files, uintptr(fd)) // not as os.File, which makes them blocking
+	}
+	pid, err := syscall.ForkExec(path, os.Args, &syscall.ProcAttr{
+		Env:   append(NotifyEnv(os.Environ()), inheritVariable+"="+string(text)),
+		Files: append(files, w.Fd()),
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", path, err), r.Close())
+	}
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	u := &upgrade{process: process, result: make(chan error, 1), exited: make(chan struct{})}
+	go u.follow(r, timeout)
+	return u, nil
+}
+
+// follow waits for the new process to say that it serves.
+func (u *upgrade) follow(r *os.File, timeout time.Duration) {
+	var state *os.ProcessState
+	go func() {
+		state, _ = u.process.Wait()
+		close(u.exited)
+	}()
+	defer r.Close()
+	err := r.SetReadDeadline(time.Now().Add(timeout))
+	words, readErr := io.ReadAll(io.LimitReader(r, wordsMax))
+	switch {
+	case string(words) == readyLine:
+		u.result <- nil
+		return
+	case errors.Is(readErr, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("the new process %d was not ready within %v, and is ended", u.process.Pid, timeout)
+		u.kill()
+	case len(words) > 0:
+		err = fmt.Errorf("the new process: %s", strings.ReplaceAll(strings.TrimSpace(string(words)), "\n", "; "))
+		u.kill()
+	default:
+		err = errors.Join(err, readErr)
+		u.kill() // if it has closed the pipe and goes on
+		<-u.exited
+		err = errors.Join(err, fmt.Errorf("the new process %d ended before it served: %v", u.process.Pid, state))
+	}
+	u.result <- err
+}
+
+// upgraded goes on when the new process serves, or has failed to.
+func (s *Server) upgraded(err error) {
+	u := s.upgrading
+	s.upgrading = nil
+	switch {
+	case err != nil:
+		s.events.Error("not upgraded, this process goes on: " + oneLine(err))
+	case s.stopping: // it was told to end, too late: it has a signal of its own now
+		u.kill()
+	default:
+		s.successor = u.process.Pid
+		s.events.Info("upgraded", zap.Int("process", s.successor))
+		s.notify.MainPID(s.successor)
+		s.stop()
+	}
+}
+
+// report tells the process that this one is to replace that it serves, or why it does not.
+func report(parent int, err error) {
+	if parent < 0 {
+		return
+	}
+	text := readyLine
+	if err != nil {
+		text = err.Error()
+	}
+	// Nobody may read it any more: then there is nobody to tell.
+	_, _ = unix.Write(parent, []byte(text))
+	_ = unix.Close(parent)
+}

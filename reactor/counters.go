@@ -1,0 +1,121 @@
+package reactor
+
+import (
+	"sync"
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/poller"
+)
+
+// answerMax is how long the loops may take to say what they have counted: many
+// times a batch, and short enough for who asks whether they are alive.
+const answerMax = time.Second
+
+// snapshot is what a loop has counted, as it said last. The loop counts in plain memory
+// of its own and says so when asked, between two connections: so nothing is
+// published that nobody reads, and a request pays for nothing but the counting.
+type snapshot struct {
+	mu     sync.Mutex
+	last   conn.Counters
+	answer chan struct{} // closed by the loop's answer; nil: it has not been asked
+}
+
+// inquire asks the loop, unless it has yet to answer somebody else. The channel is
+// closed when it has answered.
+func (l *Loop) inquire() <-chan struct{} {
+	q := &l.counted
+	q.mu.Lock()
+	answer, asked := q.answer, q.answer != nil
+	if !asked {
+		answer = make(chan struct{})
+		q.answer = answer
+	}
+	q.mu.Unlock()
+	if !asked && !l.post((*Loop).report) {
+		q.give() // it has ended, and said its last words or is about to
+	}
+	return answer
+}
+
+// report says what the loop has counted. It is called on the loop.
+func (l *Loop) report() {
+	c := &l.local.Counters
+	l.local.Settle(conn.Mono())
+	for phase := range l.timers.lists {
+		c.Connections[phase] = uint64(l.timers.lists[phase].n)
+	}
+	if p, ok := l.poller.(poller.Counter); ok {
+		calls := p.Calls()
+		c.Calls[conn.CallWait], c.Calls[conn.CallControl] = calls.Wait, calls.Control
+	}
+	if p, ok := l.poller.(poller.Overflower); ok {
+		c.Overflows = p.Overflows()
+	}
+	if p, ok := l.poller.(operator); ok {
+		c.Operations = p.Operations()
+	}
+	q := &l.counted
+	q.mu.Lock()
+	q.last = *c
+	q.mu.Unlock()
+	q.give()
+}
+
+// operator is a Completer that counts what it asks of the kernel.
+type operator interface{ Operations() uint64 }
+
+// give lets those who asked go.
+func (q *snapshot) give() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.answer != nil {
+		close(q.answer)
+		q.answer = nil
+	}
+}
+
+// read returns what the loop said last.
+func (q *snapshot) read() conn.Counters {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.last
+}
+
+// Counters is what the loops have counted so far, after they were asked. A loop that does not
+// answer within a second counts as it did last, and as silent. It may be called from any goroutine, but no
+// loop's, and after the end.
+func (r *Reactor) Counters() (sum conn.Counters) {
+	answers := make([]<-chan struct{}, len(r.loops))
+	for i, l := range r.loops {
+		answers[i] = l.inquire()
+	}
+	timer := time.NewTimer(answerMax)
+	defer timer.Stop()
+	over := false
+	for i, l := range r.loops {
+		if !over {
+			select {
+			case <-answers[i]:
+			case <-timer.C:
+				over = true
+			}
+		}
+		if over && !closed(answers[i]) {
+			sum.Silent++
+		}
+		c := l.counted.read()
+		sum.Add(&c)
+	}
+	sum.Loops = len(r.loops)
+	return sum
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,216 @@
+package reactor
+
+import (
+	"math"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+)
+
+// movesMax bounds the connections that leave a loop in one batch, so that those
+// that are still served there keep their turn.
+const movesMax = 256
+
+// Settings are what a reload changes while the loops run. Each loop takes them
+// over between two connections.
+type Settings struct {
+	Config      *conn.Config
+	Connections int // as [Options.Connections]
+	// NewHandler makes the handlers that replace the loops'; nil: those stay.
+	NewHandler func() conn.Handler
+	// Relog: NewLog makes the logs that replace the loops', nil for none; else those stay.
+	// A line that was begun is ended in the log that it was begun for.
+	Relog  bool
+	NewLog func() conn.AccessLog
+}
+
+// Handed is a connection on its way from one server to another. It is between
+// two requests; nothing of it has been read and not answered.
+type Handed struct {
+	FD   int // non-blocking, and its receiver's to close
+	Conn conn.Conn
+}
+
+// all has every loop call do, and returns when those that run have.
+func (r *Reactor) all(do func(*Loop)) {
+	var done sync.WaitGroup
+	for _, l := range r.loops {
+		done.Add(1)
+		if !l.post(func(l *Loop) { do(l); done.Done() }) {
+			done.Done() // it has ended
+		}
+	}
+	done.Wait()
+}
+
+// Update replaces the settings. When it returns no loop uses the old ones any
+// more, but for jobs that are with the pool and access lines that were begun.
+func (r *Reactor) Update(set Settings) { r.all(func(l *Loop) { l.update(&set) }) }
+
+func (l *Loop) update(set *Settings) {
+	l.opts.Config, l.opts.Connections = set.Config, set.Connections
+	l.local.Config = set.Config
+	l.timers.init(set.Config)
+	if set.NewHandler != nil {
+		l.local.Handler = set.NewHandler()
+	}
+	if !set.Relog {
+		return
+	}
+	if l.local.Log != nil {
+		l.local.Log.Tick(math.MaxInt64) // later than anything can wait
+	}
+	l.local.Log, l.logDue = nil, 0
+	if set.NewLog != nil {
+		l.local.Log = set.NewLog()
+	}
+}
+
+// Listen replaces the listeners: listeners[i] are loop i's from now on. It
+// returns when what waited in the queues of those that are gone has been
+// accepted: then the owner may close them.
+func (r *Reactor) Listen(listeners [][]Listener) error {
+	if len(listeners) != len(r.loops) {
+		return errLists(len(listeners), len(r.loops))
+	}
+	var emptied sync.WaitGroup
+	for i, l := range r.loops {
+		list := slices.Clone(listeners[i])
+		emptied.Add(1)
+		if !l.post(func(l *Loop) { l.relisten(list, emptied.Done) }) {
+			emptied.Done()
+		}
+	}
+	emptied.Wait()
+	return nil
+}
+
+// relisten replaces the loop's listeners and calls emptied when those that are
+// gone are. A loop that ends takes no new ones.
+func (l *Loop) relisten(list []Listener, emptied func()) {
+	a := &l.listeners
+	if l.draining || l.heir != nil || l.ending {
+		emptied()
+		return
+	}
+	l.pause()
+	for _, old := range a.list {
+		// A Completer may have accepted from one that stays, under its old token.
+		if l.completer != nil || !slices.ContainsFunc(list, func(li Listener) bool { return li.FD == old.FD }) {
+			a.last = append(a.last, old)
+		}
+	}
+	a.batches = lastMax
+	a.emptied = append(a.emptied, emptied)
+	a.list = list
+	l.listen()
+}
+
+// Adopt takes over a connection that another server hands over: one loop goes
+// on with it at once. It may be called from any goroutine, from Serve on. It reports false if
+// every loop has ended: the connection is the caller's still.
+func (r *Reactor) Adopt(h Handed) bool {
+	first := int(r.adopts.Add(1))
+	for i := range r.loops {
+		if r.loops[(first+i)%len(r.loops)].inbox.post(message{handed: &h}) {
+			return true
+		}
+	}
+	return false
+}
+
+// adopt begins the connection's life on this loop.
+func (l *Loop) adopt(h *Handed) {
+	s := l.slab.take()
+	s.fd = int32(h.FD)
+	s.ready = allReady
+	s.conn = h.Conn
+	s.conn.Move(l.local)
+	l.open.Add(1)
+	l.step(s)
+}
+
+// Handover has the reactor stop accepting, once what waits in its listeners'
+// queues is accepted, and hand its connections over to: each as soon as it is between two
+// requests. A loop ends when none is left. to is called by the loops and must not
+// block; where it reports false, the connection's next answer is its last.
+// Handover returns when no loop accepts any more. A second one changes nothing.
+func (r *Reactor) Handover(to func(Handed) bool) {
+	for _, l := range r.loops {
+		l.post(func(l *Loop) { l.handOver(to) })
+	}
+	for _, l := range r.loops {
+		<-l.listeners.stopped
+	}
+}
+
+func (l *Loop) handOver(to func(Handed) bool) {
+	if l.heir != nil {
+		return
+	}
+	l.heir, l.moving = to, true
+	l.leaveListeners()
+}
+
+// moveIdle hands over those that are between two requests, the oldest first.
+func (l *Loop) moveIdle() {
+	if !l.moving {
+		return
+	}
+	left := movesMax
+	l.moving = false
+	for _, phase := range [...]conn.Phase{conn.PhaseIdle, conn.PhaseFirstByte} {
+		for i := l.timers.lists[phase].first; i != 0; {
+			s := l.slab.at(i - 1)
+			if i = s.next; !l.move(s) {
+				continue
+			}
+			if left--; left == 0 {
+				l.moving = true // the others in the next batch
+				return
+			}
+		}
+	}
+}
+
+// move hands a connection over, if it can be now. If not, it is tried again
+// when it has been stepped, or when its [Completer] has let go of it.
+func (l *Loop) move(s *slot) bool {
+	if s.stays || s.queued || s.want != conn.WantRead || !s.conn.Movable() {
+		return false
+	}
+	if l.completer != nil && !l.completer.Detach(s.token()) {
+		l.moving = true
+		return false
+	}
+	if s.registered {
+		if err := l.poller.Remove(int(s.fd)); err != nil {
+			l.opts.Warn("removing a connection from the poller", err)
+		}
+		s.registered = false
+	}
+	if !l.heir(Handed{FD: int(s.fd), Conn: s.conn}) {
+		s.stays = true // and is watched again
+		s.ready = allReady
+		l.step(s)
+		return false
+	}
+	l.open.Add(-1)
+	l.timers.unset(&l.slab, s)
+	l.slab.put(s)
+	return true
+}
+
+// orphan is a connection that reached a loop which had just ended.
+func (l *Loop) orphan(h *Handed) {
+	if l.heir != nil && l.heir(*h) {
+		return
+	}
+	// It is idle, and the server has stopped.
+	if err := unix.Close(h.FD); err != nil {
+		l.opts.Warn("closing a connection", err)
+	}
+}

@@ -251,6 +251,7 @@ func (t *blockingTransport) Recv(p []byte) (int, error) {
 	t.empty = n < len(p)
 	if flags == 0 {
 		if n > 0 {
+			t.link.renew(t.link.hold())
 			t.link.woke()
 		}
 		t.link.refresh()

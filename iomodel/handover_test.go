@@ -294,8 +294,9 @@ func TestUpdate(t *testing.T) {
 			if replaced.jobs.Load() != 1 || log.n.Load() != 1 {
 				t.Errorf("%d jobs of the new handler, %d lines in the new log", replaced.jobs.Load(), log.n.Load())
 			}
-			config.KeepAlive = 10 * time.Millisecond
-			r.Update(reactor.Settings{Config: &config})
+			shorter := config
+			shorter.KeepAlive = 10 * time.Millisecond
+			r.Update(reactor.Settings{Config: &shorter})
 			one.end()
 			two.end()
 		})

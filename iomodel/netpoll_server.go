@@ -338,6 +338,7 @@ func (t *netpollTransport) nudge() {
 	if t.turn.TryLock() {
 		defer t.turn.Unlock()
 		if !t.ended && t.timer != nil {
+			t.link.asked = t.server.mono()
 			t.arm()
 		}
 	}

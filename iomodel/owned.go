@@ -323,15 +323,21 @@ func (c *crew) start(k *link, a arrival) {
 
 // borrow takes a Local for a turn.
 func (k *link) borrow() {
-	t := k.hold()
-	switch {
-	case !k.owned:
+	if t := k.hold(); k.owned {
+		k.renew(t)
+	} else {
 		k.local = t.locals.Get().(*conn.Local)
-	case k.local.Config != t.config: // a reload has replaced them
-		k.local.Config, k.local.Handler, k.local.Log = t.config, t.newHandler(), t.log
 	}
 	k.local.Token = k.token
 	k.refresh()
+}
+
+// renew gives the thread's own Local what a reload has replaced. It may be called
+// within a turn, as long as nothing is being answered.
+func (k *link) renew(t *terms) {
+	if k.local.Config != t.config {
+		k.local.Config, k.local.Handler, k.local.Log = t.config, t.newHandler(), t.log
+	}
 }
 
 // refresh brings what the Local says up to date: before a turn, and within it

@@ -390,7 +390,7 @@ func TestReloadRefused(t *testing.T) {
 	}
 	must(t, taken.Close())
 	eventually(t, func() error {
-		if now := o.descriptors(); len(now) != before {
+		if now := o.descriptors(); len(now) > before {
 			return fmt.Errorf("%d descriptors, %d before: %s", len(now), before, strings.Join(now, " "))
 		}
 		return nil
@@ -423,10 +423,8 @@ func TestReloadChanges(t *testing.T) {
 		socket := filepath.Join(folder, "socket")
 		yaml := yamlOf(two, model, "server_header: other", "loops: 1")
 		yaml = strings.Replace(yaml, `"127.0.0.1:0"`, `"127.0.0.1:0", "unix:`+socket+`"`, 1)
-		o.reload(strings.Replace(yaml, `"off"`, logged, 1))
-		if v.model != "netpoll" || !v.loops() {
-			ask("two", "other")
-		}
+		o.reload(strings.Replace(yaml, `"off"`, strconv.Quote(logged), 1))
+		ask("two", "other")
 		c, err := net.Dial("unix", socket)
 		must(t, err)
 		defer c.Close()
@@ -591,7 +589,7 @@ func TestDrainDelay(t *testing.T) {
 	root, _ := site(t)
 	o := operate(t, yamlOf(root, "timeouts: {drain_delay: 10m}"))
 	o.told(syscall.SIGTERM, "stopping: not ready")
-	if a, err := o.tryGet("/small"); err != nil || a.status != 200 || a.close {
+	if a, err := o.tryGet("/small"); err != nil || a.status != 200 {
 		t.Errorf("while it is not ready: %+v, %v", a, err)
 	}
 	o.told(syscall.SIGTERM, "second signal")

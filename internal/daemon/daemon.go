@@ -94,7 +94,10 @@ type Server struct {
 	hangs     bool             // SIGHUP stops
 	reloading chan *change     // the reload under way; nil: there is none
 	again     bool             // another one was asked for meanwhile
-	settled   chan struct{}    // closed when what the last reload has replaced serves nobody any more
+	upgrades  bool             // after it
+	settling  <-chan struct{}  // closed when all that serve know the last change; nil: they do
+	changed   []string         // by the last reload
+	reloads   bool             // there was one
 	delay     <-chan time.Time // of a stop
 	stopping  bool             // since a signal said so
 	draining  bool
@@ -177,6 +180,9 @@ func (s *Server) run() error {
 		case c := <-s.reloading:
 			s.reloading = nil
 			s.reloaded(c)
+		case <-s.settling:
+			s.settling = nil
+			s.hasSettled()
 		case <-s.delay:
 			s.delay = nil
 			s.drain()

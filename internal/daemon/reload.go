@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -14,10 +13,6 @@ import (
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/reactor"
 )
-
-// settleMax is how long a reload waits for the one before it: for listeners
-// that were given up to be empty.
-const settleMax = 10 * time.Second
 
 // change is a reload that is ready to be made: everything new is open, and
 // nothing has changed yet.
@@ -36,35 +31,25 @@ func (s *Server) reload() {
 	case s.upgrading != nil:
 		s.events.Warn("not reloaded: an upgrade is under way, after which the new process reloads")
 		return
-	case s.reloading != nil:
+	case s.reloading != nil || s.settling != nil:
 		s.again = true
 		return
 	}
 	s.notify.Reloading()
 	result := make(chan *change, 1)
 	s.reloading = result
-	old, settled := s.state, s.settled
+	old := s.state
 	go func() {
-		c, err := s.change(old, settled)
+		cfg, err := s.opts.Load()
+		c := &change{}
+		if err == nil {
+			c, err = s.prepare(cfg, old)
+		}
 		if err != nil {
 			c = &change{err: err}
 		}
 		result <- c
 	}()
-}
-
-// change reads the configuration and opens what is new in it. It may block.
-func (s *Server) change(old state, settled <-chan struct{}) (*change, error) {
-	cfg, err := s.opts.Load()
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-settled: // an address that the last reload gave up may be wanted again
-	case <-time.After(settleMax):
-		return nil, errors.New("the last reload has not come to its end: connections still wait in a listener that it gave up")
-	}
-	return s.prepare(cfg, old)
 }
 
 // prepare opens what cfg asks for and old has not. On an error everything is as it was.
@@ -144,23 +129,39 @@ func (c *change) undo(old *state) error {
 
 // reloaded makes the change, or says why there is none.
 func (s *Server) reloaded(c *change) {
-	before := s.cfg
-	switch {
+	switch before := s.cfg; {
 	case c.err == nil && s.stopping:
 		c.err = errors.Join(errors.New("the server is stopping"), c.undo(&s.state))
 	case c.err == nil:
-		c.err = s.commit(c, s.state)
+		if c.err = s.commit(c, s.state); c.err == nil {
+			s.changed, s.reloads = config.Diff(before, s.cfg), true
+			return
+		}
 	}
-	if c.err != nil {
-		s.events.Error("not reloaded, nothing has changed: " + oneLine(c.err))
-		s.notify.Ready(s.status())
-	} else {
-		s.events.Info("reloaded", zap.Strings("changed", config.Diff(before, s.cfg)), zap.Stringer("io_model", s.serving.choice))
+	s.events.Error("not reloaded, nothing has changed: " + oneLine(c.err))
+	s.finishReload()
+}
+
+// hasSettled is called when all that serve know the change.
+func (s *Server) hasSettled() {
+	if s.reloads { // else it was the start that has settled
+		s.events.Info("reloaded", zap.Strings("changed", s.changed), zap.Stringer("io_model", s.serving.choice))
+	}
+	s.finishReload()
+}
+
+// finishReload goes on after a reload.
+func (s *Server) finishReload() {
+	if !s.stopping {
 		s.notify.Ready(s.status())
 	}
-	if s.again {
+	switch {
+	case s.again:
 		s.again = false
 		s.reload()
+	case s.upgrades:
+		s.upgrades = false
+		s.upgrade()
 	}
 }
 
@@ -185,19 +186,20 @@ func (s *Server) commit(c *change, old state) error {
 	s.state = c.state
 	s.current.Store(srv)
 	s.pool.Resize(c.cfg.Workers)
-	s.settled = make(chan struct{})
 	for _, l := range unwanted {
 		if old.serving == nil {
 			s.events.Warn("an inherited socket is not in listen, and is closed", zap.String("socket", l.unwanted()))
 		}
 	}
 	s.cutting.Add(1)
-	go func(now state, pool *reactor.Pool, settled chan<- struct{}) {
+	settled := make(chan struct{})
+	s.settling = settled
+	go func(now state, pool *reactor.Pool) {
 		defer s.cutting.Done()
 		s.settle(&old, &now)
 		close(settled)
 		s.retire(&old, &now, pool)
-	}(s.state, s.pool, s.settled)
+	}(s.state, s.pool)
 	return nil
 }
 

@@ -27,8 +27,9 @@ type serving struct {
 
 // servers are all that serve.
 type servers struct {
-	mu  sync.Mutex
-	all []*serving
+	mu   sync.Mutex
+	all  []*serving
+	past conn.Counters // of those that have ended
 }
 
 func (s *servers) add(srv *serving) {
@@ -42,7 +43,24 @@ func (s *servers) remove(srv *serving) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = slices.DeleteFunc(s.all, func(other *serving) bool { return other == srv })
+	counted := srv.server.Counters()
+	counted.Loops, counted.Silent, counted.Unknown = 0, 0, 0
+	s.past.Add(&counted)
 	return len(s.all)
+}
+
+// Counters is what has been counted since the start, by those that have ended too. It may be called
+// from any goroutine.
+func (s *Server) Counters() conn.Counters {
+	s.servers.mu.Lock()
+	sum := s.servers.past
+	all := slices.Clone(s.servers.all)
+	s.servers.mu.Unlock()
+	for _, srv := range all { // one that ends meanwhile says what it said last
+		counted := srv.server.Counters()
+		sum.Add(&counted)
+	}
+	return sum
 }
 
 func (s *servers) list() []*serving {

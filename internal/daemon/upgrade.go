@@ -97,8 +97,9 @@ func (s *Server) upgrade() {
 		err = fmt.Errorf("process %d serves already, and this one is stopping", s.successor)
 	case s.stopping:
 		err = errors.New("the server is stopping")
-	case s.reloading != nil:
-		err = errors.New("a reload is under way: try again when it is done")
+	case s.reloading != nil || s.settling != nil:
+		s.upgrades = true // after the reload, or the start
+		return
 	case errProgram != nil:
 		err = errProgram
 	default:

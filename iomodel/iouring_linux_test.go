@@ -39,6 +39,7 @@ type ringServer struct {
 	addr     string
 	listener int
 	served   atomic.Int64
+	medium   atomic.Int64 // of them, /medium
 	file     *sendfile.File
 	looks    chan func(*ring)
 	stop     sync.Once
@@ -48,6 +49,8 @@ type ringServer struct {
 var (
 	ringSmall = bytes.Repeat([]byte("small"), 200)
 	ringHuge  = bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	// ringMedium is about as long as a send that is left to the ring may be, with its head.
+	ringMedium = ringHuge[:sendMax-512]
 )
 
 type ringResult struct{}
@@ -74,8 +77,8 @@ func (s *ringSource) Next(p []byte) (int, error) {
 
 func (*ringSource) Close() {}
 
-// Serve answers by the path: /small, /medium (30,000 bytes, copied), /huge
-// (by reference), /file, /source (30,000 bytes), /defer (small, after a job),
+// Serve answers by the path: /small, /medium (as long as a send of the ring may be, copied), /huge
+// (by reference), /file, /source (the same), /defer (small, after a job),
 // and /look, which lets the test look at the loop's own state.
 func (s *ringServer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	s.served.Add(1)
@@ -85,7 +88,8 @@ func (s *ringServer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	}
 	switch path := string(req.Path.In(buf)); path {
 	case "/medium":
-		answer(ringHuge[:30_000])
+		s.medium.Add(1)
+		answer(ringMedium)
 	case "/huge":
 		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringHuge)))
 		out.Shared(ringHuge)
@@ -93,8 +97,8 @@ func (s *ringServer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringHuge)))
 		out.File(s.file, 0, int64(len(ringHuge)))
 	case "/source":
-		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringHuge[:30_000])))
-		out.Source(&ringSource{left: ringHuge[:30_000]})
+		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringMedium)))
+		out.Source(&ringSource{left: ringMedium})
 	case "/defer":
 		if out.Result() == nil {
 			out.Defer(ringJob{})
@@ -286,8 +290,8 @@ func TestRingAnswers(t *testing.T) {
 	s := startRing(t)
 	c := s.dial(0)
 	bodies := map[string][]byte{
-		"/small": ringSmall, "/medium": ringHuge[:30_000], "/huge": ringHuge, "/file": ringHuge,
-		"/source": ringHuge[:30_000], "/defer": ringSmall,
+		"/small": ringSmall, "/medium": ringMedium, "/huge": ringHuge, "/file": ringHuge,
+		"/source": ringMedium, "/defer": ringSmall,
 		"/small?" + strings.Repeat("long", 1500): ringSmall,
 	}
 	var all strings.Builder
@@ -393,13 +397,13 @@ func TestRingLeaves(t *testing.T) {
 	s := startRing(t)
 	s.narrow()
 	c := s.dial(4 << 10)
-	c.send("/small", false).expect(200) // from here on sends are the ring's
-	c.send("/medium", false)
+	answers := s.stick(c)
 	noErr(t, c.CloseWrite())
-	s.until("it is stuck", func(r *ring) bool { return sendingLinks(r) == 1 })
 	s.until("it has ended but for that", func(*ring) bool { return s.Open() == 1 }) // the one that looks
-	if got := c.expect(200); !bytes.Equal(got, ringHuge[:30_000]) {
-		t.Errorf("%d bytes came", len(got))
+	for range answers {
+		if got := c.expect(200); !bytes.Equal(got, ringMedium) {
+			t.Errorf("%d bytes came", len(got))
+		}
 	}
 	c.expectEnd()
 	s.until("its memory is free", func(r *ring) bool { return sendingLinks(r) == 0 && len(r.out.free) == piecesChunk })
@@ -414,14 +418,31 @@ func sendingLinks(r *ring) (n int) {
 	return n
 }
 
+// stick asks for /medium, one by one and without reading, until an answer of
+// the ring's finds no room in the socket. It returns how many were asked for.
+func (s *ringServer) stick(c *ringClient) (answers int) {
+	s.t.Helper()
+	c.send("/small", false).expect(200) // from here on sends are the ring's
+	for stuck := false; !stuck; answers++ {
+		served := s.medium.Load()
+		c.send("/medium", false)
+		s.until("it is served and submitted", func(r *ring) bool {
+			queued := false
+			r.eachLink(func(k *ringLink) { queued = queued || k.queued })
+			stuck = sendingLinks(r) == 1
+			return s.medium.Load() > served && !queued
+		})
+	}
+	return answers
+}
+
 // TestRingGivesUp: a peer that takes nothing more of its last answer is cut
 // off when timeouts.send is over, and the memory comes back.
 func TestRingGivesUp(t *testing.T) {
 	s := startRing(t, func(o *reactor.Options) { o.Config.Send = 50 * time.Millisecond })
 	s.narrow()
 	c := s.dial(4 << 10)
-	c.send("/small", false).expect(200)
-	c.send("/medium", false)
+	s.stick(c)
 	noErr(t, c.CloseWrite())
 	s.until("it is given up", func(r *ring) bool {
 		return len(r.out.free) == piecesChunk && len(r.out.orphans) == 0
@@ -437,8 +458,12 @@ func TestRingReset(t *testing.T) {
 	s.narrow()
 	for _, path := range []string{"/medium", "/huge", "/file"} {
 		c := s.dial(4 << 10)
-		c.send("/small", false).expect(200)
-		c.send(path, false)
+		if path == "/medium" {
+			s.stick(c)
+		} else {
+			c.send("/small", false).expect(200)
+			c.send(path, false)
+		}
 		served := s.served.Load
 		for deadline := time.Now().Add(ringPatience); served() < 2; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {

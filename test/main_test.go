@@ -57,10 +57,12 @@ var refused = sync.OnceValues(func() (string, error) {
 	return "", fmt.Errorf("no io_uring in %s", out)
 })
 
-// eachVariant runs the test once for every way to run the server.
+// eachVariant runs the test once for every way to run the server, several at a
+// time (see variantsAtOnce).
 func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 	for _, v := range variants() {
 		t.Run(v.String(), func(t *testing.T) {
+			t.Parallel()
 			if v.model == "io_uring" {
 				why, err := refused()
 				must(t, err)
@@ -76,8 +78,17 @@ func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 // binary is the built server, made once for all tests.
 var binary string
 
+// variantsAtOnce is how many servers are tested at a time unless -parallel says
+// so: most of a test is waiting, for a file to be old enough to be cached, say.
+const variantsAtOnce = "4"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		flag.Set("test.parallel", variantsAtOnce)
+	}
 	os.Exit(buildAndRun(m))
 }
 

@@ -95,9 +95,14 @@ func TestOneRecvAndOneSend(t *testing.T) {
 		} else {
 			checkTransfers(t, v, calls, requests, few)
 		}
-		// A look at the root or the file once a second is fine; one a request is not.
-		for _, name := range []string{"read", "openat", "openat2", "newfstatat", "fstat", "sendfile", "epoll_ctl", "close"} {
-			if name != receives[v.model].call && calls[name] > requests/4+128 {
+		seldom := []string{"sendfile", "epoll_ctl"}
+		if v.loops() {
+			// A look at the root or the file once a second is fine; one a request is
+			// not. The others look for each request that comes alone, which most do to slow threads.
+			seldom = append(seldom, "read", "openat", "openat2", "newfstatat", "fstat", "close")
+		}
+		for _, name := range seldom {
+			if calls[name] > requests/4+128 {
 				t.Errorf("%d %s for %d requests: %v", calls[name], name, requests, calls)
 			}
 		}
@@ -112,7 +117,11 @@ func checkTransfers(t *testing.T, v variant, calls map[string]int, requests, few
 	if r, ok := receives[v.model]; ok {
 		receive, most = r.call, requests*r.aRequest
 	}
-	if calls[receive] < requests || calls[receive] > most+few {
+	if calls[receive] < requests {
+		t.Errorf("%d %s for %d requests: %v", calls[receive], receive, requests, calls)
+	}
+	// To try each connection in turn, whether or not something came, is what spin is.
+	if v.model != "spin" && calls[receive] > most+few {
 		t.Errorf("%d %s for %d requests, at most %d were expected: %v", calls[receive], receive, requests, most+few, calls)
 	}
 	if calls["sendto"] < requests || calls["sendto"] > requests+few {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/daemon"
 )
 
 // execute runs a command line that serves nothing.
@@ -133,6 +134,13 @@ func TestFlagErrors(t *testing.T) {
 				t.Errorf("%T is not the caller's mistake", err)
 			}
 		})
+	}
+}
+
+// TestModelNames: the configuration knows the models that there are.
+func TestModelNames(t *testing.T) {
+	if got, want := "auto, "+strings.Join(config.Models, ", "), daemon.ModelNames(); got != want {
+		t.Errorf("config.Models has %s, there are %s", got, want)
 	}
 }
 

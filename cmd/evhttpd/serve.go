@@ -114,12 +114,20 @@ default, a line of the file, a variable or a flag.`,
 	}
 	sources := addSources(c)
 	defaults := c.Flags().Bool("defaults", false, "print the whole configuration with its defaults, each key explained")
+	schema := c.Flags().Bool("schema", false, "print the JSON schema of a configuration file, for editors")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *defaults {
-			if len(sources.Flags) > 0 || len(args) > 0 {
-				return &usageError{errors.New("--defaults is about no configuration in particular: leave out ROOT and the other flags")}
-			}
+		switch {
+		case !*defaults && !*schema:
+		case *defaults && *schema, len(sources.Flags) > 0, len(args) > 0:
+			return &usageError{errors.New("--defaults and --schema are about no configuration in particular: leave out ROOT and the other flags")}
+		case *defaults:
 			_, err := fmt.Fprint(c.OutOrStdout(), config.Documented)
+			return err
+		default:
+			text, err := config.Schema()
+			if err == nil {
+				_, err = c.OutOrStdout().Write(text)
+			}
 			return err
 		}
 		e, err := sources.Effective()

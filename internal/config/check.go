@@ -15,7 +15,7 @@ type checker struct {
 
 // wrong notes a problem of the value at path.
 func (c *checker) wrong(path, format string, args ...any) {
-	c.add(path, c.origins.of(path), format, args...)
+	c.add(path, c.origins.near(path), format, args...)
 }
 
 // where names another value with its place, for a conflict.
@@ -108,12 +108,8 @@ func (c *checker) hosts() {
 			if by == "" && j == 0 && i > 0 {
 				by = first["*"]
 			}
-			at := path
-			if c.origins.of(path).From == FromDefault { // hosts was not said
-				at = fmt.Sprintf("sites[%d]", i)
-			}
 			if by != "" && c.fine(path) {
-				c.wrong(at, "host %q: is never reached: %s comes first and matches it; put this site before it, or remove one of them", host, c.where(by))
+				c.wrong(path, "%q: is never reached: %s comes first and matches it; put this site before it, or remove one of them", host, c.where(by))
 			}
 			if first[host] == "" {
 				first[host] = path

@@ -189,9 +189,7 @@ func Default() Config {
 			FirstByte: 30 * time.Second, Head: 10 * time.Second, Body: 20 * time.Second, Send: 2 * time.Minute,
 			KeepAlive: 75 * time.Second, Deferred: 30 * time.Second, Connection: time.Hour, Drain: 8 * time.Second,
 		},
-		// Files above 32 KiB are cheaper to send from the page cache than to copy
-		// from ours: see docs/performance.md.
-		Cache:     Cache{Memory: 64 * MiB, File: 32 * KiB, Descriptors: 4096, Valid: time.Second},
+		Cache:     Cache{Memory: 64 * MiB, File: 64 * KiB, Descriptors: 4096, Valid: time.Second},
 		Log:       Log{Output: "stderr", Level: "info", Format: "auto"},
 		AccessLog: AccessLog{Output: "-", Format: "combined"},
 		Sites:     []Site{DefaultSite()},

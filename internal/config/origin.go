@@ -55,6 +55,21 @@ func (o Origin) subject(path string) string {
 // origins are where the values come from, by path; a value without one is a default.
 type origins map[string]Origin
 
+// near is where the value at path comes from or, if it is a default, the
+// innermost of the sections around it that somebody wrote.
+func (m origins) near(path string) Origin {
+	for {
+		if o := m.of(path); o.From != FromDefault {
+			return o
+		}
+		i := strings.LastIndexAny(path, ".[")
+		if i < 0 {
+			return Origin{}
+		}
+		path = path[:i]
+	}
+}
+
 // of is where the value at path comes from. An element comes from where its list does.
 func (m origins) of(path string) Origin {
 	for {

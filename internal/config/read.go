@@ -391,7 +391,7 @@ func (r *reader) sections(path string, e entry, into reflect.Value) {
 	for i, item := range items {
 		each := fmt.Sprintf("%s[%d]", path, i)
 		list.Index(i).Set(reflect.ValueOf(elements[row(path)+"[]"]))
-		r.origins[each] = r.origin(item.GetToken())
+		r.origins[each] = r.origin(r.first(item, item.GetToken()))
 		r.section(each, item, list.Index(i))
 	}
 	into.Set(list)

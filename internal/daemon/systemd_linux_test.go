@@ -18,8 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const patience = 20 * time.Second
-
 // manager is systemd's end of the notification socket.
 type manager struct {
 	t    *testing.T

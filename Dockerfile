@@ -3,6 +3,9 @@
 #   docker build -t evhttpd .
 #   docker run --rm --read-only --cap-drop ALL -p 8080:8080 -v "$PWD:/srv:ro" evhttpd
 #
+# With a configuration file: -v "$PWD/evhttpd.yaml:/evhttpd.yaml:ro" -e EVHTTPD_CONFIG=/evhttpd.yaml
+# and the command `serve` behind the image's name. configs/compose.yaml has every limit.
+#
 # GO_IMAGE is the builder's base, where another registry or a local image is to serve.
 ARG GO_IMAGE=docker.io/library/golang:1.26
 FROM ${GO_IMAGE} AS build
@@ -10,12 +13,20 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /evhttpd ./cmd/evhttpd
+# What evhttpd version says. (Of the build's own record .dockerignore leaves nothing.)
+ARG VERSION=devel
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.version=${VERSION}" -o /evhttpd ./cmd/evhttpd
 
 FROM scratch
 COPY --from=build /evhttpd /evhttpd
 VOLUME ["/srv"]
 EXPOSE 8080
+# By number, so that Kubernetes' runAsNonRoot can tell that it is not root.
 USER 65532:65532
+# What is in flight may finish within 8 s (timeouts.drain), and Docker kills after 10.
+STOPSIGNAL SIGTERM
+# It reads EVHTTPD_CONFIG and EVHTTPD_LISTEN as the server does; another --listen of
+# the command is to be given as the variable.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=5s CMD ["/evhttpd", "healthcheck"]
 ENTRYPOINT ["/evhttpd"]
-CMD ["serve", "/srv", "--listen", ":8080", "--listing", "off"]
+CMD ["serve", "/srv", "--listing", "off"]

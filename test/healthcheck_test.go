@@ -79,6 +79,7 @@ func TestHealthcheckFails(t *testing.T) {
 		{"ftp://127.0.0.1/", 2, "ftp://127.0.0.1/"},
 		{"8080", 2, "8080"},
 		{"--timeout 0s", 2, "--timeout"},
+		{"--loops none", 2, "--loops"},
 		{"http://a/ http://b/", 2, "one URL"},
 	} {
 		t.Run(c.args, func(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,10 +11,12 @@ import (
 	"github.com/evhttpd/evhttpd/internal/daemon"
 )
 
-const healthcheckLong = `Ask the server of this configuration whether it answers: exit 0 if it does, 1 if not.
+const healthcheckLong = `Ask the server of this configuration whether it answers: exit 0 if it does, 1 if
+not, 2 if the configuration is wrong or does not say where to ask.
 
 Asked is GET /readyz where admin.listen is set, else OPTIONS * at the first address
-of --listen. A URL, or unix:PATH, is asked instead of these.`
+of listen; a URL or unix:PATH is asked instead of these. So that the configuration is the
+server's, set EVHTTPD_CONFIG or EVHTTPD_LISTEN for both, or give the same flags.`
 
 // healthTimeout is less than Docker gives a health check, 30 s, so that a
 // server that hangs is reported as one.
@@ -24,30 +27,31 @@ func healthcheckCommand() *cobra.Command {
 		Use:   "healthcheck [URL]",
 		Short: "Exit 0 if the server answers (for containers without curl)",
 		Long:  healthcheckLong,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return &usageError{fmt.Errorf("one URL is asked, not %d; see \"%s --help\"", len(args), c.CommandPath())}
-			}
-			return nil
-		},
 	}
-	cfg := config.Default()
-	listen := c.Flags().StringSliceP("listen", "l", []string{cfg.Listen[0].String()}, "`addresses` that the server was given; the first is asked")
+	sources := addSources(c)
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return &usageError{fmt.Errorf("one URL is asked, not %d; see \"%s --help\"", len(args), c.CommandPath())}
+		}
+		sources.Environ = os.Environ()
+		return nil
+	}
 	timeout := c.Flags().Duration("timeout", healthTimeout, "how `long` the answer may take")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(*listen) == 0 || *timeout <= 0 {
-			return &usageError{fmt.Errorf("--listen wants an address, --timeout a time such as 5s; see \"%s --help\"", c.CommandPath())}
+		if *timeout <= 0 {
+			return &usageError{fmt.Errorf("--timeout wants a time such as 5s; see \"%s --help\"", c.CommandPath())}
 		}
+		var cfg *config.Config
 		target := ""
-		if len(args) == 1 {
+		if len(args) == 1 { // and no configuration is read
 			target = args[0]
+		} else {
+			var err error
+			if cfg, err = sources.Load(); err != nil {
+				return err
+			}
 		}
-		address, err := config.ParseAddress((*listen)[0])
-		if err != nil {
-			return &usageError{fmt.Errorf("--listen %w", err)}
-		}
-		cfg.Listen = []config.Address{address}
-		answer, err := daemon.Healthcheck(&cfg, target, *timeout)
+		answer, err := daemon.Healthcheck(cfg, target, *timeout)
 		if err == nil {
 			fmt.Fprintln(c.OutOrStdout(), answer)
 		}

@@ -21,7 +21,7 @@ const healthReadMax = 64 << 10
 
 // Healthcheck asks whether the server of that configuration answers, and
 // returns how it did, in one line. It asks target, if that is given: a URL, or
-// unix:PATH. Otherwise it asks for /readyz where the control plane is, and without one
+// unix:PATH; then cfg may be nil. Otherwise it asks for /readyz where the control plane is, and without one
 // OPTIONS * (RFC 9110 section 9.3.7) where the server listens first, which no site
 // or path of it can refuse. The error says what was asked and what came of it; it
 // is a *ConfigError if there is nothing to ask.

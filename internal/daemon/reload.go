@@ -139,6 +139,9 @@ func (s *Server) reloaded(c *change) {
 		}
 	}
 	s.events.Error("not reloaded, nothing has changed: " + oneLine(c.err))
+	if !s.stopping {
+		s.notify.Ready(s.status())
+	}
 	s.finishReload()
 }
 
@@ -146,15 +149,15 @@ func (s *Server) reloaded(c *change) {
 func (s *Server) hasSettled() {
 	if s.reloads { // else it was the start that has settled
 		s.events.Info("reloaded", zap.Strings("changed", s.changed), zap.Stringer("io_model", s.serving.choice))
+		if !s.stopping {
+			s.notify.Ready(s.status())
+		}
 	}
 	s.finishReload()
 }
 
 // finishReload goes on after a reload.
 func (s *Server) finishReload() {
-	if !s.stopping {
-		s.notify.Ready(s.status())
-	}
 	switch {
 	case s.again:
 		s.again = false

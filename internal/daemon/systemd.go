@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 )
 
@@ -36,7 +35,7 @@ type Notifier struct {
 func NewNotifier(events *zap.Logger) *Notifier {
 	n := &Notifier{events: events}
 	var err error
-	if n.watchdog, err = systemd.SdWatchdogEnabled(false); err != nil {
+	if n.watchdog, err = watchdogTime(); err != nil {
 		events.Warn("systemd's watchdog is not fed", zap.Error(err))
 	}
 	return n
@@ -44,20 +43,16 @@ func NewNotifier(events *zap.Logger) *Notifier {
 
 // Ready says that the server serves, after its start or after a reload, and
 // what: systemctl status shows it.
-func (n *Notifier) Ready(status string) { n.send(systemd.SdNotifyReady, "STATUS="+status) }
+func (n *Notifier) Ready(status string) { n.send("READY=1", "STATUS="+status) }
 
 // Reloading says that the configuration is about to change. Ready is to follow
 // in every case. With the time (systemd 253) it serves Type=notify-reload too.
 func (n *Notifier) Reloading() {
-	lines := []string{systemd.SdNotifyReloading}
-	if now := monotonicMicros(); now > 0 {
-		lines = append(lines, fmt.Sprintf("MONOTONIC_USEC=%d", now))
-	}
-	n.send(lines...)
+	n.send("RELOADING=1", monotonicTime())
 }
 
 // Stopping says that the server is about to end, and what it waits for.
-func (n *Notifier) Stopping(status string) { n.send(systemd.SdNotifyStopping, "STATUS="+status) }
+func (n *Notifier) Stopping(status string) { n.send("STOPPING=1", "STATUS="+status) }
 
 // Status replaces the line that systemctl status shows.
 func (n *Notifier) Status(status string) { n.send("STATUS=" + status) }
@@ -83,7 +78,7 @@ func (n *Notifier) send(lines ...string) {
 		lines[i] = strings.ReplaceAll(line, "\n", " ") // else what follows would be an assignment
 	}
 	var err error
-	if !finishes(func() { _, err = systemd.SdNotify(false, strings.Join(lines, "\n")) }, notifyMax) {
+	if !finishes(func() { err = notify(strings.Join(lines, "\n")) }, notifyMax) {
 		n.events.Warn("systemd does not take notifications", zap.Strings("notification", lines))
 		return
 	}
@@ -116,7 +111,7 @@ func (n *Notifier) feed(ping func(timeout time.Duration) error, every time.Durat
 		err := ping(every)
 		switch {
 		case err == nil:
-			n.send(systemd.SdNotifyWatchdog)
+			n.send("WATCHDOG=1")
 			if hungry {
 				n.events.Info("systemd's watchdog is fed again")
 			}

@@ -1,13 +1,20 @@
 package daemon
 
-import "golang.org/x/sys/unix"
+import (
+	"strings"
+	"time"
 
-// monotonicMicros is CLOCK_MONOTONIC in microseconds, which systemd compares
-// with its own (sd_notify(3), MONOTONIC_USEC=); 0: it cannot be read.
-func monotonicMicros() int64 {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return 0
-	}
-	return now.Nano() / 1000
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+)
+
+// notify sends systemd a notification, if it listens (sd_notify(3)).
+func notify(assignments string) error {
+	_, err := systemd.SdNotify(false, assignments)
+	return err
 }
+
+// watchdogTime is how long systemd waits for a sign of life of this process; 0: it does not.
+func watchdogTime() (time.Duration, error) { return systemd.SdWatchdogEnabled(false) }
+
+// monotonicTime is the assignment of CLOCK_MONOTONIC, which systemd compares with its own.
+func monotonicTime() string { return strings.TrimSpace(systemd.SdNotifyMonotonicUsec()) }

@@ -2,5 +2,12 @@
 
 package daemon
 
-// monotonicMicros is for systemd, which runs on Linux alone.
-func monotonicMicros() int64 { return 0 }
+import "time"
+
+// systemd runs on Linux alone.
+
+func notify(string) error { return nil }
+
+func watchdogTime() (time.Duration, error) { return 0, nil }
+
+func monotonicTime() string { return "" }

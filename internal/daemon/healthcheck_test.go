@@ -1,0 +1,69 @@
+package daemon
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evhttpd/evhttpd/internal/config"
+)
+
+// patience is how long anything may take before a test gives up on it.
+const patience = 20 * time.Second
+
+// TestHealthcheckOfTheControlPlane: where there is one, /readyz is asked there and
+// nothing else, over TCP or a Unix socket, and anything but 2xx is not ready.
+func TestHealthcheckOfTheControlPlane(t *testing.T) {
+	ready := http.StatusOK
+	plane := http.NewServeMux()
+	plane.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(ready) })
+	tcp := httptest.NewServer(plane)
+	defer tcp.Close()
+	folder, err := os.MkdirTemp("", "") // short, for the socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	socket := filepath.Join(folder, "admin.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix := &httptest.Server{Listener: listener, Config: &http.Server{Handler: plane}}
+	unix.Start()
+	defer unix.Close()
+	for _, address := range []string{strings.TrimPrefix(tcp.URL, "http://"), "unix:" + socket} {
+		cfg := config.Default()
+		a, err := config.ParseAddress(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Admin.Listen = []config.Address{a}
+		ready = http.StatusOK
+		if said, err := Healthcheck(&cfg, "", patience); err != nil || said != "GET /readyz at "+address+": 200 OK" {
+			t.Errorf("%s: %q, %v", address, said, err)
+		}
+		ready = http.StatusServiceUnavailable
+		if said, err := Healthcheck(&cfg, "", patience); err == nil || !strings.Contains(err.Error(), "503") {
+			t.Errorf("%s is draining: %q, %v", address, said, err)
+		}
+	}
+}
+
+// TestHealthcheckOfNothing: where the configuration does not say where to ask, that is its error.
+func TestHealthcheckOfNothing(t *testing.T) {
+	for _, a := range []config.Address{{Host: "127.0.0.1"}, {Systemd: "web"}} {
+		cfg := config.Default()
+		cfg.Listen = []config.Address{a}
+		_, err := Healthcheck(&cfg, "", patience)
+		if wrong := (*ConfigError)(nil); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "give the URL") {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+}

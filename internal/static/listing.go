@@ -192,7 +192,7 @@ func (j *listJob) Run() conn.Result {
 		if dir, err = l.snapshot(j.path); err != nil {
 			return l.listingFailure(j.path, err)
 		}
-		s.cache.snapshots.put(dir, r)
+		dir = s.cache.snapshots.put(dir, r)
 	}
 	defer dir.Release()
 	from, last, err := newRender(dir, j.view)
@@ -224,7 +224,7 @@ func (l *look) listingPage(dir *snapshot, v view, body []byte) *entry {
 	c.head = appendLength(dir.appendOmitted(c.head), c.size)
 	e := newEntry(kindListing, string(v.appendKey(nil, dir.key.path)), c)
 	e.key.generation, e.life = dir.key.generation, l.site.valid
-	e.looked.Store(dir.looked)
+	e.looked.Store(dir.looked.Load())
 	return e
 }
 

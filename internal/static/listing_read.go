@@ -22,6 +22,9 @@ const (
 	// snapshotsBytes bounds those of all directories that are read, kept or sent at a
 	// time. One that finds no room is 503.
 	snapshotsBytes = 64 << 20
+	// The last quarter of that is for directories below smallSnapshot, in bytes: slow clients of large
+	// ones leave the others theirs.
+	smallSnapshot = 1 << 20
 	// snapshotsKept is how many directories are kept for the next page of them. Those of
 	// fewer rows than a page are read again instead.
 	snapshotsKept = 16
@@ -67,7 +70,7 @@ type snapshot struct {
 	refs   atomic.Int32
 	store  *snapshots
 	key    key
-	looked int64 // Clock.Mono
+	looked atomic.Int64 // Clock.Mono
 
 	names   [][]byte // of namesBlock; a name lies in one of them
 	rows    [][]row  // of rowsBlock
@@ -116,7 +119,11 @@ func (d *snapshot) reserve(n int64) error {
 	if d.cost+n > d.store.oneMax {
 		return errFull
 	}
-	if !d.store.reserve(n) {
+	limit := d.store.allMax
+	if d.cost+n > smallSnapshot {
+		limit -= limit / 4
+	}
+	if !d.store.reserve(n, limit) {
 		return errListings
 	}
 	d.cost += n
@@ -158,7 +165,8 @@ func (l *look) snapshot(path string) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &snapshot{store: &l.site.cache.snapshots, key: key{l.root.generation, path}, looked: l.mono}
+	d := &snapshot{store: &l.site.cache.snapshots, key: key{l.root.generation, path}}
+	d.looked.Store(l.mono)
 	d.refs.Store(1)
 	if err = l.readRows(d, fd, path); err != nil {
 		d.Release()
@@ -429,10 +437,10 @@ type snapshots struct {
 	streams renderer
 }
 
-// reserve takes n bytes of the bound, giving up what is kept if need be.
-func (s *snapshots) reserve(n int64) bool {
+// reserve takes n bytes if no more than limit are taken then, giving up what is kept if need be.
+func (s *snapshots) reserve(n, limit int64) bool {
 	for {
-		if used := s.used.Load(); used+n <= s.allMax {
+		if used := s.used.Load(); used+n <= limit {
 			if s.used.CompareAndSwap(used, used+n) {
 				return true
 			}
@@ -451,7 +459,7 @@ func (s *snapshots) reserve(n int64) bool {
 func (s *snapshots) dropOldest() bool {
 	var oldest *snapshot
 	for _, d := range s.kept {
-		if oldest == nil || d.looked < oldest.looked {
+		if oldest == nil || d.looked.Load() < oldest.looked.Load() {
 			oldest = d
 		}
 	}
@@ -469,23 +477,44 @@ func (s *snapshots) get(k key, oldest int64) *snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := s.kept[k]
-	if d == nil || d.looked < oldest {
+	if d == nil || d.looked.Load() < oldest {
 		return nil
 	}
 	d.Retain()
 	return d
 }
 
-// put keeps a directory that has more than one page, with a reference of its own.
-func (s *snapshots) put(d *snapshot, r *root) {
+// put keeps a directory that has more than one page, with a reference of its own. It returns
+// the snapshot to use, which is the one kept before if nothing has changed since: all who
+// are sent a directory that does not change share its memory. The caller's reference goes with it.
+func (s *snapshots) put(d *snapshot, r *root) *snapshot {
+	s.mu.Lock()
+	old := s.kept[d.key]
+	if old != nil {
+		old.Retain()
+	}
+	s.mu.Unlock()
+	if old != nil && old.equal(d) {
+		for {
+			at, now := old.looked.Load(), d.looked.Load()
+			if at >= now || old.looked.CompareAndSwap(at, now) {
+				break
+			}
+		}
+		d.Release()
+		return old
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.kept[d.key]; old != nil {
-		delete(s.kept, d.key)
+	if old != nil {
 		old.Release()
 	}
+	if now := s.kept[d.key]; now != nil {
+		delete(s.kept, d.key)
+		now.Release()
+	}
 	if d.n <= pageRows || r.retired.Load() {
-		return
+		return d
 	}
 	if len(s.kept) == snapshotsKept {
 		s.dropOldest()
@@ -495,6 +524,15 @@ func (s *snapshots) put(d *snapshot, r *root) {
 	}
 	d.Retain()
 	s.kept[d.key] = d
+	return d
+}
+
+// equal reports whether both show the same, in the order in which the kernel told it.
+func (d *snapshot) equal(other *snapshot) bool {
+	return d.n == other.n && d.omitted == other.omitted && d.readmeSize == other.readmeSize &&
+		slices.EqualFunc(d.rows, other.rows, slices.Equal[[]row]) &&
+		slices.EqualFunc(d.names, other.names, bytes.Equal) &&
+		d.readme == other.readme && bytes.Equal(d.readmeText, other.readmeText)
 }
 
 // dropRoot gives up the directories of a root that has been retired.

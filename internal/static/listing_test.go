@@ -221,6 +221,46 @@ func TestListingIsBounded(t *testing.T) {
 	}
 }
 
+// TestListingsShareMemory: who is sent a directory that has not changed is sent the one that is there.
+func TestListingsShareMemory(t *testing.T) {
+	dir := many(t, 3*rowsBlock)
+	l := listed(t, dir)
+	l.alone = true // each request looks anew
+	store := &l.site.cache.snapshots
+	start := func() *listingStream {
+		t.Helper()
+		mono := l.local.Clock.Mono
+		result, ok := (&listJob{site: l.site, path: "/", view: view{format: formatJSON}, mono: mono, oldest: mono + 1}).Run().(*listing)
+		if !ok || result.page != nil {
+			t.Fatal("no stream")
+		}
+		defer result.Release()
+		return newListingStream(result, true, l, 0)
+	}
+	first := start()
+	defer first.Close()
+	used := store.used.Load()
+	for range 10 {
+		l.advance(time.Minute)
+		defer start().Close()
+	}
+	if got := store.used.Load(); got != used {
+		t.Errorf("%d bytes for eleven streams, %d for one", got, used)
+	}
+	write(t, dir+"/entry-7", "longer")
+	l.advance(time.Minute)
+	changed := start()
+	defer changed.Close()
+	if changed.from.dir == first.from.dir {
+		t.Error("a change does not show")
+	}
+	// Streams hold all but the last quarter: a small directory is listed beside them.
+	write(t, dir+"/sub/x", "x")
+	store.allMax = (smallSnapshot + store.used.Load()) * 4 / 3
+	store.used.Add(store.allMax - store.allMax/4 - store.used.Load())
+	l.get("/sub/").wantStatus(t, 200)
+}
+
 // TestListingPages turns the pages by their links and finds each entry once.
 func TestListingPages(t *testing.T) {
 	const n = 2*pageRows + 34

@@ -29,7 +29,7 @@ const listingStyle = `:root{color-scheme:light dark;--fg:#1c2128;--dim:#59636e;-
 	`.s{color:var(--dim);margin:0 0 1rem}` +
 	`table{border-collapse:collapse;width:100%}` +
 	`th,td{border-bottom:1px solid var(--line);font-weight:400;padding:0;text-align:left;vertical-align:middle}` +
-	`thead th{border-bottom-width:2px;font-size:.875rem;white-space:nowrap}thead a{color:var(--dim);font-weight:600}thead a{gap:.3rem}` +
+	`thead th{border-bottom-width:2px;min-width:44px;font-size:.875rem;white-space:nowrap}thead a{color:var(--dim);font-weight:600}thead th a{gap:.25rem}` +
 	`th a{display:flex;align-items:center;gap:.6rem;padding:.42rem .5rem}` +
 	`th a b{font-weight:400;min-width:0;overflow-wrap:anywhere;white-space:pre-wrap}` +
 	`th+th a{justify-content:flex-end}td{color:var(--dim);font-variant-numeric:tabular-nums;padding:.42rem .5rem;text-align:right;white-space:nowrap;width:1%}` +

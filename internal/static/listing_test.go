@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
 
 	"github.com/evhttpd/evhttpd/conn"
 )
@@ -65,6 +66,12 @@ func TestListing(t *testing.T) {
 			symlink(t, dir+"/outside", root+"/sub/leaves")
 			symlink(t, "plain.txt", root+"/sub/link")
 			symlink(t, "nowhere", root+"/sub/broken")
+			symlink(t, "loops", root+"/sub/loops")
+			symlink(t, "/", root+"/sub/leavesFolder")
+			if err := unix.Mkfifo(root+"/sub/fifo", 0o644); err != nil {
+				t.Fatal(err)
+			}
+			symlink(t, "fifo", root+"/sub/fifoLink")
 			opts := testOptions(root)
 			opts.Listing = true
 			l := serve(t, opts, walks)
@@ -92,7 +99,7 @@ func TestListing(t *testing.T) {
 			if found != len(names) {
 				t.Errorf("%d of %d names", found, len(names))
 			}
-			for _, no := range []string{"hidden<", "leaves", "broken", "<script", "\x01", "\xff", "new\nline"} {
+			for _, no := range []string{"hidden<", "leaves", "broken", "loops", "fifo", "<script", "\x01", "\xff", "new\nline"} {
 				if strings.Contains(r.body, no) {
 					t.Errorf("%q is in the page", no)
 				}
@@ -424,6 +431,17 @@ func TestListingJSON(t *testing.T) {
 	l.get("/empty/?format=text").want(t, 200, "")
 }
 
+// TestAppendJSONString holds every string to the standard library's reading of it.
+func TestAppendJSONString(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.String().Draw(t, "text")
+		var got string
+		if err := json.Unmarshal(appendJSONString(nil, []byte(want)), &got); err != nil || got != string([]rune(want)) {
+			t.Errorf("%q came back as %q, %v", want, got, err)
+		}
+	})
+}
+
 // TestListingSorts: directories first, always; equal ones by name.
 func TestListingSorts(t *testing.T) {
 	dir := t.TempDir()
@@ -528,6 +546,7 @@ func TestListingAccept(t *testing.T) {
 		"Accept: image/png;x=\"a, text/plain\";q=1, application/json;q=0.1":       "application/json",
 		"Accept: image/png\r\nAccept: application/json":                           "application/json",
 		"Accept: " + strings.Repeat(",", 9000) + "text/plain":                     "text/plain",
+		"Accept: " + strings.Repeat("a/b,", acceptMax) + "text/plain":             "text/html",
 		"Accept: \"": "text/html",
 	} {
 		if fields != "" {

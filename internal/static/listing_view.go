@@ -26,6 +26,9 @@ var (
 	sortNames   = [sorts]string{"name", "size", "time"}
 )
 
+// acceptMax is how many media ranges of Accept are looked at: more cost a loop time, and no client sends them.
+const acceptMax = 64
+
 // pageMax bounds a page's number. No directory has so many.
 const pageMax = 1_000_000
 
@@ -116,11 +119,16 @@ func oneOf(value []byte, names []string) (int, bool) {
 // accepts none of them gets HTML, as section 12.4.1 allows.
 func acceptedFormat(req *http1.Request, buf []byte) int {
 	var weight, exactness [formats]int
+	seen := 0
 	for i := req.Next(http1.FieldAccept, 0); i >= 0; i = req.Next(http1.FieldAccept, i+1) {
 		list := req.Fields[i].Value.In(buf)
-		for len(list) > 0 {
+		for len(list) > 0 && seen < acceptMax {
 			var item []byte
 			item, list = cutUnquoted(list, ',')
+			if len(item) == 0 {
+				continue
+			}
+			seen++
 			media, params := cutUnquoted(item, ';')
 			q := weightOf(params)
 			for format, exact := range rangeMatches(bytes.TrimSpace(media)) {

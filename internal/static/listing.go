@@ -195,11 +195,8 @@ func (j *listJob) Run() conn.Result {
 		dir = s.cache.snapshots.put(dir, r)
 	}
 	defer dir.Release()
-	from, last, err := newRender(dir, j.view)
-	switch {
-	case err != nil:
-		return l.listingFailure(j.path, err)
-	case last > 0:
+	from, last := newRender(dir, j.view)
+	if last > 0 {
 		return newListing(&listing{pastEnd: last})
 	}
 	first, done := from.block(nil)

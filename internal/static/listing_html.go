@@ -23,7 +23,7 @@ const listingStyle = `:root{color-scheme:light dark;--fg:#1c2128;--dim:#59636e;-
 	`a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}` +
 	`:focus-visible{outline:2px solid var(--link);outline-offset:-2px;border-radius:4px}` +
 	`.p ol{display:flex;flex-wrap:wrap;list-style:none;margin:0 0 0 -.4rem;padding:0}` +
-	`.p li{overflow-wrap:anywhere;min-width:0}.p li+li::before{color:var(--dim);content:"/"}` +
+	`.p li{overflow-wrap:anywhere;min-width:0}.p li+li::before{color:var(--dim);content:"/";content:"/" / ""}` +
 	`.p a,.p span{display:inline-block;padding:.25rem .4rem}` +
 	`h1{font-size:1.45rem;line-height:1.25;margin:.25rem 0 .15rem;overflow-wrap:anywhere;white-space:pre-wrap}` +
 	`.s{color:var(--dim);margin:0 0 1rem}` +

@@ -39,18 +39,17 @@ const (
 )
 
 // newRender begins a view. last is the last page's number if the view's page is beyond it.
-// The error is errListings.
-func newRender(d *snapshot, v view) (r render, last int, err error) {
+func newRender(d *snapshot, v view) (r render, last int) {
 	r = render{dir: d, view: v, to: d.n}
 	if v.page > 0 {
 		if last = d.pages(); int(v.page) > last {
-			return r, last, nil
+			return r, last
 		}
 		r.next = (int(v.page) - 1) * pageRows
 		r.to = min(r.next+pageRows, d.n)
 	}
 	r.order = d.order(v.sort, v.desc)
-	return r, 0, nil
+	return r, 0
 }
 
 // pages is how many pages the directory has; an empty one has one.

@@ -275,9 +275,29 @@ func TestListingPages(t *testing.T) {
 	write(t, dir+"/README", "read me")
 	write(t, dir+"/sub/x", "x")
 	l := listed(t, dir)
+	for _, first := range []string{"/?sort=name&order=desc", "/"} {
+		turnPages(t, l, first, n)
+	}
+	l.get("/?page=4").want(t, 404, "404: no such page of the listing: the last one is ?page=3\n")
+	var page []jsonRow
+	if err := json.Unmarshal([]byte(l.get("/?format=json&page=3").body), &page); err != nil || len(page) != 36 {
+		t.Errorf("%d rows, %v", len(page), err)
+	}
+	l.get("/sub/?page=2").wantStatus(t, 404)
+	if r := l.get("/sub/?page=1&sort=size"); !strings.Contains(r.body, `href="x"`) || strings.Contains(r.body, "Page") {
+		t.Errorf("a single page: %s", r.body)
+	}
+}
+
+// turnPages follows the links to the next page.
+func turnPages(t *testing.T, l *loop, first string, n int) {
 	next := regexp.MustCompile(`<a href="([^"]*)" rel="next">`)
 	seen := make(map[string]bool)
-	at, pages := "/?sort=name&order=desc", 0
+	at, pages := first, 0
+	want := []string{"sub/", "entry-0", "entry-1"}
+	if strings.Contains(first, "desc") {
+		want = []string{"sub/", "README", fmt.Sprint("entry-", n-1)}
+	}
 	for at != "" {
 		r := l.get(at)
 		r.wantStatus(t, 200)
@@ -286,7 +306,7 @@ func TestListingPages(t *testing.T) {
 			if seen[m[1]] {
 				t.Errorf("%s is listed twice", m[1])
 			}
-			if seen[m[1]] = true; pages == 1 && i < 3 && m[1] != []string{"sub/", "README", fmt.Sprint("entry-", n-1)}[i] {
+			if seen[m[1]] = true; pages == 1 && i < 3 && m[1] != want[i] {
 				t.Errorf("row %d is %s", i, m[1])
 			}
 		}
@@ -303,15 +323,6 @@ func TestListingPages(t *testing.T) {
 	}
 	if pages != 3 || len(seen) != n+2 {
 		t.Errorf("%d pages, %d entries", pages, len(seen))
-	}
-	l.get("/?page=4").want(t, 404, "404: no such page of the listing: the last one is ?page=3\n")
-	var page []jsonRow
-	if err := json.Unmarshal([]byte(l.get("/?format=json&page=3").body), &page); err != nil || len(page) != 36 {
-		t.Errorf("%d rows, %v", len(page), err)
-	}
-	l.get("/sub/?page=2").wantStatus(t, 404)
-	if r := l.get("/sub/?page=1&sort=size"); !strings.Contains(r.body, `href="x"`) || strings.Contains(r.body, "Page") {
-		t.Errorf("a single page: %s", r.body)
 	}
 }
 
@@ -561,6 +572,27 @@ func TestListingAccept(t *testing.T) {
 	if got := r.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/html") {
 		t.Errorf("the query comes first: %s", got)
 	}
+}
+
+// TestListingTakesAnyAccept: whatever Accept and the query hold, the answer is a listing or a 400.
+func TestListingTakesAnyAccept(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/x", "x")
+	l := listed(t, dir)
+	part := func(parts ...string) *rapid.Generator[[]string] {
+		return rapid.SliceOfN(rapid.SampledFrom(parts), 0, 12)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		accept := strings.Join(part("text/html", "text/plain", "application/json", "*/*", "text/*", "/", ",", ";", " ", "q=", "Q=0.5", "0", "1.000", "=", `"`, `\`, "\xff").Draw(r, "accept"), "")
+		query := strings.Join(part("format=", "json", "text", "sort=", "size", "order=", "desc", "page=", "1", "9", "&", "=", "%00", "?", "+").Draw(r, "query"), "")
+		got := l.request("GET", "/?"+query, "Accept: "+accept+"\r\n")
+		switch kind, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";"); {
+		case got.StatusCode == 200 && (kind == "text/html" || kind == "application/json" || kind == "text/plain") && strings.Contains(got.body, "x"):
+		case (got.StatusCode == 400 || got.StatusCode == 404) && kind == "text/plain":
+		default:
+			r.Errorf("%q, %q: %d %s", query, accept, got.StatusCode, got.body)
+		}
+	})
 }
 
 // TestListingReadme: text below the rows, as far as it is served, and no more than is bounded.

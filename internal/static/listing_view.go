@@ -48,19 +48,24 @@ func (v view) appendKey(dst []byte, path string) []byte {
 	return strconv.AppendInt(dst, int64(v.page), 10)
 }
 
-// appendQuery appends the query that leads to the view, of HTML. The default view has none.
+// appendQuery appends the reference that leads to the view, of HTML, from any other of the
+// same directory. What is the default is left out.
 func (v view) appendQuery(dst []byte) []byte {
-	if v.sort == sortName && !v.desc && v.page <= 1 {
-		return append(dst, "./"...)
+	sep := "?"
+	if v.sort != sortName || v.desc {
+		dst = append(append(dst, "?sort="...), sortNames[v.sort]...)
+		if v.desc {
+			dst = append(dst, "&amp;order=desc"...)
+		} else {
+			dst = append(dst, "&amp;order=asc"...)
+		}
+		sep = "&amp;"
 	}
-	dst = append(append(dst, "?sort="...), sortNames[v.sort]...)
-	if v.desc {
-		dst = append(dst, "&amp;order=desc"...)
-	} else {
-		dst = append(dst, "&amp;order=asc"...)
-	}
-	if v.page > 1 {
-		dst = strconv.AppendInt(append(dst, "&amp;page="...), int64(v.page), 10)
+	switch {
+	case v.page > 1:
+		dst = strconv.AppendInt(append(append(dst, sep...), "page="...), int64(v.page), 10)
+	case sep == "?":
+		dst = append(dst, "./"...)
 	}
 	return dst
 }

@@ -124,7 +124,7 @@ func TestShortForm(t *testing.T) {
 	write(t, root, "file.txt", []byte(hello))
 	s := launch(t, exec.Command(binary, root, "--listen", "127.0.0.1:0"))
 	defer s.stop(t)
-	if got := s.get(t, "/"); got.status != 200 || !strings.Contains(string(got.body), `href="./file.txt"`) {
+	if got := s.get(t, "/"); got.status != 200 || !strings.Contains(string(got.body), `href="file.txt"`) {
 		t.Errorf("the folder: %d %s", got.status, got.body)
 	}
 }

@@ -33,6 +33,8 @@ type Cache struct {
 	shards  []shard
 	seed    maphash.Seed
 	fileMax int64
+
+	snapshots snapshots // of directories, under bounds of their own
 }
 
 type shard struct {
@@ -55,6 +57,7 @@ func NewCache(limits Limits) *Cache {
 	}
 	memory, descriptors := unlimited(limits.Memory), unlimited(int64(limits.Descriptors))
 	c := &Cache{seed: maphash.MakeSeed(), fileMax: min(unlimited(limits.File), fileLimit)}
+	c.snapshots.oneMax, c.snapshots.allMax = snapshotMax, snapshotsBytes
 	n := int64(shardsMax)
 	for n > 1 && (memory/n < shardFiles*(c.fileMax+entryOverhead) || descriptors/n < shardDescriptors) {
 		n /= 2
@@ -133,6 +136,7 @@ func (c *Cache) dropRoot(r *root) {
 		}
 		s.mu.Unlock()
 	}
+	c.snapshots.dropRoot(r)
 }
 
 // shed gives up a descriptor of each shard: the process has run out of them.

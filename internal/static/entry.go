@@ -28,7 +28,8 @@ type entryKind uint8
 const (
 	kindBody     entryKind = iota // a file's contents, in memory
 	kindFile                      // a file's descriptor
-	kindListing                   // a directory's listing: produced anew, never renewed
+	kindDir                       // a directory that is to be listed; the request says how
+	kindListing                   // a view of it that is rendered: produced anew, never renewed
 	kindRedirect                  // a directory whose slash is missing
 	kindError
 )

@@ -125,6 +125,10 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 	if result == nil && s.rootDue(h.root, now) && h.lookAtRoot(now, out) {
 		return
 	}
+	if l, ok := result.(*listing); ok {
+		h.sendListing(l, req, buf, out)
+		return
+	}
 	if e, ok := result.(*entry); ok {
 		h.index(sent, e)
 		if h.answer(e, req, buf, out) {
@@ -237,6 +241,9 @@ func (h *handler) answer(e *entry, req *http1.Request, buf []byte, out *conn.Out
 	switch e.kind {
 	case kindRedirect:
 		h.redirect(req, buf, out)
+		return true
+	case kindDir:
+		h.list(e, req, buf, out)
 		return true
 	case kindError:
 		out.Fail(e.status, retryAfter(e.status), e.reason)

@@ -1,227 +1,244 @@
 package static
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
-	"html"
-	"io"
-	"os"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 )
 
+// A listing is made in three steps. A look at a path that is a directory without an
+// index file gives an entry of kindDir, which holds nothing but that fact. The
+// request's query and Accept then say which view of the directory is wanted, and a job
+// reads the directory (a snapshot) and renders the first block of the view. What fits
+// into that block is an answer like that of a small file, and cached as one. What does not is
+// streamed, block by block, from the snapshot: see listingStream.
+//
+// Memory: a snapshot is at most snapshotMax, all snapshots of a Cache together are at
+// most snapshotsBytes, and an answer under way has one block beside that.
+
 const (
-	// listedMax bounds the entries of one listing; a line below it says how many more there are.
-	listedMax = 10_000
-	// countedMax bounds how many names of one directory are read at all.
-	countedMax = 1_000_000
-	// namesBatch is how many names are read at a time.
-	namesBatch = 1024
+	// blockSize is about how much of a listing is rendered at a time, in bytes. A block is longer by
+	// less than a row or a piece of the README.
+	blockSize = 64 << 10
+	// pageRows is how many rows a page of HTML has at most.
+	pageRows = 1000
 )
 
-const listingStyle = `:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:60rem;padding:0 1rem}` +
-	`h1{font-size:1.2rem;overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}` +
-	`th,td{padding:.3rem .5rem;text-align:left}td:first-child{overflow-wrap:anywhere;white-space:pre-wrap}` +
-	`th:nth-child(2),td:nth-child(2){text-align:right}td:nth-child(n+2){white-space:nowrap;font-variant-numeric:tabular-nums}` +
-	`tbody tr:nth-child(odd){background:#8881}a{text-decoration:none}a:hover{text-decoration:underline}` +
-	`@media(max-width:34rem){th:nth-child(3),td:nth-child(3){display:none}}`
+// listingFields go out with every listing, before its Content-Type. A listing changes without its
+// directory's mtime (sizes), so that caches ask each time.
+const listingFields = "X-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\nVary: Accept\r\n"
 
-// listingFields go out with every listing. The policy lets nothing run, load or be sent,
-// whatever a name might bring in; a listing changes without its directory's mtime (sizes),
-// so that caches ask each time.
-var listingFields = func() string {
+// listingTypes are by format. The policy of the HTML lets nothing run, load or be sent, whatever
+// a name might bring in.
+var listingTypes = [formats]string{
+	formatHTML: "Content-Type: text/html; charset=utf-8\r\n" +
+		"Content-Security-Policy: default-src 'none'; style-src 'sha256-" + styleHash() +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n",
+	formatJSON: "Content-Type: application/json\r\n",
+	formatText: "Content-Type: text/plain; charset=utf-8\r\n",
+}
+
+func styleHash() string {
 	sum := sha256.Sum256([]byte(listingStyle))
-	return "Content-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\n" +
-		"Content-Security-Policy: default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; form-action 'none'\r\n"
-}()
-
-// listed is one line of a listing.
-type listed struct {
-	name  string
-	dir   bool
-	size  int64
-	mtime int64 // nanoseconds since 1970
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// list makes the listing of a directory, whose path ends with a slash. It waits for the disk.
-func (l *look) list(path string) (*entry, error) {
+// listable makes the entry of a directory that is to be listed.
+func (l *look) listable(path []byte) (*entry, error) {
+	fd, err := l.openDirectory(string(path))
+	if err != nil {
+		return nil, err
+	}
+	l.site.closer.close(fd)
+	return l.entry(newEntry(kindDir, string(path), nil)), nil
+}
+
+// openDirectory opens a directory for reading; path ends with a slash. l.stat is its state.
+func (l *look) openDirectory(path string) (fd int, err error) {
 	l.name = append(append(l.name[:0], path[1:]...), '.', 0)
-	fd, err := l.root.open(l.name, false, false)
-	if err != nil {
-		return nil, err
+	if fd, err = l.root.open(l.name, false, l.cached); err != nil {
+		return -1, err
 	}
-	if err := unix.Fstat(fd, &l.stat); err != nil {
-		unix.Close(fd)
-		return nil, err
+	if err = unix.Fstat(fd, &l.stat); err != nil {
+		l.site.closer.close(fd)
+		return -1, err
 	}
-	id := identityOf(&l.stat)
-	rows, more, err := l.rows(fd, path)
-	if err != nil {
-		return nil, err
-	}
-	s := l.site
-	c := &content{body: appendListing(nil, path, rows, more)}
-	c.size = int64(len(c.body))
-	c.head = appendLength(append(append(c.head, s.statusOK...), listingFields...), c.size)
-	e := newEntry(kindListing, path, c)
-	e.id = id
-	return l.entry(e), nil
+	return fd, nil
 }
 
-// rows reads the directory fd, which it closes. more is the number of names
-// beyond listedMax.
-func (l *look) rows(fd int, path string) (rows []listed, more int, err error) {
-	dir := os.NewFile(uintptr(fd), path)
-	defer dir.Close()
-	for read := 0; read < countedMax; {
-		names, err := dir.Readdirnames(namesBatch)
-		for _, name := range names {
-			if l.site.hide.name(name) {
-				continue
-			}
-			if len(rows) == listedMax {
-				more++
-			} else if row, ok := l.row(fd, path, name); ok {
-				rows = append(rows, row)
-			}
-		}
-		read += len(names)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, 0, unwrapErrno(err)
+// list answers with the listing of the directory that e stands for.
+func (h *handler) list(e *entry, req *http1.Request, buf []byte, out *conn.Output) {
+	v, reason := viewOf(req, buf)
+	if reason != "" {
+		out.Fail(400, "", reason)
+		return
+	}
+	s, clock := h.site, out.Clock()
+	oldest := clock.Mono - s.valid + 1
+	if s.valid == 0 || out.Alone() || revalidates(req, buf) {
+		oldest = clock.Mono + 1 // what was read in this batch was read before this request came
+	}
+	if page := s.cache.page(e.key.generation, e.key.path, v, oldest); page != nil {
+		defer page.Release()
+		if h.answer(page, req, buf, out) {
+			page.touch()
+			return
 		}
 	}
-	slices.SortFunc(rows, func(a, b listed) int {
-		if a.dir != b.dir {
-			if a.dir {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(a.name, b.name)
-	})
-	return rows, more, nil
+	out.Defer(&listJob{site: s, path: e.key.path, view: v, mono: clock.Mono, oldest: oldest})
 }
 
-// unwrapErrno returns the errno behind an error of package os.
-func unwrapErrno(err error) error {
-	if sys, ok := err.(*os.PathError); ok {
-		return sys.Err
+// page returns the rendered view of a directory with a reference, nil if there is none that was
+// looked at then or later.
+func (c *Cache) page(generation uint64, path string, v view, oldest int64) *entry {
+	e := c.get(generation, v.appendKey(make([]byte, 0, 128), path))
+	if e != nil && e.looked.Load() < oldest {
+		e.Release()
+		return nil
 	}
-	if sys, ok := err.(*os.SyscallError); ok {
-		return sys.Err
-	}
-	return err
+	return e
 }
 
-// row describes one name. ok: a request for it would be answered.
-func (l *look) row(dir int, path, name string) (row listed, ok bool) {
-	var st unix.Stat_t
-	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		return row, false // gone meanwhile
-	}
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		l.name = append(append(append(l.name[:0], path[1:]...), name...), 0)
-		fd, err := l.root.open(l.name, false, false)
-		if err != nil {
-			return row, false
-		}
-		err = unix.Fstat(fd, &st)
-		unix.Close(fd)
-		if err != nil {
-			return row, false
-		}
-	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		return listed{name: name, dir: true, mtime: st.Mtim.Nano()}, true
-	case unix.S_IFREG:
-		return listed{name: name, size: st.Size, mtime: st.Mtim.Nano()}, true
-	}
-	return row, false
-}
-
-// appendListing writes the page. Links begin with "./", so that a colon in a
-// name makes no scheme of what stands before it (RFC 3986 section 4.2).
-func appendListing(b []byte, path string, rows []listed, more int) []byte {
-	b = slices.Grow(b, 1024+len(listingStyle)+len(rows)*160)
-	b = append(b, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"+
-		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>"...)
-	b = appendText(b, path)
-	b = append(b, "</title>\n<style>"+listingStyle+"</style>\n</head>\n<body>\n<h1>"...)
-	b = appendText(b, path)
-	b = append(b, "</h1>\n<table>\n<thead><tr><th>Name</th><th>Size</th><th>Modified (UTC)</th></tr></thead>\n<tbody>\n"...)
-	if path != "/" {
-		b = append(b, "<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n"...)
-	}
-	for i := range rows {
-		b = appendRow(b, &rows[i])
-	}
-	b = append(b, "</tbody>\n</table>\n"...)
+// sendListing answers with what a listJob made.
+func (h *handler) sendListing(l *listing, req *http1.Request, buf []byte, out *conn.Output) {
 	switch {
-	case more > 0:
-		b = append(strconv.AppendInt(append(b, "<p>and "...), int64(more), 10), " more, not listed</p>\n"...)
-	case len(rows) == 0:
-		b = append(b, "<p>nothing here</p>\n"...)
+	case l.pastEnd > 0:
+		out.Fail(404, "", "no such page of the listing: the last one is ?page="+strconv.Itoa(l.pastEnd))
+		return
+	case l.page != nil:
+		h.answer(l.page, req, buf, out)
+		return
 	}
-	return append(b, "</body>\n</html>\n"...)
+	chunked := req.Minor > 0
+	if !chunked {
+		out.Close() // RFC 9112 section 6.3: the end of the stream ends the body
+	}
+	b := append(append(h.scratch[:0], h.site.statusOK...), listingFields...)
+	b = l.from.dir.appendOmitted(append(b, listingTypes[l.from.view.format]...))
+	if chunked {
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	h.scratch = b
+	out.Head(200, b)
+	waker, token := out.Waker()
+	out.Source(newListingStream(l, chunked, waker, token))
 }
 
-func appendRow(b []byte, row *listed) []byte {
-	end := ""
-	if row.dir {
-		end = "/"
-	}
-	link := append(http1.AppendEscapedPath([]byte("./"), []byte(row.name)), end...)
-	b = append(b, "<tr><td><a href=\""...)
-	b = append(b, html.EscapeString(string(link))...)
-	b = append(b, "\">"...)
-	b = append(appendText(b, row.name), end...)
-	b = append(b, "</a></td><td>"...)
-	if !row.dir {
-		b = appendSize(b, row.size)
-	}
-	b = append(b, "</td><td>"...)
-	b = time.Unix(0, row.mtime).UTC().AppendFormat(b, "2006-01-02 15:04")
-	return append(b, "</td></tr>\n"...)
+// listing is the conn.Result of a listJob: one of an answer that is whole, one to be
+// streamed, and a page that is not there.
+type listing struct {
+	refs atomic.Int32
+
+	page    *entry // the whole answer
+	pastEnd int    // the last page's number
+
+	first []byte // the first block, framed as a chunk; immutable
+	from  render // where it goes on; its directory is counted
 }
 
-// appendText writes a name as HTML text. Bytes that are not UTF-8, and control characters,
-// which HTML does not allow, become U+FFFD.
-func appendText(b []byte, name string) []byte {
-	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '\uFFFD'
+// Retain adds a reference.
+func (l *listing) Retain() { l.refs.Add(1) }
+
+// Release drops a reference; the last one gives up the snapshot.
+func (l *listing) Release() {
+	if l.refs.Add(-1) > 0 {
+		return
+	}
+	if l.page != nil {
+		l.page.Release()
+	}
+	if l.from.dir != nil {
+		l.from.dir.Release()
+	}
+}
+
+// listJob reads a directory and renders the first block of a view of it. Its result
+// is a listing, or the entry of an error.
+type listJob struct {
+	site   *Site
+	path   string // of the directory, with its slash
+	view   view
+	mono   int64 // Clock.Mono when it was asked for
+	oldest int64 // Clock.Mono: a snapshot of that time or later will do
+}
+
+type listKey struct {
+	site *Site
+	path string
+	view view
+}
+
+// Key makes jobs for the same view of the same directory one.
+func (j *listJob) Key() any { return listKey{j.site, j.path, j.view} }
+
+// Run reads what is to be read and renders. It waits for the disk.
+func (j *listJob) Run() conn.Result {
+	s := j.site
+	r := s.acquire()
+	defer r.release()
+	l := look{site: s, root: r, mono: j.mono, wall: s.wall()}
+	if r.dir == nil {
+		return l.fail([]byte(j.path), 404, "the site's root is missing")
+	}
+	dir := s.cache.snapshots.get(key{r.generation, j.path}, j.oldest)
+	if dir == nil {
+		var err error
+		if dir, err = l.snapshot(j.path); err != nil {
+			return l.listingFailure(j.path, err)
 		}
-		return r
-	}, name)
-	return append(b, bytes.ToValidUTF8([]byte(html.EscapeString(name)), []byte("\uFFFD"))...)
+		dir = s.cache.snapshots.put(dir, r)
+	}
+	defer dir.Release()
+	from, last := newRender(dir, j.view)
+	if last > 0 {
+		return newListing(&listing{pastEnd: last})
+	}
+	first, done := from.block(nil)
+	if !done {
+		dir.Retain()
+		return newListing(&listing{first: first, from: from})
+	}
+	page := l.listingPage(dir, j.view, first[chunkHead:len(first)-len(chunkTail)-len(chunkLast)])
+	s.cache.put(page, r)
+	return newListing(&listing{page: page})
 }
 
-// appendSize writes a size in bytes for people: three digits and a binary unit.
-func appendSize(b []byte, size int64) []byte {
-	if size < 1024 {
-		return append(strconv.AppendInt(b, size, 10), " B"...)
+func newListing(l *listing) *listing {
+	l.refs.Store(1)
+	return l
+}
+
+// listingPage makes the entry of a listing that is rendered in whole.
+func (l *look) listingPage(dir *snapshot, v view, body []byte) *entry {
+	c := &content{body: body, size: int64(len(body))}
+	c.head = append(append(append(c.head, l.site.statusOK...), listingFields...), listingTypes[v.format]...)
+	c.head = appendLength(dir.appendOmitted(c.head), c.size)
+	e := newEntry(kindListing, string(v.appendKey(nil, dir.key.path)), c)
+	e.key.generation, e.life = dir.key.generation, l.site.valid
+	e.looked.Store(dir.looked.Load())
+	return e
+}
+
+// listingFailure makes the entry of an error. A listing has no errors of its own but its bounds.
+func (l *look) listingFailure(path string, err error) *entry {
+	reason := ""
+	switch err {
+	case errListings:
+		reason = "too many large directories are being listed: try again"
+	case errListingSlow:
+		reason = "the directory takes too long to read"
+		l.site.warner.warn(l.mono, "the directory was not read within "+readingMax.String()+
+			": make it smaller, or turn its listing off", l.site.path+path)
+	default:
+		return l.failure([]byte(path), err)
 	}
-	const units = "KMGTPE"
-	n, unit := float64(size)/1024, 0
-	for n >= 1023.5 && unit < len(units)-1 {
-		n, unit = n/1024, unit+1
-	}
-	decimals := 0
-	if n < 9.95 {
-		decimals = 1
-	}
-	return append(strconv.AppendFloat(b, n, 'f', decimals, 64), ' ', units[unit], 'i', 'B')
+	e := l.fail([]byte(path), 503, reason)
+	e.transient = true
+	return e
 }

@@ -85,17 +85,14 @@ func (l *look) directory(path []byte) (*entry, error) {
 			return l.failure(path, err), nil
 		}
 	}
-	switch {
-	case !l.site.listing:
+	if !l.site.listing {
 		return l.fail(path, 404, "no such file, or a directory without an index file (listing is off)"), nil
-	case l.cached:
-		return nil, errWait
 	}
-	e, err := l.list(string(path))
-	if err != nil {
+	e, err := l.listable(path)
+	if err != nil && err != errWait {
 		return l.failure(path, err), nil
 	}
-	return e, nil
+	return e, err
 }
 
 // file returns the entry of a regular file: path, or index in that directory.

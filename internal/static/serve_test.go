@@ -83,6 +83,15 @@ type loop struct {
 	jobs  int // run so far
 	addr  conn.Addr
 	alone bool // each request finds the loop with nothing else to do
+	woken chan struct{}
+}
+
+// Wake is the loop's part of conn.Waker.
+func (l *loop) Wake(uint64) {
+	select {
+	case l.woken <- struct{}{}:
+	default:
+	}
 }
 
 func newLoop(t testing.TB, s *Site, h conn.Handler) *loop {
@@ -93,7 +102,8 @@ func newLoop(t testing.TB, s *Site, h conn.Handler) *loop {
 		FirstByte: time.Minute, Head: time.Minute, Body: time.Minute, Send: time.Minute,
 		KeepAlive: time.Minute, Deferred: time.Minute,
 	}
-	l := &loop{t: t, site: s, local: conn.NewLocal(cfg, h, nil)}
+	l := &loop{t: t, site: s, local: conn.NewLocal(cfg, h, nil), woken: make(chan struct{}, 1)}
+	l.local.Waker = l
 	l.local.Clock = conn.Clock{Mono: 1e12, Wall: time.Now().UnixNano()}
 	return l
 }
@@ -120,6 +130,8 @@ func (l *loop) send(raw string) string {
 				l.t.Fatal("the connection does not wait for the job's result")
 			}
 		case conn.WantYield:
+		case conn.WantSource:
+			<-l.woken
 		case conn.WantRead, conn.WantClose:
 			c.Release(l.local)
 			return peer.out.String()

@@ -1,0 +1,79 @@
+package static
+
+import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+// appendReference appends the relative reference to a row from its directory, which needs no
+// escape in HTML or JSON. "./" in front of a name with a colon: what stands before that
+// would else be a scheme (RFC 3986 section 4.2).
+func appendReference(dst, name []byte, dir bool) []byte {
+	for _, c := range name {
+		if c == ':' {
+			dst = append(dst, "./"...)
+			break
+		}
+	}
+	dst = http1.AppendEscapedPath(dst, name)
+	if dir {
+		dst = append(dst, '/')
+	}
+	return dst
+}
+
+func appendTime(dst []byte, nanoseconds int64) []byte {
+	return time.Unix(0, nanoseconds).UTC().AppendFormat(dst, time.RFC3339)
+}
+
+// appendJSONRow writes an object on a line of its own. Names and types are those of nginx's
+// autoindex; url is the reference, which has every byte of a name that is not UTF-8.
+func appendJSONRow(b, name []byte, r *row, last bool) []byte {
+	b = appendJSONString(append(b, `{"name":`...), name)
+	if r.dir {
+		b = append(b, `,"type":"directory"`...)
+	} else {
+		b = strconv.AppendInt(append(b, `,"type":"file","size":`...), r.size, 10)
+	}
+	b = appendTime(append(b, `,"mtime":"`...), r.mtime)
+	b = append(appendReference(append(b, `","url":"`...), name, r.dir), '"', '}')
+	if !last {
+		b = append(b, ',')
+	}
+	return append(b, '\n')
+}
+
+// appendJSONString writes a string of RFC 8259. Bytes that are not UTF-8 become U+FFFD. What
+// means something in HTML or ends a line in JavaScript is escaped, too.
+func appendJSONString(b, s []byte) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for len(s) > 0 {
+		r, n := utf8.DecodeRune(s)
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case isControl(r) || r == '<' || r == '>' || r == '&' || r == '\u2028' || r == '\u2029':
+			b = append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		default:
+			b = utf8.AppendRune(b, r) // RuneError where it is no UTF-8
+		}
+		s = s[n:]
+	}
+	return append(b, '"')
+}
+
+// appendTextRow writes the reference, the size ("-" for a directory) and the time, with tabs
+// between them: no name can break a line or a column.
+func appendTextRow(b, name []byte, r *row) []byte {
+	b = append(appendReference(b, name, r.dir), '\t')
+	if r.dir {
+		b = append(b, '-')
+	} else {
+		b = strconv.AppendInt(b, r.size, 10)
+	}
+	return append(appendTime(append(b, '\t'), r.mtime), '\n')
+}

@@ -129,7 +129,8 @@ func (c *comparison) addModel(m model, auto subject) {
 			continue
 		}
 		asked := len(c.Models) == 0 || slices.Contains(c.Models, m.Name)
-		if asked && (len(c.Triggers) == 0 || slices.Contains(c.Triggers, trigger)) {
+		chosen := len(m.Triggers) == 1 || len(c.Triggers) == 0 || slices.Contains(c.Triggers, trigger)
+		if asked && chosen {
 			c.subjects = append(c.subjects, subject{Subject: s})
 		}
 	}

@@ -194,7 +194,6 @@ var notYet = []string{
 	"trusted_proxies",
 	"limits.connections_per_client",
 	"limits.requests_per_client",
-	"limits.ranges",
 	"sites[].hosts",
 	"sites[].symlinks",
 	"sites[].etag",

@@ -432,7 +432,6 @@ func TestNotYet(t *testing.T) {
 		"trusted_proxies":               "trusted_proxies: [10.0.0.0/8]",
 		"limits.connections_per_client": "limits: {connections_per_client: 1}",
 		"limits.requests_per_client":    "limits: {requests_per_client: 1/s}",
-		"limits.ranges":                 "limits: {ranges: 1}",
 		"sites[1]":                      "sites: [{root: www}, {root: www, hosts: [a]}]",
 		"sites[].hosts":                 "sites: [{root: www, hosts: [a]}]",
 		"sites[].symlinks":              "sites: [{root: www, symlinks: deny}]",

@@ -22,6 +22,7 @@ func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 		Index:   cfg.Sites[0].Index,
 		Listing: cfg.Sites[0].Listing,
 		Hide:    cfg.Sites[0].Hide,
+		Ranges:  cfg.Limits.Ranges,
 		Server:  cfg.ServerHeader,
 		Valid:   cfg.Cache.Valid,
 		Warn: func(msg, path string) {

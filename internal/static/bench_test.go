@@ -1,6 +1,7 @@
 package static
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,7 @@ func TestNoAllocations(t *testing.T) {
 		"304 by date": "GET /small.html" + end + "If-Modified-Since: Sat, 01 Jun 2024 00:00:00 GMT\r\n\r\n",
 		"304 by etag": "GET /small.html" + end + "If-None-Match: *\r\n\r\n",
 		"206":         "GET /small.html" + end + "Range: bytes=10-19\r\n\r\n",
+		"multipart":   "GET /medium.html" + end + "Range: bytes=0-9,20-29,5000-10000\r\n\r\n",
 		"OPTIONS":     "OPTIONS *" + end + "\r\n",
 	}
 	for name, raw := range cases {
@@ -109,6 +111,45 @@ func Benchmark304(b *testing.B)      { benchmark(b, bench304, func(*loop) {}) }
 // BenchmarkLook has the file looked at for every request, as for one that comes alone.
 func BenchmarkLook(b *testing.B) {
 	benchmark(b, benchSmall, func(l *loop) { l.alone = true })
+}
+
+// BenchmarkRanges has Range fields made to cost: no request may take more than a millisecond.
+func BenchmarkRanges(b *testing.B) {
+	many := func(n int, spec func(i int) string) string {
+		var v strings.Builder
+		for i := range n {
+			v.WriteString(spec(i))
+		}
+		return "GET /large.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=" + v.String() + "\r\n\r\n"
+	}
+	overlapping := func(int) string { return "0-," }
+	apart := func(i int) string { return strconv.Itoa(i*20) + "-" + strconv.Itoa(i*20+9) + "," }
+	for _, c := range []struct {
+		name, raw string
+		limit     int
+	}{
+		{"16", many(16, apart), 0},
+		{"overlapping 10000", many(10_000, overlapping), 0},
+		{"overlapping 1024 of 1024", many(1024, overlapping), 1024},
+		{"apart 1024 of 1024", many(1024, apart), 1024},
+		{"empty 30000", many(30_000, func(int) string { return "," }), 0},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			dir := b.TempDir()
+			write(b, dir+"/large.bin", strings.Repeat("x", 1<<20))
+			opts := testOptions(dir)
+			opts.Ranges = c.limit
+			l := serve(b, opts, false)
+			l.local.Config.Limits.Head = 64 << 10
+			l.send(c.raw)
+			a := newAgain(l, c.raw)
+			a.step()
+			b.ReportAllocs()
+			for b.Loop() {
+				a.step()
+			}
+		})
+	}
 }
 
 // BenchmarkMany asks for 10,000 files in turn, each good for a second that

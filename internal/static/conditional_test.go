@@ -125,7 +125,13 @@ func TestRanges(t *testing.T) {
 		{"/small", "bytes=5-2", 200, "0123456789", ""},
 		{"/small", "bytes=a-b", 200, "0123456789", ""},
 		{"/small", "lines=1-2", 200, "0123456789", ""},
-		{"/small", "bytes=0-0,2-2", 200, "0123456789", ""},
+		{"/small", "bytes=0-0,2-2", 200, "0123456789", ""}, // the parts would be larger
+		{"/small", "bytes=0-2,3-5", 206, "012345", "bytes 0-5/10"},
+		{"/small", "bytes=5-9,0-4", 200, "0123456789", ""}, // all of it, in two
+		{"/large", "bytes=0-9,5-14,12-19", 206, "01234567890123456789", "bytes 0-19/100000"},
+		{"/large", "bytes=0-49999,50010-", 200, large, ""},
+		{"/large", "bytes=" + strings.Repeat("0-99,", 16), 206, large[:100], "bytes 0-99/100000"},
+		{"/large", "bytes=" + strings.Repeat("0-99,", 16) + "0-99", 200, large, ""},
 		{"/small", "bytes=" + strings.Repeat("0-0,", 20) + "1-1", 200, "0123456789", ""},
 		{"/small", "bytes=99999999999999999999-", 416, "", "bytes */10"},
 		{"/large", "bytes=99990-", 206, "0123456789", "bytes 99990-99999/100000"},

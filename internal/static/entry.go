@@ -64,17 +64,19 @@ type entry struct {
 // content is an answer with its head ready.
 type content struct {
 	// head is the status line of 200 and all fields but Date and Connection, in
-	// the order in which a 304 (up to validators) and a 206 (up to common) need them.
-	head               []byte
-	validators, common int
-	body               []byte         // immutable
-	file               *sendfile.File // instead of body
-	size               int64          // bytes of the representation
-	etag               []byte         // as in the head; empty: there is none
-	modified           int64          // Last-Modified, seconds since 1970
-	dated              bool           // there is a Last-Modified
-	exact, dateExact   bool           // the etag, and the date, are strong validators (RFC 9110 section 8.8)
-	ranges             bool           // ranges are served
+	// the order in which a 304 (up to validators) and a 206 (up to common) need them;
+	// from validators to typed is the Content-Type, which the parts of a multipart 206 have.
+	head                      []byte
+	validators, typed, common int
+
+	body             []byte         // immutable
+	file             *sendfile.File // instead of body
+	size             int64          // bytes of the representation
+	etag             []byte         // as in the head; empty: there is none
+	modified         int64          // Last-Modified, seconds since 1970
+	dated            bool           // there is a Last-Modified
+	exact, dateExact bool           // the etag, and the date, are strong validators (RFC 9110 section 8.8)
+	ranges           bool           // ranges are served
 }
 
 // entryOverhead is about what an entry takes beside its bytes: itself, its
@@ -160,6 +162,7 @@ func (s *Site) newContent(r representation) *content {
 	}
 	c.validators = len(b)
 	b = http1.AppendField(b, "Content-Type", r.mediaType)
+	c.typed = len(b)
 	b = append(b, "X-Content-Type-Options: nosniff\r\nAccept-Ranges: bytes\r\n"...)
 	c.common = len(b)
 	c.head = appendLength(b, r.size)

@@ -14,8 +14,6 @@ const (
 	// indexPath is the longest path in the index, in bytes; longer ones are
 	// looked up in the cache, under its lock.
 	indexPath = 256
-	// rangesMax is how many ranges a request may ask for.
-	rangesMax = 16
 	// rootOverdue is how old a look at the root's path may be before a request waits for
 	// the next one, in nanoseconds. Under load none does: there is one each second.
 	rootOverdue = 2e9
@@ -35,7 +33,7 @@ type handler struct {
 	look    look
 	path    []byte // decoded
 	scratch []byte // a head that is put together for one answer
-	ranges  []http1.ByteRange
+	ranged  ranged
 }
 
 // Handler returns the handler of one loop, with an index of its own.
@@ -48,7 +46,7 @@ func (s *Site) ThreadHandler() conn.Handler { return s.handler(0) }
 func (s *Site) handler(max int) *handler {
 	return &handler{
 		site: s, entries: make(map[string]*entry), max: max,
-		look: look{site: s, cached: true}, ranges: make([]http1.ByteRange, 0, rangesMax),
+		look: look{site: s, cached: true},
 	}
 }
 

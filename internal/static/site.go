@@ -21,6 +21,7 @@ type Options struct {
 	Hide     []string          // patterns (path.Match) of names that are not served; "!" in front shows them again, the last match counts
 	Links    Links             // symbolic links beneath the root
 	NoETag   bool              // no entity tags
+	Ranges   int               // a request may ask for; with more the whole file is the answer; 0: 16
 	Types    map[string]string // by extension, in front of the built-in ones
 	Server   string            // the Server field; empty: none
 	Valid    time.Duration     // how stale an answer may be under load; 0: every request looks at the file
@@ -40,6 +41,7 @@ type Site struct {
 	hide    hidden
 	links   Links
 	etag    bool
+	ranges  int // a request may ask for
 	types   mediaTypes
 	valid   int64 // nanoseconds
 	wall    func() int64
@@ -69,8 +71,11 @@ func New(opts Options, cache *Cache) (*Site, error) {
 
 func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	s := &Site{
-		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: !opts.NoETag,
+		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: !opts.NoETag, ranges: opts.Ranges,
 		valid: int64(opts.Valid), wall: opts.WallTime, walks: walks, cache: cache,
+	}
+	if s.ranges == 0 {
+		s.ranges = rangesDefault
 	}
 	s.warner.tell = opts.Warn
 	if s.wall == nil {

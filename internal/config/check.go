@@ -196,7 +196,6 @@ var notYet = []string{
 	"limits.requests_per_client",
 	"sites[].hosts",
 	"sites[].symlinks",
-	"sites[].etag",
 	"sites[].types",
 	"sites[].precompressed",
 	"sites[].compress",

@@ -435,7 +435,6 @@ func TestNotYet(t *testing.T) {
 		"sites[1]":                      "sites: [{root: www}, {root: www, hosts: [a]}]",
 		"sites[].hosts":                 "sites: [{root: www, hosts: [a]}]",
 		"sites[].symlinks":              "sites: [{root: www, symlinks: deny}]",
-		"sites[].etag":                  "sites: [{root: www, etag: off}]",
 		"sites[].types":                 "sites: [{root: www, types: {.a: b/c}}]",
 		"sites[].precompressed":         "sites: [{root: www, precompressed: [gz]}]",
 		"sites[].compress":              "sites: [{root: www, compress: [gzip]}]",

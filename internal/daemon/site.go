@@ -10,6 +10,9 @@ import (
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
+// etags are the values of etag:.
+var etags = map[string]static.ETag{"mtime": static.ETagMtime, "content": static.ETagContent, "off": static.ETagOff}
+
 // openSite opens the configured root, with a cache of its own.
 func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 	cache := static.NewCache(static.Limits{
@@ -22,6 +25,7 @@ func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 		Index:   cfg.Sites[0].Index,
 		Listing: cfg.Sites[0].Listing,
 		Hide:    cfg.Sites[0].Hide,
+		ETag:    etags[cfg.Sites[0].ETag],
 		Ranges:  cfg.Limits.Ranges,
 		Server:  cfg.ServerHeader,
 		Valid:   cfg.Cache.Valid,

@@ -1,6 +1,7 @@
 package static
 
 import (
+	"encoding/hex"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -138,15 +139,19 @@ func (e *entry) Release() {
 type representation struct {
 	mediaType string
 	size      int64
-	mtime     int64 // nanoseconds since 1970
-	wall      int64 // of the look, nanoseconds since 1970
-	recent    bool  // changed so short before the look that it may have changed again unseen
+	mtime     int64  // nanoseconds since 1970
+	wall      int64  // of the look, nanoseconds since 1970
+	recent    bool   // changed so short before the look that it may have changed again unseen
+	hash      []byte // of the bytes that are sent; nil: there is none
 }
 
 // newContent makes the content of a file: its head and validators.
 func (s *Site) newContent(r representation) *content {
-	c := &content{size: r.size, exact: !r.recent, ranges: true}
+	c := &content{size: r.size, exact: !r.recent || r.hash != nil, ranges: true}
 	b := append(make([]byte, 0, 384), s.statusOK...)
+	if r.hash != nil {
+		c.etag = appendHashETag(nil, r.hash)
+	}
 	// Files of reproducible builds and of image layers all say 0 or 1: that
 	// tells no two versions apart, so it is no validator.
 	if sec := r.mtime / 1e9; sec > 1 {
@@ -155,10 +160,12 @@ func (s *Site) newContent(r representation) *content {
 		sec = min(sec, r.wall/1e9)
 		c.modified = sec
 		b = append(http1.AppendDate(append(b, "Last-Modified: "...), sec), "\r\n"...)
-		if s.etag {
+		if s.etag != ETagOff && c.etag == nil {
 			c.etag = appendETag(nil, r.size, r.mtime, r.recent)
-			b = append(append(append(b, "ETag: "...), c.etag...), "\r\n"...)
 		}
+	}
+	if c.etag != nil {
+		b = append(append(append(b, "ETag: "...), c.etag...), "\r\n"...)
 	}
 	c.validators = len(b)
 	b = http1.AppendField(b, "Content-Type", r.mediaType)
@@ -195,6 +202,11 @@ func appendETag(dst []byte, size, mtime int64, weak bool) []byte {
 	dst = append(dst, '-')
 	dst = appendHex(dst, uint64(size))
 	return append(dst, '"')
+}
+
+// appendHashETag makes an entity tag of the first 128 bits of a hash.
+func appendHashETag(dst, hash []byte) []byte {
+	return append(hex.AppendEncode(append(dst, '"'), hash[:16]), '"')
 }
 
 func appendHex(dst []byte, n uint64) []byte {

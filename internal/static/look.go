@@ -1,6 +1,7 @@
 package static
 
 import (
+	"crypto/sha256"
 	"errors"
 	"strings"
 
@@ -181,45 +182,106 @@ func (l *look) renewed() *entry {
 
 // load makes an entry of the open file whose state is l.stat, and takes over fd.
 func (l *look) load(fd int, path, index string) (*entry, error) {
-	s := l.site
-	if !s.cache.keeps(l.stat.Size) {
-		return l.loadFile(fd, path, index), nil
+	if l.cached && l.site.etag == ETagContent {
+		l.site.closer.close(fd)
+		return nil, errWait // hashing is not for a loop
 	}
-	body, settled, err := l.read(fd)
-	if err == errGrown {
-		return l.loadFile(fd, path, index), nil
-	}
-	s.closer.close(fd)
+	c, recent, err := l.content(fd, l.site.types.of(path+index))
 	if err != nil {
 		return nil, err
 	}
-	recent := !settled || l.recent()
-	c := s.newContent(representation{
-		mediaType: s.types.of(path + index), size: int64(len(body)),
-		mtime: l.stat.Mtim.Nano(), wall: l.wall, recent: recent,
-	})
-	c.join(body)
-	e := newEntry(kindBody, path, c)
+	kind := kindBody
+	if c.file != nil {
+		kind = kindFile
+	}
+	e := newEntry(kind, path, c)
 	e.id, e.transient = identityOf(&l.stat), recent
 	return l.entry(e), nil
 }
 
-// loadFile makes an entry of a file that is sent from its descriptor.
-func (l *look) loadFile(fd int, path, index string) *entry {
+// content makes the answer of the open file whose state is l.stat, and takes
+// over fd. recent: it may have changed again unseen, and is not to be kept.
+func (l *look) content(fd int, mediaType string) (c *content, recent bool, err error) {
 	s := l.site
+	r := representation{mediaType: mediaType, wall: l.wall}
+	var body []byte
+	inMemory := s.cache.keeps(l.stat.Size)
+	if inMemory {
+		var settled bool
+		body, settled, err = l.read(fd)
+		recent = !settled
+		if err == errGrown {
+			inMemory, err = false, nil
+		}
+	}
+	recent = recent || l.recent()
+	switch {
+	case inMemory && err == nil:
+		r.size = int64(len(body))
+		if s.etag == ETagContent {
+			sum := sha256.Sum256(body)
+			r.hash = sum[:]
+		}
+	case !inMemory:
+		if s.etag == ETagContent && !recent {
+			r.hash, recent, err = l.hash(fd)
+		}
+		r.size = l.stat.Size
+	}
+	if err != nil {
+		s.closer.close(fd)
+		return nil, false, err
+	}
+	r.mtime, r.recent = l.stat.Mtim.Nano(), recent
+	c = s.newContent(r)
+	if inMemory {
+		s.closer.close(fd)
+		c.join(body)
+		return c, recent, nil
+	}
 	flags := l.root.flags
 	if !l.cached {
 		flags = sendfile.FlagsFor(fd) // it may be another mount's
 	}
-	recent := l.recent()
-	c := s.newContent(representation{
-		mediaType: s.types.of(path + index), size: l.stat.Size,
-		mtime: l.stat.Mtim.Nano(), wall: l.wall, recent: recent,
-	})
 	c.file = sendfile.New(fd, flags, s.closer.close)
-	e := newEntry(kindFile, path, c)
-	e.id, e.transient = identityOf(&l.stat), recent
-	return l.entry(e)
+	return c, recent, nil
+}
+
+const (
+	// hashMax is the size up to which a file is hashed, in bytes: a disk reads that
+	// in a second or two. Larger ones have a tag of size and time, as without ETagContent.
+	hashMax = 256 << 20
+	// hashChunk is how much is read at a time to be hashed.
+	hashChunk = 128 << 10
+)
+
+// hash reads the open file, whose state is l.stat. changed: it was written to
+// meanwhile, so that there is no hash. It waits for the disk.
+func (l *look) hash(fd int) (sum []byte, changed bool, err error) {
+	before := identityOf(&l.stat)
+	if before.size > hashMax {
+		return nil, false, nil
+	}
+	h := sha256.New()
+	p := make([]byte, hashChunk)
+	for offset := int64(0); offset < before.size; {
+		n, err := l.readAt(fd, p[:min(hashChunk, before.size-offset)], offset)
+		if err != nil {
+			return nil, false, err
+		}
+		if n == 0 {
+			break // it has been cut short, as fstat is about to say
+		}
+		h.Write(p[:n]) // a hash takes everything
+		offset += int64(n)
+	}
+	if err := unix.Fstat(fd, &l.stat); err != nil {
+		return nil, false, err
+	}
+	if identityOf(&l.stat) != before {
+		return nil, true, nil
+	}
+	return h.Sum(nil), false, nil
 }
 
 // read reads the whole file. settled: it did not change meanwhile, and l.stat is its state.

@@ -13,6 +13,15 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 )
 
+// ETag says what the entity tags of a site's files are made of.
+type ETag uint8
+
+const (
+	ETagMtime   ETag = iota // size and modification time: replicas with the same times agree
+	ETagContent             // a hash of the bytes, made off the loop; see hashMax
+	ETagOff                 // there are none
+)
+
 // Options are one site's rules. They are not changed after New.
 type Options struct {
 	Root     string            // a directory, or a link to one
@@ -20,7 +29,7 @@ type Options struct {
 	Listing  bool              // directories without an index file are listed
 	Hide     []string          // patterns (path.Match) of names that are not served; "!" in front shows them again, the last match counts
 	Links    Links             // symbolic links beneath the root
-	NoETag   bool              // no entity tags
+	ETag     ETag              // what entity tags are made of
 	Ranges   int               // a request may ask for; with more the whole file is the answer; 0: 16
 	Types    map[string]string // by extension, in front of the built-in ones
 	Server   string            // the Server field; empty: none
@@ -40,7 +49,7 @@ type Site struct {
 	listing bool
 	hide    hidden
 	links   Links
-	etag    bool
+	etag    ETag
 	ranges  int // a request may ask for
 	types   mediaTypes
 	valid   int64 // nanoseconds
@@ -71,7 +80,7 @@ func New(opts Options, cache *Cache) (*Site, error) {
 
 func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	s := &Site{
-		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: !opts.NoETag, ranges: opts.Ranges,
+		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: opts.ETag, ranges: opts.Ranges,
 		valid: int64(opts.Valid), wall: opts.WallTime, walks: walks, cache: cache,
 	}
 	if s.ranges == 0 {

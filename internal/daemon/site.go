@@ -21,14 +21,15 @@ func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 		Descriptors: cfg.Cache.Descriptors,
 	})
 	return static.New(static.Options{
-		Root:    cfg.Sites[0].Root,
-		Index:   cfg.Sites[0].Index,
-		Listing: cfg.Sites[0].Listing,
-		Hide:    cfg.Sites[0].Hide,
-		ETag:    etags[cfg.Sites[0].ETag],
-		Ranges:  cfg.Limits.Ranges,
-		Server:  cfg.ServerHeader,
-		Valid:   cfg.Cache.Valid,
+		Root:     cfg.Sites[0].Root,
+		Index:    cfg.Sites[0].Index,
+		Listing:  cfg.Sites[0].Listing,
+		Hide:     cfg.Sites[0].Hide,
+		ETag:     etags[cfg.Sites[0].ETag],
+		Ranges:   cfg.Limits.Ranges,
+		Siblings: cfg.Sites[0].Precompressed,
+		Server:   cfg.ServerHeader,
+		Valid:    cfg.Cache.Valid,
 		Warn: func(msg, path string) {
 			events.Warn(msg, zap.String("path", path))
 		},

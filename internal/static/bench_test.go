@@ -39,6 +39,8 @@ func TestNoAllocations(t *testing.T) {
 	write(t, dir+"/medium.html", strings.Repeat("x", 64<<10))
 	write(t, dir+"/large.bin", strings.Repeat("x", 1<<20))
 	write(t, dir+"/sub/index.html", "index")
+	write(t, dir+"/coded.js", strings.Repeat("x", 1024))
+	write(t, dir+"/coded.js.gz", strings.Repeat("y", 512))
 	const end = " HTTP/1.1\r\nHost: a\r\n"
 	cases := map[string]string{
 		"small":       "GET /small.html" + end + "\r\n",
@@ -52,11 +54,13 @@ func TestNoAllocations(t *testing.T) {
 		"304 by etag": "GET /small.html" + end + "If-None-Match: *\r\n\r\n",
 		"206":         "GET /small.html" + end + "Range: bytes=10-19\r\n\r\n",
 		"multipart":   "GET /medium.html" + end + "Range: bytes=0-9,20-29,5000-10000\r\n\r\n",
+		"coded":       "GET /coded.js" + end + "Accept-Encoding: gzip, deflate, br, zstd\r\n\r\n",
+		"not coded":   "GET /small.html" + end + "Accept-Encoding: gzip, deflate, br, zstd\r\n\r\n",
 		"OPTIONS":     "OPTIONS *" + end + "\r\n",
 	}
 	for name, raw := range cases {
 		t.Run(name, func(t *testing.T) {
-			l := serve(t, testOptions(dir), false)
+			l := serve(t, siblingOptions(dir), false)
 			l.send(raw)
 			a := newAgain(l, raw)
 			a.step()
@@ -78,13 +82,32 @@ func TestNoAllocations(t *testing.T) {
 			t.Errorf("%v allocations a request", n)
 		}
 	})
+	t.Run("unchanged siblings looked at again", func(t *testing.T) {
+		l := serve(t, siblingOptions(dir), false)
+		if !l.site.root.Load().local {
+			t.Skip("this file system is only looked at by the pool")
+		}
+		l.send(cases["coded"])
+		a := newAgain(l, cases["coded"])
+		l.alone = true
+		step := func() {
+			l.advance(2 * time.Second)
+			a.step()
+		}
+		step()
+		if n := testing.AllocsPerRun(200, step); n != 0 {
+			t.Errorf("%v allocations a request", n)
+		}
+	})
 }
 
 func benchmark(b *testing.B, raw string, prepare func(*loop)) {
 	dir := b.TempDir()
 	write(b, dir+"/small.html", strings.Repeat("x", 1024))
 	write(b, dir+"/large.bin", strings.Repeat("x", 1<<20))
-	l := serve(b, testOptions(dir), false)
+	write(b, dir+"/coded.js", strings.Repeat("x", 1024))
+	write(b, dir+"/coded.js.gz", strings.Repeat("y", 512))
+	l := serve(b, siblingOptions(dir), false)
 	l.send(raw)
 	a := newAgain(l, raw)
 	prepare(l)
@@ -97,13 +120,17 @@ func benchmark(b *testing.B, raw string, prepare func(*loop)) {
 
 // The requests, each with what wrk sends. Step and the parser are in the figures.
 const (
-	benchSmall   = "GET /small.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
-	benchLarge   = "GET /large.bin HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
-	benchMissing = "GET /missing HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
-	bench304     = "GET /small.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nIf-None-Match: \"a-b\", *\r\n\r\n"
+	benchSmall    = "GET /small.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
+	benchLarge    = "GET /large.bin HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
+	benchMissing  = "GET /missing HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
+	benchCoded    = "GET /coded.js HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n"
+	benchNotCoded = "GET /small.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n"
+	bench304      = "GET /small.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nIf-None-Match: \"a-b\", *\r\n\r\n"
 )
 
 func BenchmarkHit(b *testing.B)      { benchmark(b, benchSmall, func(*loop) {}) }
+func BenchmarkCoded(b *testing.B)    { benchmark(b, benchCoded, func(*loop) {}) }
+func BenchmarkNotCoded(b *testing.B) { benchmark(b, benchNotCoded, func(*loop) {}) }
 func BenchmarkSendfile(b *testing.B) { benchmark(b, benchLarge, func(*loop) {}) }
 func BenchmarkMissing(b *testing.B)  { benchmark(b, benchMissing, func(*loop) {}) }
 func Benchmark304(b *testing.B)      { benchmark(b, bench304, func(*loop) {}) }

@@ -50,11 +50,13 @@ type entry struct {
 	key       key
 	id        identity
 	cost      int64 // bytes
+	files     int   // descriptors
 
-	looked  atomic.Int64 // Clock.Mono
-	used    atomic.Bool  // hit since the cache's hand came by
-	refs    atomic.Int32
-	content atomic.Pointer[content]
+	looked   atomic.Int64 // Clock.Mono
+	siblings atomic.Int64 // Clock.Mono of the last look at the file's siblings
+	used     atomic.Bool  // hit since the cache's hand came by
+	refs     atomic.Int32
+	content  atomic.Pointer[content]
 
 	status int // of kindError
 	reason string
@@ -78,6 +80,11 @@ type content struct {
 	dated            bool           // there is a Last-Modified
 	exact, dateExact bool           // the etag, and the date, are strong validators (RFC 9110 section 8.8)
 	ranges           bool           // ranges are served
+
+	coding     http1.Coding
+	negotiable bool       // there are siblings, or this is one
+	variants   []*content // the siblings, in the order of Options
+	id         identity   // of a sibling
 }
 
 // entryOverhead is about what an entry takes beside its bytes: itself, its
@@ -88,10 +95,22 @@ func newEntry(kind entryKind, path string, c *content) *entry {
 	e := &entry{kind: kind, key: key{path: path}, cost: int64(entryOverhead + len(path))}
 	if c != nil {
 		e.content.Store(c)
-		e.cost += int64(len(c.head) + len(c.body) + len(c.etag))
+		e.add(c)
+		for _, v := range c.variants {
+			e.cost += entryOverhead
+			e.add(v)
+		}
 	}
 	e.refs.Store(1)
 	return e
+}
+
+// add counts what a content takes.
+func (e *entry) add(c *content) {
+	e.cost += int64(len(c.head) + len(c.body) + len(c.etag))
+	if c.file != nil {
+		e.files++
+	}
 }
 
 // fresh reports whether the last look is recent enough.
@@ -130,24 +149,32 @@ func (e *entry) Release() {
 	if e.refs.Add(-1) > 0 {
 		return
 	}
-	if c := e.content.Swap(nil); c != nil && c.file != nil {
-		c.file.Release()
+	if c := e.content.Swap(nil); c != nil {
+		if c.file != nil {
+			c.file.Release()
+		}
+		release(c.variants)
 	}
 }
 
 // representation is what the head of a file's answer is made of.
 type representation struct {
-	mediaType string
-	size      int64
-	mtime     int64  // nanoseconds since 1970
-	wall      int64  // of the look, nanoseconds since 1970
-	recent    bool   // changed so short before the look that it may have changed again unseen
-	hash      []byte // of the bytes that are sent; nil: there is none
+	mediaType  string
+	coding     http1.Coding
+	negotiable bool
+	size       int64
+	mtime      int64  // nanoseconds since 1970
+	wall       int64  // of the look, nanoseconds since 1970
+	recent     bool   // changed so short before the look that it may have changed again unseen
+	hash       []byte // of the bytes that are sent; nil: there is none
 }
 
 // newContent makes the content of a file: its head and validators.
 func (s *Site) newContent(r representation) *content {
-	c := &content{size: r.size, exact: !r.recent || r.hash != nil, ranges: true}
+	c := &content{
+		size: r.size, exact: !r.recent || r.hash != nil, ranges: true,
+		coding: r.coding, negotiable: r.negotiable,
+	}
 	b := append(make([]byte, 0, 384), s.statusOK...)
 	if r.hash != nil {
 		c.etag = appendHashETag(nil, r.hash)
@@ -165,12 +192,20 @@ func (s *Site) newContent(r representation) *content {
 		}
 	}
 	if c.etag != nil {
+		if r.coding != http1.CodingIdentity {
+			// No two representations have the same strong tag (RFC 9110 section 8.8.3.3).
+			c.etag = append(append(append(c.etag[:len(c.etag)-1], '-'), r.coding.String()...), '"')
+		}
 		b = append(append(append(b, "ETag: "...), c.etag...), "\r\n"...)
 	}
+	b = append(b, c.vary()...) // a 304 has it too (RFC 9110 section 15.4.5)
 	c.validators = len(b)
 	b = http1.AppendField(b, "Content-Type", r.mediaType)
 	c.typed = len(b)
 	b = append(b, "X-Content-Type-Options: nosniff\r\nAccept-Ranges: bytes\r\n"...)
+	if r.coding != http1.CodingIdentity {
+		b = http1.AppendField(b, "Content-Encoding", r.coding.String())
+	}
 	c.common = len(b)
 	c.head = appendLength(b, r.size)
 	return c

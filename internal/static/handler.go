@@ -68,7 +68,7 @@ func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 		h.root = r
 	}
 	e := h.entries[string(path)]
-	if e != nil && e.fresh(now) && !mustLook(req, buf, out) && !s.rootDue(r, now) && h.answer(e, req, buf, out) {
+	if e != nil && e.fresh(now) && !mustLook(req, buf, out) && !s.rootDue(r, now) && s.siblingsKnown(e, req, out) && h.answer(e, req, buf, out) {
 		e.touch()
 		return
 	}
@@ -136,7 +136,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 	if known == nil || known.kind != kindError && known.content.Load() == nil {
 		if known = s.cache.get(h.root.generation, h.path); known != nil {
 			defer known.Release()
-			if known.fresh(now) && !mustLook(req, buf, out) && h.answer(known, req, buf, out) {
+			if known.fresh(now) && !mustLook(req, buf, out) && s.siblingsKnown(known, req, out) && h.answer(known, req, buf, out) {
 				known.touch()
 				h.index(sent, known)
 				return
@@ -190,6 +190,7 @@ func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []b
 	if r == h.root && r.local {
 		l := &h.look
 		l.root, l.mono, l.wall = r, clock.Mono, clock.Wall
+		l.negotiates = req.Has(http1.FieldAcceptEncoding)
 		e, err := l.find(h.path, known)
 		if err == nil && (e.status != 404 || r.lookNow() == rootSame) {
 			if e != known {
@@ -234,6 +235,9 @@ func (h *handler) answer(e *entry, req *http1.Request, buf []byte, out *conn.Out
 		return true
 	}
 	c := e.content.Load()
+	if c != nil && len(c.variants) > 0 && req.Has(http1.FieldAcceptEncoding) {
+		c = negotiate(c, req, buf)
+	}
 	if c == nil || c.file != nil && !c.file.TryRetain() {
 		return false
 	}

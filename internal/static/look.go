@@ -39,8 +39,11 @@ type look struct {
 	wall   int64 // now
 	old    *entry
 
-	name []byte // of the file, relative, with NUL
-	stat unix.Stat_t
+	negotiates   bool   // the request accepts codings
+	siblingsSeen bool   // those of old were looked at and are unchanged
+	name         []byte // of the file, relative, with NUL
+	sibling      []byte // of one of its siblings
+	stat         unix.Stat_t
 }
 
 // find returns the entry for a decoded path, with a reference for the caller.
@@ -108,6 +111,9 @@ func (l *look) file(path []byte, index string) (*entry, error) {
 	}
 	if l.cached && l.old != nil {
 		same, err := l.unchanged()
+		if same {
+			same, err = l.siblingsUnchanged()
+		}
 		switch {
 		case err != nil:
 			return nil, err
@@ -130,8 +136,18 @@ func (l *look) file(path []byte, index string) (*entry, error) {
 		return nil, err
 	}
 	if l.old != nil && identityOf(&l.stat) == l.old.id {
-		l.site.closer.close(fd)
-		return l.renewed(), nil
+		stat := l.stat
+		same, err := l.siblingsUnchanged()
+		if err != nil || same {
+			l.site.closer.close(fd)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case same:
+			return l.renewed(), nil
+		}
+		l.stat = stat
 	}
 	return l.load(fd, string(path), index)
 }
@@ -176,6 +192,9 @@ func (l *look) renewed() *entry {
 	l.old = nil
 	if e != nil {
 		e.looked.Store(l.mono)
+		if l.siblingsSeen {
+			e.siblings.Store(l.mono)
+		}
 	}
 	return e
 }
@@ -186,24 +205,32 @@ func (l *look) load(fd int, path, index string) (*entry, error) {
 		l.site.closer.close(fd)
 		return nil, errWait // hashing is not for a loop
 	}
-	c, recent, err := l.content(fd, l.site.types.of(path+index))
+	stat, mediaType := l.stat, l.site.types.of(path+index)
+	variants, unsettled, err := l.variants(mediaType)
 	if err != nil {
+		l.site.closer.close(fd)
 		return nil, err
 	}
+	l.stat = stat
+	c, recent, err := l.content(fd, representation{mediaType: mediaType, negotiable: len(variants) > 0})
+	if err != nil {
+		release(variants)
+		return nil, err
+	}
+	c.variants = variants
 	kind := kindBody
 	if c.file != nil {
 		kind = kindFile
 	}
 	e := newEntry(kind, path, c)
-	e.id, e.transient = identityOf(&l.stat), recent
+	e.id, e.transient = identityOf(&l.stat), recent || unsettled
 	return l.entry(e), nil
 }
 
 // content makes the answer of the open file whose state is l.stat, and takes
 // over fd. recent: it may have changed again unseen, and is not to be kept.
-func (l *look) content(fd int, mediaType string) (c *content, recent bool, err error) {
+func (l *look) content(fd int, r representation) (c *content, recent bool, err error) {
 	s := l.site
-	r := representation{mediaType: mediaType, wall: l.wall}
 	var body []byte
 	inMemory := s.cache.keeps(l.stat.Size)
 	if inMemory {
@@ -232,7 +259,7 @@ func (l *look) content(fd int, mediaType string) (c *content, recent bool, err e
 		s.closer.close(fd)
 		return nil, false, err
 	}
-	r.mtime, r.recent = l.stat.Mtim.Nano(), recent
+	r.mtime, r.wall, r.recent = l.stat.Mtim.Nano(), l.wall, recent
 	c = s.newContent(r)
 	if inMemory {
 		s.closer.close(fd)
@@ -344,6 +371,7 @@ func (l *look) entry(e *entry) *entry {
 		e.life = min(e.life, errorLife)
 	}
 	e.looked.Store(l.mono)
+	e.siblings.Store(l.mono)
 	return e
 }
 

@@ -32,6 +32,7 @@ type Options struct {
 	ETag     ETag              // what entity tags are made of
 	Ranges   int               // a request may ask for; with more the whole file is the answer; 0: 16
 	Types    map[string]string // by extension, in front of the built-in ones
+	Siblings []string          // br, zst, gz: files served in place of the one without that extension, the preferred first
 	Server   string            // the Server field; empty: none
 	Valid    time.Duration     // how stale an answer may be under load; 0: every request looks at the file
 	Warn     func(msg, path string)
@@ -52,9 +53,12 @@ type Site struct {
 	etag    ETag
 	ranges  int // a request may ask for
 	types   mediaTypes
-	valid   int64 // nanoseconds
-	wall    func() int64
-	walks   bool // openat2 is not to be used
+
+	siblings []sibling
+
+	valid int64 // nanoseconds
+	wall  func() int64
+	walks bool // openat2 is not to be used
 
 	server   []byte // the Server field line, may be empty
 	statusOK []byte // the status line of 200 and the Server field
@@ -95,6 +99,9 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 		return nil, err
 	}
 	if s.types, err = newMediaTypes(opts.Types); err != nil {
+		return nil, err
+	}
+	if s.siblings, err = newSiblings(opts.Siblings); err != nil {
 		return nil, err
 	}
 	for _, name := range opts.Index {

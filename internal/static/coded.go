@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 )
 
@@ -65,9 +64,9 @@ func negotiate(c *content, req *http1.Request, buf []byte) *content {
 }
 
 // siblingsKnown reports whether what is known of the entry's siblings will do
-// for the request.
-func (s *Site) siblingsKnown(e *entry, req *http1.Request, out *conn.Output) bool {
-	return !req.Has(http1.FieldAcceptEncoding) || len(s.siblings) == 0 || e.siblingsFresh(out.Clock().Mono)
+// for a request that accepts codings.
+func (s *Site) siblingsKnown(e *entry, mono int64) bool {
+	return len(s.siblings) == 0 || e.siblingsFresh(mono)
 }
 
 // siblingsFresh reports whether the siblings were looked at recently enough.

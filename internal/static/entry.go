@@ -52,14 +52,15 @@ type entry struct {
 	cost      int64 // bytes
 	files     int   // descriptors
 
-	looked   atomic.Int64 // Clock.Mono
-	siblings atomic.Int64 // Clock.Mono of the last look at the file's siblings
-	used     atomic.Bool  // hit since the cache's hand came by
-	refs     atomic.Int32
-	content  atomic.Pointer[content]
+	looked  atomic.Int64 // Clock.Mono
+	used    atomic.Bool  // hit since the cache's hand came by
+	refs    atomic.Int32
+	content atomic.Pointer[content]
 
 	status int // of kindError
 	reason string
+
+	siblings atomic.Int64 // Clock.Mono of the last look at the file's siblings
 
 	prev, next *entry // in the cache's list, under its shard's lock
 }

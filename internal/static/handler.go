@@ -68,7 +68,7 @@ func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 		h.root = r
 	}
 	e := h.entries[string(path)]
-	if e != nil && e.fresh(now) && !mustLook(req, buf, out) && !s.rootDue(r, now) && s.siblingsKnown(e, req, out) && h.answer(e, req, buf, out) {
+	if e != nil && e.fresh(now) && !mustLook(req, buf, out) && !s.rootDue(r, now) && (!req.Has(http1.FieldAcceptEncoding) || s.siblingsKnown(e, now)) && h.answer(e, req, buf, out) {
 		e.touch()
 		return
 	}
@@ -136,7 +136,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 	if known == nil || known.kind != kindError && known.content.Load() == nil {
 		if known = s.cache.get(h.root.generation, h.path); known != nil {
 			defer known.Release()
-			if known.fresh(now) && !mustLook(req, buf, out) && s.siblingsKnown(known, req, out) && h.answer(known, req, buf, out) {
+			if known.fresh(now) && !mustLook(req, buf, out) && (!req.Has(http1.FieldAcceptEncoding) || s.siblingsKnown(known, now)) && h.answer(known, req, buf, out) {
 				known.touch()
 				h.index(sent, known)
 				return
@@ -235,7 +235,7 @@ func (h *handler) answer(e *entry, req *http1.Request, buf []byte, out *conn.Out
 		return true
 	}
 	c := e.content.Load()
-	if c != nil && len(c.variants) > 0 && req.Has(http1.FieldAcceptEncoding) {
+	if req.Has(http1.FieldAcceptEncoding) && c != nil && len(c.variants) > 0 {
 		c = negotiate(c, req, buf)
 	}
 	if c == nil || c.file != nil && !c.file.TryRetain() {

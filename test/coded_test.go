@@ -2,9 +2,11 @@ package test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -95,6 +97,46 @@ func checkCoding(a answer, status int, coding string, body []byte) error {
 		return fmt.Errorf("%d with %d bytes, %v; want %d with %d bytes of coding %q", a.status, len(a.body), h, status, len(body), coding)
 	}
 	return nil
+}
+
+// TestCompress: gzip on the fly is what it says, to a decoder and to curl, and no range is of it.
+func TestCompress(t *testing.T) {
+	root := t.TempDir()
+	body := []byte(strings.Repeat("a line of text that is like the others\n", 10_000))
+	write(t, root, "a.txt", body)
+	eachVariant(t, func(t *testing.T, v variant) {
+		s := configured(t, v, root, "compress: [gzip, zstd]")
+		s.settle(t, "/a.txt") // what has just changed is sent as it is
+		idle := s.warm(t, "/a.txt")
+		for range 3 {
+			got := s.get(t, "/a.txt", "Accept-Encoding: gzip, zstd")
+			if got.status != 200 || got.header.Get("Content-Encoding") != "gzip" || got.header.Get("Vary") != "Accept-Encoding" || len(got.body) > len(body)/10 {
+				t.Fatalf("%d with %d bytes, %v", got.status, len(got.body), got.header)
+			}
+			in, err := gzip.NewReader(bytes.NewReader(got.body))
+			must(t, err)
+			decoded, err := io.ReadAll(in)
+			must(t, err)
+			if !bytes.Equal(decoded, body) {
+				t.Errorf("%d other bytes", len(decoded))
+			}
+			if same := s.get(t, "/a.txt", "Accept-Encoding: gzip", "If-None-Match: "+got.header.Get("ETag")); same.status != 304 {
+				t.Errorf("%d, want 304", same.status)
+			}
+			part := s.get(t, "/a.txt", "Accept-Encoding: gzip", "Range: bytes=0-99")
+			if part.status != 206 || part.header.Get("Content-Encoding") != "" || !bytes.Equal(part.body, body[:100]) {
+				t.Errorf("a range: %d %v", part.status, part.header)
+			}
+		}
+		s.waitDescriptors(t, idle)
+		if v.model != variants()[0].model {
+			return
+		}
+		curl := exec.Command(tool(t, "curl"), "-fsS", "--max-time", "30", "-H", "Accept-Encoding: gzip", "--compressed", s.url+"a.txt")
+		if out, err := curl.Output(); err != nil || !bytes.Equal(out, body) {
+			t.Errorf("curl: %v, %d bytes", err, len(out))
+		}
+	})
 }
 
 // TestSiblingReplaced: a sibling that is replaced and removed while it is asked for comes

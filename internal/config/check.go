@@ -197,7 +197,6 @@ var notYet = []string{
 	"sites[].hosts",
 	"sites[].symlinks",
 	"sites[].types",
-	"sites[].compress",
 	"sites[].try_files",
 	"sites[].fallback",
 	"sites[].error_pages",

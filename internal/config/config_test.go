@@ -436,7 +436,6 @@ func TestNotYet(t *testing.T) {
 		"sites[].hosts":                 "sites: [{root: www, hosts: [a]}]",
 		"sites[].symlinks":              "sites: [{root: www, symlinks: deny}]",
 		"sites[].types":                 "sites: [{root: www, types: {.a: b/c}}]",
-		"sites[].compress":              "sites: [{root: www, compress: [gzip]}]",
 		"sites[].try_files":             "sites: [{root: www, try_files: [$path]}]",
 		"sites[].fallback":              "sites: [{root: www, fallback: /a}]",
 		"sites[].error_pages":           "sites: [{root: www, error_pages: {404: /a}}]",

@@ -28,6 +28,7 @@ func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 		ETag:     etags[cfg.Sites[0].ETag],
 		Ranges:   cfg.Limits.Ranges,
 		Siblings: cfg.Sites[0].Precompressed,
+		Compress: cfg.Sites[0].Compress,
 		Server:   cfg.ServerHeader,
 		Valid:    cfg.Cache.Valid,
 		Warn: func(msg, path string) {

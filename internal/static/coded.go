@@ -56,6 +56,9 @@ func negotiate(c *content, req *http1.Request, buf []byte) *content {
 	}
 	best, weight := c, weights.Of(http1.CodingIdentity)
 	for _, v := range c.variants {
+		if v.dynamic && req.Method == http1.MethodGET && req.Has(http1.FieldRange) {
+			continue
+		}
 		if n := weights.Of(v.coding); n > weight || n == weight && n > 0 && best == c {
 			best, weight = v, n
 		}
@@ -124,7 +127,7 @@ func (l *look) variants(mediaType string) (all []*content, recent bool, err erro
 		var c *content
 		var unsettled bool
 		if err == nil && fd >= 0 {
-			c, unsettled, err = l.content(fd, representation{mediaType: mediaType, coding: b.coding, negotiable: true})
+			c, unsettled, err = l.content(fd, &representation{mediaType: mediaType, coding: b.coding, negotiable: true})
 		}
 		switch {
 		case err == errWait:
@@ -155,7 +158,7 @@ func (l *look) siblingsUnchanged() (bool, error) {
 			return false, err
 		}
 		var was *content
-		if len(known) > 0 && known[0].coding == b.coding {
+		if len(known) > 0 && known[0].coding == b.coding && !known[0].dynamic {
 			was, known = known[0], known[1:]
 		}
 		if fd < 0 {

@@ -83,6 +83,7 @@ type content struct {
 	ranges           bool           // ranges are served
 
 	coding     http1.Coding
+	dynamic    bool       // compressed by us: never for ranges; its tag is weak, since another version may compress otherwise
 	negotiable bool       // there are siblings, or this is one
 	variants   []*content // the siblings, in the order of Options
 	id         identity   // of a sibling
@@ -167,29 +168,30 @@ type representation struct {
 	mtime      int64  // nanoseconds since 1970
 	wall       int64  // of the look, nanoseconds since 1970
 	recent     bool   // changed so short before the look that it may have changed again unseen
+	dynamic    bool   // coded by us, out of the bytes that all else is about
 	hash       []byte // of the bytes that are sent; nil: there is none
 }
 
 // newContent makes the content of a file: its head and validators.
 func (s *Site) newContent(r representation) *content {
 	c := &content{
-		size: r.size, exact: !r.recent || r.hash != nil, ranges: true,
-		coding: r.coding, negotiable: r.negotiable,
+		size: r.size, exact: (!r.recent || r.hash != nil) && !r.dynamic, ranges: true,
+		coding: r.coding, negotiable: r.negotiable, dynamic: r.dynamic,
 	}
 	b := append(make([]byte, 0, 384), s.statusOK...)
 	if r.hash != nil {
-		c.etag = appendHashETag(nil, r.hash)
+		c.etag = appendHashETag(nil, r.hash, r.dynamic)
 	}
 	// Files of reproducible builds and of image layers all say 0 or 1: that
 	// tells no two versions apart, so it is no validator.
 	if sec := r.mtime / 1e9; sec > 1 {
-		c.dated, c.dateExact = true, !r.recent && sec <= r.wall/1e9
+		c.dated, c.dateExact = true, !r.recent && !r.dynamic && sec <= r.wall/1e9
 		// RFC 9110 section 8.8.2.1: not later than the Date of the answer.
 		sec = min(sec, r.wall/1e9)
 		c.modified = sec
 		b = append(http1.AppendDate(append(b, "Last-Modified: "...), sec), "\r\n"...)
 		if s.etag != ETagOff && c.etag == nil {
-			c.etag = appendETag(nil, r.size, r.mtime, r.recent)
+			c.etag = appendETag(nil, r.size, r.mtime, r.recent || r.dynamic)
 		}
 	}
 	if c.etag != nil {
@@ -203,7 +205,10 @@ func (s *Site) newContent(r representation) *content {
 	c.validators = len(b)
 	b = http1.AppendField(b, "Content-Type", r.mediaType)
 	c.typed = len(b)
-	b = append(b, "X-Content-Type-Options: nosniff\r\nAccept-Ranges: bytes\r\n"...)
+	b = append(b, "X-Content-Type-Options: nosniff\r\n"...)
+	if !r.dynamic {
+		b = append(b, "Accept-Ranges: bytes\r\n"...)
+	}
 	if r.coding != http1.CodingIdentity {
 		b = http1.AppendField(b, "Content-Encoding", r.coding.String())
 	}
@@ -241,7 +246,10 @@ func appendETag(dst []byte, size, mtime int64, weak bool) []byte {
 }
 
 // appendHashETag makes an entity tag of the first 128 bits of a hash.
-func appendHashETag(dst, hash []byte) []byte {
+func appendHashETag(dst, hash []byte, weak bool) []byte {
+	if weak {
+		dst = append(dst, "W/"...)
+	}
 	return append(hex.AppendEncode(append(dst, '"'), hash[:16]), '"')
 }
 

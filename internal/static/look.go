@@ -201,23 +201,32 @@ func (l *look) renewed() *entry {
 
 // load makes an entry of the open file whose state is l.stat, and takes over fd.
 func (l *look) load(fd int, path, index string) (*entry, error) {
-	if l.cached && l.site.etag == ETagContent {
-		l.site.closer.close(fd)
-		return nil, errWait // hashing is not for a loop
-	}
 	stat, mediaType := l.stat, l.site.types.of(path+index)
+	compress := l.site.compresses(mediaType, l.stat.Size)
+	if l.cached && (compress || l.site.etag == ETagContent) {
+		l.site.closer.close(fd)
+		return nil, errWait // neither is for a loop
+	}
 	variants, unsettled, err := l.variants(mediaType)
 	if err != nil {
 		l.site.closer.close(fd)
 		return nil, err
 	}
 	l.stat = stat
-	c, recent, err := l.content(fd, representation{mediaType: mediaType, negotiable: len(variants) > 0})
+	r := representation{mediaType: mediaType, negotiable: compress || len(variants) > 0}
+	c, recent, err := l.content(fd, &r)
 	if err != nil {
 		release(variants)
 		return nil, err
 	}
 	c.variants = variants
+	if compress && !recent { // else it is not kept, and the work would be done for each request
+		more, err := l.compressed(c, r)
+		if err != nil {
+			l.failure(nil, err).Release() // the operator is told, and the file is served as it is
+		}
+		c.variants = append(c.variants, more...)
+	}
 	kind := kindBody
 	if c.file != nil {
 		kind = kindFile
@@ -229,7 +238,7 @@ func (l *look) load(fd int, path, index string) (*entry, error) {
 
 // content makes the answer of the open file whose state is l.stat, and takes
 // over fd. recent: it may have changed again unseen, and is not to be kept.
-func (l *look) content(fd int, r representation) (c *content, recent bool, err error) {
+func (l *look) content(fd int, r *representation) (c *content, recent bool, err error) {
 	s := l.site
 	var body []byte
 	inMemory := s.cache.keeps(l.stat.Size)
@@ -260,7 +269,7 @@ func (l *look) content(fd int, r representation) (c *content, recent bool, err e
 		return nil, false, err
 	}
 	r.mtime, r.wall, r.recent = l.stat.Mtim.Nano(), l.wall, recent
-	c = s.newContent(r)
+	c = s.newContent(*r)
 	if inMemory {
 		s.closer.close(fd)
 		c.join(body)

@@ -33,6 +33,7 @@ type Options struct {
 	Ranges   int               // a request may ask for; with more the whole file is the answer; 0: 16
 	Types    map[string]string // by extension, in front of the built-in ones
 	Siblings []string          // br, zst, gz: files served in place of the one without that extension, the preferred first
+	Compress []string          // zstd, gzip: codings of compressible files that have no such sibling, the preferred first
 	Server   string            // the Server field; empty: none
 	Valid    time.Duration     // how stale an answer may be under load; 0: every request looks at the file
 	Warn     func(msg, path string)
@@ -55,6 +56,7 @@ type Site struct {
 	types   mediaTypes
 
 	siblings []sibling
+	compress []compressor
 
 	valid int64 // nanoseconds
 	wall  func() int64
@@ -102,6 +104,9 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 		return nil, err
 	}
 	if s.siblings, err = newSiblings(opts.Siblings); err != nil {
+		return nil, err
+	}
+	if s.compress, err = newCompressors(opts.Compress); err != nil {
 		return nil, err
 	}
 	for _, name := range opts.Index {

@@ -8,7 +8,7 @@
 //
 // Requests: [Parse] a head into a [Request], whose parts are spans of the
 // buffer; [Body] consumes what follows; [AppendPath] decodes the path; [ParseRange],
-// [MatchETag] and [ParseDate] read the fields that choose an answer. Responses:
+// [MatchETag], [ParseDate] and [CodingWeights] read the fields that choose an answer. Responses:
 // [AppendStatusLine], [AppendField], [AppendInt], [AppendDate]. An [Error] explains a refusal.
 // Nothing here allocates once the caller's slices have grown.
 //

@@ -100,3 +100,34 @@ func cutNumber(p []byte) (n int64, rest []byte) {
 	}
 	return n, p[i:]
 }
+
+// CoalesceRanges joins the ranges that overlap or touch, in place, and returns
+// what is left. A joined range stands where the first of its parts stood, so that the
+// order stays the client's (RFC 9110 section 15.3.7.2). The work grows with the
+// square of len(ranges), which ParseRange bounds.
+func CoalesceRanges(ranges []ByteRange) []ByteRange {
+	kept := ranges[:0] // disjoint, with a gap between any two
+	for _, r := range ranges {
+		at, n := -1, 0
+		for _, k := range kept {
+			if k.Offset > r.Offset+r.Length || r.Offset > k.Offset+k.Length {
+				kept[n] = k
+				n++
+				continue
+			}
+			if at < 0 {
+				at = n
+			}
+			end := max(r.Offset+r.Length, k.Offset+k.Length)
+			r.Offset = min(r.Offset, k.Offset)
+			r.Length = end - r.Offset
+		}
+		if at < 0 {
+			at = n
+		}
+		kept = append(kept[:n], ByteRange{})
+		copy(kept[at+1:], kept[at:])
+		kept[at] = r
+	}
+	return kept
+}

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func TestParseRangeRFC9110Section14(t *testing.T) {
@@ -71,6 +73,60 @@ func TestParseRangeAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { ParseRange(value, 1000, 16, dst) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+func TestCoalesceRangesRFC9110Section15_3_7_2(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		asked, got []ByteRange
+	}{
+		{"one", []ByteRange{{5, 5}}, []ByteRange{{5, 5}}},
+		{"apart, in the order asked", []ByteRange{{20, 5}, {0, 5}, {10, 5}}, []ByteRange{{20, 5}, {0, 5}, {10, 5}}},
+		{"overlapping", []ByteRange{{0, 10}, {5, 10}}, []ByteRange{{0, 15}}},
+		{"overlapping backwards", []ByteRange{{5, 10}, {0, 10}}, []ByteRange{{0, 15}}},
+		{"touching", []ByteRange{{0, 5}, {5, 5}}, []ByteRange{{0, 10}}},
+		{"touching backwards", []ByteRange{{5, 5}, {0, 5}}, []ByteRange{{0, 10}}},
+		{"a gap of one byte", []ByteRange{{0, 5}, {6, 5}}, []ByteRange{{0, 5}, {6, 5}}},
+		{"within", []ByteRange{{0, 100}, {20, 1}}, []ByteRange{{0, 100}}},
+		{"around", []ByteRange{{20, 1}, {0, 100}}, []ByteRange{{0, 100}}},
+		{"the same", []ByteRange{{1, 2}, {1, 2}, {1, 2}}, []ByteRange{{1, 2}}},
+		{"the last joins the others", []ByteRange{{0, 5}, {50, 5}, {10, 5}, {4, 7}}, []ByteRange{{0, 15}, {50, 5}}},
+		{"a joined range stands first", []ByteRange{{50, 5}, {90, 5}, {10, 5}, {55, 2}}, []ByteRange{{50, 7}, {90, 5}, {10, 5}}},
+	} {
+		if got := CoalesceRanges(append([]ByteRange(nil), c.asked...)); !reflect.DeepEqual(got, c.got) {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.got)
+		}
+	}
+}
+
+// TestCoalesceRangesKeepsEveryByte compares with a map of the bytes.
+func TestCoalesceRangesKeepsEveryByte(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		asked := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) ByteRange {
+			return ByteRange{rapid.Int64Range(0, 60).Draw(t, "offset"), rapid.Int64Range(1, 12).Draw(t, "length")}
+		}), 1, 16).Draw(t, "asked")
+		var want, seen [100]bool
+		for _, r := range asked {
+			for i := r.Offset; i < r.Offset+r.Length; i++ {
+				want[i] = true
+			}
+		}
+		got := CoalesceRanges(append([]ByteRange(nil), asked...))
+		for _, r := range got {
+			for i := r.Offset; i < r.Offset+r.Length; i++ {
+				if seen[i] {
+					t.Fatalf("%v: byte %d twice in %v", asked, i, got)
+				}
+				seen[i] = true
+			}
+			if end := r.Offset + r.Length; seen[end] {
+				t.Fatalf("%v: two ranges touch in %v", asked, got)
+			}
+		}
+		if seen != want {
+			t.Fatalf("%v became %v", asked, got)
+		}
+	})
 }
 
 func FuzzRange(f *testing.F) {

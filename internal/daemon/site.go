@@ -10,6 +10,9 @@ import (
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
+// etags are the values of etag:.
+var etags = map[string]static.ETag{"mtime": static.ETagMtime, "content": static.ETagContent, "off": static.ETagOff}
+
 // openSite opens the configured root, with a cache of its own.
 func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 	cache := static.NewCache(static.Limits{
@@ -18,12 +21,16 @@ func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 		Descriptors: cfg.Cache.Descriptors,
 	})
 	return static.New(static.Options{
-		Root:    cfg.Sites[0].Root,
-		Index:   cfg.Sites[0].Index,
-		Listing: cfg.Sites[0].Listing,
-		Hide:    cfg.Sites[0].Hide,
-		Server:  cfg.ServerHeader,
-		Valid:   cfg.Cache.Valid,
+		Root:     cfg.Sites[0].Root,
+		Index:    cfg.Sites[0].Index,
+		Listing:  cfg.Sites[0].Listing,
+		Hide:     cfg.Sites[0].Hide,
+		ETag:     etags[cfg.Sites[0].ETag],
+		Ranges:   cfg.Limits.Ranges,
+		Siblings: cfg.Sites[0].Precompressed,
+		Compress: cfg.Sites[0].Compress,
+		Server:   cfg.ServerHeader,
+		Valid:    cfg.Cache.Valid,
 		Warn: func(msg, path string) {
 			events.Warn(msg, zap.String("path", path))
 		},

@@ -165,7 +165,7 @@ func (c *Cache) Usage() (bytes int64, descriptors, entries int) {
 }
 
 func (s *shard) list(e *entry) *list {
-	if e.kind == kindFile {
+	if e.files > 0 {
 		return &s.files
 	}
 	return &s.memory
@@ -185,7 +185,7 @@ func (s *shard) remove(e *entry) {
 type list struct {
 	newest, oldest *entry
 	hand           *entry // where the next search begins; nil: at the oldest
-	n, max         int
+	n, max         int    // entries or, of those that have any, descriptors
 }
 
 func (l *list) push(e *entry) {
@@ -196,7 +196,7 @@ func (l *list) push(e *entry) {
 		l.oldest = e
 	}
 	l.newest = e
-	l.n++
+	l.n += max(e.files, 1)
 }
 
 func (l *list) remove(e *entry) {
@@ -214,7 +214,7 @@ func (l *list) remove(e *entry) {
 		l.oldest = e.prev
 	}
 	e.prev, e.next = nil, nil
-	l.n--
+	l.n -= max(e.files, 1)
 }
 
 // victim returns the entry to be evicted from a list that is not empty.

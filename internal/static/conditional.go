@@ -19,11 +19,11 @@ func (h *handler) precondition(c *content, req *http1.Request, buf []byte, out *
 	now := out.Clock().Wall / 1e9
 	if req.Has(http1.FieldIfMatch) {
 		if !matches(req, buf, http1.FieldIfMatch, c.etag, true) {
-			out.Fail(412, "", "no entity tag of If-Match is the file's (RFC 9110 section 13.1.1)")
+			out.Fail(412, c.vary(), "no entity tag of If-Match is the file's (RFC 9110 section 13.1.1)")
 			return true
 		}
 	} else if at, ok := date(req, buf, http1.FieldIfUnmodifiedSince, now); ok && c.dated && c.modified > at {
-		out.Fail(412, "", "modified since the date of If-Unmodified-Since (RFC 9110 section 13.1.4)")
+		out.Fail(412, c.vary(), "modified since the date of If-Unmodified-Since (RFC 9110 section 13.1.4)")
 		return true
 	}
 	if req.Has(http1.FieldIfNoneMatch) {
@@ -83,32 +83,3 @@ func (h *handler) notModified(c *content, out *conn.Output) {
 
 // statusLineOK is the length of the status line of 200 with its CRLF.
 const statusLineOK = len("HTTP/1.1 200 OK\r\n")
-
-// partial answers with a range. It reports false if the whole file is the answer.
-func (h *handler) partial(c *content, req *http1.Request, buf []byte, out *conn.Output) bool {
-	ranges, result := http1.ParseRange(req.Get(http1.FieldRange, buf), c.size, rangesMax, h.ranges[:0])
-	switch {
-	case result == http1.RangeUnsatisfiable:
-		// The size is all that changes, and the error path may allocate.
-		field := append(http1.AppendInt([]byte("Content-Range: bytes */"), c.size), "\r\n"...)
-		out.Fail(416, string(field), "no range of the request is within the file (RFC 9110 section 15.5.17)")
-		return true
-	case result == http1.RangeIgnored || len(ranges) != 1:
-		return false // several ranges: section 14.2 leaves that to the server
-	}
-	r := ranges[0]
-	b := http1.AppendStatusLine(h.scratch[:0], 206)
-	b = append(b, c.head[statusLineOK:c.common]...)
-	b = http1.AppendInt(append(b, "Content-Range: bytes "...), r.Offset)
-	b = http1.AppendInt(append(b, '-'), r.Offset+r.Length-1)
-	b = http1.AppendInt(append(b, '/'), c.size)
-	b = appendLength(append(b, "\r\n"...), r.Length)
-	h.scratch = b
-	out.Head(206, b)
-	if c.file != nil {
-		out.File(c.file, r.Offset, r.Length)
-	} else {
-		out.Shared(c.body[r.Offset : r.Offset+r.Length])
-	}
-	return true
-}

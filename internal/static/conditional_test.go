@@ -1,6 +1,7 @@
 package static
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"strings"
@@ -125,7 +126,13 @@ func TestRanges(t *testing.T) {
 		{"/small", "bytes=5-2", 200, "0123456789", ""},
 		{"/small", "bytes=a-b", 200, "0123456789", ""},
 		{"/small", "lines=1-2", 200, "0123456789", ""},
-		{"/small", "bytes=0-0,2-2", 200, "0123456789", ""},
+		{"/small", "bytes=0-0,2-2", 200, "0123456789", ""}, // the parts would be larger
+		{"/small", "bytes=0-2,3-5", 206, "012345", "bytes 0-5/10"},
+		{"/small", "bytes=5-9,0-4", 200, "0123456789", ""}, // all of it, in two
+		{"/large", "bytes=0-9,5-14,12-19", 206, "01234567890123456789", "bytes 0-19/100000"},
+		{"/large", "bytes=0-49999,50010-", 200, large, ""},
+		{"/large", "bytes=" + strings.Repeat("0-99,", 16), 206, large[:100], "bytes 0-99/100000"},
+		{"/large", "bytes=" + strings.Repeat("0-99,", 16) + "0-99", 200, large, ""},
 		{"/small", "bytes=" + strings.Repeat("0-0,", 20) + "1-1", 200, "0123456789", ""},
 		{"/small", "bytes=99999999999999999999-", 416, "", "bytes */10"},
 		{"/large", "bytes=99990-", 206, "0123456789", "bytes 99990-99999/100000"},
@@ -196,8 +203,89 @@ func TestValidators(t *testing.T) {
 	l.request("GET", "/future", "Range: bytes=0-1\r\nIf-Range: "+r.Header.Get("Last-Modified")+"\r\n").wantStatus(t, 200)
 
 	opts := testOptions(dir)
-	opts.NoETag = true
+	opts.ETag = ETagOff
 	if r := serve(t, opts, false).get("/two"); r.Header.Get("ETag") != "" || r.Header.Get("Last-Modified") == "" {
 		t.Errorf("without etag: %v", r.Header)
+	}
+}
+
+// TestETagContent: tags are of the bytes alone, so that replicas with other times
+// agree, and files without a time have one (RFC 9110 section 8.8.3).
+func TestETagContent(t *testing.T) {
+	body := map[string]string{"/small": "0123456789", "/large": strings.Repeat("0123456789", 10000)}
+	var tags []string
+	for i, at := range []time.Time{longAgo, time.Unix(0, 0)} {
+		dir := t.TempDir()
+		for name, text := range body {
+			write(t, dir+name, text)
+			if err := os.Chtimes(dir+name, at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		opts := testOptions(dir)
+		opts.ETag = ETagContent
+		l := serve(t, opts, false)
+		for _, name := range []string{"/small", "/large"} {
+			r := l.get(name)
+			r.want(t, 200, body[name])
+			tag := r.Header.Get("ETag")
+			sum := sha256.Sum256([]byte(body[name]))
+			if want := fmt.Sprintf("\"%x\"", sum[:16]); tag != want || (r.Header.Get("Last-Modified") == "") != (i == 1) {
+				t.Errorf("%s: %v, want ETag %s", name, r.Header, want)
+			}
+			tags = append(tags, tag)
+			l.request("GET", name, "If-None-Match: "+tag+"\r\n").wantStatus(t, 304)
+			l.request("GET", name, "If-Match: "+tag+"\r\nRange: bytes=1-2\r\nIf-Range: "+tag+"\r\n").want(t, 206, "12")
+			l.request("GET", name, "If-Match: \"a\"\r\n").wantStatus(t, 412)
+		}
+		// Hashed off the loop, once for as long as the files stay.
+		jobs := l.jobs
+		for range 3 {
+			l.advance(2 * time.Second)
+			l.get("/small")
+			l.get("/large")
+		}
+		if local := l.site.root.Load().local; jobs < 2 || local && l.jobs != jobs {
+			t.Errorf("%d jobs at first, then %d", jobs, l.jobs-jobs)
+		}
+		write(t, dir+"/small", "9876543210")
+		l.advance(2 * time.Second)
+		r := l.get("/small")
+		if r.want(t, 200, "9876543210"); r.Header.Get("ETag") == tags[0] {
+			t.Error("other bytes have the same tag")
+		}
+	}
+	if tags[0] != tags[2] || tags[1] != tags[3] {
+		t.Errorf("replicas do not agree: %q", tags)
+	}
+}
+
+// TestETagContentUnsettled: a tag of bytes is strong however short ago they
+// changed, unless it is of a file that may change before it is sent.
+func TestETagContentUnsettled(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/small", "0123456789")
+	write(t, dir+"/large", strings.Repeat("0123456789", 10000))
+	huge := strings.Repeat("0", 10)
+	write(t, dir+"/huge", huge)
+	if err := os.Truncate(dir+"/huge", hashMax+1); err != nil {
+		t.Skip(err)
+	}
+	opts := testOptions(dir)
+	opts.ETag = ETagContent
+	opts.WallTime = func() int64 { return time.Now().UnixNano() }
+	l := serve(t, opts, false)
+	l.advance(-settled)
+	if tag := l.get("/small").Header.Get("ETag"); strings.HasPrefix(tag, "W/") || len(tag) != 34 {
+		t.Errorf("in memory: %s", tag)
+	}
+	if tag := l.get("/large").Header.Get("ETag"); !strings.HasPrefix(tag, "W/") {
+		t.Errorf("by its descriptor: %s", tag)
+	}
+	opts.WallTime = testOptions(dir).WallTime
+	l = serve(t, opts, false)
+	r := l.request("HEAD", "/huge", "")
+	if tag := r.Header.Get("ETag"); !strings.HasSuffix(tag, "-10000001\"") {
+		t.Errorf("too large to be hashed: %v", r.Header)
 	}
 }

@@ -1,6 +1,7 @@
 package static
 
 import (
+	"encoding/hex"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +51,7 @@ type entry struct {
 	key       key
 	id        identity
 	cost      int64 // bytes
+	files     int   // descriptors
 
 	looked  atomic.Int64 // Clock.Mono
 	used    atomic.Bool  // hit since the cache's hand came by
@@ -59,23 +61,33 @@ type entry struct {
 	status int // of kindError
 	reason string
 
+	siblings atomic.Int64 // Clock.Mono of the last look at the file's siblings
+
 	prev, next *entry // in the cache's list, under its shard's lock
 }
 
 // content is an answer with its head ready.
 type content struct {
 	// head is the status line of 200 and all fields but Date and Connection, in
-	// the order in which a 304 (up to validators) and a 206 (up to common) need them.
-	head               []byte
-	validators, common int
-	body               []byte         // immutable
-	file               *sendfile.File // instead of body
-	size               int64          // bytes of the representation
-	etag               []byte         // as in the head; empty: there is none
-	modified           int64          // Last-Modified, seconds since 1970
-	dated              bool           // there is a Last-Modified
-	exact, dateExact   bool           // the etag, and the date, are strong validators (RFC 9110 section 8.8)
-	ranges             bool           // ranges are served
+	// the order in which a 304 (up to validators) and a 206 (up to common) need them;
+	// from validators to typed is the Content-Type, which the parts of a multipart 206 have.
+	head                      []byte
+	validators, typed, common int
+
+	body             []byte         // immutable
+	file             *sendfile.File // instead of body
+	size             int64          // bytes of the representation
+	etag             []byte         // as in the head; empty: there is none
+	modified         int64          // Last-Modified, seconds since 1970
+	dated            bool           // there is a Last-Modified
+	exact, dateExact bool           // the etag, and the date, are strong validators (RFC 9110 section 8.8)
+	ranges           bool           // ranges are served
+
+	coding     http1.Coding
+	dynamic    bool       // compressed by us: never for ranges; its tag is weak, since another version may compress otherwise
+	negotiable bool       // there are siblings, or this is one
+	variants   []*content // the siblings, in the order of Options
+	id         identity   // of a sibling
 }
 
 // entryOverhead is about what an entry takes beside its bytes: itself, its
@@ -86,10 +98,22 @@ func newEntry(kind entryKind, path string, c *content) *entry {
 	e := &entry{kind: kind, key: key{path: path}, cost: int64(entryOverhead + len(path))}
 	if c != nil {
 		e.content.Store(c)
-		e.cost += int64(len(c.head) + len(c.body) + len(c.etag))
+		e.add(c)
+		for _, v := range c.variants {
+			e.cost += entryOverhead
+			e.add(v)
+		}
 	}
 	e.refs.Store(1)
 	return e
+}
+
+// add counts what a content takes.
+func (e *entry) add(c *content) {
+	e.cost += int64(len(c.head) + len(c.body) + len(c.etag))
+	if c.file != nil {
+		e.files++
+	}
 }
 
 // fresh reports whether the last look is recent enough.
@@ -128,40 +152,67 @@ func (e *entry) Release() {
 	if e.refs.Add(-1) > 0 {
 		return
 	}
-	if c := e.content.Swap(nil); c != nil && c.file != nil {
-		c.file.Release()
+	if c := e.content.Swap(nil); c != nil {
+		if c.file != nil {
+			c.file.Release()
+		}
+		release(c.variants)
 	}
 }
 
 // representation is what the head of a file's answer is made of.
 type representation struct {
-	mediaType string
-	size      int64
-	mtime     int64 // nanoseconds since 1970
-	wall      int64 // of the look, nanoseconds since 1970
-	recent    bool  // changed so short before the look that it may have changed again unseen
+	mediaType  string
+	coding     http1.Coding
+	negotiable bool
+	size       int64
+	mtime      int64  // nanoseconds since 1970
+	wall       int64  // of the look, nanoseconds since 1970
+	recent     bool   // changed so short before the look that it may have changed again unseen
+	dynamic    bool   // coded by us, out of the bytes that all else is about
+	hash       []byte // of the bytes that are sent; nil: there is none
 }
 
 // newContent makes the content of a file: its head and validators.
 func (s *Site) newContent(r representation) *content {
-	c := &content{size: r.size, exact: !r.recent, ranges: true}
+	c := &content{
+		size: r.size, exact: (!r.recent || r.hash != nil) && !r.dynamic, ranges: true,
+		coding: r.coding, negotiable: r.negotiable, dynamic: r.dynamic,
+	}
 	b := append(make([]byte, 0, 384), s.statusOK...)
+	if r.hash != nil {
+		c.etag = appendHashETag(nil, r.hash, r.dynamic)
+	}
 	// Files of reproducible builds and of image layers all say 0 or 1: that
 	// tells no two versions apart, so it is no validator.
 	if sec := r.mtime / 1e9; sec > 1 {
-		c.dated, c.dateExact = true, !r.recent && sec <= r.wall/1e9
+		c.dated, c.dateExact = true, !r.recent && !r.dynamic && sec <= r.wall/1e9
 		// RFC 9110 section 8.8.2.1: not later than the Date of the answer.
 		sec = min(sec, r.wall/1e9)
 		c.modified = sec
 		b = append(http1.AppendDate(append(b, "Last-Modified: "...), sec), "\r\n"...)
-		if s.etag {
-			c.etag = appendETag(nil, r.size, r.mtime, r.recent)
-			b = append(append(append(b, "ETag: "...), c.etag...), "\r\n"...)
+		if s.etag != ETagOff && c.etag == nil {
+			c.etag = appendETag(nil, r.size, r.mtime, r.recent || r.dynamic)
 		}
 	}
+	if c.etag != nil {
+		if r.coding != http1.CodingIdentity {
+			// No two representations have the same strong tag (RFC 9110 section 8.8.3.3).
+			c.etag = append(append(append(c.etag[:len(c.etag)-1], '-'), r.coding.String()...), '"')
+		}
+		b = append(append(append(b, "ETag: "...), c.etag...), "\r\n"...)
+	}
+	b = append(b, c.vary()...) // a 304 has it too (RFC 9110 section 15.4.5)
 	c.validators = len(b)
 	b = http1.AppendField(b, "Content-Type", r.mediaType)
-	b = append(b, "X-Content-Type-Options: nosniff\r\nAccept-Ranges: bytes\r\n"...)
+	c.typed = len(b)
+	b = append(b, "X-Content-Type-Options: nosniff\r\n"...)
+	if !r.dynamic {
+		b = append(b, "Accept-Ranges: bytes\r\n"...)
+	}
+	if r.coding != http1.CodingIdentity {
+		b = http1.AppendField(b, "Content-Encoding", r.coding.String())
+	}
 	c.common = len(b)
 	c.head = appendLength(b, r.size)
 	return c
@@ -193,6 +244,14 @@ func appendETag(dst []byte, size, mtime int64, weak bool) []byte {
 	dst = append(dst, '-')
 	dst = appendHex(dst, uint64(size))
 	return append(dst, '"')
+}
+
+// appendHashETag makes an entity tag of the first 128 bits of a hash.
+func appendHashETag(dst, hash []byte, weak bool) []byte {
+	if weak {
+		dst = append(dst, "W/"...)
+	}
+	return append(hex.AppendEncode(append(dst, '"'), hash[:16]), '"')
 }
 
 func appendHex(dst []byte, n uint64) []byte {

@@ -14,8 +14,6 @@ const (
 	// indexPath is the longest path in the index, in bytes; longer ones are
 	// looked up in the cache, under its lock.
 	indexPath = 256
-	// rangesMax is how many ranges a request may ask for.
-	rangesMax = 16
 	// rootOverdue is how old a look at the root's path may be before a request waits for
 	// the next one, in nanoseconds. Under load none does: there is one each second.
 	rootOverdue = 2e9
@@ -35,7 +33,7 @@ type handler struct {
 	look    look
 	path    []byte // decoded
 	scratch []byte // a head that is put together for one answer
-	ranges  []http1.ByteRange
+	ranged  ranged
 }
 
 // Handler returns the handler of one loop, with an index of its own.
@@ -48,7 +46,7 @@ func (s *Site) ThreadHandler() conn.Handler { return s.handler(0) }
 func (s *Site) handler(max int) *handler {
 	return &handler{
 		site: s, entries: make(map[string]*entry), max: max,
-		look: look{site: s, cached: true}, ranges: make([]http1.ByteRange, 0, rangesMax),
+		look: look{site: s, cached: true},
 	}
 }
 
@@ -70,12 +68,18 @@ func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 		h.root = r
 	}
 	e := h.entries[string(path)]
-	if e != nil && e.fresh(now) && !mustLook(req, buf, out) && !s.rootDue(r, now) && h.answer(e, req, buf, out) {
+	if e != nil && s.current(e, now, req, buf, out) && !s.rootDue(r, now) && h.answer(e, req, buf, out) {
 		out.Counters().CacheHits++
 		e.touch()
 		return
 	}
 	h.find(path, e, req, buf, out)
+}
+
+// current reports whether what is known of a path is recent enough to answer
+// this request, and says which codings of it there are if that matters.
+func (s *Site) current(e *entry, now int64, req *http1.Request, buf []byte, out *conn.Output) bool {
+	return e.fresh(now) && !mustLook(req, buf, out) && (!req.Has(http1.FieldAcceptEncoding) || s.siblingsKnown(e, now))
 }
 
 // mustLook reports whether the file is to be looked at however short ago that was done.
@@ -143,7 +147,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 	if known == nil || known.kind != kindError && known.content.Load() == nil {
 		if known = s.cache.get(h.root.generation, h.path); known != nil {
 			defer known.Release()
-			if known.fresh(now) && !mustLook(req, buf, out) && h.answer(known, req, buf, out) {
+			if s.current(known, now, req, buf, out) && h.answer(known, req, buf, out) {
 				out.Counters().CacheHits++
 				known.touch()
 				h.index(sent, known)
@@ -203,6 +207,7 @@ func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []b
 	if r == h.root && r.local {
 		l := &h.look
 		l.root, l.mono, l.wall = r, clock.Mono, clock.Wall
+		l.negotiates = req.Has(http1.FieldAcceptEncoding)
 		e, err := l.find(h.path, known)
 		if err == nil && (e.status != 404 || r.lookNow() == rootSame) {
 			if e != known {
@@ -250,6 +255,9 @@ func (h *handler) answer(e *entry, req *http1.Request, buf []byte, out *conn.Out
 		return true
 	}
 	c := e.content.Load()
+	if req.Has(http1.FieldAcceptEncoding) && c != nil && len(c.variants) > 0 {
+		c = negotiate(c, req, buf)
+	}
 	if c == nil || c.file != nil && !c.file.TryRetain() {
 		return false
 	}

@@ -1,6 +1,7 @@
 package static
 
 import (
+	"crypto/sha256"
 	"errors"
 	"strings"
 
@@ -38,8 +39,11 @@ type look struct {
 	wall   int64 // now
 	old    *entry
 
-	name []byte // of the file, relative, with NUL
-	stat unix.Stat_t
+	negotiates   bool   // the request accepts codings
+	siblingsSeen bool   // those of old were looked at and are unchanged
+	name         []byte // of the file, relative, with NUL
+	sibling      []byte // of one of its siblings
+	stat         unix.Stat_t
 }
 
 // find returns the entry for a decoded path, with a reference for the caller.
@@ -104,6 +108,9 @@ func (l *look) file(path []byte, index string) (*entry, error) {
 	}
 	if l.cached && l.old != nil {
 		same, err := l.unchanged()
+		if same {
+			same, err = l.siblingsUnchanged()
+		}
 		switch {
 		case err != nil:
 			return nil, err
@@ -126,8 +133,18 @@ func (l *look) file(path []byte, index string) (*entry, error) {
 		return nil, err
 	}
 	if l.old != nil && identityOf(&l.stat) == l.old.id {
-		l.site.closer.close(fd)
-		return l.renewed(), nil
+		stat := l.stat
+		same, err := l.siblingsUnchanged()
+		if err != nil || same {
+			l.site.closer.close(fd)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case same:
+			return l.renewed(), nil
+		}
+		l.stat = stat
 	}
 	return l.load(fd, string(path), index)
 }
@@ -172,51 +189,132 @@ func (l *look) renewed() *entry {
 	l.old = nil
 	if e != nil {
 		e.looked.Store(l.mono)
+		if l.siblingsSeen {
+			e.siblings.Store(l.mono)
+		}
 	}
 	return e
 }
 
 // load makes an entry of the open file whose state is l.stat, and takes over fd.
 func (l *look) load(fd int, path, index string) (*entry, error) {
-	s := l.site
-	if !s.cache.keeps(l.stat.Size) {
-		return l.loadFile(fd, path, index), nil
+	stat, mediaType := l.stat, l.site.types.of(path+index)
+	compress := l.site.compresses(mediaType, l.stat.Size)
+	if l.cached && (compress || l.site.etag == ETagContent) {
+		l.site.closer.close(fd)
+		return nil, errWait // neither is for a loop
 	}
-	body, settled, err := l.read(fd)
-	if err == errGrown {
-		return l.loadFile(fd, path, index), nil
-	}
-	s.closer.close(fd)
+	variants, unsettled, err := l.variants(mediaType)
 	if err != nil {
+		l.site.closer.close(fd)
 		return nil, err
 	}
-	recent := !settled || l.recent()
-	c := s.newContent(representation{
-		mediaType: s.types.of(path + index), size: int64(len(body)),
-		mtime: l.stat.Mtim.Nano(), wall: l.wall, recent: recent,
-	})
-	c.join(body)
-	e := newEntry(kindBody, path, c)
-	e.id, e.transient = identityOf(&l.stat), recent
+	l.stat = stat
+	r := representation{mediaType: mediaType, negotiable: compress || len(variants) > 0}
+	c, recent, err := l.content(fd, &r)
+	if err != nil {
+		release(variants)
+		return nil, err
+	}
+	c.variants = variants
+	if compress && !recent { // else it is not kept, and the work would be done for each request
+		more, err := l.compressed(c, r)
+		if err != nil {
+			l.failure(nil, err).Release() // the operator is told, and the file is served as it is
+		}
+		c.variants = append(c.variants, more...)
+	}
+	kind := kindBody
+	if c.file != nil {
+		kind = kindFile
+	}
+	e := newEntry(kind, path, c)
+	e.id, e.transient = identityOf(&l.stat), recent || unsettled
 	return l.entry(e), nil
 }
 
-// loadFile makes an entry of a file that is sent from its descriptor.
-func (l *look) loadFile(fd int, path, index string) *entry {
+// content makes the answer of the open file whose state is l.stat, and takes
+// over fd. recent: it may have changed again unseen, and is not to be kept.
+func (l *look) content(fd int, r *representation) (c *content, recent bool, err error) {
 	s := l.site
+	var body []byte
+	inMemory := s.cache.keeps(l.stat.Size)
+	if inMemory {
+		var settled bool
+		body, settled, err = l.read(fd)
+		recent = !settled
+		if err == errGrown {
+			inMemory, err = false, nil
+		}
+	}
+	recent = recent || l.recent()
+	switch {
+	case inMemory && err == nil:
+		r.size = int64(len(body))
+		if s.etag == ETagContent {
+			sum := sha256.Sum256(body)
+			r.hash = sum[:]
+		}
+	case !inMemory:
+		if s.etag == ETagContent && !recent {
+			r.hash, recent, err = l.hash(fd)
+		}
+		r.size = l.stat.Size
+	}
+	if err != nil {
+		s.closer.close(fd)
+		return nil, false, err
+	}
+	r.mtime, r.wall, r.recent = l.stat.Mtim.Nano(), l.wall, recent
+	c = s.newContent(*r)
+	if inMemory {
+		s.closer.close(fd)
+		c.join(body)
+		return c, recent, nil
+	}
 	flags := l.root.flags
 	if !l.cached {
 		flags = sendfile.FlagsFor(fd) // it may be another mount's
 	}
-	recent := l.recent()
-	c := s.newContent(representation{
-		mediaType: s.types.of(path + index), size: l.stat.Size,
-		mtime: l.stat.Mtim.Nano(), wall: l.wall, recent: recent,
-	})
 	c.file = sendfile.New(fd, flags, s.closer.close)
-	e := newEntry(kindFile, path, c)
-	e.id, e.transient = identityOf(&l.stat), recent
-	return l.entry(e)
+	return c, recent, nil
+}
+
+const (
+	// hashMax is the size up to which a file is hashed, in bytes: a disk reads that
+	// in a second or two. Larger ones have a tag of size and time, as without ETagContent.
+	hashMax = 256 << 20
+	// hashChunk is how much is read at a time to be hashed.
+	hashChunk = 128 << 10
+)
+
+// hash reads the open file, whose state is l.stat. changed: it was written to
+// meanwhile, so that there is no hash. It waits for the disk.
+func (l *look) hash(fd int) (sum []byte, changed bool, err error) {
+	before := identityOf(&l.stat)
+	if before.size > hashMax {
+		return nil, false, nil
+	}
+	h := sha256.New()
+	p := make([]byte, hashChunk)
+	for offset := int64(0); offset < before.size; {
+		n, err := l.readAt(fd, p[:min(hashChunk, before.size-offset)], offset)
+		if err != nil {
+			return nil, false, err
+		}
+		if n == 0 {
+			break // it has been cut short, as fstat is about to say
+		}
+		h.Write(p[:n]) // a hash takes everything
+		offset += int64(n)
+	}
+	if err := unix.Fstat(fd, &l.stat); err != nil {
+		return nil, false, err
+	}
+	if identityOf(&l.stat) != before {
+		return nil, true, nil
+	}
+	return h.Sum(nil), false, nil
 }
 
 // read reads the whole file. settled: it did not change meanwhile, and l.stat is its state.
@@ -279,6 +377,7 @@ func (l *look) entry(e *entry) *entry {
 		e.life = min(e.life, errorLife)
 	}
 	e.looked.Store(l.mono)
+	e.siblings.Store(l.mono)
 	return e
 }
 

@@ -13,6 +13,15 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 )
 
+// ETag says what the entity tags of a site's files are made of.
+type ETag uint8
+
+const (
+	ETagMtime   ETag = iota // size and modification time: replicas with the same times agree
+	ETagContent             // a hash of the bytes, made off the loop; see hashMax
+	ETagOff                 // there are none
+)
+
 // Options are one site's rules. They are not changed after New.
 type Options struct {
 	Root     string            // a directory, or a link to one
@@ -20,8 +29,11 @@ type Options struct {
 	Listing  bool              // directories without an index file are listed
 	Hide     []string          // patterns (path.Match) of names that are not served; "!" in front shows them again, the last match counts
 	Links    Links             // symbolic links beneath the root
-	NoETag   bool              // no entity tags
+	ETag     ETag              // what entity tags are made of
+	Ranges   int               // a request may ask for; with more the whole file is the answer; 0: 16
 	Types    map[string]string // by extension, in front of the built-in ones
+	Siblings []string          // br, zst, gz: files served in place of the one without that extension, the preferred first
+	Compress []string          // zstd, gzip: codings of compressible files that have no such sibling, the preferred first
 	Server   string            // the Server field; empty: none
 	Valid    time.Duration     // how stale an answer may be under load; 0: every request looks at the file
 	Warn     func(msg, path string)
@@ -39,11 +51,16 @@ type Site struct {
 	listing bool
 	hide    hidden
 	links   Links
-	etag    bool
+	etag    ETag
+	ranges  int // a request may ask for
 	types   mediaTypes
-	valid   int64 // nanoseconds
-	wall    func() int64
-	walks   bool // openat2 is not to be used
+
+	siblings []sibling
+	compress []compressor
+
+	valid int64 // nanoseconds
+	wall  func() int64
+	walks bool // openat2 is not to be used
 
 	server   []byte // the Server field line, may be empty
 	statusOK []byte // the status line of 200 and the Server field
@@ -69,8 +86,11 @@ func New(opts Options, cache *Cache) (*Site, error) {
 
 func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	s := &Site{
-		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: !opts.NoETag,
+		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: opts.ETag, ranges: opts.Ranges,
 		valid: int64(opts.Valid), wall: opts.WallTime, walks: walks, cache: cache,
+	}
+	if s.ranges == 0 {
+		s.ranges = rangesDefault
 	}
 	s.warner.tell = opts.Warn
 	if s.wall == nil {
@@ -81,6 +101,12 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 		return nil, err
 	}
 	if s.types, err = newMediaTypes(opts.Types); err != nil {
+		return nil, err
+	}
+	if s.siblings, err = newSiblings(opts.Siblings); err != nil {
+		return nil, err
+	}
+	if s.compress, err = newCompressors(opts.Compress); err != nil {
 		return nil, err
 	}
 	for _, name := range opts.Index {

@@ -1,0 +1,190 @@
+package static
+
+import (
+	"bytes"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+// sibling is a way in which a file may be stored beside itself, coded: a.js.gz.
+type sibling struct {
+	suffix string // of the name, with its dot
+	coding http1.Coding
+}
+
+// siblings are all there are, by their names in Options.
+var siblings = map[string]sibling{
+	"br":  {".br", http1.CodingBrotli},
+	"zst": {".zst", http1.CodingZstd},
+	"gz":  {".gz", http1.CodingGzip},
+}
+
+// newSiblings checks the names of Options.
+func newSiblings(names []string) (all []sibling, err error) {
+	for _, name := range names {
+		b, ok := siblings[name]
+		if !ok {
+			return nil, fmt.Errorf("precompressed: %q is no kind of file that clients can decode: want br, zst or gz", name)
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+// varyField goes out with every answer of a file that has siblings, whatever
+// the client accepts (RFC 9110 section 12.5.5).
+const varyField = "Vary: Accept-Encoding\r\n"
+
+// vary is varyField if it belongs to the content.
+func (c *content) vary() string {
+	if c.negotiable {
+		return varyField
+	}
+	return ""
+}
+
+// negotiate chooses among a file and its siblings by the weights of
+// Accept-Encoding (RFC 9110 section 12.5.3): among equals a coded one, and among those
+// the first of Options. If nothing is acceptable it is the file.
+func negotiate(c *content, req *http1.Request, buf []byte) *content {
+	var weights http1.CodingWeights
+	for i := req.Next(http1.FieldAcceptEncoding, 0); i >= 0; i = req.Next(http1.FieldAcceptEncoding, i+1) {
+		weights.Add(req.Fields[i].Value.In(buf))
+	}
+	best, weight := c, weights.Of(http1.CodingIdentity)
+	for _, v := range c.variants {
+		if v.dynamic && req.Method == http1.MethodGET && req.Has(http1.FieldRange) {
+			continue
+		}
+		if n := weights.Of(v.coding); n > weight || n == weight && n > 0 && best == c {
+			best, weight = v, n
+		}
+	}
+	return best
+}
+
+// siblingsKnown reports whether what is known of the entry's siblings will do
+// for a request that accepts codings.
+func (s *Site) siblingsKnown(e *entry, mono int64) bool {
+	return len(s.siblings) == 0 || e.siblingsFresh(mono)
+}
+
+// siblingsFresh reports whether the siblings were looked at recently enough.
+func (e *entry) siblingsFresh(mono int64) bool { return mono-e.siblings.Load() < e.life }
+
+// siblings are those that the file l.name may have. One that is itself such a
+// file has none.
+func (l *look) siblings() []sibling {
+	name := l.name[:len(l.name)-1]
+	for _, b := range siblings {
+		if bytes.HasSuffix(name, []byte(b.suffix)) {
+			return nil
+		}
+	}
+	return l.site.siblings
+}
+
+// openSibling opens a sibling of l.name, whose state is l.stat then. fd is -1
+// if there is none that is served. The only error is errWait.
+func (l *look) openSibling(b sibling, peek bool) (fd int, err error) {
+	l.sibling = append(append(append(l.sibling[:0], l.name[:len(l.name)-1]...), b.suffix...), 0)
+	fd, err = l.root.open(l.sibling, peek, l.cached)
+	if err == nil {
+		if err = unix.Fstat(fd, &l.stat); err == nil {
+			err = servable(l.stat.Mode)
+		}
+		if err != nil {
+			l.site.closer.close(fd)
+		}
+	}
+	switch err {
+	case nil, errWait:
+		return fd, err
+	}
+	l.noSibling(err)
+	return -1, nil
+}
+
+// noSibling tells the operator why a sibling that is there is not served.
+func (l *look) noSibling(err error) {
+	switch err {
+	case unix.ENOENT, unix.ENOTDIR, unix.ENAMETOOLONG, unix.EISDIR, unix.ENODEV, unix.ENXIO:
+		return
+	}
+	l.name, l.sibling = l.sibling, l.name // whose name is told
+	l.failure(nil, err).Release()
+	l.name, l.sibling = l.sibling, l.name
+}
+
+// variants makes the answers of the siblings of l.name, whose media type is
+// the file's. It leaves l.stat changed. The only error is errWait.
+func (l *look) variants(mediaType string) (all []*content, recent bool, err error) {
+	for _, b := range l.siblings() {
+		fd, err := l.openSibling(b, false)
+		var c *content
+		var unsettled bool
+		if err == nil && fd >= 0 {
+			c, unsettled, err = l.content(fd, &representation{mediaType: mediaType, coding: b.coding, negotiable: true})
+		}
+		switch {
+		case err == errWait:
+			release(all)
+			return nil, false, err
+		case err != nil:
+			l.noSibling(err)
+		case c != nil:
+			c.id = identityOf(&l.stat)
+			all, recent = append(all, c), recent || unsettled
+		}
+	}
+	return all, recent, nil
+}
+
+// siblingsUnchanged reports whether the siblings are still those of the old
+// entry, or were looked at so short ago that they need not be. A request that
+// accepts no coding has no use for them. It leaves l.stat changed. The only error is errWait.
+func (l *look) siblingsUnchanged() (bool, error) {
+	l.siblingsSeen = false
+	if len(l.site.siblings) == 0 || l.cached && !l.negotiates || l.old.siblingsFresh(l.mono) {
+		return true, nil
+	}
+	known := l.old.content.Load().variants
+	for _, b := range l.siblings() {
+		fd, err := l.openSibling(b, l.cached)
+		if err != nil {
+			return false, err
+		}
+		var was *content
+		if len(known) > 0 && known[0].coding == b.coding && !known[0].dynamic {
+			was, known = known[0], known[1:]
+		}
+		if fd < 0 {
+			if was != nil {
+				return false, nil
+			}
+			continue
+		}
+		if l.cached {
+			l.site.closePeek(fd, l.stat.Nlink > 0)
+		} else {
+			l.site.closer.close(fd)
+		}
+		if was == nil || was.id != identityOf(&l.stat) {
+			return false, nil
+		}
+	}
+	l.siblingsSeen = true
+	return true, nil
+}
+
+// release frees what contents hold beside memory.
+func release(all []*content) {
+	for _, c := range all {
+		if c.file != nil {
+			c.file.Release()
+		}
+	}
+}

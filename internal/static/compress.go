@@ -1,0 +1,162 @@
+package static
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+const (
+	// compressMin is the size below which compression gains nothing: the answer is one packet anyway.
+	compressMin = 1 << 10
+	// compressMax bounds what is compressed, in bytes: it is held in memory whole, and takes a
+	// worker some tens of milliseconds. With a small cache it is less, see Cache.compresses.
+	compressMax = 1 << 20
+)
+
+// compressors make the bytes of each coding, by its name in Options. They are
+// used by workers alone.
+var compressors = map[string]compressor{
+	"zstd": {http1.CodingZstd, zstdBytes},
+	"gzip": {http1.CodingGzip, gzipBytes},
+}
+
+type compressor struct {
+	coding http1.Coding
+	bytes  func(p []byte) ([]byte, error)
+}
+
+// newCompressors checks the names of Options.
+func newCompressors(names []string) (all []compressor, err error) {
+	for _, name := range names {
+		c, ok := compressors[name]
+		if !ok {
+			return nil, fmt.Errorf("compress: %q is no coding that files are compressed with: want zstd or gzip", name)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// compressible reports whether files of that type shrink: text, and what is text inside.
+func compressible(mediaType string) bool {
+	kind, _, _ := strings.Cut(mediaType, ";")
+	if strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml") {
+		return true
+	}
+	switch kind {
+	case "application/javascript", "application/json", "application/xml", "application/wasm", "application/rtf",
+		"application/vnd.ms-fontobject", "font/ttf", "font/otf", "font/collection", "image/bmp", "image/x-icon", "image/vnd.microsoft.icon":
+		return true
+	}
+	return false
+}
+
+// compresses reports whether a file of that size is compressed: with all its
+// codings an entry fits into a shard, or the work would be done for each request anew.
+func (c *Cache) compresses(size int64) bool {
+	return size >= compressMin && size <= min(compressMax, c.shards[0].bytesMax/8)
+}
+
+// compresses reports whether a file of that type and size is one to be compressed.
+func (s *Site) compresses(mediaType string, size int64) bool {
+	return len(s.compress) > 0 && compressible(mediaType) && s.cache.compresses(size)
+}
+
+// compressed makes the answers with the codings that no sibling has. c is the
+// file's, made of r, and l.stat its state.
+func (l *look) compressed(c *content, r representation) (all []*content, err error) {
+	body := c.body
+	if c.file != nil {
+		if body, err = l.whole(c.file.FD(), c.size); err != nil || body == nil {
+			return nil, err
+		}
+	}
+	for _, with := range l.site.compress {
+		if has(c.variants, with.coding) {
+			continue
+		}
+		p, err := with.bytes(body)
+		if err != nil {
+			return nil, err
+		}
+		if len(p) >= len(body) {
+			continue
+		}
+		r.coding, r.size, r.dynamic = with.coding, int64(len(p)), true
+		v := l.site.newContent(r)
+		v.join(p)
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// whole reads an open file of that size; nil: it was written to meanwhile.
+func (l *look) whole(fd int, size int64) ([]byte, error) {
+	body := make([]byte, size)
+	for n := 0; n < len(body); {
+		m, err := l.readAt(fd, body[n:], int64(n))
+		if err != nil {
+			return nil, err
+		}
+		if m == 0 {
+			return nil, nil
+		}
+		n += m
+	}
+	before := l.stat // which the next look compares with
+	err := unix.Fstat(fd, &l.stat)
+	same := identityOf(&l.stat) == identityOf(&before)
+	if l.stat = before; err != nil || !same {
+		return nil, err
+	}
+	return body, nil
+}
+
+func has(all []*content, coding http1.Coding) bool {
+	for _, c := range all {
+		if c.coding == coding {
+			return true
+		}
+	}
+	return false
+}
+
+var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
+func gzipBytes(p []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w := gzipWriters.Get().(*gzip.Writer)
+	defer gzipWriters.Put(w)
+	w.Reset(&out)
+	if _, err := w.Write(p); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(out.Bytes()), nil
+}
+
+// zstdWriters have a window that every client has room for (RFC 9659: 8 MiB).
+var zstdWriters sync.Pool
+
+func zstdBytes(p []byte) ([]byte, error) {
+	w, _ := zstdWriters.Get().(*zstd.Encoder)
+	if w == nil {
+		var err error
+		w, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressMax), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			return nil, err
+		}
+	}
+	defer zstdWriters.Put(w)
+	return bytes.Clone(w.EncodeAll(p, nil)), nil
+}

@@ -23,7 +23,7 @@ const (
 	// divided: with fewer it is not the connections' but the program's.
 	memoryConnections = 500
 	// rampMax bounds the time in which connections are opened: a model that cannot serve them all is not waited for.
-	rampMax = 5 * time.Second
+	rampMax = 20 * time.Second
 	// answerMax is how long an answer may bring no byte.
 	answerMax = 20 * time.Second
 )

@@ -61,7 +61,7 @@ func runBench(t *testing.T, descriptors int, limit time.Duration, args ...string
 }
 
 // TestBenchSmoke runs every model under every scenario for a moment: all
-// answers are right, and whoever has a thread or a slot a connection serves all of them.
+// answers are right, and all connections are served, or the table says how many were.
 // How fast anything is is not asserted. The cells of 10,000 idle connections are left to machines that
 // are not shared: the limit of descriptors leaves them out, in one line.
 func TestBenchSmoke(t *testing.T) {
@@ -81,7 +81,12 @@ func TestBenchSmoke(t *testing.T) {
 		for _, c := range r.Cells {
 			sample := c.Rows[i].Samples[0]
 			requests += sample.Requests
-			if c.Rows[i].Subject != s.Name || sample.Failed != 0 || sample.Served != sample.Wanted {
+			if c.Rows[i].Subject != s.Name || sample.Failed != 0 {
+				t.Errorf("%s, %s: %+v", s.Name, c.Name, sample)
+			}
+			// Where there are too few threads, or no time to start them, the table says how many were served.
+			said := s.Model == "blocking" && strings.Contains(stdout, fmt.Sprintf("%d of %d served", sample.Served, sample.Wanted))
+			if sample.Served != sample.Wanted && !said {
 				t.Errorf("%s, %s: %+v", s.Name, c.Name, sample)
 			}
 			if known := sample.Calls != nil; sample.Requests > 0 && known == (s.Model == "goroutine" || s.Model == "netpoll") {

@@ -70,7 +70,7 @@ func TestCommandLineErrors(t *testing.T) {
 		{"access log in a missing directory", serve("--access-log", missing), 1, []string{missing, "create its directory first"}},
 		{"no pattern to hide", serve("--hide", "["), 2, []string{"hide", `"["`}},
 		{"empty root", []string{""}, 2, []string{"ROOT is empty"}},
-		{"nearly a subcommand", []string{"versoin"}, 2, []string{`no directory "versoin"`, `did you mean "evhttpd version"?`}},
+		{"nearly a subcommand", []string{"versoin"}, 2, []string{`ROOT "versoin": there is no such directory`, `did you mean "evhttpd version"?`}},
 		{"help on no command", []string{"help", "serv"}, 2, []string{`did you mean "evhttpd help serve"?`}},
 		{"completion for no shell", []string{"completion", "xx"}, 2, []string{`"xx"`, "bash, zsh, fish"}},
 		{"listing neither on nor off", serve("--listing", "perhaps"), 2, []string{"perhaps"}},
@@ -101,7 +101,7 @@ func TestCommandLine(t *testing.T) {
 		{"version", []string{"version"}, []string{"evhttpd", "go1."}},
 		{"version flag", []string{"--version"}, []string{"evhttpd", "go1."}},
 		{"help", []string{"--help"}, []string{"evhttpd", "serve", "--listen", "--io-model", "--trigger"}},
-		{"help of serve", []string{"serve", "--help"}, []string{"--listen", "--io-model", "--trigger", "--loops", "--accept", "--listing", "--hide", "--cache-valid", "--access-log"}},
+		{"help of serve", []string{"serve", "--help"}, []string{"--config", "--log-format", "--listen", "--io-model", "--trigger", "--loops", "--accept", "--listing", "--hide", "--cache-valid", "--access-log"}},
 		{"completion", []string{"completion", "bash"}, []string{"complete", "evhttpd"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/evhttpd/evhttpd/internal/daemon"
+	"github.com/evhttpd/evhttpd/internal/config"
 )
 
 // execute runs a command line that serves nothing.
@@ -73,7 +73,7 @@ func TestServeBeforeDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stderr, err := execute(t, "serve", "none")
-	if err == nil || !strings.Contains(err.Error(), `no directory "none"`) || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "./serve") {
+	if err == nil || !strings.Contains(err.Error(), `ROOT "none": there is no such directory`) || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "./serve") {
 		t.Errorf("%v, %q on stderr", err, stderr)
 	}
 }
@@ -99,18 +99,18 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"--io-model", "nope"}, `--io-model "nope": there is no such model; available here: `, "spin, select, poll"},
 		{[]string{"--io-model", "select", "--trigger", "edge"}, `--io-model "select" cannot be driven with the edge trigger: it has level only; with edge here: `, ""},
 		{[]string{"--io-model", "select", "--trigger", "x"}, `--trigger "x": want auto, edge, level`, ""},
-		{[]string{"--cache-valid", "soon"}, `--cache-valid "soon": want a duration such as 500ms or 1s, or 0s`, ""},
-		{[]string{"--cache-valid", "-1s"}, `--cache-valid "-1s": want a duration such as 500ms or 1s, or 0s`, ""},
+		{[]string{"--cache-valid", "soon"}, `--cache-valid "soon": want a duration such as 500ms, 30s or 1h, or 0s`, ""},
+		{[]string{"--cache-valid", "-1s"}, `--cache-valid "-1s": want a duration such as 500ms, 30s or 1h, or 0s`, ""},
 		{[]string{"--loops", "0"}, `--loops "0": want auto or a number`, ""},
 		{[]string{"--listing", "maybe"}, `--listing "maybe": want on or off`, ""},
 		{[]string{"--listen", ""}, `--listen "": want host:port, [v6]:port, a port, unix:PATH or systemd:NAME`, ""},
-		{[]string{"--hide", "["}, `hide: "[" is no pattern`, ""},
+		{[]string{"--hide", "["}, `--hide "[": is no pattern for one name: `, ""},
 		{[]string{""}, `ROOT is empty: give the directory to serve`, ""},
 		{[]string{"completion", "xx"}, `no completion for ["xx"]: want one of bash, zsh, fish, powershell`, ""},
 		{[]string{"completion", "bash", "zsh"}, `no completion for ["bash" "zsh"]: want one of `, ""},
 		{[]string{"help", "serv"}, `no command "serv"; did you mean "evhttpd help serve"?`, ""},
 		{[]string{"help", "frobnicate"}, `no command "frobnicate"; see "evhttpd --help"`, ""},
-		{[]string{"sarve"}, `no directory "sarve"; did you mean "evhttpd serve"?`, ""},
+		{[]string{"sarve"}, `ROOT "sarve": there is no such directory; did you mean "evhttpd serve"?`, ""},
 		{[]string{"models", "x"}, `evhttpd models takes no arguments, not ["x"]`, ""},
 		{[]string{"version", "x"}, `evhttpd version takes no arguments, not ["x"]`, ""},
 		{[]string{"models", "--jsn"}, `unknown flag: --jsn; see "evhttpd models --help"`, ""},
@@ -120,9 +120,9 @@ func TestFlagErrors(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got  %v\nwant %s...%s", err, c.want, c.says)
 			}
-			var config *daemon.ConfigError
+			var wrong *config.Error
 			var usage *usageError
-			if !errors.As(err, &config) && !errors.As(err, &usage) {
+			if !errors.As(err, &wrong) && !errors.As(err, &usage) {
 				t.Errorf("%T is not the caller's mistake", err)
 			}
 		})
@@ -136,7 +136,7 @@ func TestEveryMistakeIsReported(t *testing.T) {
 		t.Fatal("no error")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	want := []string{`--listen "": `, `--loops "0": `, `--trigger "x": `, `--io-model "sel": `}
+	want := []string{`--listen "": `, `--trigger "x": `, `--loops "0": `, `--io-model "sel": `}
 	if !slices.EqualFunc(lines, want, strings.HasPrefix) {
 		t.Errorf("got\n%s\nwant lines that begin with %q", err, want)
 	}

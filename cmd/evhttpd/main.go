@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/daemon"
 )
 
@@ -28,13 +29,31 @@ func run(args []string) int {
 	if err == nil {
 		return 0
 	}
-	for line := range strings.Lines(err.Error()) { // several mistakes are one a line
-		fmt.Fprintln(os.Stderr, "evhttpd:", strings.TrimSuffix(line, "\n"))
-	}
-	var config *daemon.ConfigError
+	fmt.Fprint(os.Stderr, report(err))
+	var unusable *daemon.ConfigError
+	var wrong *config.Error
 	var usage *usageError
-	if errors.As(err, &config) || errors.As(err, &usage) {
+	if errors.As(err, &unusable) || errors.As(err, &wrong) || errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// report is what is said of an error: several mistakes are one a line. A line
+// that begins with its place in a file begins with nothing else, so that editors find it.
+func report(err error) string {
+	var b strings.Builder
+	if wrong := (*config.Error)(nil); errors.As(err, &wrong) {
+		for _, p := range wrong.Problems {
+			if p.File == "" {
+				b.WriteString("evhttpd: ")
+			}
+			b.WriteString(p.String() + "\n")
+		}
+		return b.String()
+	}
+	for line := range strings.Lines(err.Error()) {
+		b.WriteString("evhttpd: " + strings.TrimSuffix(line, "\n") + "\n")
+	}
+	return b.String()
 }

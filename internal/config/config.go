@@ -1,26 +1,18 @@
-// Package config is what a server is told: defaults, flags and variables in one
-// checked struct. The defaults are those of the documented configuration.
+// Package config is what a server is told: the defaults, a YAML file, variables
+// and flags in one checked struct.
+//
+// [Config] is the struct, and evhttpd.yaml beside it the same in words: every key
+// with its default. The table kinds says how each key's value is written, the
+// table flags which keys the command line has. [Sources] reads them all and
+// reports everything that is wrong, each with its place.
 //
 // It imports nothing of this project.
 package config
 
 import (
-	"errors"
-	"fmt"
-	"math"
 	"net/netip"
 	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
-)
-
-// Sizes in bytes.
-const (
-	KiB = 1 << 10
-	MiB = 1 << 20
-	GiB = 1 << 30
 )
 
 // Config is the whole configuration, checked. The yaml tag of a field is its key
@@ -217,154 +209,4 @@ func DefaultSite() Site {
 		ETag:          "mtime",
 		Precompressed: []string{"br", "zst", "gz"},
 	}
-}
-
-// Address is where to listen.
-type Address struct {
-	Host    string // name or address; empty: every IPv4 and IPv6 address
-	Port    uint16 // 0: one that the kernel chooses
-	Unix    string // path of a Unix socket, instead of the others
-	Systemd string // name of sockets that systemd passes (LISTEN_FDNAMES), instead of the others
-}
-
-// String returns the address as it is written in the configuration.
-func (a Address) String() string {
-	switch {
-	case a.Unix != "":
-		return "unix:" + a.Unix
-	case a.Systemd != "":
-		return "systemd:" + a.Systemd
-	case strings.Contains(a.Host, ":"):
-		return "[" + a.Host + "]:" + strconv.Itoa(int(a.Port))
-	default:
-		return a.Host + ":" + strconv.Itoa(int(a.Port))
-	}
-}
-
-// errAddress is what is right, for every way to be wrong.
-var errAddress = errors.New("want host:port, [v6]:port, a port, unix:PATH or systemd:NAME")
-
-// ParseAddress reads host:port, [v6]:port, a port, unix:PATH or systemd:NAME.
-func ParseAddress(s string) (Address, error) {
-	if path, ok := strings.CutPrefix(s, "unix:"); ok {
-		if path == "" {
-			return Address{}, fmt.Errorf("%q: no path: %w", s, errAddress)
-		}
-		return Address{Unix: path}, nil
-	}
-	if name, ok := strings.CutPrefix(s, "systemd:"); ok {
-		// FileDescriptorName= of systemd.socket(5): up to 255 printable ASCII characters but colons.
-		if name == "" || len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
-			return Address{}, fmt.Errorf("%q: no name of a systemd socket: %w", s, errAddress)
-		}
-		return Address{Systemd: name}, nil
-	}
-	host, port := "", s
-	if i := strings.LastIndexByte(s, ':'); i >= 0 {
-		host, port = s[:i], s[i+1:]
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return Address{}, fmt.Errorf("%q: the port is not a number from 0 to 65535: %w", s, errAddress)
-	}
-	if inner, ok := strings.CutPrefix(host, "["); ok {
-		inner, closed := strings.CutSuffix(inner, "]")
-		if ip, err := netip.ParseAddr(inner); err != nil || !closed || !ip.Is6() {
-			return Address{}, fmt.Errorf("%q: no IPv6 address between the brackets: %w", s, errAddress)
-		}
-		host = inner
-	} else if strings.Contains(host, ":") {
-		return Address{}, fmt.Errorf("%q: an IPv6 address goes in brackets: %w", s, errAddress)
-	} else if strings.ContainsAny(host, "/ \t@") {
-		return Address{}, fmt.Errorf("%q: %q is no host: %w", s, host, errAddress)
-	}
-	return Address{Host: host, Port: uint16(n)}, nil
-}
-
-// ParseLoops reads a number of loops, or auto (0).
-func ParseLoops(s string) (int, error) {
-	if s == "auto" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > 1024 {
-		return 0, fmt.Errorf("%q: want auto or a number from 1 to 1024", s)
-	}
-	return n, nil
-}
-
-// threadsMax keeps the program below the 10,000 threads at which Go ends it.
-const threadsMax = 8192
-
-// ParseThreads reads a number of threads.
-func ParseThreads(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > threadsMax {
-		return 0, fmt.Errorf("%q: want a number from 1 to %d", s, threadsMax)
-	}
-	return n, nil
-}
-
-// ParseCount reads how many of something there may be; 0 is no limit.
-func ParseCount(s string) (int, error) {
-	n, err := strconv.ParseUint(s, 10, 31)
-	if err != nil {
-		return 0, fmt.Errorf("%q: want a number from 0 (no limit) to %d", s, math.MaxInt32)
-	}
-	return int(n), nil
-}
-
-// sizeUnits are the suffixes of a size, and what each is in bytes.
-var sizeUnits = []struct {
-	suffix string
-	bytes  int64
-}{{"KiB", KiB}, {"MiB", MiB}, {"GiB", GiB}}
-
-// ParseSize reads a size, 4096 or 256KiB or 1MiB or 2GiB, and returns it in bytes; 0 is no limit.
-func ParseSize(s string) (int64, error) {
-	digits, unit := s, int64(1)
-	for _, u := range sizeUnits {
-		if number, ok := strings.CutSuffix(s, u.suffix); ok {
-			digits, unit = strings.TrimRight(number, " "), u.bytes
-		}
-	}
-	n, err := strconv.ParseUint(digits, 10, 63)
-	switch {
-	case err != nil:
-		return 0, fmt.Errorf("%q: want bytes or a whole number of KiB, MiB or GiB, such as 256KiB, or 0 for no limit", s)
-	case n > uint64(math.MaxInt64/unit):
-		return 0, fmt.Errorf("%q: more than the largest size, %d bytes", s, int64(math.MaxInt64))
-	}
-	return int64(n) * unit, nil
-}
-
-// FormatSize writes bytes as ParseSize reads them, in the largest unit that leaves a whole number.
-func FormatSize(bytes int64) string {
-	for _, u := range slices.Backward(sizeUnits) {
-		if bytes != 0 && bytes%u.bytes == 0 {
-			return strconv.FormatInt(bytes/u.bytes, 10) + u.suffix
-		}
-	}
-	return strconv.FormatInt(bytes, 10)
-}
-
-// ParseSwitch reads on or off.
-func ParseSwitch(s string) (bool, error) {
-	switch s {
-	case "on", "true":
-		return true, nil
-	case "off", "false":
-		return false, nil
-	}
-	return false, fmt.Errorf("%q: want on or off", s)
-}
-
-// OneOf returns s if it is one of the choices.
-func OneOf(s string, choices ...string) (string, error) {
-	for _, c := range choices {
-		if s == c {
-			return s, nil
-		}
-	}
-	return "", fmt.Errorf("%q: want %s", s, strings.Join(choices, ", "))
 }

@@ -55,16 +55,3 @@ func TestFormatSize(t *testing.T) {
 		}
 	}
 }
-
-func TestParseCount(t *testing.T) {
-	for text, want := range map[string]int{"0": 0, "64": 64, "2147483647": math.MaxInt32} {
-		if got, err := ParseCount(text); err != nil || got != want {
-			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "-1", "+1", "many", "1.5", "2147483648"} {
-		if got, err := ParseCount(text); err == nil || got != 0 || !strings.Contains(err.Error(), `"`+text+`"`) {
-			t.Errorf("%q: %d, %v; want an error that names it", text, got, err)
-		}
-	}
-}

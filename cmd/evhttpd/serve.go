@@ -1,0 +1,145 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/daemon"
+)
+
+// addSources gives a command ROOT and the flags of the configuration. What is
+// typed is only kept: config.Sources checks it together with everything else.
+func addSources(c *cobra.Command) *config.Sources {
+	s := &config.Sources{Flags: make(map[string][]string), CheckModel: daemon.CheckModel}
+	fs := c.Flags()
+	fs.SortFlags = false
+	add := func(name, short, usage, byDefault string, choices []string) {
+		fs.VarP(&typed{name, byDefault, s}, name, short, usage)
+		complete := cobra.NoFileCompletions
+		if len(choices) > 0 {
+			complete = cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
+		} else if name == "config" || name == "access-log" {
+			return // files
+		}
+		if err := c.RegisterFlagCompletionFunc(name, complete); err != nil {
+			panic(err) // a flag of this table twice
+		}
+	}
+	add("config", "c", "a YAML `file`; flags beat EVHTTPD_FLAG_NAME variables, which beat the file", "", nil)
+	for _, f := range config.Flags() {
+		add(f.Name, f.Short, f.Usage, f.Default(), f.Choices())
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return &usageError{fmt.Errorf("one ROOT is served, not %d: %s", len(args), strings.Join(args, " "))}
+		}
+		if len(args) == 1 {
+			s.Root = &args[0]
+		}
+		// A ROOT is mistyped for a subcommand only where one could stand.
+		if !c.HasParent() {
+			s.Subcommand = func(root string) string { return suggestion(c, root) }
+		}
+		s.Environ = os.Environ()
+		return nil
+	}
+	return s
+}
+
+// typed keeps what was typed for a flag.
+type typed struct {
+	name, byDefault string
+	sources         *config.Sources
+}
+
+var _ pflag.Value = (*typed)(nil)
+
+// Set is called each time that the flag is typed.
+func (t *typed) Set(value string) error {
+	t.sources.Flags[t.name] = append(t.sources.Flags[t.name], value)
+	return nil
+}
+
+// String is the default, which the help shows.
+func (t *typed) String() string { return t.byDefault }
+
+// Type has the help write the default without quotes.
+func (t *typed) Type() string { return "value" }
+
+func serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve [ROOT]",
+		Short: "Serve the files below ROOT",
+	}
+	sources := addSources(c)
+	c.RunE = func(*cobra.Command, []string) error {
+		cfg, err := sources.Load()
+		if err != nil {
+			return err
+		}
+		return daemon.Run(cfg, os.Stderr)
+	}
+	return c
+}
+
+func checkCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check [ROOT]",
+		Short: "Read the configuration, say what is wrong and where, start nothing",
+		Long: `Read the configuration as "evhttpd serve" would with the same flags, say
+everything that is wrong with it, each as file:line:column: what is wrong: what
+would be right, and start nothing. The exit code is 0 or 2.`,
+	}
+	sources := addSources(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		e, err := sources.Effective()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.OutOrStdout(), e.Summary())
+		return err
+	}
+	return c
+}
+
+func configCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "config [ROOT]",
+		Short: "Print the configuration that holds, each value with where it comes from",
+		Long: `Print the configuration that "evhttpd serve" would have with the same flags,
+as a file that can be used, each value with a comment where it comes from: the
+default, a line of the file, a variable or a flag.`,
+	}
+	sources := addSources(c)
+	defaults := c.Flags().Bool("defaults", false, "print the whole configuration with its defaults, each key explained")
+	schema := c.Flags().Bool("schema", false, "print the JSON schema of a configuration file, for editors")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case !*defaults && !*schema:
+		case *defaults && *schema, len(sources.Flags) > 0, len(args) > 0:
+			return &usageError{errors.New("--defaults and --schema are about no configuration in particular: leave out ROOT and the other flags")}
+		case *defaults:
+			_, err := fmt.Fprint(c.OutOrStdout(), config.Documented)
+			return err
+		default:
+			text, err := config.Schema()
+			if err == nil {
+				_, err = c.OutOrStdout().Write(text)
+			}
+			return err
+		}
+		e, err := sources.Effective()
+		if err != nil {
+			return err
+		}
+		_, err = e.WriteTo(c.OutOrStdout())
+		return err
+	}
+	return c
+}

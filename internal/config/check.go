@@ -1,0 +1,252 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// checker looks at values together, after each alone has been found right.
+type checker struct {
+	*Effective
+	*problems
+}
+
+// wrong notes a problem of the value at path.
+func (c *checker) wrong(path, format string, args ...any) {
+	c.add(path, c.origins.near(path), format, args...)
+}
+
+// where names another value with its place, for a conflict.
+func (c *checker) where(path string) string {
+	o := c.origins.of(path)
+	switch o.From {
+	case FromFile:
+		return fmt.Sprintf("%s in line %d", path, o.Line)
+	case FromDefault:
+		return "the default of " + path
+	default:
+		return o.subject(path)
+	}
+}
+
+// check looks at what no value says alone.
+func check(e *Effective, p *problems, s *Sources) {
+	c := &checker{e, p}
+	c.model(s.CheckModel)
+	c.sizes()
+	c.addresses()
+	c.logs()
+	c.hosts()
+	for i := range e.Config.Sites {
+		path := fmt.Sprintf("sites[%d]", i)
+		c.site(path, &e.Config.Sites[i])
+		if at := path + ".root"; c.fine(at) {
+			if err := s.checkRoot(e.Config.Sites[i].Root, e.origins.of(at)); err != nil {
+				c.wrong(at, "%v", err)
+			}
+		}
+	}
+	c.unsupported()
+}
+
+func (c *checker) model(able func(model, trigger string) error) {
+	if able == nil || !c.fine("io_model") {
+		return
+	}
+	// A trigger that is wrong is still auto: the model's name is checked all the same.
+	if err := able(c.Config.IOModel, c.Config.Trigger); err != nil {
+		c.wrong("io_model", "%v", err)
+	}
+}
+
+func (c *checker) sizes() {
+	l, cache := c.Config.Limits, c.Config.Cache
+	if l.RequestLine > l.Head {
+		c.exceeds("limits.request_line", int64(l.RequestLine), "limits.head", int64(l.Head))
+	}
+	if cache.File > cache.Memory && cache.Memory > 0 {
+		c.exceeds("cache.file", cache.File, "cache.memory", cache.Memory)
+	}
+}
+
+// exceeds says that a part is more than its whole, of the one that somebody has set.
+func (c *checker) exceeds(part string, partSize int64, whole string, wholeSize int64) {
+	switch {
+	case !c.fine(part, whole):
+	case c.origins.of(part).From == FromDefault:
+		c.wrong(whole, "%q: is less than its part %s: want at least %s, or set that too", FormatSize(wholeSize), part, FormatSize(partSize))
+	default:
+		c.wrong(part, "%q: is more than the whole that it is a part of: want at most %s (%s)", FormatSize(partSize), FormatSize(wholeSize), c.where(whole))
+	}
+}
+
+// addresses finds those of the control plane that clients have too.
+func (c *checker) addresses() {
+	for i, a := range c.Config.Admin.Listen {
+		if j := slices.Index(c.Config.Listen, a); j >= 0 && repeats(a) && c.fine("listen", "admin.listen") {
+			c.wrong(fmt.Sprintf("admin.listen[%d]", i), "%q: clients are served there (%s): want an address of its own", a, c.where(fmt.Sprintf("listen[%d]", j)))
+		}
+	}
+}
+
+func (c *checker) logs() {
+	events, access := c.Config.Log.Output, c.Config.AccessLog.Output
+	if events == access && c.fine("log.output", "access_log.output") {
+		c.wrong("log.output", "%q: access lines are written there (%s): want a file of its own", events, c.where("access_log.output"))
+	}
+}
+
+// hosts finds sites that no request can reach.
+func (c *checker) hosts() {
+	first := make(map[string]string)
+	for i, site := range c.Config.Sites {
+		for j, host := range site.Hosts {
+			path := fmt.Sprintf("sites[%d].hosts[%d]", i, j)
+			by := first[host]
+			if by == "" && j == 0 && i > 0 {
+				by = first["*"]
+			}
+			if by != "" && c.fine(path) {
+				c.wrong(path, "%q: is never reached: %s comes first and matches it; put this site before it, or remove one of them", host, c.where(by))
+			}
+			if first[host] == "" {
+				first[host] = path
+			}
+		}
+	}
+}
+
+func (c *checker) site(path string, s *Site) {
+	for i, r := range s.Redirects {
+		c.redirect(fmt.Sprintf("%s.redirects[%d]", path, i), r)
+	}
+	for i := range s.Paths {
+		c.rule(fmt.Sprintf("%s.paths[%d]", path, i), &s.Paths[i])
+	}
+}
+
+func (c *checker) redirect(path string, r Redirect) {
+	if !c.fine(path+".from", path+".to") {
+		return
+	}
+	if r.From == r.To {
+		c.wrong(path+".to", "%q: is where it comes from: a client would go around in circles", r.To)
+	}
+	wildcards := strings.Count(strings.ReplaceAll(r.From, "**", "*"), "*")
+	for i := range len(r.To) - 1 {
+		if n := int(r.To[i+1] - '0'); r.To[i] == '$' && n >= 0 && n <= 9 && (n == 0 || n > wildcards) {
+			c.wrong(path+".to", "%q: there is no $%d: %s has %d wildcards, counted from $1", r.To, n, c.where(path+".from"), wildcards)
+			return
+		}
+	}
+}
+
+func (c *checker) rule(path string, r *PathRule) {
+	if said := reflect.ValueOf(*r); c.fine(path+".match") && onlyMatch(said) && !c.anyBad(path) {
+		c.wrong(path+".match", "%q: nothing is said of these paths: add headers, listing, allow or another key", r.Match)
+	}
+	for i, network := range r.Deny {
+		if slices.Contains(r.Allow, network) {
+			c.wrong(fmt.Sprintf("%s.deny[%d]", path, i), "%q: is allowed too (%s): remove one of them", network, c.where(path+".allow"))
+		}
+	}
+	names := make(map[string]string)
+	for name := range r.Headers {
+		lower := strings.ToLower(name)
+		if other, twice := names[lower]; twice {
+			one, two := min(name, other), max(name, other) // maps have no order
+			c.wrong(path+".headers["+two+"]", "%q: is the same field as %q: keep one of them", two, one)
+		}
+		names[lower] = name
+	}
+	if r.CORS != nil && r.CORS.Credentials && slices.Contains(r.CORS.Origins, "*") {
+		c.wrong(path+".cors.credentials", "true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins")
+	}
+}
+
+// onlyMatch reports whether a rule has nothing but its pattern.
+func onlyMatch(rule reflect.Value) bool {
+	for i := 1; i < rule.NumField(); i++ {
+		if !rule.Field(i).IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// anyBad reports whether something beneath path is wrong.
+func (c *checker) anyBad(path string) bool {
+	for bad := range c.bad {
+		if strings.HasPrefix(bad, path+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// notYet is the one list of keys whose feature the server does not have. They
+// are read and checked like all others, and refused if they say anything but
+// the default. Who builds the feature deletes the row.
+var notYet = []string{
+	"proxy_protocol",
+	"trusted_proxies",
+	"limits.connections_per_client",
+	"limits.requests_per_client",
+	"limits.ranges",
+	"sites[].hosts",
+	"sites[].symlinks",
+	"sites[].etag",
+	"sites[].types",
+	"sites[].precompressed",
+	"sites[].compress",
+	"sites[].try_files",
+	"sites[].fallback",
+	"sites[].error_pages",
+	"sites[].redirects",
+	"sites[].paths",
+	"sites[1]", // and every other but the first
+}
+
+// unsupported refuses what the server cannot do yet.
+func (c *checker) unsupported() {
+	const refused = "is not supported by this version yet: leave it out"
+	for i := range c.Config.Sites {
+		if path := fmt.Sprintf("sites[%d]", i); i > 0 && slices.Contains(notYet, "sites[1]") {
+			c.wrong(path, "is a second site, which %s", refused)
+		}
+	}
+	standard := Default()
+	c.compare("", reflect.ValueOf(c.Config), reflect.ValueOf(standard), refused)
+}
+
+// compare refuses the keys of notYet whose values are not the default's.
+func (c *checker) compare(section string, v, standard reflect.Value, refused string) {
+	for _, key := range fieldsOf(v.Type()) {
+		path, value, normal := join(section, key.name), v.Field(key.index), standard.Field(key.index)
+		switch {
+		case slices.Contains(notYet, row(path)):
+			if !same(value, normal) && c.fine(path) {
+				c.wrong(path, "%s", refused)
+			}
+		case kinds[row(path)].parse != nil:
+		case value.Kind() == reflect.Struct:
+			c.compare(path, value, normal, refused)
+		case path == "sites":
+			for i := range value.Len() {
+				c.compare(fmt.Sprintf("%s[%d]", path, i), value.Index(i), normal.Index(0), refused)
+			}
+		}
+	}
+}
+
+// same reports whether two values are equal; a list or map without elements is like none.
+func same(a, b reflect.Value) bool {
+	if a.Kind() == reflect.Slice || a.Kind() == reflect.Map {
+		if a.Len() == 0 && b.Len() == 0 {
+			return true
+		}
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
+}

@@ -1,0 +1,212 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml/token"
+)
+
+// WriteTo writes the configuration as a file that says every key, each with a
+// comment where its value comes from. Paths are whole, so that the file means
+// the same wherever it is put.
+func (e *Effective) WriteTo(w io.Writer) (int64, error) {
+	f := effectiveFile{e: e}
+	f.section("", 0, reflect.ValueOf(e.Config))
+	n, err := io.WriteString(w, f.String())
+	return int64(n), err
+}
+
+// Summary says in one line that the configuration is right, and what it is.
+func (e *Effective) Summary() string {
+	name := e.File
+	if name == "" {
+		name = "without a file"
+	}
+	where := make([]string, len(e.Config.Listen))
+	for i, a := range e.Config.Listen {
+		where[i] = a.String()
+	}
+	roots := make([]string, len(e.Config.Sites))
+	for i, s := range e.Config.Sites {
+		roots[i] = s.Root
+	}
+	return fmt.Sprintf("%s: the configuration is right: serves %s at %s", name, strings.Join(roots, ", "), strings.Join(where, ", "))
+}
+
+// effectiveFile is the text of a configuration.
+type effectiveFile struct {
+	strings.Builder
+	e *Effective
+}
+
+// commentColumn is where comments begin, if the line is not longer.
+const commentColumn = 40
+
+// line writes a key's line; an origin of nothing has no comment.
+func (f *effectiveFile) line(indent int, first, text string, comment string) {
+	line := strings.Repeat("  ", indent) + text
+	if first != "" { // the dash of a list's element
+		line = strings.Repeat("  ", indent-1) + first + text
+	}
+	if comment != "" {
+		line += strings.Repeat(" ", max(commentColumn-utf8.RuneCountInString(line), 2)) + "# " + comment
+	}
+	f.WriteString(line + "\n")
+}
+
+// section writes the keys of a struct. Below a dash the first one stands in its line.
+func (f *effectiveFile) section(path string, indent int, v reflect.Value) {
+	first := ""
+	if strings.HasSuffix(path, "]") {
+		first = "- "
+	}
+	for _, key := range fieldsOf(v.Type()) {
+		each, value := join(path, key.name), v.Field(key.index)
+		if f.key(each, key.name, indent, first, value) {
+			first = ""
+		}
+	}
+}
+
+// key writes one key, and reports whether there was anything to write.
+func (f *effectiveFile) key(path, name string, indent int, first string, v reflect.Value) bool {
+	_, isLeaf := kinds[row(path)]
+	origin := f.e.origins.of(path)
+	isRule := strings.HasPrefix(row(path), "sites[].paths[].") // a rule says only what it changes
+	switch {
+	case isRule && v.IsZero() && origin.From == FromDefault:
+		return false
+	case isLeaf:
+		f.line(indent, first, name+": "+written(path, absolute(path, v)), origin.comment())
+	case v.Kind() == reflect.Pointer:
+		f.line(indent, first, name+":", "")
+		f.section(path, indent+1, v.Elem())
+	case v.Kind() == reflect.Struct:
+		f.line(indent, first, name+":", "")
+		f.section(path, indent+1, v)
+	case v.Len() == 0:
+		f.line(indent, first, name+": []", origin.comment())
+	default:
+		f.line(indent, first, name+":", "")
+		for i := range v.Len() {
+			f.section(fmt.Sprintf("%s[%d]", path, i), indent+2, v.Index(i))
+		}
+	}
+	return true
+}
+
+// comment is the origin in a comment, which ends with its line.
+func (o Origin) comment() string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, o.String())
+}
+
+// absolute is a value with whole paths.
+func absolute(path string, v reflect.Value) reflect.Value {
+	rebase := kinds[row(path)].rebase
+	if rebase == nil {
+		return v
+	}
+	whole := func(path string) string {
+		if abs, err := filepath.Abs(path); err == nil {
+			return abs
+		}
+		return path
+	}
+	if v.Kind() != reflect.Slice {
+		return reflect.ValueOf(rebase(v.Interface(), whole))
+	}
+	all := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+	for i := range v.Len() {
+		all.Index(i).Set(reflect.ValueOf(rebase(v.Index(i).Interface(), whole)))
+	}
+	return all
+}
+
+// quoted writes a scalar as YAML, with quotes where it would be something else without.
+func quoted(s string, as shape) string {
+	plain := s != ""
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '/' || r == '$'
+		plain = plain && (letter || r >= '0' && r <= '9' || i > 0 && strings.ContainsRune("._-+*", r))
+	}
+	if plain && as == onlyText {
+		plain = !token.IsNeedQuoted(s) || s == "off"
+	}
+	if plain {
+		return s
+	}
+	return doubleQuoted(s)
+}
+
+// doubleQuoted writes s in YAML's double quotes (YAML 1.2.2 section 5.7). A byte
+// that is not UTF-8, which no YAML can hold, becomes U+FFFD.
+func doubleQuoted(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case strconv.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, `\U%08X`, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// Diff lists the keys whose values differ, each as "key: old → new", in the
+// order of the file. What only one of the two has is "nothing" in the other.
+func Diff(old, new *Config) []string {
+	was, order := flat(old)
+	is, added := flat(new)
+	for _, path := range added {
+		if _, there := was[path]; !there {
+			order = append(order, path)
+		}
+	}
+	var lines []string
+	for _, path := range order {
+		before, had := was[path]
+		after, has := is[path]
+		if !had {
+			before = "nothing"
+		}
+		if !has {
+			after = "nothing"
+		}
+		if before != after {
+			lines = append(lines, path+": "+before+" → "+after)
+		}
+	}
+	return lines
+}
+
+// flat is every key with its value in one line, and their order.
+func flat(c *Config) (values map[string]string, order []string) {
+	values = make(map[string]string)
+	visit("", reflect.ValueOf(*c), func(path string, v reflect.Value) {
+		if _, isLeaf := kinds[row(path)]; !isLeaf { // an empty list of sections: its elements are what differs
+			return
+		}
+		values[path] = written(path, v)
+		order = append(order, path)
+	})
+	return values, order
+}

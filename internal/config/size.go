@@ -1,0 +1,85 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Sizes in bytes.
+const (
+	KiB = 1 << 10
+	MiB = 1 << 20
+	GiB = 1 << 30
+)
+
+// sizeUnits are the suffixes of a size, and what each is in bytes.
+var sizeUnits = []struct {
+	suffix string
+	bytes  int64
+}{{"KiB", KiB}, {"MiB", MiB}, {"GiB", GiB}}
+
+// ParseSize reads a size, 4096 or 256KiB or 1MiB or 2GiB, and returns it in bytes; 0 is no limit.
+func ParseSize(s string) (int64, error) {
+	digits, unit := s, int64(1)
+	for _, u := range sizeUnits {
+		if number, ok := strings.CutSuffix(s, u.suffix); ok {
+			digits, unit = strings.TrimRight(number, " "), u.bytes
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q: want bytes or a whole number of KiB, MiB or GiB, such as 256KiB, or 0 for no limit", s)
+	case n > uint64(math.MaxInt64/unit):
+		return 0, fmt.Errorf("%q: more than the largest size, %d bytes", s, int64(math.MaxInt64))
+	}
+	return int64(n) * unit, nil
+}
+
+// FormatSize writes bytes as ParseSize reads them, in the largest unit that leaves a whole number.
+func FormatSize(bytes int64) string {
+	for _, u := range slices.Backward(sizeUnits) {
+		if bytes != 0 && bytes%u.bytes == 0 {
+			return strconv.FormatInt(bytes/u.bytes, 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(bytes, 10)
+}
+
+// durationMax bounds every duration: more than a year is a mistake.
+const durationMax = 8760 * time.Hour
+
+// durationUnits are the suffixes that FormatDuration uses.
+var durationUnits = []struct {
+	suffix string
+	unit   time.Duration
+}{{"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}}
+
+// ParseDuration reads a duration, 500ms or 30s or 1h30m, that is not negative.
+func ParseDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil || d < 0 || strings.HasPrefix(s, "+"):
+		return 0, fmt.Errorf("%q: want a duration such as 500ms, 30s or 1h, or 0s", s)
+	case d > durationMax:
+		return 0, fmt.Errorf("%q: want at most %s", s, FormatDuration(durationMax))
+	}
+	return d, nil
+}
+
+// FormatDuration writes d as ParseDuration reads it, in the largest unit that leaves a whole number.
+func FormatDuration(d time.Duration) string {
+	if d == 0 {
+		return "0s"
+	}
+	for _, u := range durationUnits {
+		if d%u.unit == 0 {
+			return strconv.FormatInt(int64(d/u.unit), 10) + u.suffix
+		}
+	}
+	return d.String()
+}

@@ -1,0 +1,143 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Sources are what a configuration is read from. Reading them again, as a
+// reload does, sees what has changed in the file; flags and variables are those
+// that the process was started with.
+type Sources struct {
+	Flags   map[string][]string // by name, as typed; a flag that was not typed is not there
+	Environ []string            // NAME=value, as [os.Environ] has it
+	Root    *string             // ROOT, if there was one
+
+	// CheckModel says why a model cannot be driven with a trigger here; nil is not asked.
+	CheckModel func(model, trigger string) error
+	// Subcommand names what a ROOT that does not exist was meant for, or nothing; nil is not asked.
+	Subcommand func(root string) string
+}
+
+// Effective is a configuration that holds, with where its values come from.
+type Effective struct {
+	Config Config
+	File   string // the configuration file; empty: there was none
+
+	origins origins
+}
+
+// File is the name of the configuration file; empty: there is none.
+func (s *Sources) File() string {
+	name, _ := s.file()
+	return name
+}
+
+// file is the name of the configuration file, and what gave it.
+func (s *Sources) file() (string, Origin) {
+	if values := s.Flags[fileFlag]; len(values) > 0 {
+		return values[len(values)-1], Origin{From: FromFlag, Name: "--" + fileFlag}
+	}
+	if value := s.environ(variable(fileFlag)); value != "" {
+		return value, Origin{From: FromVariable, Name: variable(fileFlag)}
+	}
+	return "", Origin{}
+}
+
+// environ is the value of a variable. An empty one is one that is not set:
+// that is how compose files and shells pass on what nobody has set.
+func (s *Sources) environ(name string) string {
+	for _, entry := range s.Environ {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// Load reads the sources and checks them whole. An error is an [*Error] with
+// everything that is wrong. It opens nothing but the file and looks at the
+// roots, so it may be called beside a running server; it may block on a file system.
+func (s *Sources) Load() (*Config, error) {
+	e, err := s.Effective()
+	if err != nil {
+		return nil, err
+	}
+	return &e.Config, nil
+}
+
+// Effective is Load with the origin of each value.
+func (s *Sources) Effective() (*Effective, error) {
+	e := &Effective{Config: Default(), origins: make(origins)}
+	p := &problems{bad: make(map[string]bool)}
+	name, from := s.file()
+	e.File = name
+	switch {
+	case name != "":
+		r := &reader{problems: p, file: name, origins: e.origins}
+		r.readFile(&e.Config)
+	case from.From == FromFlag:
+		p.add(fileFlag, from, `"": want the name of a YAML file`)
+	}
+	hasSites := e.origins["sites"]
+	e.Config.Sites[0].Listing = e.Config.Sites[0].Listing || name == "" // whoever runs it in a folder wants to see what is there
+	for _, f := range flags {
+		if value := s.environ(f.Variable()); value != "" {
+			s.apply(f, []string{value}, Origin{From: FromVariable, Name: f.Variable()}, hasSites, e, p)
+		}
+		if values := s.Flags[f.Name]; len(values) > 0 {
+			s.apply(f, values, Origin{From: FromFlag, Name: "--" + f.Name}, hasSites, e, p)
+		}
+	}
+	s.root(hasSites, e, p)
+	check(e, p, s)
+	return e, p.err()
+}
+
+// apply takes over one flag or variable.
+func (s *Sources) apply(f Flag, values []string, o Origin, hasSites Origin, e *Effective, p *problems) {
+	if f.ofSite() && hasSites.From == FromFile {
+		p.add(f.Key, o, "%q: %s has sites in line %d: say it there, or leave sites out", strings.Join(values, ","), hasSites.File, hasSites.Line)
+		return
+	}
+	f.set(&e.Config, values, o, p)
+	e.origins[f.Key] = o
+}
+
+// root takes over ROOT.
+func (s *Sources) root(hasSites Origin, e *Effective, p *problems) {
+	if s.Root == nil {
+		return
+	}
+	o := Origin{From: FromRoot}
+	if hasSites.From == FromFile {
+		p.add("ROOT", o, "%q: %s has sites in line %d: say root there, or leave sites out", *s.Root, hasSites.File, hasSites.Line)
+		return
+	}
+	e.Config.Sites[0].Root = *s.Root
+	e.origins["sites[0].root"] = o
+}
+
+// checkRoot says what is wrong with a root that cannot be served.
+func (s *Sources) checkRoot(root string, o Origin) error {
+	if root == "" {
+		return errors.New("is empty: give the directory to serve, . for the current one")
+	}
+	info, err := os.Stat(root)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return fmt.Errorf("%q: is a file, not a directory; to serve it, give its directory", root)
+	case !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%q: %s", root, reason(err))
+	}
+	if o.From == FromRoot && s.Subcommand != nil && !strings.Contains(root, "/") {
+		if meant := s.Subcommand(root); meant != "" {
+			return fmt.Errorf("%q: there is no such directory; did you mean \"evhttpd %s\"?", root, meant)
+		}
+	}
+	return fmt.Errorf("%q: there is no such directory to serve", root)
+}

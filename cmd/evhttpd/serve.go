@@ -83,6 +83,7 @@ func serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		daemon.Version, daemon.ConfigFile = versionText(), sources.File()
 		return daemon.Run(cfg, os.Stderr)
 	}
 	return c

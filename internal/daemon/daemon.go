@@ -53,8 +53,8 @@ func ModelNames() string {
 // Server is a running server.
 type Server struct {
 	cfg       *config.Config
-	sink      *sink // of events
-	events    *zap.Logger
+	events    *eventLog
+	control   control
 	model     iomodel.Choice
 	loops     int
 	listeners []*listener
@@ -69,9 +69,13 @@ type Server struct {
 // stderr. A *ConfigError means that the configuration is wrong; any other error
 // is one of running.
 func Run(cfg *config.Config, stderr io.Writer) error {
-	s := &Server{cfg: cfg, sink: newSink(stderr), signals: make(chan os.Signal, 4)}
-	s.events = newEvents(s.sink)
-	defer s.sink.close()
+	s := &Server{cfg: cfg, signals: make(chan os.Signal, 4)}
+	var err error
+	if s.events, err = newEventLog(cfg.Log, stderr); err != nil {
+		return err
+	}
+	defer s.events.sink.close()
+	s.control.started = time.Now()
 	// Before the listeners are open: a stop that comes early is not missed.
 	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) means it
@@ -82,9 +86,15 @@ func Run(cfg *config.Config, stderr io.Writer) error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	s.control.counts.add(s.server)
+	s.publish()
+	if err := s.openAdmin(); err != nil {
+		return err
+	}
 	if err := s.server.Serve(share(s.listeners, s.lists())); err != nil {
 		return err
 	}
+	s.control.ready.Store(true)
 	s.announce(stderr)
 	return s.run(stderr)
 }
@@ -98,11 +108,11 @@ func (s *Server) open() error {
 	if s.loops = s.cfg.Loops; s.loops == 0 {
 		s.loops = runtime.GOMAXPROCS(0) // affinity and cgroup quota
 	}
-	if s.site, err = openSite(s.cfg, s.events); err != nil {
+	if s.site, err = openSite(s.cfg, s.events.Logger); err != nil {
 		return &ConfigError{err}
 	}
 	if s.cfg.AccessLog.Output != "off" {
-		if s.access, err = openAccessLog(s.cfg.AccessLog.Output, s.events); err != nil {
+		if s.access, err = openAccessLog(s.cfg.AccessLog, s.events.Logger); err != nil {
 			return err
 		}
 	}
@@ -116,7 +126,7 @@ func (s *Server) open() error {
 			NewHandler:  s.site.ThreadHandler,
 			Pool:        s.pool,
 			Connections: s.connections(),
-			Warn:        warner(s.events),
+			Warn:        warner(s.events.Logger),
 		},
 		Loops:   s.loops,
 		Threads: s.cfg.Threads,
@@ -175,6 +185,7 @@ func (s *Server) run(stderr io.Writer) error {
 	for {
 		select {
 		case e := <-ended:
+			s.control.counts.remove(s.server)
 			s.events.Info("stopped", zap.Int("idle_closed", e.Idle), zap.Int("cut", e.Cut))
 			return e.Err
 		case sig := <-s.signals:
@@ -186,6 +197,7 @@ func (s *Server) run(stderr io.Writer) error {
 				return fmt.Errorf("stopped at once by a second signal (%v): connections in flight were cut", sig)
 			default:
 				draining = true
+				s.control.drain()
 				fmt.Fprintf(stderr, "evhttpd: stopping: %s may finish within %v; a second signal stops at once\n",
 					counted(s.server.Open(), "connection"), s.cfg.Timeouts.Drain)
 				go func() {
@@ -210,6 +222,9 @@ func counted(n int, noun string) string {
 
 // reopen opens the access log's file anew, after it was moved away.
 func (s *Server) reopen() {
+	if err := s.events.reopen(); err != nil {
+		s.events.Error("the log cannot be reopened; the old file goes on", zap.Error(err))
+	}
 	if s.access == nil {
 		return
 	}
@@ -232,6 +247,7 @@ func (s *Server) closeListeners() {
 
 // close frees what is open, after the server has ended.
 func (s *Server) close() {
+	defer s.closeAdmin()
 	s.closeListeners()
 	if s.site != nil {
 		s.site.Close()
@@ -298,6 +314,9 @@ func (s *Server) announce(w io.Writer) {
 	}
 	if most := backlogMax(); most > 0 && most < s.cfg.Backlog {
 		parts = append(parts, fmt.Sprintf("backlog %d of %d (net.core.somaxconn)", most, s.cfg.Backlog))
+	}
+	for _, url := range s.adminURLs() {
+		fmt.Fprintf(w, "evhttpd: control plane at %s\n", url)
 	}
 	fmt.Fprintf(w, "evhttpd: %s\n", strings.Join(parts, ", "))
 }

@@ -59,7 +59,7 @@ var rules = []rule{
 	{folder: "internal/site", project: []string{"conn", "http1", "sendfile"}},
 	{folder: "internal/config", modules: []string{"github.com/goccy/go-yaml"}},
 	{folder: "internal/accesslog", project: []string{"conn", "http1"}, modules: []string{xsys, "go.uber.org/zap"}},
-	{folder: "internal/admin", modules: []string{"go.uber.org/zap"}},
+	{folder: "internal/admin", modules: []string{"go.uber.org/zap", "github.com/prometheus/client_golang"}},
 	{folder: "internal/daemon",
 		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/socket",
 			"internal/static", "internal/site", "internal/config", "internal/accesslog", "internal/admin"},

@@ -70,12 +70,12 @@ func TestHangup(t *testing.T) {
 		t.Cleanup(func() { s.stop(t) })
 		must(t, inside.Close())
 		must(t, window.Close())
-		s.says(t, " reloaded ")
+		s.says(t, `"reloaded"`)
 	})
 	t.Run("no terminal", func(t *testing.T) {
 		s := start(t, variant{"auto", "auto"}, root)
 		s.signal(t, syscall.SIGHUP)
-		s.says(t, " reloaded ")
+		s.says(t, `"reloaded"`)
 	})
 }
 

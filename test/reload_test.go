@@ -69,6 +69,9 @@ func (o *operated) end() {
 // tail is the end of a text that may be long.
 func tail(text string) string { return text[max(0, len(text)-8<<10):] }
 
+// event takes the frame of JSON from around the words of an event.
+var event = strings.NewReplacer(`","msg":"`, " ", `","`, " ", `"}`, " ")
+
 // told sends a signal and waits for the event that answers it, one of those. It
 // returns the line.
 func (o *operated) told(sig syscall.Signal, events ...string) string {
@@ -77,9 +80,9 @@ func (o *operated) told(sig syscall.Signal, events ...string) string {
 	must(o.t, syscall.Kill(o.pid, sig))
 	var line string
 	eventually(o.t, func() error {
-		for l := range strings.Lines(o.stderr.String()[from:]) {
-			for _, event := range events {
-				if strings.HasSuffix(l, "\n") && strings.Contains(l, event) {
+		for l := range strings.Lines(event.Replace(o.stderr.String()[from:])) {
+			for _, words := range events {
+				if strings.HasSuffix(l, "\n") && strings.Contains(l, words) {
 					line = l
 					return nil
 				}
@@ -110,7 +113,7 @@ func (o *operated) refuse(yaml string) string {
 	return line
 }
 
-var successor = regexp.MustCompile(`upgraded\s.*"process": (\d+)`)
+var successor = regexp.MustCompile(`upgraded\s.*process": ?(\d+)`)
 
 // upgrade has the program replaced by the one that the link leads to now.
 func (o *operated) upgrade() {

@@ -61,9 +61,10 @@ type Log struct {
 	closed bool
 }
 
-// Open opens the access log: path "-" is standard output, any other a file that
-// is appended to and, if need be, created with mode 0640 (less the umask). A FIFO
-// is opened whether or not someone reads it.
+// Open opens the access log: path "-" is standard output, syslog:udp://HOST[:PORT]
+// and syslog:unix:PATH are syslogs (see syslogSink for what they are sent), any other is a
+// file that is appended to and, if need be, created with mode 0640 (less the umask). A
+// FIFO is opened whether or not someone reads it.
 func Open(path string, options Options) (*Log, error) {
 	s, err := openSink(path)
 	if err != nil {
@@ -101,8 +102,8 @@ func (l *Log) Reopen() error {
 	if err != nil {
 		return err
 	}
-	if unused := l.next.Swap(s); unused != nil {
-		unused.close()
+	if unused := l.next.Swap(&s); unused != nil {
+		_ = (*unused).close() // nothing was written to it
 	}
 	select {
 	case l.reopen <- struct{}{}:

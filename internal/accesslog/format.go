@@ -1,6 +1,10 @@
 package accesslog
 
-import "github.com/evhttpd/evhttpd/conn"
+import (
+	"fmt"
+
+	"github.com/evhttpd/evhttpd/conn"
+)
 
 // Format is the shape of a line.
 type Format uint8
@@ -11,6 +15,20 @@ type Format uint8
 //
 // It has no place for an error's reason or for the time an answer took.
 const Combined Format = 0
+
+// JSON is one object a line, with the fields of docs/operations.md.
+const JSON Format = 1
+
+// ParseFormat reads the name of a format.
+func ParseFormat(s string) (Format, error) {
+	switch s {
+	case "", "combined":
+		return Combined, nil
+	case "json":
+		return JSON, nil
+	}
+	return Combined, fmt.Errorf("%q: want combined or json", s)
+}
 
 const (
 	// lineMax is the most bytes that a format makes of a request, LF included.
@@ -32,4 +50,9 @@ type format interface {
 }
 
 // newFormat returns a format for one loop.
-func newFormat(o Options) format { return newCombined(o.Location) }
+func newFormat(o Options) format {
+	if o.Format == JSON {
+		return newJSON(o.Location)
+	}
+	return newCombined(o.Location)
+}

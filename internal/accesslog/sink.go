@@ -1,9 +1,11 @@
 package accesslog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,14 +21,27 @@ const pollInterval = 100
 var errAbandoned = errors.New("accesslog: given up")
 
 // sink is where lines go.
-type sink struct {
+type sink interface {
+	// write writes whole lines, waiting while there is no room until abandoned is
+	// closed. It returns how many lines are lost, and why.
+	write(lines []byte, abandoned <-chan struct{}) (lost int, err error)
+	// shown reports whether a person reads along.
+	shown() bool
+	close() error
+}
+
+// fileSink is a file, a FIFO, a terminal or standard output.
+type fileSink struct {
 	fd       int
 	terminal bool // a person reads along
 	torn     bool // its last line is not whole: a write failed in the middle
 }
 
 // openSink opens path, never waiting: not for a FIFO's reader either.
-func openSink(path string) (*sink, error) {
+func openSink(path string) (sink, error) {
+	if strings.HasPrefix(path, syslogPrefix) {
+		return openSyslog(path)
+	}
 	if path == stdout {
 		return newSink(unix.Stdout), nil
 	}
@@ -64,27 +79,28 @@ func cure(err error) string {
 	return ""
 }
 
-func newSink(fd int) *sink {
+func newSink(fd int) *fileSink {
 	// Only terminals have a window size (man 2 TIOCGWINSZ, 4 tty).
 	_, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
-	return &sink{fd: fd, terminal: err == nil}
+	return &fileSink{fd: fd, terminal: err == nil}
 }
 
 // close closes the sink, but never standard output. An error says that lines
 // written before did not reach the disk (NFS, quotas).
-func (s *sink) close() error {
+func (s *fileSink) close() error {
 	if s.fd == unix.Stdout {
 		return nil
 	}
 	return unix.Close(s.fd)
 }
 
-// write writes all of p, whole lines, waiting while the sink is full until
-// abandoned is closed. It returns how many bytes the sink took.
-func (s *sink) write(p []byte, abandoned <-chan struct{}) (int, error) {
+func (s *fileSink) shown() bool { return s.terminal }
+
+// write implements sink.
+func (s *fileSink) write(p []byte, abandoned <-chan struct{}) (lost int, err error) {
 	if s.torn { // so that the rest of a line is not the start of the next
 		if _, err := s.writeAll([]byte{'\n'}, abandoned); err != nil {
-			return 0, err
+			return bytes.Count(p, newline), err
 		}
 		s.torn = false
 	}
@@ -92,11 +108,14 @@ func (s *sink) write(p []byte, abandoned <-chan struct{}) (int, error) {
 	if n > 0 {
 		s.torn = p[n-1] != '\n'
 	}
-	return n, err
+	if err != nil {
+		lost = bytes.Count(p[n:], newline)
+	}
+	return lost, err
 }
 
 // writeAll is write(2) until all of p is written.
-func (s *sink) writeAll(p []byte, abandoned <-chan struct{}) (done int, err error) {
+func (s *fileSink) writeAll(p []byte, abandoned <-chan struct{}) (done int, err error) {
 	for done < len(p) {
 		n, err := unix.Write(s.fd, p[done:])
 		switch {
@@ -104,7 +123,7 @@ func (s *sink) writeAll(p []byte, abandoned <-chan struct{}) (done int, err erro
 			done += n
 		case err == unix.EINTR:
 		case err == unix.EAGAIN: // our own descriptors, and a standard output that others made so
-			if err := s.await(abandoned); err != nil {
+			if err := await(s.fd, abandoned); err != nil {
 				return done, err
 			}
 		case err != nil:
@@ -117,14 +136,14 @@ func (s *sink) writeAll(p []byte, abandoned <-chan struct{}) (done int, err erro
 }
 
 // await waits for room.
-func (s *sink) await(abandoned <-chan struct{}) error {
+func await(fd int, abandoned <-chan struct{}) error {
 	for {
 		select {
 		case <-abandoned:
 			return errAbandoned
 		default:
 		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, pollInterval)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, pollInterval)
 		if n > 0 || err != nil && err != unix.EINTR {
 			return err
 		}

@@ -1,7 +1,6 @@
 package accesslog
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 )
@@ -9,7 +8,7 @@ import (
 // writer is the one goroutine that writes a Log.
 type writer struct {
 	log      *Log
-	sink     *sink
+	sink     sink
 	terminal throttle // of a sink that is one
 	shown    []byte   // what throttle lets through
 
@@ -47,7 +46,7 @@ func (w *writer) run() {
 // flush writes a buffer and gives it back to its loop.
 func (w *writer) flush(b *buffer) {
 	lines := b.lines
-	if w.sink.terminal {
+	if w.sink.shown() {
 		w.shown = w.terminal.pass(w.shown[:0], lines, time.Now())
 		lines = w.shown
 	}
@@ -58,10 +57,8 @@ func (w *writer) flush(b *buffer) {
 
 // write writes whole lines and counts those that are lost.
 func (w *writer) write(lines []byte) {
-	n, err := w.sink.write(lines, w.log.abandoned)
-	if err != nil {
-		w.log.dropped.Add(uint64(bytes.Count(lines[n:], newline)))
-	}
+	lost, err := w.sink.write(lines, w.log.abandoned)
+	w.log.dropped.Add(uint64(lost))
 	w.report(err, false)
 }
 
@@ -76,7 +73,7 @@ func (w *writer) switchSink() {
 	if err := w.sink.close(); err != nil {
 		w.report(err, true)
 	}
-	w.sink, w.terminal = s, throttle{}
+	w.sink, w.terminal = *s, throttle{}
 }
 
 // finish writes what is left and closes the sink.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,27 +58,32 @@ type Options struct {
 	// Load reads the configuration: at the start, and at each reload, for which it is called
 	// on a goroutine of its own while the server serves.
 	Load func() (*config.Config, error)
-	// File: the configuration has a file. Without one, SIGHUP in a terminal's
-	// foreground means that the terminal is gone.
-	File   bool
-	Stderr io.Writer // for start-up lines and events
+	// File is where the configuration comes from; empty: there is none. Then
+	// SIGHUP in a terminal's foreground means that the terminal is gone.
+	File    string
+	Version string    // of this program, for the control plane
+	Stderr  io.Writer // for start-up lines and events
 }
 
 // state is what a server serves with. A reload replaces it whole.
 type state struct {
 	cfg       *config.Config
 	listeners []*listener
+	admin     []*listener // of the control plane
 	site      *static.Site
 	access    *accesslog.Log // nil: there is none
 	serving   *serving
 }
 
+// sockets are all listeners.
+func (st *state) sockets() []*listener { return slices.Concat(st.listeners, st.admin) }
+
 // Server is a running server.
 type Server struct {
 	state
 	opts    Options
-	sink    *sink // of events
-	events  *zap.Logger
+	events  *eventLog
+	control control
 	warn    func(what string, err error)
 	notify  *Notifier
 	pool    *reactor.Pool
@@ -109,18 +115,21 @@ type Server struct {
 // Run serves until it is told to stop. A *ConfigError means that what was
 // configured cannot be used; an error of Load is returned as it is; any other is one of running.
 func Run(opts Options) (err error) {
-	parent, s := -1, &Server{opts: opts, sink: newSink(opts.Stderr), signals: make(chan os.Signal, 4)}
-	s.events = newEvents(s.sink)
-	s.warn = warner(s.events)
-	s.notify = NewNotifier(s.events)
+	parent, s := -1, &Server{opts: opts, signals: make(chan os.Signal, 4)}
+	if s.events, err = newEventLog(config.Default().Log, opts.Stderr); err != nil {
+		return err
+	}
+	defer s.events.sink.close()
+	s.control.started = time.Now()
+	s.warn = warner(s.events.Logger)
+	s.notify = NewNotifier(s.events.Logger)
 	s.ended = make(chan *serving, 1)
-	defer s.sink.close()
 	// Before the listeners are open: a stop that comes early is not missed.
 	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) means it
 		signal.Notify(s.signals, syscall.SIGHUP)
 	}
-	s.hangs = !opts.File && inForeground()
+	s.hangs = opts.File == "" && inForeground()
 	defer signal.Stop(s.signals)
 	defer s.close()
 	defer func() { report(parent, err) }()
@@ -221,10 +230,14 @@ func (s *Server) signalled(sig os.Signal) error {
 func (s *Server) stop() {
 	s.stopping = true
 	s.ready.Store(false)
+	s.control.draining.Store(true)
 	s.upgrading.cancel()
 	delay := s.cfg.Timeouts.DrainDelay
 	if delay <= 0 || s.successor != 0 {
 		s.drain()
+		if s.successor != 0 { // who asks is to be answered by the new process alone
+			s.closeAdmin()
+		}
 		return
 	}
 	stopping := fmt.Sprintf("stopping: not ready, and accepting for another %v", delay)
@@ -265,6 +278,7 @@ func (s *Server) left(srv *serving) (last bool) {
 	if srv == s.serving && !s.draining { // it has failed; nobody accepts
 		s.stopping, s.draining = true, true
 		s.ready.Store(false)
+		s.control.draining.Store(true)
 		s.accepted = make(chan struct{})
 		go s.drainAll(s.cfg.Timeouts.Drain, s.accepted)
 	}
@@ -279,8 +293,11 @@ func counted(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// reopen opens the access log's file anew, after it was moved away.
+// reopen opens the logs' files anew, after they were moved away.
 func (s *Server) reopen() {
+	if err := s.events.reopen(); err != nil {
+		s.events.Error("the log cannot be reopened; the old file goes on", zap.Error(err))
+	}
 	if s.access == nil {
 		return
 	}
@@ -302,6 +319,7 @@ func (s *Server) closeListeners() {
 
 // close frees what is open, after the server has ended.
 func (s *Server) close() {
+	defer s.closeAdmin() // the last that can tell what holds up the end
 	s.closeListeners()
 	if s.site != nil {
 		s.site.Close()
@@ -368,6 +386,9 @@ func (s *Server) announce(w io.Writer) {
 	}
 	if most := backlogMax(); most > 0 && most < s.cfg.Backlog {
 		parts = append(parts, fmt.Sprintf("backlog %d of %d (net.core.somaxconn)", most, s.cfg.Backlog))
+	}
+	for _, l := range s.admin {
+		fmt.Fprintf(w, "evhttpd: control plane at %s\n", l.where())
 	}
 	fmt.Fprintf(w, "evhttpd: %s\n", strings.Join(parts, ", "))
 }

@@ -110,14 +110,14 @@ type opening struct {
 	all     []*listener // kept, in part with more sockets, and opened
 }
 
-// listenAll returns a listener for every configured address. The sockets of old
+// listenAll returns a listener for each of the addresses. The sockets of old
 // that are still wanted are kept, whatever they were opened for; others
 // are opened. On an error those are closed again and old is as it was.
-func listenAll(cfg *config.Config, sockets int, old []*listener) ([]*listener, error) {
+func listenAll(cfg *config.Config, addresses []config.Address, sockets int, old []*listener) ([]*listener, error) {
 	o := &opening{cfg: cfg, sockets: sockets, old: old}
-	for i, a := range cfg.Listen {
+	for i, a := range addresses {
 		err := fmt.Errorf("listen %s: it is there twice: leave one out", a)
-		if !slices.Contains(cfg.Listen[:i], a) {
+		if !slices.Contains(addresses[:i], a) {
 			err = o.listen(a)
 		}
 		if err != nil {

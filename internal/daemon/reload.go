@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"net"
 	"reflect"
 	"runtime"
 	"slices"
@@ -18,8 +19,11 @@ import (
 // nothing has changed yet.
 type change struct {
 	state
-	procs int // GOMAXPROCS before
-	err   error
+	log     *target        // of events; nil: it stays
+	control []net.Listener // of a new control plane, if replane
+	replane bool
+	procs   int // GOMAXPROCS before
+	err     error
 }
 
 // reload begins to read the configuration again. It goes on in reloaded.
@@ -65,16 +69,19 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 		return c, err
 	}
 	if old.cfg == nil || !sameSite(cfg, old.cfg) {
-		if c.site, err = openSite(cfg, s.events); err != nil {
+		if c.site, err = openSite(cfg, s.events.Logger); err != nil {
 			c.site = old.site
 			return c, &ConfigError{err}
 		}
 	}
-	if err = c.openLog(s, &old); err != nil {
+	if err = c.openLogs(s, &old); err != nil {
 		return c, err
 	}
-	if c.listeners, err = listenAll(cfg, c.serving.sockets(cfg), old.listeners); err != nil {
+	if c.listeners, err = listenAll(cfg, cfg.Listen, c.serving.sockets(cfg), old.listeners); err != nil {
 		c.listeners = old.listeners
+		return c, err
+	}
+	if err = c.openAdmin(&old); err != nil {
 		return c, err
 	}
 	if c.serving.like(old.serving) {
@@ -85,15 +92,20 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 	return c, err
 }
 
-// openLog opens the access log, if it is another one.
-func (c *change) openLog(s *Server, old *state) (err error) {
+// openLogs opens the log of events and the access log, if they are other ones.
+func (c *change) openLogs(s *Server, old *state) (err error) {
+	if old.cfg == nil || c.cfg.Log != old.cfg.Log {
+		if c.log, err = s.events.open(c.cfg.Log.Output); err != nil {
+			return err
+		}
+	}
 	switch {
 	case old.cfg != nil && c.cfg.AccessLog == old.cfg.AccessLog:
 	case c.cfg.AccessLog.Output == "off":
 		c.access = nil
 	default:
 		var access *accesslog.Log
-		if access, err = openAccessLog(c.cfg.AccessLog.Output, s.events); err == nil {
+		if access, err = openAccessLog(c.cfg.AccessLog, s.events.Logger); err == nil {
 			c.access = access
 		}
 	}
@@ -117,7 +129,13 @@ func (c *change) undo(old *state) error {
 			errs = append(errs, srv.server.Wait().Err)
 		}
 	}
-	errs = append(errs, closeGone(c.listeners, old.listeners, true))
+	for _, l := range c.control {
+		errs = append(errs, l.Close())
+	}
+	errs = append(errs, closeGone(c.sockets(), old.sockets(), true))
+	if c.log != nil {
+		c.log.close()
+	}
 	if c.access != nil && c.access != old.access {
 		errs = append(errs, c.access.Close())
 	}
@@ -174,7 +192,7 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 // commit puts the change in the place of old. On an error nothing has changed.
 func (s *Server) commit(c *change, old state) error {
 	srv := c.serving
-	unwanted := gone(old.listeners, c.listeners)
+	unwanted := gone(old.listeners, c.sockets())
 	if srv != old.serving {
 		serve := c.listeners
 		if old.serving == nil { // what was inherited and is not wanted is accepted from, for the last time
@@ -188,6 +206,14 @@ func (s *Server) commit(c *change, old state) error {
 	}
 	s.state = c.state
 	s.current.Store(srv)
+	if c.log != nil {
+		s.events.change(c.cfg.Log, c.log)
+	}
+	if c.access != nil && c.access != old.access {
+		s.control.logs.add(c.access)
+	}
+	s.publish()
+	s.changePlane(c, &old)
 	s.pool.Resize(c.cfg.Workers)
 	for _, l := range unwanted {
 		if old.serving == nil {
@@ -209,7 +235,7 @@ func (s *Server) commit(c *change, old state) error {
 // settle brings the change to all that serve, and closes the listeners that
 // are not wanted when their queues are accepted.
 func (s *Server) settle(old, now *state) {
-	for _, l := range gone(old.listeners, now.listeners) {
+	for _, l := range gone(old.listeners, now.sockets()) {
 		if err := l.removeFile(); err != nil {
 			s.events.Warn("removing a Unix socket", zap.Error(err))
 		}
@@ -228,7 +254,7 @@ func (s *Server) settle(old, now *state) {
 	switch {
 	case old.serving != nil && old.serving != now.serving:
 		old.serving.server.Handover(s.adopt)
-	case old.serving != nil || len(gone(old.listeners, now.listeners)) > 0:
+	case old.serving != nil || len(gone(old.listeners, now.sockets())) > 0:
 		if err := now.serving.server.Listen(now.serving.share(now.cfg, now.listeners)); err != nil {
 			s.events.Error("the listeners cannot be changed: the old ones go on", zap.Error(err))
 			return
@@ -239,7 +265,7 @@ func (s *Server) settle(old, now *state) {
 			s.events.Warn("a reload is not complete", zap.Error(err))
 		}
 	}
-	if err := closeGone(old.listeners, now.listeners, true); err != nil {
+	if err := closeGone(old.listeners, now.sockets(), true); err != nil {
 		s.events.Warn("closing listeners that are not wanted any more", zap.Error(err))
 	}
 }
@@ -259,6 +285,7 @@ func (s *Server) retire(old, now *state, pool *reactor.Pool) {
 			if err := old.access.Close(); err != nil {
 				s.events.Error("closing the old access log", zap.Error(err))
 			}
+			s.control.logs.remove(old.access)
 		})
 	}
 }

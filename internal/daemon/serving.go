@@ -49,19 +49,21 @@ func (s *servers) remove(srv *serving) int {
 	return len(s.all)
 }
 
-// Counters is what has been counted since the start, by those that have ended too. It may be called
-// from any goroutine.
-func (s *Server) Counters() conn.Counters {
-	s.servers.mu.Lock()
-	sum := s.servers.past
-	all := slices.Clone(s.servers.all)
-	s.servers.mu.Unlock()
+// counters sums what has been counted, by those that have ended too.
+func (s *servers) counters() conn.Counters {
+	s.mu.Lock()
+	sum := s.past
+	all := slices.Clone(s.all)
+	s.mu.Unlock()
 	for _, srv := range all { // one that ends meanwhile says what it said last
 		counted := srv.server.Counters()
 		sum.Add(&counted)
 	}
 	return sum
 }
+
+// Counters is what has been counted since the start. It may be called from any goroutine.
+func (s *Server) Counters() conn.Counters { return s.servers.counters() }
 
 func (s *servers) list() []*serving {
 	s.mu.Lock()

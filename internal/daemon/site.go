@@ -38,10 +38,15 @@ func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 }
 
 // openAccessLog opens the access log. Lines that are lost are an event.
-func openAccessLog(path string, events *zap.Logger) (*accesslog.Log, error) {
-	log, err := accesslog.Open(path, accesslog.Options{
+func openAccessLog(cfg config.AccessLog, events *zap.Logger) (*accesslog.Log, error) {
+	format, err := accesslog.ParseFormat(cfg.Format)
+	if err != nil {
+		return nil, &ConfigError{fmt.Errorf("access_log.format: %w", err)}
+	}
+	log, err := accesslog.Open(cfg.Output, accesslog.Options{
+		Format: format,
 		OnError: func(err error) {
-			events.Error("access lines were lost", zap.String("access_log", path), zap.Error(err))
+			events.Error("access lines were lost", zap.String("access_log", cfg.Output), zap.Error(err))
 		},
 	})
 	if err != nil {

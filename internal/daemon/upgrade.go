@@ -103,7 +103,7 @@ func (s *Server) upgrade() {
 	case errProgram != nil:
 		err = errProgram
 	default:
-		s.upgrading, err = startUpgrade(program, s.listeners, upgradeMax)
+		s.upgrading, err = startUpgrade(program, s.sockets(), upgradeMax)
 	}
 	if err != nil {
 		s.events.Error("not upgraded: " + err.Error())

@@ -92,13 +92,13 @@ func TestListenAll(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "socket")
 	parse("127.0.0.1:0", "unix:"+path)
-	first, err := listenAll(&cfg, 1, nil)
+	first, err := listenAll(&cfg, cfg.Listen, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	byNumber := first[0].addr.String()
 	parse(byNumber)
-	second, err := listenAll(&cfg, 3, first)
+	second, err := listenAll(&cfg, cfg.Listen, 3, first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,14 +113,14 @@ func TestListenAll(t *testing.T) {
 		t.Errorf("gone: %+v", g)
 	}
 	parse(byNumber, "127.0.0.1:0", "systemd:nothing")
-	if _, err := listenAll(&cfg, 3, second); err == nil || !strings.Contains(err.Error(), "systemd:nothing") {
+	if _, err := listenAll(&cfg, cfg.Listen, 3, second); err == nil || !strings.Contains(err.Error(), "systemd:nothing") {
 		t.Error(err)
 	}
 	parse(byNumber, byNumber)
-	if _, err := listenAll(&cfg, 3, second); err == nil || !strings.Contains(err.Error(), "twice") {
+	if _, err := listenAll(&cfg, cfg.Listen, 3, second); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Error(err)
 	}
-	third, err := listenAll(&cfg, 1, second)
+	third, err := listenAll(&cfg, cfg.Listen, 1, second)
 	if err == nil {
 		t.Errorf("%+v", third)
 	}

@@ -131,6 +131,9 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	return s, nil
 }
 
+// Cache is the cache that the site was made with.
+func (s *Site) Cache() *Cache { return s.cache }
+
 // Root is the absolute path of the root.
 func (s *Site) Root() string { return s.path }
 

@@ -1,0 +1,360 @@
+package admin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+)
+
+// patience bounds every wait; no test passes because of it.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func of(n uint64) *uint64 { return &n }
+
+// sample is a Snapshot in which everything has a value of its own.
+func sample() *Snapshot {
+	return &Snapshot{
+		Model: "epoll", Trigger: "edge",
+		Requests: map[string]uint64{"2xx": 12, "4xx": 3},
+		Latency:  Histogram{Bounds: []float64{0.001, 0.1}, Counts: []uint64{4, 5, 6}, Sum: 7.5},
+
+		Connections: map[string]uint64{"idle": 8, "sending": 1}, ConnectionsLimit: 900,
+		Accepted: 21, Refused: 22, Evicted: 23, AcceptErrors: 24, Timeouts: map[string]uint64{"head": 25},
+		ReceivedBytes: 26, SentBytes: map[string]uint64{"copy": 27, "memory": 28, "sendfile": 29},
+		Calls:          map[string]*uint64{"recv": of(30), "accept": nil},
+		CallsAgain:     map[string]*uint64{"recv": of(31), "accept": nil},
+		RingOperations: of(32), Overflows: of(33),
+		Loops: 2, Waits: 34, Events: 35, JobsSubmitted: 36, JobsRefused: 37, JobsInFlight: 38,
+		Batch:        Histogram{Bounds: []float64{1}, Counts: []uint64{1, 0}, Sum: 0.5},
+		Lateness:     Histogram{Bounds: []float64{1}, Counts: []uint64{0, 2}, Sum: 4},
+		CacheLookups: map[string]uint64{"hit": 39}, CacheBytes: 40, CacheEntries: 41, CacheDescriptors: 42,
+		AccessLinesDropped: 43, EventsDropped: 44,
+	}
+}
+
+// plane is a control plane over a sample, on TCP and on a Unix socket.
+type plane struct {
+	*Server
+	addr, path string
+	ready      atomic.Bool
+	silent     atomic.Int64
+}
+
+func start(t *testing.T, options ...func(*Options)) *plane {
+	t.Helper()
+	p := &plane{path: filepath.Join(t.TempDir(), "admin.sock")}
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	local, err := net.Listen("unix", p.path)
+	must(t, err)
+	p.addr = tcp.Addr().String()
+	p.ready.Store(true)
+	o := Options{
+		Version: "v1.2.3", Ready: p.ready.Load, Log: zap.NewNop(),
+		Snapshot: func() *Snapshot { s := sample(); s.SilentLoops = int(p.silent.Load()); return s },
+		Status:   func() any { return map[string]any{"uptime_seconds": 5, "counters": sample()} },
+	}
+	for _, option := range options {
+		option(&o)
+	}
+	p.Server = Start([]net.Listener{tcp, local}, o)
+	t.Cleanup(func() { must(t, p.Close(patience)) })
+	return p
+}
+
+// ask sends a request over TCP or the Unix socket and returns the answer.
+func (p *plane) ask(t *testing.T, network, method, path string) (status int, header http.Header, body string) {
+	t.Helper()
+	address := p.addr
+	if network == "unix" {
+		address = p.path
+	}
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}}}
+	req, err := http.NewRequest(method, "http://admin"+path, nil)
+	must(t, err)
+	answer, err := client.Do(req)
+	must(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	must(t, err)
+	return answer.StatusCode, answer.Header, string(text)
+}
+
+func TestAddresses(t *testing.T) {
+	p := start(t)
+	for _, network := range []string{"tcp", "unix"} {
+		for _, c := range []struct {
+			path, mediaType, says string
+			status                int
+		}{
+			{"/", "text/plain", "/metrics\n", 200},
+			{"/metrics", "text/plain", "evhttpd_requests_total{class=\"2xx\"} 12\n", 200},
+			{"/healthz", "text/plain", "ok\n", 200},
+			{"/readyz", "text/plain", "ready\n", 200},
+			{"/status", "application/json", "\"uptime_seconds\": 5", 200},
+			{"/debug/pprof/", "text/plain", "not found", 404},
+			{"/etc/passwd", "text/plain", "not found", 404},
+		} {
+			status, header, body := p.ask(t, network, "GET", c.path)
+			if status != c.status || !strings.HasPrefix(header.Get("Content-Type"), c.mediaType) || !strings.Contains(body, c.says) {
+				t.Errorf("%s %s: %d, %q: %.300s", network, c.path, status, header.Get("Content-Type"), body)
+			}
+			if header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s %s may be cached", network, c.path)
+			}
+			status, _, body = p.ask(t, network, "HEAD", c.path)
+			if status != c.status || body != "" {
+				t.Errorf("HEAD %s %s: %d, %q", network, c.path, status, body)
+			}
+		}
+	}
+}
+
+// Nothing can be changed: what is neither GET nor HEAD is refused everywhere.
+func TestOnlyGetAndHead(t *testing.T) {
+	p := start(t, func(o *Options) { o.Pprof = true })
+	for _, path := range []string{"/", "/metrics", "/healthz", "/readyz", "/status", "/debug/pprof/", "/debug/pprof/symbol", "/none"} {
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"} {
+			if status, header, _ := p.ask(t, "tcp", method, path); status != 405 || header.Get("Allow") != "GET, HEAD" {
+				t.Errorf("%s %s: %d, Allow: %q", method, path, status, header.Get("Allow"))
+			}
+		}
+	}
+	c, err := net.Dial("tcp", p.addr)
+	must(t, err)
+	defer c.Close()
+	must(t, c.SetDeadline(time.Now().Add(patience)))
+	_, err = io.WriteString(c, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+	must(t, err)
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, " 405 ") {
+		t.Errorf("OPTIONS *: %q, %v", line, err)
+	}
+}
+
+func TestPprof(t *testing.T) {
+	p := start(t, func(o *Options) { o.Pprof = true })
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline", "/debug/pprof/profile?seconds=1"} {
+		if status, _, body := p.ask(t, "tcp", "GET", path); status != 200 || body == "" {
+			t.Errorf("%s: %d, %d bytes", path, status, len(body))
+		}
+	}
+}
+
+func TestHealthAndReadiness(t *testing.T) {
+	p := start(t)
+	p.ready.Store(false)
+	if status, _, _ := p.ask(t, "tcp", "GET", "/readyz"); status != 503 {
+		t.Errorf("/readyz while draining: %d", status)
+	}
+	if status, _, _ := p.ask(t, "tcp", "GET", "/healthz"); status != 200 {
+		t.Errorf("/healthz while draining: %d", status)
+	}
+	if _, _, body := p.ask(t, "tcp", "GET", "/metrics"); !strings.Contains(body, "evhttpd_ready 0\n") {
+		t.Error("the metrics say that it is ready")
+	}
+	p.silent.Store(1)
+	if status, _, body := p.ask(t, "tcp", "GET", "/healthz"); status != 503 || !strings.Contains(body, "1 of 2 loops") {
+		t.Errorf("/healthz with a stuck loop: %d %q", status, body)
+	}
+}
+
+func TestStatusIsJSON(t *testing.T) {
+	p := start(t)
+	_, _, body := p.ask(t, "unix", "GET", "/status")
+	var got struct {
+		Counters Snapshot `json:"counters"`
+	}
+	must(t, json.Unmarshal([]byte(body), &got))
+	if got.Counters.Requests["2xx"] != 12 || got.Counters.Calls["accept"] != nil || *got.Counters.Calls["recv"] != 30 {
+		t.Errorf("%+v", got)
+	}
+	if !strings.Contains(body, `"accept": null`) {
+		t.Error("a number that is not known is left out")
+	}
+}
+
+// Every value of the snapshot is in the metrics, and what is not known is not.
+func TestMetricsHaveEveryValue(t *testing.T) {
+	p := start(t)
+	_, _, body := p.ask(t, "tcp", "GET", "/metrics")
+	for _, want := range []string{
+		`evhttpd_info{model="epoll",trigger="edge",version="v1.2.3"} 1`, `evhttpd_ready 1`,
+		`evhttpd_request_duration_seconds_bucket{le="0.001"} 4`, `evhttpd_request_duration_seconds_bucket{le="0.1"} 9`,
+		`evhttpd_request_duration_seconds_bucket{le="+Inf"} 15`, `evhttpd_request_duration_seconds_sum 7.5`,
+		`evhttpd_connections{state="idle"} 8`, `evhttpd_system_calls_total{call="recv"} 30`,
+		`evhttpd_system_calls_again_total{call="recv"} 31`, `evhttpd_timer_lateness_seconds_count 2`,
+		`go_goroutines `, `process_start_time_seconds `,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	for n := 21; n <= 44; n++ {
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^evhttpd_\S+ %d$`, n)).MatchString(body) {
+			t.Errorf("no metric has the value %d", n)
+		}
+	}
+	if strings.Contains(body, `call="accept"`) {
+		t.Error("a number that is not known is told")
+	}
+}
+
+// The names and texts keep the conventions of Prometheus.
+func TestMetricsLint(t *testing.T) {
+	problems, err := testutil.CollectAndLint(newCollector(&Options{Snapshot: sample, Ready: func() bool { return true }}))
+	must(t, err)
+	for _, problem := range problems {
+		t.Errorf("%s: %s", problem.Metric, problem.Text)
+	}
+}
+
+// promtool is the last word, where it is installed.
+func TestPromtoolCheckMetrics(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is not installed")
+	}
+	p := start(t)
+	_, _, body := p.ask(t, "tcp", "GET", "/metrics")
+	cmd := exec.Command(promtool, "check", "metrics")
+	cmd.Stdin = strings.NewReader(body)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for kind, file := range map[string]string{"rules": "alerts.yml", "config": "prometheus.yml"} {
+		cmd := exec.Command(promtool, "check", kind, file)
+		cmd.Dir = "../../configs/prometheus"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, out)
+		}
+	}
+}
+
+// exported lists the names of all series that a scrape has.
+func exported(t *testing.T) map[string]bool {
+	t.Helper()
+	families, err := newRegistry(&Options{Snapshot: sample, Ready: func() bool { return true }}).Gather()
+	must(t, err)
+	names := make(map[string]bool)
+	for _, f := range families {
+		names[f.GetName()] = true
+		if f.Metric[0].Histogram != nil {
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				names[f.GetName()+suffix] = true
+			}
+		}
+	}
+	return names
+}
+
+var (
+	metricName = regexp.MustCompile(`\b(?:evhttpd|process|go)_[a-z0-9_]+`)
+	alertExpr  = regexp.MustCompile(`(?m)^ +expr: (.+)$`)
+)
+
+// A dashboard, or an alert, that asks for what is not there is silent for ever.
+func TestDashboardAndAlertsAskForWhatIsThere(t *testing.T) {
+	names := exported(t)
+	check := func(where, expr string) {
+		t.Helper()
+		found := metricName.FindAllString(expr, -1)
+		if len(found) == 0 {
+			t.Errorf("%s: no metric of ours in %q", where, expr)
+		}
+		for _, name := range found {
+			if !names[name] {
+				t.Errorf("%s: there is no %s", where, name)
+			}
+		}
+	}
+	var dashboard struct {
+		Title  string
+		UID    string
+		Panels []struct {
+			Title, Type string
+			Targets     []struct{ Expr, RefID string }
+		}
+	}
+	text, err := os.ReadFile("../../configs/grafana.json")
+	must(t, err)
+	d := json.NewDecoder(bytes.NewReader(text))
+	must(t, d.Decode(&dashboard))
+	queries := 0
+	for _, panel := range dashboard.Panels {
+		if panel.Title == "" || panel.Type == "" {
+			t.Errorf("a panel without a title or a type: %+v", panel)
+		}
+		for _, target := range panel.Targets {
+			check(panel.Title, target.Expr)
+			queries++
+		}
+	}
+	if dashboard.Title == "" || dashboard.UID == "" || queries < 10 {
+		t.Errorf("%q %q has %d queries", dashboard.Title, dashboard.UID, queries)
+	}
+	text, err = os.ReadFile("../../configs/prometheus/alerts.yml")
+	must(t, err)
+	exprs := alertExpr.FindAllStringSubmatch(string(text), -1)
+	if len(exprs) != strings.Count(string(text), "alert:") || len(exprs) == 0 {
+		t.Errorf("%d expressions for %d alerts", len(exprs), strings.Count(string(text), "alert:"))
+	}
+	for _, e := range exprs {
+		check("alerts.yml", e[1])
+	}
+}
+
+// A client that keeps its connections open, or says nothing, does not lock others out for ever,
+// and the end does not wait for it.
+func TestCloseDoesNotWaitForSilentClients(t *testing.T) {
+	p := start(t)
+	var silent []net.Conn
+	for range connectionsMax + 10 {
+		c, err := net.Dial("unix", p.path)
+		must(t, err)
+		defer c.Close()
+		silent = append(silent, c)
+	}
+	if status, _, _ := p.ask(t, "tcp", "GET", "/healthz"); status != 200 { // its own bound
+		t.Errorf("/healthz beside %d silent clients: %d", len(silent), status)
+	}
+	silent[0].Close()
+	_, err := io.WriteString(silent[1], "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+	must(t, err)
+	must(t, silent[1].SetDeadline(time.Now().Add(patience)))
+	if line, err := bufio.NewReader(silent[1]).ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
+		t.Errorf("a client among them: %q, %v", line, err)
+	}
+	must(t, p.Close(time.Millisecond))
+	if _, err := net.Dial("tcp", p.addr); err == nil {
+		t.Error("it is still listening")
+	}
+}

@@ -1,0 +1,230 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+)
+
+// What a client of the control plane may take.
+const (
+	headMax        = 16 << 10 // bytes
+	connectionsMax = 64       // of a listener at a time; more wait in its queue
+	scrapesMax     = 4        // at a time; more get 503
+	headTimeout    = 5 * time.Second
+	readTimeout    = 10 * time.Second
+	// writeTimeout bounds an answer. pprof's profiles set one of their own.
+	writeTimeout = 30 * time.Second
+	idleTimeout  = 2 * time.Minute
+	scrapeMax    = 10 * time.Second
+)
+
+// Options are what the control plane tells, and how. Its functions are called from
+// any number of goroutines at a time.
+type Options struct {
+	Version string
+	// Snapshot returns what was counted so far. It may take seconds when a loop is stuck.
+	Snapshot func() *Snapshot
+	// Ready reports whether new clients are served: not before the server has
+	// started, and not while it drains.
+	Ready func() bool
+	// Status returns what /status is to show, as encoding/json can write it.
+	Status func() any
+	// Pprof adds /debug/pprof.
+	Pprof bool
+	Log   *zap.Logger // of what goes wrong
+}
+
+// Server is a control plane.
+type Server struct {
+	options Options
+	http    *http.Server
+	running sync.WaitGroup
+}
+
+// Start serves the control plane from those listeners, which it takes over, until Close.
+func Start(listeners []net.Listener, o Options) *Server {
+	s := &Server{options: o}
+	errorLog, err := zap.NewStdLogAt(o.Log.Named("admin"), zap.DebugLevel) // a client's mistakes
+	if err != nil {
+		errorLog = nil // the level is fixed and exists
+	}
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: headTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headMax,
+		ErrorLog:          errorLog,
+		// "OPTIONS *" is refused like all others.
+		DisableGeneralOptionsHandler: true,
+	}
+	for _, l := range listeners {
+		s.running.Go(func() {
+			if err := s.http.Serve(bounded(l)); !errors.Is(err, http.ErrServerClosed) {
+				o.Log.Error("the control plane has ended on one address", zap.Stringer("address", l.Addr()), zap.Error(err))
+			}
+		})
+	}
+	return s
+}
+
+// Close ends the control plane: what is being answered may finish within grace.
+func (s *Server) Close(grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close() // a profile, or a client that does not read
+	}
+	s.running.Wait()
+	return err
+}
+
+// handler routes the addresses.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	registry := newRegistry(&s.options)
+	mux.Handle("/metrics", promhttp.InstrumentMetricHandler(registry, promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		Registry:            registry,
+		ErrorLog:            scrapeLog{s.options.Log},
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: scrapesMax,
+		Timeout:             scrapeMax,
+		EnableOpenMetrics:   true,
+	})))
+	mux.HandleFunc("/healthz", s.healthz)
+	mux.HandleFunc("/readyz", s.readyz)
+	mux.HandleFunc("/status", s.status)
+	mux.HandleFunc("/{$}", s.index)
+	if s.options.Pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return readOnly(mux)
+}
+
+// scrapeLog passes on what client_golang complains of.
+type scrapeLog struct{ log *zap.Logger }
+
+func (l scrapeLog) Println(v ...any) {
+	l.log.Error("a scrape of the metrics failed", zap.String("error", strings.TrimSuffix(fmt.Sprintln(v...), "\n")))
+}
+
+// readOnly refuses every method that could be meant to change something, and
+// bodies, which nothing here reads.
+func readOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			w.Header().Set("Connection", "close")
+			http.Error(w, "405: the control plane is only read, with GET and HEAD", http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// healthz answers whether the loops do.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	if c := s.options.Snapshot(); c.SilentLoops > 0 {
+		http.Error(w, fmt.Sprintf("%d of %d loops do not answer", c.SilentLoops, c.Loops), http.StatusServiceUnavailable)
+		return
+	}
+	text(w, "ok\n")
+}
+
+// readyz answers whether new clients are served.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	if !s.options.Ready() {
+		http.Error(w, "not ready: starting or draining", http.StatusServiceUnavailable)
+		return
+	}
+	text(w, "ready\n")
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	b, err := json.MarshalIndent(s.options.Status(), "", "  ")
+	if err != nil {
+		s.options.Log.Error("the status cannot be written", zap.Error(err))
+		http.Error(w, "the status cannot be written", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(b, '\n')) // the client is gone
+}
+
+func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
+	list := "/metrics\n/healthz\n/readyz\n/status\n"
+	if s.options.Pprof {
+		list += "/debug/pprof/\n"
+	}
+	text(w, list)
+}
+
+func text(w http.ResponseWriter, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(s)) // the client is gone
+}
+
+// bounded returns l with at most connectionsMax connections at a time.
+func bounded(l net.Listener) net.Listener {
+	return &boundedListener{Listener: l, room: make(chan struct{}, connectionsMax), closed: make(chan struct{})}
+}
+
+type boundedListener struct {
+	net.Listener
+	room   chan struct{}
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Accept waits for room, then for a connection.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	select {
+	case l.room <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.room
+		return nil, err
+	}
+	return &boundedConn{Conn: c, free: sync.OnceFunc(func() { <-l.room })}, nil
+}
+
+func (l *boundedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type boundedConn struct {
+	net.Conn
+	free func()
+}
+
+func (c *boundedConn) Close() error {
+	err := c.Conn.Close()
+	c.free()
+	return err
+}
+
+var _ prometheus.Collector = (*collector)(nil)

@@ -1,0 +1,234 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/evhttpd/evhttpd/internal/config"
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newLog(t *testing.T, cfg config.Log, stderr io.Writer) *eventLog {
+	t.Helper()
+	l, err := newEventLog(cfg, stderr)
+	must(t, err)
+	return l
+}
+
+// transcript collects what is written.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *transcript) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *transcript) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// hostile is what a client may have put into a path.
+const hostile = "/\x1b[31m\x07\u009b2J\u202e\x7f\n\xff\"\\é"
+
+// What a client sent never reaches who reads the log raw, in either format.
+func TestEventsAreHarmless(t *testing.T) {
+	for _, format := range []string{"json", "console"} {
+		var out transcript
+		l := newLog(t, config.Log{Output: "stderr", Level: "info", Format: format}, &out)
+		l.Warn("a link leaves the root", zap.String("path", hostile))
+		l.Warn(hostile, zap.Error(errors.New(hostile)))
+		l.sink.close()
+		text := out.String()
+		if n := strings.Count(text, "\n"); n != 2 {
+			t.Errorf("%s: %d lines: %q", format, n, text)
+		}
+		for _, raw := range []string{"\x1b", "\x07", "\xff"} {
+			if strings.Contains(text, raw) {
+				t.Errorf("%s: %q is in %q", format, raw, text)
+			}
+		}
+		if format == "console" && strings.ContainsAny(text, "\u009b\u202e\x7f") {
+			t.Errorf("a terminal would obey %q", text)
+		}
+		if !strings.Contains(text, "é") {
+			t.Errorf("%s: what is harmless is escaped: %q", format, text)
+		}
+	}
+}
+
+func TestEventsAsJSON(t *testing.T) {
+	var out transcript
+	l := newLog(t, config.Log{Output: "stderr", Level: "warn", Format: "auto"}, &out) // not a terminal
+	l.Info("not told")
+	l.Error("told", zap.Int("n", 5), zap.Error(errors.New("why")))
+	l.sink.close()
+	var got struct {
+		Time, Level, Msg, Error string
+		N                       int
+	}
+	must(t, json.Unmarshal([]byte(out.String()), &got))
+	if got.Level != "error" || got.Msg != "told" || got.Error != "why" || got.N != 5 {
+		t.Errorf("%+v", got)
+	}
+	if _, err := time.Parse(time.RFC3339Nano, got.Time); err != nil {
+		t.Error(err)
+	}
+}
+
+// A reload changes level, format and output at once, also for loggers that were made before.
+func TestEventLogApplies(t *testing.T) {
+	var out transcript
+	file := filepath.Join(t.TempDir(), "events.log")
+	l := newLog(t, config.Log{Output: "stderr", Level: "info", Format: "json"}, &out)
+	old := l.With(zap.String("of", "old"))
+	old.Debug("1")
+	old.Info("2")
+	if _, err := l.open(filepath.Join(t.TempDir(), "none", "x")); err == nil {
+		t.Error("a file in a folder that does not exist was opened")
+	}
+	old.Info("3")
+	eventually(t, func() bool { return strings.Count(out.String(), "\n") == 2 })
+	to, err := l.open(file)
+	must(t, err)
+	l.change(config.Log{Output: file, Level: "debug", Format: "console"}, to)
+	old.Debug("4")
+	l.sink.close()
+	text, err := os.ReadFile(file)
+	must(t, err)
+	if got := string(text); !strings.Contains(got, "DEBUG") || !strings.Contains(got, ` 4 {"of": "old"}`) {
+		t.Errorf("the file has %q", got)
+	}
+	if got := out.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, `"msg":"3","of":"old"`) {
+		t.Errorf("standard error has %q", got)
+	}
+}
+
+func eventually(t *testing.T, check func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !check(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it does not come")
+		}
+	}
+}
+
+// Each event is whole in the old file or in the new one, whatever writes meanwhile.
+func TestEventLogReopensUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "events.log")
+	l := newLog(t, config.Log{Output: file, Level: "info", Format: "json"}, io.Discard)
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	var told int
+	group.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if len(l.sink.lines) < eventsMax/2 { // nothing is dropped
+					l.Info("event")
+					told++
+				}
+			}
+		}
+	})
+	for i := range 20 {
+		eventually(t, func() bool { info, err := os.Stat(file); return err == nil && info.Size() > 0 })
+		must(t, os.Rename(file, filepath.Join(dir, "old"+string(rune('a'+i)))))
+		must(t, l.reopen())
+	}
+	close(stop)
+	group.Wait()
+	l.sink.close()
+	names, err := os.ReadDir(dir)
+	must(t, err)
+	lines := 0
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(dir, name.Name()))
+		must(t, err)
+		for line := range strings.Lines(string(text)) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("not whole: %q", line)
+			}
+			lines++
+		}
+	}
+	if len(names) != 21 || lines != told || l.sink.lost.Load() != 0 {
+		t.Errorf("%d files with %d of %d events, %d lost", len(names), lines, told, l.sink.lost.Load())
+	}
+}
+
+// stalled is a reader that has stopped reading, until it is released.
+type stalled struct {
+	release chan struct{}
+	out     transcript
+}
+
+func (s *stalled) Write(p []byte) (int, error) {
+	<-s.release
+	return s.out.Write(p)
+}
+
+// Events to who does not read are counted, and nobody waits.
+func TestEventsAreDroppedAndCounted(t *testing.T) {
+	w := &stalled{release: make(chan struct{})}
+	l := newLog(t, config.Log{Output: "stderr", Level: "info", Format: "json"}, w)
+	const sent = 3 * eventsMax
+	for range sent {
+		l.Info("event")
+	}
+	lost := l.sink.lost.Load()
+	if lost < sent-eventsMax-1 {
+		t.Errorf("%d events are lost", lost)
+	}
+	close(w.release)
+	l.sink.close()
+	if got := strings.Count(w.out.String(), `"msg":"event"`); got+int(lost) != sent {
+		t.Errorf("%d events were written and %d lost of %d", got, lost, sent)
+	}
+	if !strings.Contains(w.out.String(), "events were left out") {
+		t.Error("nobody is told of those that are lost")
+	}
+}
+
+// The status has each kind of warning once, and no more kinds than it has room for.
+func TestWarningsAreKept(t *testing.T) {
+	l := newLog(t, config.Log{Output: "stderr", Level: "error", Format: "json"}, io.Discard) // also below the level
+	defer l.sink.close()
+	l.Info("no warning")
+	for range 3 {
+		l.Warn("often", zap.String("path", "/a"), zap.Error(errors.New("why")))
+	}
+	got := l.warnings.list()
+	if len(got) != 1 || got[0].Text != "often" || got[0].Count != 3 || got[0].Detail != "why" || got[0].Level != "warn" {
+		t.Errorf("%+v", got)
+	}
+	for i := range 2 * warningsMax {
+		l.Warn("kind " + strings.Repeat("x", i))
+	}
+	if got := l.warnings.list(); len(got) != warningsMax {
+		t.Errorf("%d kinds are kept", len(got))
+	}
+}

@@ -133,25 +133,20 @@ func (l *listener) duplicate() (net.Listener, error) {
 	return ln, errors.Join(err, file.Close())
 }
 
-// changePlane puts a new control plane in the place of the old one. For a
-// moment both answer, so that an address which stays never refuses.
-func (s *Server) changePlane(c *change, old *state) {
+// changePlane puts a new control plane in the place of the old one, which it
+// returns if it is to be closed. Until then both answer, so that an address which stays never refuses.
+func (s *Server) changePlane(c *change) (former *admin.Server) {
 	if !c.replane {
-		return
+		return nil
 	}
-	former := s.control.plane
-	s.control.plane = nil
+	former, s.control.plane = s.control.plane, nil
 	if len(c.control) > 0 {
 		s.control.plane = admin.Start(c.control, admin.Options{
 			Version: s.opts.Version, Snapshot: s.snapshot, Status: s.overview,
 			Ready: s.Ready, Pprof: c.cfg.Admin.Pprof, Log: s.events.Logger,
 		})
 	}
-	if former == nil {
-		return
-	}
-	gone, kept := old.admin, c.admin
-	s.cutting.Go(func() { s.closePlane(former, gone, kept, true) })
+	return former
 }
 
 // closePlane ends a control plane and closes those of its listeners that are not kept.

@@ -106,6 +106,7 @@ type Server struct {
 	reloads   bool             // there was one
 	delay     <-chan time.Time // of a stop
 	stopping  bool             // since a signal said so
+	abandoned bool             // whoever is stuck in the pool is not waited for
 	draining  bool
 	accepted  chan struct{} // closed when nothing is accepted any more
 	upgrading *upgrade      // the one under way; nil: there is none
@@ -154,7 +155,6 @@ func Run(opts Options) (err error) {
 	}
 	s.announce(opts.Stderr)
 	adviseAgainstRoot(opts.Stderr, os.Geteuid())
-	s.ready.Store(true)
 	s.notify.Ready(s.status())
 	report(parent, nil)
 	parent = -1
@@ -217,7 +217,7 @@ func (s *Server) signalled(sig os.Signal) error {
 	case sig == syscall.SIGHUP && !s.hangs:
 		s.reload()
 	case s.stopping:
-		s.pool = nil // whoever is stuck in it is not waited for
+		s.abandoned = true
 		return fmt.Errorf("stopped at once by a second signal (%v): connections in flight were cut", sig)
 	default:
 		s.stop()
@@ -229,15 +229,15 @@ func (s *Server) signalled(sig os.Signal) error {
 // which those who ask whether it is ready learn that.
 func (s *Server) stop() {
 	s.stopping = true
+	if s.successor != 0 { // who asks is answered by the new process alone, which is ready
+		s.closeAdmin()
+	}
 	s.ready.Store(false)
 	s.control.draining.Store(true)
 	s.upgrading.cancel()
 	delay := s.cfg.Timeouts.DrainDelay
 	if delay <= 0 || s.successor != 0 {
 		s.drain()
-		if s.successor != 0 { // who asks is to be answered by the new process alone
-			s.closeAdmin()
-		}
 		return
 	}
 	stopping := fmt.Sprintf("stopping: not ready, and accepting for another %v", delay)
@@ -324,7 +324,7 @@ func (s *Server) close() {
 	if s.site != nil {
 		s.site.Close()
 	}
-	if s.pool != nil && !finishes(s.pool.Close, closeGrace) {
+	if s.pool != nil && !s.abandoned && !finishes(s.pool.Close, closeGrace) {
 		s.events.Warn("work on a file system that does not answer is given up")
 	}
 	if !finishes(s.cutting.Wait, closeGrace) {

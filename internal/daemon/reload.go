@@ -19,6 +19,7 @@ import (
 // nothing has changed yet.
 type change struct {
 	state
+	old     state          // that it is made for
 	log     *target        // of events; nil: it stays
 	control []net.Listener // of a new control plane, if replane
 	replane bool
@@ -58,10 +59,10 @@ func (s *Server) reload() {
 
 // prepare opens what cfg asks for and old has not. On an error everything is as it was.
 func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
-	c = &change{state: state{cfg: cfg, site: old.site, access: old.access}}
+	c = &change{state: state{cfg: cfg, site: old.site, access: old.access}, old: old}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.undo(&old))
+			err = errors.Join(err, c.undo())
 			c = nil
 		}
 	}()
@@ -118,7 +119,8 @@ func sameSite(a, b *config.Config) bool {
 }
 
 // undo closes what was opened in vain.
-func (c *change) undo(old *state) error {
+func (c *change) undo() error {
+	old := &c.old
 	var errs []error
 	if c.procs > 0 {
 		runtime.GOMAXPROCS(c.procs)
@@ -149,7 +151,7 @@ func (c *change) undo(old *state) error {
 func (s *Server) reloaded(c *change) {
 	switch before := s.cfg; {
 	case c.err == nil && s.stopping:
-		c.err = errors.Join(errors.New("the server is stopping"), c.undo(&s.state))
+		c.err = errors.Join(errors.New("the server is stopping"), c.undo())
 	case c.err == nil:
 		if c.err = s.commit(c, s.state); c.err == nil {
 			s.changed, s.reloads = config.Diff(before, s.cfg), true
@@ -199,7 +201,8 @@ func (s *Server) commit(c *change, old state) error {
 			serve = slices.Concat(serve, unwanted)
 		}
 		if err := srv.server.Serve(srv.share(c.cfg, serve)); err != nil {
-			return errors.Join(err, c.undo(&old))
+			srv.server = nil // it has freed itself
+			return errors.Join(err, c.undo())
 		}
 		s.servers.add(srv)
 		go s.await(srv)
@@ -213,7 +216,10 @@ func (s *Server) commit(c *change, old state) error {
 		s.control.logs.add(c.access)
 	}
 	s.publish()
-	s.changePlane(c, &old)
+	if old.serving == nil {
+		s.ready.Store(true) // before the control plane is asked
+	}
+	former := s.changePlane(c)
 	s.pool.Resize(c.cfg.Workers)
 	for _, l := range unwanted {
 		if old.serving == nil {
@@ -226,6 +232,9 @@ func (s *Server) commit(c *change, old state) error {
 	go func(now state, pool *reactor.Pool) {
 		defer s.cutting.Done()
 		s.settle(&old, &now)
+		if former != nil {
+			s.closePlane(former, old.admin, now.admin, true)
+		}
 		close(settled)
 		s.retire(&old, &now, pool)
 	}(s.state, s.pool)
@@ -261,7 +270,7 @@ func (s *Server) settle(old, now *state) {
 		}
 	}
 	if old.cfg != nil && (old.cfg.Backlog != now.cfg.Backlog || old.cfg.DeferAccept != now.cfg.DeferAccept || old.cfg.UnixMode != now.cfg.UnixMode) {
-		if err := retune(now.cfg, now.listeners); err != nil {
+		if err := retune(now.cfg, now.sockets()); err != nil {
 			s.events.Warn("a reload is not complete", zap.Error(err))
 		}
 	}

@@ -142,7 +142,10 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 		Threads: srv.threads,
 	}
 	procs = runtime.GOMAXPROCS(srv.choice.MaxProcs(&options))
-	srv.server, err = srv.choice.Start(options)
+	server, err := srv.choice.Start(options)
+	if err == nil { // else it is not nil, but a nil pointer of its type
+		srv.server = server
+	}
 	return procs, err
 }
 

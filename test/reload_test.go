@@ -339,6 +339,7 @@ func TestReloadLeavesNothing(t *testing.T) {
 		o.reload(yamlOf(root, "io_model: poll", "loops: 2"))
 	}
 	around() // what a process has one of, it has now: netpoll's pollers, the sockets of the most loops
+	o.settle(t, "/file")
 	before := len(o.descriptors())
 	around()
 	eventually(t, func() error {

@@ -196,40 +196,9 @@ func (s *listingStream) render() {
 	s.waker.Wake(s.token)
 }
 
-// renderer renders blocks on a goroutine, which lives while there is something to render: listings take
-// one CPU at most from the loops. A stream waits here once at a time, so that there are no
-// more than connections.
-type renderer struct {
-	mu      sync.Mutex
-	waiting []*listingStream
-	running bool
-}
+// renderer renders blocks on a goroutine: listings take one CPU at most from the loops. A
+// stream waits here once at a time, so that there are no more than connections.
+type renderer struct{ background[*listingStream] }
 
 // add has a stream's next block rendered. It does not block.
-func (r *renderer) add(s *listingStream) {
-	r.mu.Lock()
-	r.waiting = append(r.waiting, s)
-	start := !r.running
-	r.running = true
-	r.mu.Unlock()
-	if start {
-		go r.run()
-	}
-}
-
-func (r *renderer) run() {
-	var batch []*listingStream
-	for {
-		r.mu.Lock()
-		clear(batch)
-		batch, r.waiting = r.waiting, batch[:0]
-		r.running = len(batch) > 0
-		r.mu.Unlock()
-		if len(batch) == 0 {
-			return
-		}
-		for _, s := range batch {
-			s.render()
-		}
-	}
-}
+func (r *renderer) add(s *listingStream) { r.background.add(s, (*listingStream).render) }

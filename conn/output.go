@@ -24,6 +24,8 @@ type Output struct {
 	noBody  bool  // HEAD
 	job     Job
 	result  Result
+	client  Addr  // whom the handler has found behind the peer
+	behind  bool  // it has
 	dateAt  int64 // the second that date says
 	date    []byte
 	scratch []byte // the small heads that Fail makes
@@ -39,8 +41,18 @@ func (o *Output) Alone() bool { return o.local.Alone }
 // Counters is where the handler counts what it does.
 func (o *Output) Counters() *Counters { return &o.local.Counters }
 
-// Remote is the peer's address.
-func (o *Output) Remote() Addr { return o.conn.remote }
+// Remote is the client's address: what SetClient was given, else the connection's (Conn.Remote).
+func (o *Output) Remote() Addr {
+	if o.behind {
+		return o.client
+	}
+	return o.conn.remote
+}
+
+// SetClient says whose this request is, if the peer is a proxy: from now on
+// Remote returns that, and the access log has it. It does not outlive the call of Serve
+// unless that has answered.
+func (o *Output) SetClient(client Addr) { o.client, o.behind = client, true }
 
 // Waker returns who wakes this connection when a Source of it has more: call
 // w.Wake(token) from any goroutine.
@@ -152,7 +164,7 @@ func (o *Output) fail(e *http1.Error) {
 // head could not be parsed.
 func (o *Output) begin(c *Conn, req *http1.Request) {
 	o.conn, o.req = c, req
-	o.status, o.reason, o.body, o.job = 0, "", 0, nil
+	o.status, o.reason, o.body, o.job, o.behind = 0, "", 0, nil, false
 	o.noBody = req != nil && req.Method == http1.MethodHEAD
 	o.last = req == nil || req.Close || c.lastAnswer(o.local)
 }

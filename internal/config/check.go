@@ -190,9 +190,7 @@ func (c *checker) anyBad(path string) bool {
 // are read and checked like all others, and refused if they say anything but
 // the default. Who builds the feature deletes the row.
 var notYet = []string{
-	"proxy_protocol",
 	"trusted_proxies",
-	"limits.connections_per_client",
 	"limits.requests_per_client",
 	"sites[].hosts",
 	"sites[].symlinks",

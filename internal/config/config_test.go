@@ -428,19 +428,17 @@ func withoutComments(text string) string {
 // TestNotYet: each key of a feature that is not there is refused, in one line with its place.
 func TestNotYet(t *testing.T) {
 	says := map[string]string{
-		"proxy_protocol":                "proxy_protocol: [10.0.0.0/8]",
-		"trusted_proxies":               "trusted_proxies: [10.0.0.0/8]",
-		"limits.connections_per_client": "limits: {connections_per_client: 1}",
-		"limits.requests_per_client":    "limits: {requests_per_client: 1/s}",
-		"sites[1]":                      "sites: [{root: www}, {root: www, hosts: [a]}]",
-		"sites[].hosts":                 "sites: [{root: www, hosts: [a]}]",
-		"sites[].symlinks":              "sites: [{root: www, symlinks: deny}]",
-		"sites[].types":                 "sites: [{root: www, types: {.a: b/c}}]",
-		"sites[].try_files":             "sites: [{root: www, try_files: [$path]}]",
-		"sites[].fallback":              "sites: [{root: www, fallback: /a}]",
-		"sites[].error_pages":           "sites: [{root: www, error_pages: {404: /a}}]",
-		"sites[].redirects":             "sites: [{root: www, redirects: [{from: /a, to: /b}]}]",
-		"sites[].paths":                 "sites: [{root: www, paths: [{match: /a, listing: true}]}]",
+		"trusted_proxies":            "trusted_proxies: [10.0.0.0/8]",
+		"limits.requests_per_client": "limits: {requests_per_client: 1/s}",
+		"sites[1]":                   "sites: [{root: www}, {root: www, hosts: [a]}]",
+		"sites[].hosts":              "sites: [{root: www, hosts: [a]}]",
+		"sites[].symlinks":           "sites: [{root: www, symlinks: deny}]",
+		"sites[].types":              "sites: [{root: www, types: {.a: b/c}}]",
+		"sites[].try_files":          "sites: [{root: www, try_files: [$path]}]",
+		"sites[].fallback":           "sites: [{root: www, fallback: /a}]",
+		"sites[].error_pages":        "sites: [{root: www, error_pages: {404: /a}}]",
+		"sites[].redirects":          "sites: [{root: www, redirects: [{from: /a, to: /b}]}]",
+		"sites[].paths":              "sites: [{root: www, paths: [{match: /a, listing: true}]}]",
 	}
 	for _, path := range notYet {
 		t.Run(path, func(t *testing.T) {

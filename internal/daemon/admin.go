@@ -200,7 +200,7 @@ func newSnapshot(c *conn.Counters) *admin.Snapshot {
 		Requests: map[string]uint64{}, Connections: map[string]uint64{}, Timeouts: map[string]uint64{},
 		Calls: map[string]*uint64{}, CallsAgain: map[string]*uint64{},
 		Latency: histogram(&c.Latency), Batch: histogram(&c.Batch), Lateness: histogram(&c.Lateness),
-		Accepted: c.Accepted, Refused: c.Refused, Evicted: c.Evicted, AcceptErrors: c.AcceptErrors,
+		Accepted: c.Accepted, Refused: c.Refused, RefusedClient: c.RefusedClient, Evicted: c.Evicted, AcceptErrors: c.AcceptErrors,
 		ReceivedBytes: c.Received,
 		SentBytes:     map[string]uint64{"copy": c.SentCopied, "memory": c.SentMemory, "sendfile": c.SentFile},
 		Loops:         c.Loops, SilentLoops: c.Silent, Waits: c.Waits, Events: c.Events,

@@ -91,6 +91,7 @@ type Server struct {
 
 	current atomic.Pointer[serving]
 	open    atomic.Int64 // connections of all that serve
+	clients conn.Clients // whose they are
 	servers servers
 	ended   chan *serving
 	total   reactor.Ended
@@ -436,7 +437,7 @@ func onOff(b bool) string {
 }
 
 // connConfig is the part of the configuration that connections obey.
-func connConfig(cfg *config.Config) *conn.Config {
+func (s *Server) connConfig(cfg *config.Config) *conn.Config {
 	return &conn.Config{
 		Server: cfg.ServerHeader,
 		Limits: http1.Limits{
@@ -453,6 +454,11 @@ func connConfig(cfg *config.Config) *conn.Config {
 		KeepAlive:    cfg.Timeouts.KeepAlive,
 		Deferred:     cfg.Timeouts.Deferred,
 		Lifetime:     cfg.Timeouts.Connection,
+
+		Proxies:              conn.NewNetworks(cfg.ProxyProtocol),
+		Trusted:              conn.NewNetworks(cfg.TrustedProxies),
+		ConnectionsPerClient: cfg.Limits.ConnectionsPerClient,
+		Clients:              &s.clients,
 	}
 }
 

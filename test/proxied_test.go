@@ -320,3 +320,51 @@ func TestHAProxy(t *testing.T) {
 	}
 	logged(t, log, want...)
 }
+
+// TestTrustedProxies: X-Forwarded-For says who the client is, if a proxy of ours sends it,
+// or who has the Unix socket; a reload changes whose word counts.
+func TestTrustedProxies(t *testing.T) {
+	twoVariants(t, func(t *testing.T, v variant) {
+		root := t.TempDir()
+		write(t, root, "hello.txt", []byte(hello))
+		folder := t.TempDir()
+		log, socket := filepath.Join(folder, "access.log"), socketPath(t)
+		yaml := func(proxies string) string {
+			return fmt.Sprintf("listen: [\"127.0.0.1:0\", \"unix:%s\"]\naccess_log: {output: %q}\ntrusted_proxies: %s\nio_model: %s\ntrigger: %s\nsites: [{root: %q}]\n",
+				socket, log, proxies, v.model, v.trigger, root)
+		}
+		o := operate(t, yaml("[]"))
+		unix, err := net.Dial("unix", socket)
+		must(t, err)
+		defer unix.Close()
+		must(t, unix.SetDeadline(deadline()))
+		direct, other := o.dial(t), from(t, "127.0.0.2", o.addr)
+		var want []string
+		ask := func(c net.Conn, client string, values ...string) {
+			t.Helper()
+			fields := ""
+			for _, value := range values {
+				fields += "X-Forwarded-For: " + value + "\r\n"
+			}
+			if status := statusOf(c, "GET /hello.txt HTTP/1.1\r\nHost: x\r\n"+fields+"\r\n"); status != 200 {
+				t.Errorf("%q: %d", values, status)
+			}
+			want = append(want, client+" 200")
+		}
+		ask(direct, "127.0.0.1", "192.0.2.1")
+		ask(unix, "-", "192.0.2.1")
+		o.reload(yaml("[127.0.0.1, 10.0.0.0/8]"))
+		ask(direct, "192.0.2.1", "192.0.2.1")
+		ask(direct, "192.0.2.2", "198.51.100.1", "192.0.2.2, 10.1.2.3")
+		ask(direct, "127.0.0.1")
+		ask(direct, "127.0.0.1", "unknown")
+		ask(direct, "2001:db8::7", "[2001:db8::7]:4711")
+		ask(other, "127.0.0.2", "192.0.2.1")
+		ask(unix, "192.0.2.3", "192.0.2.3")
+		ask(unix, "-")
+		o.reload(yaml("[127.0.0.2]"))
+		ask(direct, "127.0.0.1", "192.0.2.1")
+		ask(other, "192.0.2.1", "192.0.2.1")
+		logged(t, log, want...)
+	})
+}

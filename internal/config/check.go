@@ -190,7 +190,6 @@ func (c *checker) anyBad(path string) bool {
 // are read and checked like all others, and refused if they say anything but
 // the default. Who builds the feature deletes the row.
 var notYet = []string{
-	"trusted_proxies",
 	"limits.requests_per_client",
 	"sites[].hosts",
 	"sites[].symlinks",

@@ -428,7 +428,6 @@ func withoutComments(text string) string {
 // TestNotYet: each key of a feature that is not there is refused, in one line with its place.
 func TestNotYet(t *testing.T) {
 	says := map[string]string{
-		"trusted_proxies":            "trusted_proxies: [10.0.0.0/8]",
 		"limits.requests_per_client": "limits: {requests_per_client: 1/s}",
 		"sites[1]":                   "sites: [{root: www}, {root: www, hosts: [a]}]",
 		"sites[].hosts":              "sites: [{root: www, hosts: [a]}]",

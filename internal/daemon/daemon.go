@@ -28,7 +28,7 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
-	"github.com/evhttpd/evhttpd/internal/static"
+	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -70,7 +70,7 @@ type state struct {
 	cfg       *config.Config
 	listeners []*listener
 	admin     []*listener // of the control plane
-	site      *static.Site
+	site      *site.Router
 	access    *accesslog.Log // nil: there is none
 	serving   *serving
 }

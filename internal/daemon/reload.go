@@ -115,7 +115,8 @@ func (c *change) openLogs(s *Server, old *state) (err error) {
 
 // sameSite reports whether the files are served in the same way.
 func sameSite(a, b *config.Config) bool {
-	return reflect.DeepEqual(a.Sites, b.Sites) && a.Cache == b.Cache && a.ServerHeader == b.ServerHeader
+	return reflect.DeepEqual(a.Sites, b.Sites) && a.Cache == b.Cache && a.ServerHeader == b.ServerHeader &&
+		slices.Equal(a.TrustedProxies, b.TrustedProxies)
 }
 
 // undo closes what was opened in vain.

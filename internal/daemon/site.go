@@ -5,8 +5,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -14,13 +16,13 @@ import (
 var etags = map[string]static.ETag{"mtime": static.ETagMtime, "content": static.ETagContent, "off": static.ETagOff}
 
 // openSite opens the configured root, with a cache of its own.
-func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
+func openSite(cfg *config.Config, events *zap.Logger) (*site.Router, error) {
 	cache := static.NewCache(static.Limits{
 		Memory:      cfg.Cache.Memory,
 		File:        cfg.Cache.File,
 		Descriptors: cfg.Cache.Descriptors,
 	})
-	return static.New(static.Options{
+	files := static.Options{
 		Root:     cfg.Sites[0].Root,
 		Index:    cfg.Sites[0].Index,
 		Listing:  cfg.Sites[0].Listing,
@@ -34,7 +36,12 @@ func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
 		Warn: func(msg, path string) {
 			events.Warn(msg, zap.String("path", path))
 		},
-	}, cache)
+	}
+	return site.New(site.Options{
+		Sites:   []site.Site{{Hosts: cfg.Sites[0].Hosts, Static: files}},
+		Cache:   cache,
+		Proxies: conn.NewNetworks(cfg.TrustedProxies),
+	})
 }
 
 // openAccessLog opens the access log. Lines that are lost are an event.

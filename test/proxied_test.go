@@ -233,6 +233,22 @@ func curlProxied(t *testing.T, client string, flags ...string) {
 	logged(t, log, client+" 200")
 }
 
+// TestHealthcheckBehindProxy: the subcommand says what it has to where its own
+// address is one that begins with a header.
+func TestHealthcheckBehindProxy(t *testing.T) {
+	folder := t.TempDir()
+	write(t, folder, "evhttpd.yaml", []byte("proxy_protocol: [127.0.0.0/8]\n"))
+	file := filepath.Join(folder, "evhttpd.yaml")
+	s := start(t, variants()[0], folder, "--config", file)
+	code, said, complaint := command(t, "healthcheck", "--config", file, "--listen", s.addr)
+	if want := "OPTIONS * at " + s.addr + ": 204 No Content\n"; code != 0 || said != want || complaint != "" {
+		t.Errorf("exit %d, %q, %q; want %q", code, said, complaint, want)
+	}
+	if code, said, _ := command(t, "healthcheck", "--listen", s.addr); !strings.Contains(said, "400") {
+		t.Errorf("without the configuration: exit %d, %q", code, said)
+	}
+}
+
 // haproxyConfig has a client of HAProxy reach the server in three ways: by the PROXY
 // protocol's two versions, from 127.0.0.2, and as a proxy of requests, from 127.0.0.3. Each is checked all the time.
 const haproxyConfig = `

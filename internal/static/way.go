@@ -26,6 +26,9 @@ type Step struct {
 	// Derived says that the path is made of the request's. A directory whose slash
 	// is missing is redirected to then, if no other derived step is a file.
 	Derived bool
+	// Guard is asked before the file is the answer, nil: nobody is. It reports whether it has
+	// answered instead, or put the request off; then it is asked again.
+	Guard func(req *http1.Request, buf []byte, out *conn.Output) bool
 	// Directory has only a directory count, whose slash is missing: it is redirected to at once.
 	Directory bool
 }
@@ -81,8 +84,9 @@ func (h *handler) walk(w *Way, req *http1.Request, buf []byte, out *conn.Output)
 		return
 	}
 	if l, ok := out.Result().(*listing); ok {
-		out.Edit(w.editOf(l.path))
-		h.sendListing(l, req, buf, out)
+		if step := w.stepTo(l.path); step == nil || !step.guarded(req, buf, out) {
+			h.sendListing(l, req, buf, out)
+		}
 		return
 	}
 	if f, ok := out.Result().(*found); ok && len(f.entries) == 1 {
@@ -155,8 +159,8 @@ var varyAccept = []byte("Vary: Accept\r\n")
 
 // arrive answers with what a step has led to.
 func (h *handler) arrive(w *Way, step *Step, e *entry, req *http1.Request, buf []byte, out *conn.Output) {
-	if e.kind != kindError {
-		out.Edit(step.Edit)
+	if e.kind != kindError && step.guarded(req, buf, out) {
+		return
 	}
 	h.view = step.site
 	if !h.answer(e, req, buf, out) { // given up since it was found
@@ -165,14 +169,23 @@ func (h *handler) arrive(w *Way, step *Step, e *entry, req *http1.Request, buf [
 	}
 }
 
-// editOf is the Edit of the step to a directory that is listed.
-func (w *Way) editOf(path string) *conn.Edit {
+// guarded reports whether the step's guard has the answer. If not, the head of what comes is the step's.
+func (s *Step) guarded(req *http1.Request, buf []byte, out *conn.Output) bool {
+	if s.Guard != nil && s.Guard(req, buf, out) {
+		return true
+	}
+	out.Edit(s.Edit)
+	return false
+}
+
+// stepTo is the step to a directory that is listed.
+func (w *Way) stepTo(path string) *Step {
 	for i := range w.Steps {
 		if w.Steps[i].path == path {
-			return w.Steps[i].Edit
+			return &w.Steps[i]
 		}
 	}
-	return w.Edit
+	return nil
 }
 
 // reach finds out what a spot leads to; nil: that has to be waited for. held: the

@@ -128,19 +128,7 @@ func TestProxyProtocol(t *testing.T) {
 	})
 }
 
-// twoVariants runs the test on a model with loops and one without.
-func twoVariants(t *testing.T, test func(t *testing.T, v variant)) {
-	for _, v := range variants() {
-		if v.trigger == "edge" && v.model != "sigio" || v.model == "goroutine" {
-			t.Run(v.String(), func(t *testing.T) {
-				t.Parallel()
-				test(t, v)
-			})
-		}
-	}
-}
-
-// status asks on a connection and returns the answer's status; 0: none came.
+// statusOf asks on a connection and returns the answer's status; 0: none came.
 func statusOf(c net.Conn, requests string) int {
 	send(c, []string{requests})
 	a, err := newWire(c).next("GET")

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,6 +48,25 @@ func TestHandlerSeesItsConnection(t *testing.T) {
 	r.run()
 	if w[7] != 1 || r.c.Remote() != peer || r.c.Requests() != 1 || r.l.access.Remote != peer {
 		t.Error("woken", w, "remote", r.c.Remote(), "requests", r.c.Requests())
+	}
+	r.release()
+}
+
+// The access line of the next request on a connection does not name the user of the one before.
+func TestUserIsOfOneRequest(t *testing.T) {
+	r := newRig(t, testConfig())
+	var users []string
+	r.l.Handler = handlerFunc(func(_ *http1.Request, _ []byte, out *Output) {
+		if users = append(users, string(r.l.access.User)); len(users) == 1 {
+			out.SetUser([]byte("alice"))
+		}
+		r.text(out, "seen")
+	})
+	r.start(newScript(t, get("/"), get("/")))
+	r.run()
+	users = append(users, string(r.l.access.User))
+	if want := []string{"", "alice", ""}; !slices.Equal(users, want) {
+		t.Errorf("got %q, want %q", users, want)
 	}
 	r.release()
 }

@@ -4,12 +4,16 @@ import (
 	"encoding/binary"
 	"math"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
 )
 
 const second = int64(time.Second)
@@ -199,5 +203,44 @@ func BenchmarkLimiter(b *testing.B) {
 	for b.Loop() {
 		l.take(address6, int64(i)*1000)
 		i++
+	}
+}
+
+func TestLimiterAnswers(t *testing.T) {
+	var limiter *Limiter
+	d := newDoor(t, func(_ *http1.Request, _ []byte, out *conn.Output) bool { return limiter.check(out) })
+	limiter = NewLimiter(Rate{Count: 6, Per: time.Minute, Burst: 2})
+	for i, want := range []int{200, 200, 429, 429} {
+		r := d.ask("GET", "")
+		if r.StatusCode != want {
+			t.Errorf("request %d: %d, want %d", i+1, r.StatusCode, want)
+		}
+		if text := body(r); want == 429 && (r.Header.Get("Retry-After") != "10" || !strings.Contains(text, "limits.requests_per_client")) {
+			t.Errorf("Retry-After %q, %s", r.Header.Get("Retry-After"), text)
+		}
+	}
+	d.advance(9 * time.Second)
+	if r := d.ask("GET", ""); r.StatusCode != 429 || r.Header.Get("Retry-After") != "1" {
+		t.Errorf("a second early: %d, Retry-After %q", r.StatusCode, r.Header.Get("Retry-After"))
+	}
+	d.advance(time.Second)
+	if r := d.ask("GET", ""); r.StatusCode != 200 {
+		t.Errorf("in time: %d", r.StatusCode)
+	}
+	d.addr = peer("192.0.2.2")
+	if r := d.ask("GET", ""); r.StatusCode != 200 {
+		t.Errorf("another client: %d", r.StatusCode)
+	}
+	const raw = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+	if n := d.allocations(raw); n != 0 { // refused
+		t.Errorf("%v allocations for each 429", n)
+	}
+	limiter = NewLimiter(Rate{Count: 1 << 30, Per: time.Second, Burst: 1 << 30})
+	if n := d.allocations(raw); n != 0 {
+		t.Errorf("%v allocations a request", n)
+	}
+	limiter = nil
+	if r := d.ask("GET", ""); r.StatusCode != 200 {
+		t.Errorf("without a limit: %d", r.StatusCode)
 	}
 }

@@ -47,8 +47,22 @@ func check(e *Effective, p *problems, s *Sources) {
 				c.wrong(at, "%v", err)
 			}
 		}
+		c.passwords(path, e.Config.Sites[i].Paths, s.CheckHtpasswd)
 	}
 	c.unsupported()
+}
+
+// passwords looks at the files of users.
+func (c *checker) passwords(site string, rules []PathRule, right func(file string) error) {
+	for i, r := range rules {
+		at := fmt.Sprintf("%s.paths[%d].auth.htpasswd", site, i)
+		if right == nil || r.Auth == nil || !c.fine(at) {
+			continue
+		}
+		if err := right(r.Auth.Htpasswd); err != nil {
+			c.wrong(at, "%q: %v", r.Auth.Htpasswd, err)
+		}
+	}
 }
 
 func (c *checker) model(able func(model, trigger string) error) {
@@ -163,6 +177,10 @@ func (c *checker) rule(path string, r *PathRule) {
 	}
 	if r.CORS != nil && r.CORS.Credentials && slices.Contains(r.CORS.Origins, "*") {
 		c.wrong(path+".cors.credentials", "true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins")
+	}
+	if r.CORS != nil && r.CORS.Credentials && slices.Contains(r.CORS.Headers, "*") {
+		i := slices.Index(r.CORS.Headers, "*")
+		c.wrong(fmt.Sprintf("%s.cors.headers[%d]", path, i), "\"*\": is no wildcard with credentials (Fetch, section 3.3.5): name the fields")
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
@@ -41,6 +42,9 @@ func (e *ConfigError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the error within.
 func (e *ConfigError) Unwrap() error { return e.Err }
+
+// CheckHtpasswd reports what is wrong with a file of users and passwords, and in which line.
+func CheckHtpasswd(file string) error { return site.CheckHtpasswd(file) }
 
 // CheckModel reports why a model cannot run here with that trigger.
 func CheckModel(name, trigger string) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -62,11 +63,14 @@ type door struct {
 	run   func(conn.Job) conn.Result // instead of Run; nil: it is run in place
 }
 
-// step is a part of a handler: done reports whether it has answered, or put off, the request.
-type step func(req *http1.Request, buf []byte, out *conn.Output) (done bool)
+// step is a part of a handler, as access.check.
+type step func(req *http1.Request, buf []byte, out *conn.Output) (r refusal, done bool)
 
 func (s step) Serve(req *http1.Request, buf []byte, out *conn.Output) {
-	if !s(req, buf, out) {
+	switch r, done := s(req, buf, out); {
+	case r.status != 0:
+		out.Fail(r.status, r.fields, r.reason)
+	case !done:
 		out.Head(200, inHead)
 		out.Bytes(inBody)
 	}
@@ -150,4 +154,96 @@ func (d *door) allocations(raw string) float64 {
 			d.t.Fatalf("Step wants %d", want)
 		}
 	})
+}
+
+func mustAccesses(t testing.TB, rules ...Access) *accesses {
+	t.Helper()
+	a, err := newAccesses(rules, newPasswordFiles(16, 2, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// Key by key the last rule that says something counts.
+func TestAccessOfRules(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if err := os.WriteFile(dir+"/"+name, []byte(name+":"+hashOf(t, "secret")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := mustAccesses(t,
+		Access{Allow: prefixes(t, "10.0.0.0/8")},
+		Access{Deny: prefixes(t, "10.1.0.0/16"), Auth: &Auth{"A", dir + "/a"}},
+		Access{},
+		Access{Allow: prefixes(t, "192.0.2.0/24"), CORS: &CORS{Origins: []string{"*"}}},
+		Access{Auth: &Auth{"B", dir + "/b"}, CORS: &CORS{Origins: []string{"https://a"}}},
+		Access{Auth: &Auth{"C", dir + "/a"}},
+	)
+	if got := a.of(nil); got != nil {
+		t.Error("no rule makes", got)
+	}
+	if got := a.of([]int{2}); got != nil {
+		t.Error("a rule of nothing makes", got)
+	}
+	got := a.of([]int{0, 1})
+	for client, want := range map[string]bool{"10.0.0.1": true, "10.1.0.1": false, "192.0.2.1": false} {
+		if got.networks.allow(address(client)) != want {
+			t.Errorf("%s: want %v", client, want)
+		}
+	}
+	if got.auth != a.auths[1] || got.cors != nil {
+		t.Error("auth and cors of rule 1:", got)
+	}
+	all := a.of([]int{0, 1, 2, 3, 4})
+	if all.auth != a.auths[4] || all.cors != a.cors[4] || !all.networks.allow(address("192.0.2.1")) || all.networks.allow(address("10.0.0.1")) {
+		t.Error("the later ones do not win:", all)
+	}
+	if again := a.of([]int{0, 1, 3, 4}); again != all {
+		t.Error("the same keys are made twice")
+	}
+	if a.auths[5].passwords != a.auths[1].passwords {
+		t.Error("one file is read twice")
+	}
+	if _, err := newAccesses([]Access{{}, {Auth: &Auth{"x", dir + "/none"}}}, newPasswordFiles(1, 1, nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
+		t.Error(err)
+	}
+}
+
+// Address, then preflight, then password, each with the fields for other origins.
+func TestAccessOrder(t *testing.T) {
+	file := t.TempDir() + "/htpasswd"
+	if err := os.WriteFile(file, []byte("alice:"+hashOf(t, "secret")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := mustAccesses(t, Access{Allow: prefixes(t, "192.0.2.1/32"), Auth: &Auth{"x", file}, CORS: &CORS{Origins: []string{"https://a"}, Methods: []string{"GET"}, Credentials: true}}).of([]int{0})
+	head := []byte("HTTP/1.1 204 No Content\r\n")
+	d := newDoor(t, func(req *http1.Request, buf []byte, out *conn.Output) (refusal, bool) {
+		return a.check(req, buf, out, head)
+	})
+	const preflight, origin = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n", "Origin: https://a\r\n"
+	for _, c := range []struct {
+		client, method, fields string
+		status                 int
+	}{
+		{"192.0.2.2", "GET", origin + basicField("alice:secret"), 403},
+		{"192.0.2.2", "OPTIONS", origin + preflight, 403},
+		{"::ffff:192.0.2.1", "OPTIONS", origin + preflight, 204},
+		{"192.0.2.1", "OPTIONS", origin, 401}, // no preflight
+		{"192.0.2.1", "GET", origin, 401},
+		{"192.0.2.1", "GET", origin + basicField("alice:secret"), 200},
+		{"192.0.2.1", "OPTIONS", preflight, 401},
+	} {
+		d.addr = peer(c.client)
+		r := d.ask(c.method, c.fields)
+		allowed := r.Header.Get("Access-Control-Allow-Origin") == "https://a"
+		if r.StatusCode != c.status || allowed != strings.Contains(c.fields, "Origin") || r.Header.Get("Vary") != "Origin" {
+			t.Errorf("%+v: %d, %q", c, r.StatusCode, told(r))
+		}
+	}
+	d.addr = conn.Addr{} // a Unix socket's peer is in no network
+	if r := d.ask("GET", basicField("alice:secret")); r.StatusCode != 403 {
+		t.Errorf("at a Unix socket: %d", r.StatusCode)
+	}
 }

@@ -40,13 +40,12 @@ func newAuth(realm string, p *passwords) *auth {
 }
 
 // check lets a request pass that names a user and that user's password, and
-// notes the user for the access log. Every other request is answered or put off.
-func (a *auth) check(req *http1.Request, buf []byte, out *conn.Output) (done bool) {
+// notes the user for the access log. Every other request is refused, or put off with out.Defer.
+func (a *auth) check(req *http1.Request, buf []byte, out *conn.Output) (r refusal, deferred bool) {
 	var space [credentialsMax]byte
 	given, colon, wrong := credentials(req, buf, &space)
 	if wrong != "" {
-		out.Fail(401, a.challenge, wrong)
-		return true
+		return refusal{401, a.challenge, wrong}, false
 	}
 	found := outcomeUnknown
 	if v, ok := out.Result().(*verdict); ok && v.of == a.passwords {
@@ -57,17 +56,19 @@ func (a *auth) check(req *http1.Request, buf []byte, out *conn.Output) (done boo
 	switch found {
 	case outcomeRight:
 		out.SetUser(given[:colon])
-		return false
+		return refusal{}, false
 	case outcomeWrong:
-		out.Fail(401, a.challenge, "no such user, or not with this password (RFC 7617)")
+		return refusal{401, a.challenge, "no such user, or not with this password (RFC 7617)"}, false
 	case outcomeFlood:
-		out.Fail(429, "Retry-After: 1\r\n", "too many passwords of this client wait to be checked")
+		return refusal{429, retrySoon, "too many passwords of this client wait to be checked"}, false
 	case outcomeBusy:
-		out.Fail(503, "Retry-After: 1\r\n", "too many passwords wait to be checked")
-	default:
-		a.defers(given, colon, out)
+		return refusal{503, retrySoon, "too many passwords wait to be checked"}, false
 	}
-	return true
+	if !out.Deferrable() {
+		return refusal{503, retrySoon, "the password cannot be checked now"}, false
+	}
+	a.defers(given, colon, out)
+	return refusal{}, true
 }
 
 // credentials decodes the user's name and password that the request came with
@@ -159,10 +160,6 @@ func (p *passwords) due(mono int64) bool {
 
 // defers puts the request off until its password has been compared.
 func (p *passwords) defers(given []byte, colon int, out *conn.Output) {
-	if !out.Deferrable() {
-		out.Fail(503, "Retry-After: 1\r\n", "the password cannot be checked now")
-		return
-	}
 	j := &verifyJob{of: p, given: bytes.Clone(given), colon: colon, client: clientOf(out.Remote().AddrPort().Addr()), mono: out.Clock().Mono}
 	var hash [hashLen]byte
 	p.verifier.hash(p.users.Load(), given[:colon], &hash)

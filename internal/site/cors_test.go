@@ -20,9 +20,8 @@ func newCORSDoor(t testing.TB, o CORS) *door {
 		t.Fatal(err)
 	}
 	head := []byte("HTTP/1.1 204 No Content\r\n")
-	return newDoor(t, func(req *http1.Request, buf []byte, out *conn.Output) bool {
-		c.add(req, buf, out)
-		return c.check(req, buf, out, head)
+	return newDoor(t, func(req *http1.Request, buf []byte, out *conn.Output) (refusal, bool) {
+		return (&access{cors: c}).check(req, buf, out, head)
 	})
 }
 

@@ -208,7 +208,9 @@ func BenchmarkLimiter(b *testing.B) {
 
 func TestLimiterAnswers(t *testing.T) {
 	var limiter *Limiter
-	d := newDoor(t, func(_ *http1.Request, _ []byte, out *conn.Output) bool { return limiter.check(out) })
+	d := newDoor(t, func(_ *http1.Request, _ []byte, out *conn.Output) (refusal, bool) {
+		return refusal{}, limiter.check(out)
+	})
 	limiter = NewLimiter(Rate{Count: 6, Per: time.Minute, Burst: 2})
 	for i, want := range []int{200, 200, 429, 429} {
 		r := d.ask("GET", "")

@@ -148,15 +148,14 @@ func (a *accesses) make(key accessKey) *access {
 
 // passwordFiles are the htpasswd files of all sites: each is read once, whatever number of rules names it.
 type passwordFiles struct {
-	verifier *verifier
+	verifier *Verifier
 	warn     func(msg, path string)
 	known    map[string]*passwords
 }
 
-// newPasswordFiles returns none yet. workers are those for work that may block, of
-// which passwords take half at most; cpus those of the process, of which they take half too.
-func newPasswordFiles(workers, cpus int, warn func(msg, path string)) *passwordFiles {
-	return &passwordFiles{verifier: newVerifier(cpus/2, workers/2), warn: warn, known: make(map[string]*passwords)}
+// newPasswordFiles returns none yet, whose passwords v compares.
+func newPasswordFiles(v *Verifier, warn func(msg, path string)) *passwordFiles {
+	return &passwordFiles{verifier: v, warn: warn, known: make(map[string]*passwords)}
 }
 
 func (f *passwordFiles) open(file string) (*passwords, error) {

@@ -158,7 +158,7 @@ func (d *door) allocations(raw string) float64 {
 
 func mustAccesses(t testing.TB, rules ...Access) *accesses {
 	t.Helper()
-	a, err := newAccesses(rules, newPasswordFiles(16, 2, nil))
+	a, err := newAccesses(rules, newPasswordFiles(NewVerifier(1, 8), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestAccessOfRules(t *testing.T) {
 	if a.auths[5].passwords != a.auths[1].passwords {
 		t.Error("one file is read twice")
 	}
-	if _, err := newAccesses([]Access{{}, {Auth: &Auth{"x", dir + "/none"}}}, newPasswordFiles(1, 1, nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
+	if _, err := newAccesses([]Access{{}, {Auth: &Auth{"x", dir + "/none"}}}, newPasswordFiles(NewVerifier(1, 1), nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
 		t.Error(err)
 	}
 }

@@ -114,7 +114,7 @@ var (
 // changes. It is safe for use by any number of goroutines.
 type passwords struct {
 	file     string
-	verifier *verifier
+	verifier *Verifier
 	warn     func(msg, path string)
 
 	users  atomic.Pointer[users]
@@ -128,7 +128,7 @@ type passwords struct {
 
 // newPasswords reads the file, whose error is as for people, without the file's name. warn is told when the file has
 // become one that cannot be used; it may be called from any goroutine and must not block.
-func newPasswords(file string, v *verifier, warn func(msg, path string)) (*passwords, error) {
+func newPasswords(file string, v *Verifier, warn func(msg, path string)) (*passwords, error) {
 	p := &passwords{file: file, verifier: v, warn: warn}
 	p.looked.Store(math.MinInt64 / 2)
 	p.began.Store(math.MinInt64 / 2)

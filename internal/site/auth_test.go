@@ -32,7 +32,7 @@ func newVault(t testing.TB, lines ...string) *vault {
 	t.Helper()
 	v := &vault{file: filepath.Join(t.TempDir(), "htpasswd")}
 	v.write(t, lines...)
-	p, err := newPasswords(v.file, newVerifier(1, 8), func(msg, _ string) { v.told = append(v.told, msg) })
+	p, err := newPasswords(v.file, NewVerifier(1, 8), func(msg, _ string) { v.told = append(v.told, msg) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func TestAuthNobodyCostsAComparison(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := newVerifier(1, 1)
+	v := NewVerifier(1, 1)
 	costs := make(map[int]int)
 	for i := range 200 {
 		name := fmt.Appendf(nil, "nobody%d", i)
@@ -298,7 +298,7 @@ func TestAuthNobodyCostsAComparison(t *testing.T) {
 
 // What is remembered has bounds, and holds no password.
 func TestAuthMemoryIsBounded(t *testing.T) {
-	v := newVerifier(1, 1)
+	v := NewVerifier(1, 1)
 	for i := range 3 * wrongMax {
 		var hash [hashLen]byte
 		d := v.digest(&hash, fmt.Appendf(nil, "a:%d", i))
@@ -310,7 +310,7 @@ func TestAuthMemoryIsBounded(t *testing.T) {
 	if n := len(*v.wrong.Load()); n != wrongMax {
 		t.Errorf("%d are remembered, want %d", n, wrongMax)
 	}
-	if newVerifier(1, 1).secret == v.secret {
+	if NewVerifier(1, 1).secret == v.secret {
 		t.Error("two verifiers have the same key")
 	}
 }

@@ -32,9 +32,9 @@ const (
 	outcomeFlood // too many of them are this client's
 )
 
-// verifier compares passwords with bcrypt hashes, and remembers what came of it. It is
-// safe for use by any number of goroutines; compare is slow, by bcrypt's very purpose.
-type verifier struct {
+// Verifier compares passwords with bcrypt hashes, and remembers what came of it. It is
+// safe for use by any number of goroutines. A reload keeps it, so that who came in before need not wait again.
+type Verifier struct {
 	secret [secretLen]byte
 	mu     sync.Mutex // held by who remembers
 	right  atomic.Pointer[map[digest]struct{}]
@@ -46,10 +46,10 @@ type verifier struct {
 // this process alone, and neither can be had from it.
 type digest [sha256.Size]byte
 
-// newVerifier returns one that makes so many comparisons at a time, and has
+// NewVerifier returns one that makes so many comparisons at a time, and has
 // so many under way, with those that wait for their turn.
-func newVerifier(running, within int) *verifier {
-	v := &verifier{gate: newGate(running, within)}
+func NewVerifier(running, within int) *Verifier {
+	v := &Verifier{gate: newGate(running, within)}
 	rand.Read(v.secret[:]) // it cannot fail (Go 1.24)
 	v.right.Store(&map[digest]struct{}{})
 	v.wrong.Store(&map[digest]struct{}{})
@@ -59,7 +59,7 @@ func newVerifier(running, within int) *verifier {
 // hash is the user's bcrypt hash. A name that is not in u has one too, that no password fits, of the cost
 // that some user's has: it is always the same one, so that
 // neither the time of one attempt nor that of the next tells that there is no such user.
-func (v *verifier) hash(u *users, name []byte, dst *[hashLen]byte) {
+func (v *Verifier) hash(u *users, name []byte, dst *[hashLen]byte) {
 	if hash, ok := u.hashes[string(name)]; ok {
 		copy(dst[:], hash)
 		return
@@ -75,7 +75,7 @@ func (v *verifier) hash(u *users, name []byte, dst *[hashLen]byte) {
 }
 
 // digest is that of comparing hash with credentials, name:password.
-func (v *verifier) digest(hash *[hashLen]byte, credentials []byte) digest {
+func (v *Verifier) digest(hash *[hashLen]byte, credentials []byte) digest {
 	var b [secretLen + hashLen + credentialsMax]byte
 	n := copy(b[:], v.secret[:])
 	n += copy(b[n:], hash[:])
@@ -84,7 +84,7 @@ func (v *verifier) digest(hash *[hashLen]byte, credentials []byte) digest {
 }
 
 // remembered is what an earlier comparison found; outcomeUnknown: there was none.
-func (v *verifier) remembered(d digest) outcome {
+func (v *Verifier) remembered(d digest) outcome {
 	if _, ok := (*v.right.Load())[d]; ok {
 		return outcomeRight
 	}
@@ -95,7 +95,7 @@ func (v *verifier) remembered(d digest) outcome {
 }
 
 // compare compares, unless too many comparisons are under way.
-func (v *verifier) compare(hash *[hashLen]byte, password []byte, d digest, client netip.Addr) outcome {
+func (v *Verifier) compare(hash *[hashLen]byte, password []byte, d digest, client netip.Addr) outcome {
 	if full := v.gate.enter(client); full != outcomeUnknown {
 		return full
 	}
@@ -113,7 +113,7 @@ func (v *verifier) compare(hash *[hashLen]byte, password []byte, d digest, clien
 
 // remember adds to a set that is never changed by putting another in its place:
 // who asks takes no lock, and copying it is nothing beside a comparison. A full set loses any one.
-func (v *verifier) remember(set *atomic.Pointer[map[digest]struct{}], d digest, most int) {
+func (v *Verifier) remember(set *atomic.Pointer[map[digest]struct{}], d digest, most int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	next := maps.Clone(*set.Load())

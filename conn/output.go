@@ -66,8 +66,10 @@ func (o *Output) Defer(job Job) {
 	o.job = job
 }
 
-// Deferred is how often the request has been put off so far. One that was
-// put off four times is not put off again.
+// Began is when the request in hand began, as Clock.Mono.
+func (o *Output) Began() int64 { return o.conn.began }
+
+// Deferred is how often the request has been put off so far.
 func (o *Output) Deferred() int {
 	if o.conn.pending == nil {
 		return 0
@@ -75,8 +77,8 @@ func (o *Output) Deferred() int {
 	return int(o.conn.pending.defers)
 }
 
-// Deferrable reports whether the request may be put off once more.
-func (o *Output) Deferrable() bool { return o.Deferred() < defersMax }
+// Deferrable is how often the request may still be put off: with the next one after that it fails.
+func (o *Output) Deferrable() int { return defersMax - o.Deferred() }
 
 // Add adds fields, whole lines with their CRLF, to the head of whatever the
 // answer will be, Head's or Fail's. They are copied. It is to be called before those,

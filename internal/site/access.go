@@ -35,11 +35,10 @@ type access struct {
 
 // check says what becomes of a request before it comes to the files: refused,
 // if the status of r is not 0, done, when it has been answered or put off, or neither.
-// head is the status line of a 204 with what else each of our heads has, in memory that may be appended to.
 //
 // The fields for other origins' scripts are added first, so that a script is told of
 // a refusal too. A preflight brings no password (Fetch, CORS-preflight fetch), so it is answered before one is asked for.
-func (a *access) check(req *http1.Request, buf []byte, out *conn.Output, head []byte) (r refusal, done bool) {
+func (a *access) check(req *http1.Request, buf []byte, out *conn.Output) (r refusal, done bool) {
 	if a == nil {
 		return refusal{}, false
 	}
@@ -47,7 +46,7 @@ func (a *access) check(req *http1.Request, buf []byte, out *conn.Output, head []
 	if !a.networks.allow(out.Remote().AddrPort().Addr()) {
 		return refusal{403, "", reasonDenied}, false
 	}
-	if a.cors.check(req, buf, out, head) {
+	if a.cors.check(req, buf, out) {
 		return refusal{}, true
 	}
 	if a.auth != nil {
@@ -56,10 +55,22 @@ func (a *access) check(req *http1.Request, buf []byte, out *conn.Output, head []
 	return refusal{}, false
 }
 
+// guards reports whether a is to be asked of a file beside the access of the path
+// that was asked for, which has been: there is somebody whom only a refuses.
+func (a *access) guards(asked *access) bool {
+	switch {
+	case a == nil:
+		return false
+	case asked == nil:
+		return a.networks != nil || a.auth != nil
+	}
+	return a.networks != nil && a.networks != asked.networks || a.auth != nil && a.auth != asked.auth
+}
+
 // accesses are the accesses of one site, by the rules that make them. It is safe
 // for use by any number of goroutines.
 type accesses struct {
-	rules []Access
+	rules []Rule
 	auths []*auth // by rule
 	cors  []*cors
 
@@ -73,8 +84,8 @@ type accessKey struct{ allow, deny, auth, cors int }
 // accessesMax bounds those that are remembered; others are made each time that a path is worked out.
 const accessesMax = 1024
 
-// newAccesses makes ready what the rules say. files are those of passwords that have been read.
-func newAccesses(rules []Access, files *passwordFiles) (*accesses, error) {
+// newAccesses makes ready what the rules say. files are those of passwords that have been read, server is the Server field's value.
+func newAccesses(rules []Rule, files *passwordFiles, server string) (*accesses, error) {
 	a := &accesses{rules: rules, made: make(map[accessKey]*access)}
 	for i, r := range rules {
 		var asks *auth
@@ -85,7 +96,7 @@ func newAccesses(rules []Access, files *passwordFiles) (*accesses, error) {
 			}
 			asks = newAuth(r.Auth.Realm, p)
 		}
-		shares, err := newCORS(r.CORS)
+		shares, err := newCORS(r.CORS, server)
 		if err != nil {
 			return nil, fmt.Errorf("paths[%d].%w", i, err)
 		}
@@ -94,10 +105,13 @@ func newAccesses(rules []Access, files *passwordFiles) (*accesses, error) {
 	return a, nil
 }
 
-// of returns what the rules that match say together; nil if nothing. matched are their indices, in order.
-func (a *accesses) of(matched []int) *access {
+// of returns what the rules that match say together; nil if nothing. matching is as host.matching has it.
+func (a *accesses) of(matching string) *access {
 	key := accessKey{-1, -1, -1, -1}
-	for _, i := range matched {
+	for i := range a.rules {
+		if matching[i] == no {
+			continue
+		}
 		r := &a.rules[i]
 		if len(r.Allow) > 0 {
 			key.allow = i

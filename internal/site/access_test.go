@@ -156,9 +156,9 @@ func (d *door) allocations(raw string) float64 {
 	})
 }
 
-func mustAccesses(t testing.TB, rules ...Access) *accesses {
+func mustAccesses(t testing.TB, rules ...Rule) *accesses {
 	t.Helper()
-	a, err := newAccesses(rules, newPasswordFiles(NewVerifier(1, 8), nil))
+	a, err := newAccesses(rules, newPasswordFiles(NewVerifier(1, 8), nil), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,20 +174,20 @@ func TestAccessOfRules(t *testing.T) {
 		}
 	}
 	a := mustAccesses(t,
-		Access{Allow: prefixes(t, "10.0.0.0/8")},
-		Access{Deny: prefixes(t, "10.1.0.0/16"), Auth: &Auth{"A", dir + "/a"}},
-		Access{},
-		Access{Allow: prefixes(t, "192.0.2.0/24"), CORS: &CORS{Origins: []string{"*"}}},
-		Access{Auth: &Auth{"B", dir + "/b"}, CORS: &CORS{Origins: []string{"https://a"}}},
-		Access{Auth: &Auth{"C", dir + "/a"}},
+		Rule{Access: Access{Allow: prefixes(t, "10.0.0.0/8")}},
+		Rule{Access: Access{Deny: prefixes(t, "10.1.0.0/16"), Auth: &Auth{"A", dir + "/a"}}},
+		Rule{Access: Access{}},
+		Rule{Access: Access{Allow: prefixes(t, "192.0.2.0/24"), CORS: &CORS{Origins: []string{"*"}}}},
+		Rule{Access: Access{Auth: &Auth{"B", dir + "/b"}, CORS: &CORS{Origins: []string{"https://a"}}}},
+		Rule{Access: Access{Auth: &Auth{"C", dir + "/a"}}},
 	)
-	if got := a.of(nil); got != nil {
+	if got := a.of("------"); got != nil {
 		t.Error("no rule makes", got)
 	}
-	if got := a.of([]int{2}); got != nil {
+	if got := a.of("--+---"); got != nil {
 		t.Error("a rule of nothing makes", got)
 	}
-	got := a.of([]int{0, 1})
+	got := a.of("++----")
 	for client, want := range map[string]bool{"10.0.0.1": true, "10.1.0.1": false, "192.0.2.1": false} {
 		if got.networks.allow(address(client)) != want {
 			t.Errorf("%s: want %v", client, want)
@@ -196,17 +196,17 @@ func TestAccessOfRules(t *testing.T) {
 	if got.auth != a.auths[1] || got.cors != nil {
 		t.Error("auth and cors of rule 1:", got)
 	}
-	all := a.of([]int{0, 1, 2, 3, 4})
+	all := a.of("+++++-")
 	if all.auth != a.auths[4] || all.cors != a.cors[4] || !all.networks.allow(address("192.0.2.1")) || all.networks.allow(address("10.0.0.1")) {
 		t.Error("the later ones do not win:", all)
 	}
-	if again := a.of([]int{0, 1, 3, 4}); again != all {
+	if again := a.of("++-++-"); again != all {
 		t.Error("the same keys are made twice")
 	}
 	if a.auths[5].passwords != a.auths[1].passwords {
 		t.Error("one file is read twice")
 	}
-	if _, err := newAccesses([]Access{{}, {Auth: &Auth{"x", dir + "/none"}}}, newPasswordFiles(NewVerifier(1, 1), nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
+	if _, err := newAccesses([]Rule{{}, {Access: Access{Auth: &Auth{"x", dir + "/none"}}}}, newPasswordFiles(NewVerifier(1, 1), nil), ""); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
 		t.Error(err)
 	}
 }
@@ -217,10 +217,9 @@ func TestAccessOrder(t *testing.T) {
 	if err := os.WriteFile(file, []byte("alice:"+hashOf(t, "secret")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a := mustAccesses(t, Access{Allow: prefixes(t, "192.0.2.1/32"), Auth: &Auth{"x", file}, CORS: &CORS{Origins: []string{"https://a"}, Methods: []string{"GET"}, Credentials: true}}).of([]int{0})
-	head := []byte("HTTP/1.1 204 No Content\r\n")
+	a := mustAccesses(t, Rule{Access: Access{Allow: prefixes(t, "192.0.2.1/32"), Auth: &Auth{"x", file}, CORS: &CORS{Origins: []string{"https://a"}, Methods: []string{"GET"}, Credentials: true}}}).of("+")
 	d := newDoor(t, func(req *http1.Request, buf []byte, out *conn.Output) (refusal, bool) {
-		return a.check(req, buf, out, head)
+		return a.check(req, buf, out)
 	})
 	const preflight, origin = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n", "Origin: https://a\r\n"
 	for _, c := range []struct {

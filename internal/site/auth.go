@@ -64,7 +64,7 @@ func (a *auth) check(req *http1.Request, buf []byte, out *conn.Output) (r refusa
 	case outcomeBusy:
 		return refusal{503, retrySoon, "too many passwords wait to be checked"}, false
 	}
-	if !out.Deferrable() {
+	if out.Deferrable() == 0 {
 		return refusal{503, retrySoon, "the password cannot be checked now"}, false
 	}
 	a.defers(given, colon, out)

@@ -29,14 +29,15 @@ const exposed = "Accept-Ranges, Content-Encoding, Content-Range, ETag, Retry-Aft
 type cors struct {
 	any       []byte            // the fields of every answer; nil: they depend on the origin
 	origins   map[string][]byte // the fields of an answer, by origin
-	preflight []byte            // further fields of the answer to a preflight
+	preflight []byte            // the head of the answer to a preflight, without those
+	stranger  []byte            // the same, for an origin that may not
 }
 
 // varyOrigin is for every answer that another origin, or none, would get other fields with.
 var varyOrigin = []byte("Vary: Origin\r\n")
 
-// newCORS returns o ready for use, nil for nil.
-func newCORS(o *CORS) (*cors, error) {
+// newCORS returns o ready for use, nil for nil. server is the Server field's value; empty: there is none.
+func newCORS(o *CORS, server string) (*cors, error) {
 	if o == nil {
 		return nil, nil
 	}
@@ -56,6 +57,11 @@ func newCORS(o *CORS) (*cors, error) {
 		origin = serialized(origin)
 		c.origins[origin] = []byte("Access-Control-Allow-Origin: " + origin + "\r\n" + string(varyOrigin) + expose)
 	}
+	c.stranger = http1.AppendStatusLine(nil, 204)
+	if server != "" {
+		c.stranger = http1.AppendField(c.stranger, "Server", server)
+	}
+	c.preflight = slices.Clone(c.stranger)
 	if len(o.Methods) > 0 {
 		c.preflight = http1.AppendField(c.preflight, "Access-Control-Allow-Methods", strings.Join(o.Methods, ", "))
 	}
@@ -114,15 +120,15 @@ func (c *cors) add(req *http1.Request, buf []byte, out *conn.Output) {
 }
 
 // check answers a preflight: what may be done is the same whatever it asks
-// for, and the browser compares. head begins with the status line of 204, and is what the
-// result begins with.
-func (c *cors) check(req *http1.Request, buf []byte, out *conn.Output, head []byte) (done bool) {
-	if c == nil || !isPreflight(req) {
+// for, and the browser compares.
+func (c *cors) check(req *http1.Request, buf []byte, out *conn.Output) (done bool) {
+	switch {
+	case c == nil || !isPreflight(req):
 		return false
+	case c.allows(req.Get(http1.FieldOrigin, buf)):
+		out.Head(204, c.preflight)
+	default:
+		out.Head(204, c.stranger)
 	}
-	if c.allows(req.Get(http1.FieldOrigin, buf)) {
-		head = append(head, c.preflight...)
-	}
-	out.Head(204, head)
 	return true
 }

@@ -15,13 +15,12 @@ import (
 // newCORSDoor answers as the steps of a site do, for these options.
 func newCORSDoor(t testing.TB, o CORS) *door {
 	t.Helper()
-	c, err := newCORS(&o)
+	c, err := newCORS(&o, "evhttpd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := []byte("HTTP/1.1 204 No Content\r\n")
 	return newDoor(t, func(req *http1.Request, buf []byte, out *conn.Output) (refusal, bool) {
-		return (&access{cors: c}).check(req, buf, out, head)
+		return (&access{cors: c}).check(req, buf, out)
 	})
 }
 
@@ -91,6 +90,9 @@ func TestCORS(t *testing.T) {
 			if got := told(r); r.StatusCode != c.status || !slices.Equal(got, c.want) {
 				t.Errorf("got %d %q, want %d %q", r.StatusCode, got, c.status, c.want)
 			}
+			if c.status == 204 && r.Header.Get("Server") != "evhttpd" {
+				t.Error("no Server field")
+			}
 			if _, has := r.Header["Content-Length"]; has && c.status == 204 {
 				t.Error("a 204 has a Content-Length (RFC 9110 section 8.6)")
 			}
@@ -99,10 +101,10 @@ func TestCORS(t *testing.T) {
 }
 
 func TestCORSRefusesCredentialsForAnyOrigin(t *testing.T) {
-	if _, err := newCORS(&CORS{Origins: []string{"*"}, Credentials: true}); err == nil {
+	if _, err := newCORS(&CORS{Origins: []string{"*"}, Credentials: true}, ""); err == nil {
 		t.Error("no error")
 	}
-	if c, err := newCORS(nil); c != nil || err != nil {
+	if c, err := newCORS(nil, ""); c != nil || err != nil {
 		t.Error(c, err)
 	}
 }
@@ -135,7 +137,7 @@ func FuzzCORS(f *testing.F) {
 	for _, origin := range []string{"https://a.example", "null", "", "https://a.example\x01", "HTTPS://A.EXAMPLE", "*"} {
 		f.Add(origin)
 	}
-	c, err := newCORS(&CORS{Origins: []string{"https://a.example"}, Credentials: true})
+	c, err := newCORS(&CORS{Origins: []string{"https://a.example"}, Credentials: true}, "")
 	if err != nil {
 		f.Fatal(err)
 	}

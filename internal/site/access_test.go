@@ -98,14 +98,18 @@ func (d *door) advance(by time.Duration) { d.local.Clock.Mono += int64(by) }
 // ask has one request answered. The fields end with CRLF each.
 func (d *door) ask(method, fields string) *http.Response {
 	d.t.Helper()
-	raw := d.send(method + " / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n")
+	return parse(d.t, method, d.send(method+" / HTTP/1.1\r\nHost: a\r\n"+fields+"\r\n"))
+}
+
+func parse(t testing.TB, method, raw string) *http.Response {
+	t.Helper()
 	r, err := http.ReadResponse(bufio.NewReader(strings.NewReader(raw)), &http.Request{Method: method})
 	if err != nil {
-		d.t.Fatalf("no response: %v in %.200q", err, raw)
+		t.Fatalf("no response: %v in %.200q", err, raw)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		d.t.Fatalf("body: %v in %.200q", err, raw)
+		t.Fatalf("body: %v in %.200q", err, raw)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return r
@@ -142,18 +146,35 @@ func (d *door) send(raw string) string {
 // allocations are those of one request in steady state.
 func (d *door) allocations(raw string) float64 {
 	d.t.Helper()
+	answer, end := d.again(raw)
+	defer end()
+	return testing.AllocsPerRun(100, answer)
+}
+
+// measure answers one request over and over.
+func (d *door) measure(b *testing.B, raw string) {
+	b.Helper()
+	answer, end := d.again(raw)
+	defer end()
+	b.ReportAllocs()
+	for b.Loop() {
+		answer()
+	}
+}
+
+// again has the same request answered on one connection each time that answer is called, without a job.
+func (d *door) again(raw string) (answer, end func()) {
+	d.t.Helper()
 	d.send(raw)
-	w := &wire{}
-	var c conn.Conn
+	w, c, in := &wire{}, &conn.Conn{}, []byte(raw)
 	c.Start(d.local, d.addr, false)
-	defer c.Release(d.local)
-	in := []byte(raw)
-	return testing.AllocsPerRun(100, func() {
+	answer = func() {
 		w.in, w.out = in, w.out[:0]
 		if want := c.Step(w, d.local); want != conn.WantRead {
 			d.t.Fatalf("Step wants %d", want)
 		}
-	})
+	}
+	return answer, func() { c.Release(d.local) }
 }
 
 func mustAccesses(t testing.TB, rules ...Rule) *accesses {

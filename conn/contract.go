@@ -154,6 +154,7 @@ type Access struct {
 	Req    *http1.Request // nil if the head could not be parsed or did not end
 	Buf    []byte         // begins with what Req's spans point into; if Req is nil, the bytes received so far
 	Status int
+	User   []byte // who the client has proved to be (Output.SetUser); empty: nobody
 	Reason string // of a 4xx or 5xx that we made: the rule; else empty
 }
 

@@ -19,9 +19,10 @@ type Output struct {
 
 	status  int
 	reason  string
-	body    int64 // bytes of the answer's body queued so far
-	last    bool  // the connection closes after this answer
-	noBody  bool  // HEAD
+	user    []byte // who the client has proved to be; empty: nobody
+	body    int64  // bytes of the answer's body queued so far
+	last    bool   // the connection closes after this answer
+	noBody  bool   // HEAD
 	job     Job
 	result  Result
 	client  Addr   // whom the handler has found behind the peer
@@ -55,6 +56,10 @@ func (o *Output) Remote() Addr {
 // Remote returns that, and the access log has it. It does not outlive the call of Serve
 // unless that has answered.
 func (o *Output) SetClient(client Addr) { o.client, o.behind = client, true }
+
+// SetUser names who the client has proved to be, for the access log. name is
+// copied. It is forgotten by Defer: say it again when Serve is.
+func (o *Output) SetUser(name []byte) { o.user = append(o.user[:0], name...) }
 
 // Waker returns who wakes this connection when a Source of it has more: call
 // w.Wake(token) from any goroutine.
@@ -204,6 +209,7 @@ func (o *Output) fail(e *http1.Error) {
 func (o *Output) begin(c *Conn, req *http1.Request) {
 	o.conn, o.req = c, req
 	o.status, o.reason, o.body, o.job = 0, "", 0, nil
+	o.user = o.user[:0]
 	o.edit, o.added, o.behind = nil, o.added[:0], false
 	o.noBody = req != nil && req.Method == http1.MethodHEAD
 	o.last = req == nil || req.Close || c.lastAnswer(o.local)

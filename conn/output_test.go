@@ -92,6 +92,25 @@ func TestSetClient(t *testing.T) {
 	r.release()
 }
 
+// The access line of the next request on a connection does not name the user of the one before.
+func TestUserIsOfOneRequest(t *testing.T) {
+	r := newRig(t, testConfig())
+	var users []string
+	r.l.Handler = handlerFunc(func(_ *http1.Request, _ []byte, out *Output) {
+		if users = append(users, string(r.l.access.User)); len(users) == 1 {
+			out.SetUser([]byte("alice"))
+		}
+		r.text(out, "seen")
+	})
+	r.start(newScript(t, get("/"), get("/")))
+	r.run()
+	users = append(users, string(r.l.access.User))
+	if want := []string{"", "alice", ""}; !slices.Equal(users, want) {
+		t.Errorf("got %q, want %q", users, want)
+	}
+	r.release()
+}
+
 // A handler that answers and puts off is wrong: half an answer would stand in the queue.
 func TestDeferAfterHeadPanics(t *testing.T) {
 	r := newRig(t, testConfig())

@@ -263,7 +263,7 @@ func class(status int) int {
 // begins that of one that is not.
 func (c *Conn) log(l *Local, req *http1.Request, in []byte) {
 	out := &l.out
-	l.access = Access{Wall: l.Clock.Wall, Remote: out.Remote(), Req: req, Buf: in, Status: out.status, Reason: out.reason}
+	l.access = Access{Wall: l.Clock.Wall, Remote: out.Remote(), Req: req, Buf: in, Status: out.status, Reason: out.reason, User: out.user}
 	if out.open {
 		out.log = l.Log
 		out.line, out.mark = l.Log.Begin(out.line[:0], &l.access)

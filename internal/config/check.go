@@ -47,8 +47,22 @@ func check(e *Effective, p *problems, s *Sources) {
 				c.wrong(at, "%v", err)
 			}
 		}
+		c.passwords(path, e.Config.Sites[i].Paths, s.CheckHtpasswd)
 	}
 	c.unsupported()
+}
+
+// passwords looks at the files of users.
+func (c *checker) passwords(site string, rules []PathRule, right func(file string) error) {
+	for i, r := range rules {
+		at := fmt.Sprintf("%s.paths[%d].auth.htpasswd", site, i)
+		if right == nil || r.Auth == nil || !c.fine(at) {
+			continue
+		}
+		if err := right(r.Auth.Htpasswd); err != nil {
+			c.wrong(at, "%q: %v", r.Auth.Htpasswd, err)
+		}
+	}
 }
 
 func (c *checker) model(able func(model, trigger string) error) {
@@ -164,6 +178,10 @@ func (c *checker) rule(path string, r *PathRule) {
 	if r.CORS != nil && r.CORS.Credentials && slices.Contains(r.CORS.Origins, "*") {
 		c.wrong(path+".cors.credentials", "true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins")
 	}
+	if r.CORS != nil && r.CORS.Credentials && slices.Contains(r.CORS.Headers, "*") {
+		i := slices.Index(r.CORS.Headers, "*")
+		c.wrong(fmt.Sprintf("%s.cors.headers[%d]", path, i), "\"*\": is no wildcard with credentials (Fetch, section 3.3.5): name the fields")
+	}
 }
 
 // onlyMatch reports whether a rule has nothing but its pattern.
@@ -188,14 +206,8 @@ func (c *checker) anyBad(path string) bool {
 
 // notYet is the one list of keys whose feature the server does not have. They
 // are read and checked like all others, and refused if they say anything but
-// the default. Who builds the feature deletes the row.
-var notYet = []string{
-	"limits.requests_per_client",
-	"sites[].paths[].allow",
-	"sites[].paths[].deny",
-	"sites[].paths[].auth",
-	"sites[].paths[].cors",
-}
+// the default. Who builds the feature deletes the row; there is none now.
+var notYet = []string{}
 
 // unsupported refuses what the server cannot do yet.
 func (c *checker) unsupported() {

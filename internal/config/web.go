@@ -64,8 +64,12 @@ var (
 	redirectTarget = text("/new/$1", "a path that begins with one /, or a URL that begins with http:// or https:// and whose host has no $", func(s string) bool {
 		return !hasControl(s) && !strings.Contains(s, " ") && (strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") || isWebURL(s) && !wildHost(s))
 	})
-	origin = text("https://example.org", "an origin such as https://example.org, without a path, or *", func(s string) bool {
+	// Browsers write other scripts than ASCII in punycode, and that is what is compared.
+	origin = text("https://example.org", "an origin such as https://example.org, without a path and in punycode, or *", func(s string) bool {
 		u, err := url.Parse(s)
+		if strings.ContainsFunc(s, func(r rune) bool { return r > '~' }) {
+			return false
+		}
 		return s == "*" || err == nil && isWebURL(s) && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
 	})
 	htpasswd = file("/etc/evhttpd/htpasswd")

@@ -41,6 +41,9 @@ func (e *ConfigError) Error() string { return e.Err.Error() }
 // Unwrap returns the error within.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
+// CheckHtpasswd reports what is wrong with a file of users and passwords, and in which line.
+func CheckHtpasswd(file string) error { return site.CheckHtpasswd(file) }
+
 // CheckModel reports why a model cannot run here with that trigger.
 func CheckModel(name, trigger string) error {
 	_, err := iomodel.Resolve(name, trigger)
@@ -70,6 +73,7 @@ type state struct {
 	listeners []*listener
 	admin     []*listener // of the control plane
 	sites     *site.Router
+	doormen   doormen
 	access    *accesslog.Log // nil: there is none
 	serving   *serving
 }

@@ -68,11 +68,14 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 	if c.serving, err = choose(cfg); err != nil {
 		return c, err
 	}
+	c.doormen = newDoormen(cfg, &old)
 	if old.cfg == nil || !sameSites(cfg, old.cfg) {
-		if c.sites, err = openSites(cfg, s.events.Logger); err != nil {
+		if c.sites, err = openSites(cfg, c.doormen, s.events.Logger); err != nil {
 			c.sites = old.sites
 			return c, &ConfigError{err}
 		}
+	} else {
+		c.sites.Reread()
 	}
 	if err = c.openLogs(s, &old); err != nil {
 		return c, err

@@ -22,13 +22,38 @@ var (
 	links = map[string]static.Links{"beneath": static.LinksBeneath, "follow": static.LinksFollow, "deny": static.LinksDeny}
 )
 
+// doormen are what is remembered of clients. They outlast a reload that does not concern them.
+type doormen struct {
+	limiter  *site.Limiter
+	verifier *site.Verifier
+}
+
+// newDoormen returns those of old that cfg does not change, and others in the place of the rest.
+func newDoormen(cfg *config.Config, old *state) doormen {
+	d := old.doormen
+	if old.cfg == nil || cfg.Limits.RequestsPerClient != old.cfg.Limits.RequestsPerClient {
+		d.limiter = site.NewLimiter(site.Rate(cfg.Limits.RequestsPerClient))
+	}
+	if old.cfg == nil || cfg.Workers != old.cfg.Workers {
+		// Passwords take half of the workers and of the CPUs at most: files are served meanwhile.
+		d.verifier = site.NewVerifier(cpus()/2, cfg.Workers/2)
+	}
+	return d
+}
+
 // openSites opens the configured roots, with a cache that they share.
-func openSites(cfg *config.Config, events *zap.Logger) (*site.Router, error) {
-	opts := site.Options{Proxies: conn.NewNetworks(cfg.TrustedProxies), Cache: static.NewCache(static.Limits{
-		Memory:      cfg.Cache.Memory,
-		File:        cfg.Cache.File,
-		Descriptors: cfg.Cache.Descriptors,
-	})}
+func openSites(cfg *config.Config, d doormen, events *zap.Logger) (*site.Router, error) {
+	opts := site.Options{
+		Cache: static.NewCache(static.Limits{
+			Memory:      cfg.Cache.Memory,
+			File:        cfg.Cache.File,
+			Descriptors: cfg.Cache.Descriptors,
+		}),
+		Proxies:  conn.NewNetworks(cfg.TrustedProxies),
+		Limiter:  d.limiter,
+		Verifier: d.verifier,
+		Warn:     func(msg, path string) { events.Warn(msg, zap.String("path", path)) },
+	}
 	for i := range cfg.Sites {
 		opts.Sites = append(opts.Sites, siteOptions(cfg, &cfg.Sites[i], events))
 	}
@@ -72,6 +97,8 @@ func siteOptions(cfg *config.Config, s *config.Site, events *zap.Logger) site.Si
 // siteRule is what the configuration says of some paths of a site.
 func siteRule(p *config.PathRule) site.Rule {
 	r := site.Rule{Match: p.Match, Headers: p.Headers, Listing: p.Listing, Hide: p.Hide}
+	r.Allow, r.Deny = p.Allow, p.Deny
+	r.Auth, r.CORS = (*site.Auth)(p.Auth), (*site.CORS)(p.CORS)
 	if tag, ok := etags[p.ETag]; ok {
 		r.ETag = &tag
 	}
@@ -84,7 +111,8 @@ func siteRule(p *config.PathRule) site.Rule {
 // sameSites reports whether the files are served in the same way.
 func sameSites(a, b *config.Config) bool {
 	return reflect.DeepEqual(a.Sites, b.Sites) && a.Cache == b.Cache && a.ServerHeader == b.ServerHeader && a.Limits.Ranges == b.Limits.Ranges &&
-		slices.Equal(a.TrustedProxies, b.TrustedProxies)
+		slices.Equal(a.TrustedProxies, b.TrustedProxies) &&
+		a.Limits.RequestsPerClient == b.Limits.RequestsPerClient && a.Workers == b.Workers
 }
 
 // served says what is served, in a few words: the root, or how many sites.

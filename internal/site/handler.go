@@ -70,6 +70,9 @@ func newLocal(s *host, max int) *local {
 func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	forwarded(h.router.proxies, req, buf, out)
 	// 2. How often it may ask (limits.requests_per_client): 429.
+	if out.Deferred() == 0 && h.router.limiter.check(out) {
+		return
+	}
 	i := h.find(req.Host.In(buf))
 	if i < 0 {
 		out.Fail(421, "", "no site has this host (RFC 9110 section 15.5.20)")
@@ -115,8 +118,11 @@ func (l *local) serve(req *http1.Request, buf []byte, out *conn.Output) {
 		return
 	}
 	// 4. Who may ask (allow, deny): 403.
-	// 5. CORS: a preflight is answered, else its fields are added (out.Add).
+	// 5. CORS: its fields are added, and a preflight is answered.
 	// 6. Authentication: 401.
+	if l.refused(r, r.set.access, req, buf, out) {
+		return
+	}
 	// 7. Redirects.
 	if r.redirect != nil && req.Method <= http1.MethodPATCH && req.Method != http1.MethodOPTIONS {
 		l.redirect(r, req, buf, out)
@@ -133,6 +139,21 @@ var slash = []byte{'/'}
 // error again.
 func (l *local) fail(r *route, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) {
 	l.files.Fail(r.way, req, buf, out, status, fields, reason, false)
+}
+
+// refused reports whether a request has been answered, or put off, by who says who may have something of the route.
+func (l *local) refused(r *route, a *access, req *http1.Request, buf []byte, out *conn.Output) bool {
+	if a == nil {
+		return false
+	}
+	refusal, done := a.check(req, buf, out)
+	if refusal.status == 0 {
+		return done
+	}
+	// What is refused for its rate is not when it is asked for again: it does not wait for a page.
+	now := refusal.status != 401 && refusal.status != 403
+	l.files.Fail(r.way, req, buf, out, refusal.status, refusal.fields, refusal.reason, now)
+	return true
 }
 
 // redirect sends the client elsewhere.

@@ -88,21 +88,21 @@ func (l *local) newRoute(path string) (r *route, err error) {
 			if file != path && set.view.Hides([]byte(file)) {
 				continue
 			}
-			step.Spot, step.Edit, step.Guard = static.NewSpot(set.view, file), set.edit, l.guard(r.set, set)
-		} else if err := l.elsewhere(&step, r.set, matching, file); err != nil {
+			step.Spot, step.Edit, step.Guard = static.NewSpot(set.view, file), set.edit, l.guard(r, set)
+		} else if err := l.elsewhere(&step, r, matching, file); err != nil {
 			return nil, err
 		}
 		w.Steps = append(w.Steps, step)
 	}
 	if s.fallback != "" && !s.files.Loads(path) {
 		w.Fallback = &static.Step{}
-		err = l.elsewhere(w.Fallback, r.set, matching, s.fallback)
+		err = l.elsewhere(w.Fallback, r, matching, s.fallback)
 	}
 	return r, err
 }
 
 // elsewhere makes the step to a file of the site that has nothing to do with the request's path.
-func (l *local) elsewhere(step *static.Step, request *set, matching, file string) error {
+func (l *local) elsewhere(step *static.Step, request *route, matching, file string) error {
 	p, err := l.spot(file)
 	if err != nil {
 		return err
@@ -113,9 +113,15 @@ func (l *local) elsewhere(step *static.Step, request *set, matching, file string
 
 // guard is what is asked before a file is the answer, if other rules say who may have it
 // than of the request's path: a file that is protected is so by whatever path it is reached. nil: there is
-// nothing to be asked.
-func (l *local) guard(request, file *set) func(*http1.Request, []byte, *conn.Output) bool {
-	return nil
+// nothing to be asked. What CORS says is the request's path's alone.
+func (l *local) guard(request *route, file *set) func(*http1.Request, []byte, *conn.Output) bool {
+	if !file.access.guards(request.set.access) {
+		return nil
+	}
+	a := &access{networks: file.access.networks, auth: file.access.auth}
+	return func(req *http1.Request, buf []byte, out *conn.Output) bool {
+		return l.refused(request, a, req, buf, out)
+	}
 }
 
 // place is a path of the configuration: of the fallback, an error page or a file that is tried.

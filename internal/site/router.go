@@ -10,10 +10,12 @@ import (
 
 // Options are all sites and what concerns all of them. They are not changed after New.
 type Options struct {
-	Sites []Site        // at least one; the first whose hosts match answers
-	Cache *static.Cache // shared by all sites
-	// Proxies are those whose X-Forwarded-For says who the client is.
-	Proxies conn.Networks
+	Sites    []Site                 // at least one; the first whose hosts match answers
+	Cache    *static.Cache          // shared by all sites
+	Proxies  conn.Networks          // whose X-Forwarded-For says who the client is
+	Limiter  *Limiter               // of each client's requests, to all sites; nil: none
+	Verifier *Verifier              // compares the passwords of all sites; nil only if no rule asks for one
+	Warn     func(msg, path string) // as static.Options has it, of files that are no site's; nil: nobody is told
 }
 
 // Site is one site: its hosts, its root, and how its paths are answered. Paths are decoded ones.
@@ -30,11 +32,12 @@ type Site struct {
 // Router answers for all sites. It is safe for use by any number of goroutines;
 // the handlers that it makes are each one loop's.
 type Router struct {
-	cache *static.Cache
-	hosts *hosts
-	sites []*host
-	// proxies say who the client is; none: the peer is.
-	proxies conn.Networks
+	cache     *static.Cache
+	hosts     *hosts
+	sites     []*host
+	proxies   conn.Networks // say who the client is; none: the peer is
+	limiter   *Limiter
+	passwords *passwordFiles
 }
 
 // host is one site, open.
@@ -42,6 +45,7 @@ type host struct {
 	options   Site
 	files     *static.Site
 	rules     []*pattern // of options.Rules
+	accesses  *accesses
 	redirects []*redirect
 	tries     []try
 	fallback  string
@@ -54,9 +58,12 @@ type host struct {
 
 // New opens the sites. Its errors name the site and what is wrong with it.
 func New(opts Options) (*Router, error) {
-	r := &Router{cache: opts.Cache, hosts: newHosts(opts.Sites), proxies: opts.Proxies}
+	r := &Router{
+		cache: opts.Cache, hosts: newHosts(opts.Sites), proxies: opts.Proxies,
+		limiter: opts.Limiter, passwords: newPasswordFiles(opts.Verifier, opts.Warn),
+	}
 	for i, s := range opts.Sites {
-		h, err := newHost(s, opts.Cache)
+		h, err := newHost(s, opts.Cache, r.passwords)
 		if err != nil {
 			r.Close()
 			if len(opts.Sites) > 1 {
@@ -70,13 +77,13 @@ func New(opts Options) (*Router, error) {
 }
 
 // newHost opens a site.
-func newHost(options Site, cache *static.Cache) (*host, error) {
+func newHost(options Site, cache *static.Cache, passwords *passwordFiles) (*host, error) {
 	files, err := static.New(options.Static, cache)
 	if err != nil {
 		return nil, err
 	}
 	s := &host{options: options, files: files}
-	if err := s.newPaths(); err != nil {
+	if err := s.newPaths(passwords); err != nil {
 		files.Close()
 		return nil, err
 	}
@@ -84,8 +91,8 @@ func newHost(options Site, cache *static.Cache) (*host, error) {
 }
 
 // newPaths checks what the options say of paths.
-func (s *host) newPaths() (err error) {
-	if err := s.newRules(); err != nil {
+func (s *host) newPaths(passwords *passwordFiles) (err error) {
+	if err := s.newRules(passwords); err != nil {
 		return err
 	}
 	for i, r := range s.options.Redirects {
@@ -129,6 +136,9 @@ func (s *host) plain() bool {
 // Cache is the cache that all sites share.
 func (r *Router) Cache() *static.Cache { return r.cache }
 
+// Reread reads the files of passwords again, whatever they say of themselves. It may block.
+func (r *Router) Reread() { r.passwords.reread() }
+
 // Close gives up all roots, as static.Site.Close does.
 func (r *Router) Close() {
 	for _, s := range r.sites {
@@ -156,5 +166,5 @@ func (r *Router) ThreadHandler() conn.Handler {
 // plain reports whether every request is answered by the files of one site, and by nothing else.
 // Whoever adds a step to handler.Serve that all sites share adds to this.
 func (r *Router) plain() bool {
-	return len(r.proxies) == 0 && len(r.sites) == 1 && r.hosts.anything == 0 && r.sites[0].plain()
+	return len(r.sites) == 1 && r.hosts.anything == 0 && r.sites[0].plain() && r.limiter == nil && len(r.proxies) == 0
 }

@@ -16,13 +16,15 @@ type Rule struct {
 	ETag    *static.ETag
 	Hide    []string // not nil but empty: nothing is hidden
 	Links   *static.Links
+	Access
 }
 
 // set is what the rules that match a path say together: all apply, in order, and
 // the later wins, key by key.
 type set struct {
-	view *static.Site
-	edit *conn.Edit // of the head of every answer; nil: none
+	view   *static.Site
+	edit   *conn.Edit // of the head of every answer; nil: none
+	access *access    // nil: everybody may have it
 }
 
 // setsMax bounds the combinations of rules that are remembered. There are few, unless many
@@ -74,7 +76,7 @@ func (s *host) set(matching string) (*set, error) {
 	if known := s.sets[matching]; known != nil {
 		return known, nil
 	}
-	made := &set{}
+	made := &set{access: s.accesses.of(matching)}
 	options := s.files.ViewOptions()
 	var fields []conn.EditField
 	for i := range len(matching) {
@@ -138,7 +140,10 @@ func (s *host) editElsewhere(request, file string) *conn.Edit {
 }
 
 // newRules checks the rules and makes their patterns ready.
-func (s *host) newRules() error {
+func (s *host) newRules(files *passwordFiles) (err error) {
+	if s.accesses, err = newAccesses(s.options.Rules, files, s.options.Static.Server); err != nil {
+		return err
+	}
 	s.sets, s.edits = make(map[string]*set), make(map[string]*conn.Edit)
 	for i := range s.options.Rules {
 		r := &s.options.Rules[i]

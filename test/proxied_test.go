@@ -331,10 +331,11 @@ func TestTrustedProxies(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
 		write(t, root, "hello.txt", []byte(hello))
+		write(t, root, "inner.txt", []byte(hello))
 		folder := t.TempDir()
 		log, socket := filepath.Join(folder, "access.log"), socketPath(t)
 		yaml := func(proxies string) string {
-			return fmt.Sprintf("listen: [\"127.0.0.1:0\", \"unix:%s\"]\naccess_log: {output: %q}\ntrusted_proxies: %s\nio_model: %s\ntrigger: %s\nsites: [{root: %q}]\n",
+			return fmt.Sprintf("listen: [\"127.0.0.1:0\", \"unix:%s\"]\naccess_log: {output: %q}\ntrusted_proxies: %s\nio_model: %s\ntrigger: %s\nsites: [{root: %q, paths: [{match: /inner.txt, allow: [192.0.2.7]}]}]\n",
 				socket, log, proxies, v.model, v.trigger, root)
 		}
 		o := operate(t, yaml("[]"))
@@ -366,6 +367,20 @@ func TestTrustedProxies(t *testing.T) {
 		ask(other, "127.0.0.2", "192.0.2.1")
 		ask(unix, "192.0.2.3", "192.0.2.3")
 		ask(unix, "-")
+		// Whose request it is decides who may have it.
+		for _, c := range []struct {
+			c      net.Conn
+			values string
+			status int
+		}{
+			{direct, "192.0.2.7", 200}, {direct, "192.0.2.7, 10.1.2.3", 200}, {direct, "192.0.2.7, 198.51.100.1", 403},
+			{direct, "junk", 403}, {other, "192.0.2.7", 403}, {unix, "192.0.2.7", 200}, {unix, "junk", 403},
+		} {
+			if status := statusOf(c.c, "GET /inner.txt HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: "+c.values+"\r\n\r\n"); status != c.status {
+				t.Errorf("%q may have what is for 192.0.2.7: %d, want %d", c.values, status, c.status)
+			}
+		}
+		want = append(want, "192.0.2.7 200", "192.0.2.7 200", "198.51.100.1 403", "127.0.0.1 403", "127.0.0.2 403", "192.0.2.7 200", "- 403")
 		o.reload(yaml("[127.0.0.2]"))
 		ask(direct, "127.0.0.1", "192.0.2.1")
 		ask(other, "192.0.2.1", "192.0.2.1")

@@ -131,21 +131,30 @@ type Conn struct {
 
 	phase     Phase
 	want      Want
+	standing  standing
 	hungry    bool // what is buffered is no whole request
 	filled    bool // the last bytes received filled the scratch: there may be more
 	closing   bool // the last answer is queued
 	direct    bool // it may be closed without lingering
 	lingering bool
-	refused   bool // over the limit of connections: 503
 	moved     bool // bytes were sent since the last look
 }
 
 // Start makes c a new connection of that peer. refuse answers its first request with 503.
 func (c *Conn) Start(l *Local, remote Addr, refuse bool) {
-	*c = Conn{born: l.Clock.Mono, since: l.Clock.Mono, remote: remote, refused: refuse, hungry: true}
+	*c = Conn{born: l.Clock.Mono, since: l.Clock.Mono, remote: remote, hungry: true}
+	if refuse {
+		c.standing = overAll
+	}
+	if l.Config.Proxies.Contains(remote) {
+		c.standing |= awaitsHeader
+	} else {
+		c.admit(l)
+	}
 }
 
-// Remote is the peer's address.
+// Remote is the peer's address; behind a proxy that has said it by the PROXY
+// protocol, the client's.
 func (c *Conn) Remote() Addr { return c.remote }
 
 // Requests is the number of requests answered so far.
@@ -170,7 +179,10 @@ func (c *Conn) Deferred() bool { return c.want == WantDeferred }
 
 // Move is called on the new loop before the first Step there. The phase's timer
 // starts anew, so that timers stay first in, first out.
-func (c *Conn) Move(l *Local) { c.since = l.Clock.Mono }
+func (c *Conn) Move(l *Local) {
+	c.since = l.Clock.Mono
+	c.Enlist(l) // a reload may have come while it was on its way
+}
 
 // Timeout is how long the timer of a phase runs; 0: there is none. It is the
 // same for every connection, so that timers are first in, first out.
@@ -204,6 +216,7 @@ func (c *Conn) Release(l *Local) {
 		c.out.free()
 	}
 	c.drop()
+	c.Delist(l.Config)
 	c.in, c.out, c.want = nil, nil, WantClose
 }
 
@@ -282,7 +295,7 @@ func (c *Conn) checkProgress(t Transport, now, limit int64) Want {
 // lastAnswer reports whether the next answer is to be the connection's last.
 func (c *Conn) lastAnswer(l *Local) bool {
 	cfg := l.Config
-	return l.Closing || c.refused ||
+	return l.Closing || c.refused() ||
 		cfg.Requests > 0 && int(c.requests)+1 >= cfg.Requests ||
 		cfg.Lifetime > 0 && l.Clock.Mono-c.born >= int64(cfg.Lifetime)
 }

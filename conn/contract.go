@@ -150,10 +150,11 @@ type Waker interface {
 // valid during the call only.
 type Access struct {
 	Wall   int64          // when the answer was begun, nanoseconds since 1970
-	Remote Addr           // the peer
+	Remote Addr           // the client, as Output.Remote has it
 	Req    *http1.Request // nil if the head could not be parsed or did not end
 	Buf    []byte         // begins with what Req's spans point into; if Req is nil, the bytes received so far
 	Status int
+	User   []byte // who the client has proved to be (Output.SetUser); empty: nobody
 	Reason string // of a 4xx or 5xx that we made: the rule; else empty
 }
 
@@ -185,4 +186,12 @@ type Config struct {
 
 	FirstByte, Head, Body, Send, KeepAlive, Deferred time.Duration
 	Lifetime                                         time.Duration // then Connection: close
+
+	// Proxies are the networks whose connections begin with a PROXY header, and
+	// no others do. Trusted are proxies that say who the client is in each request: their connections are
+	// not counted as a client's. What a connection is, is settled when it begins.
+	Proxies, Trusted Networks
+	// ConnectionsPerClient is how many may be open, of all that share Clients; 0: no limit.
+	ConnectionsPerClient int
+	Clients              *Clients // may be nil if there never was a limit
 }

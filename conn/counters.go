@@ -90,12 +90,14 @@ type Counters struct {
 	// ended in one batch took as long as the batch.
 	Latency Histogram
 
-	Accepted     uint64 // connections
-	Refused      uint64 // of them, those over limits.connections, whose first request gets 503
-	Evicted      uint64 // closed while idle, to make room for new ones
-	AcceptErrors uint64 // of accepting, but for an empty queue
-	Connections  [NumPhases]uint64
-	Timeouts     [NumPhases]uint64 // timers that ended a request or a connection
+	Accepted uint64 // connections
+	Refused  uint64 // of them, those over limits.connections, whose first request gets 503
+	// RefusedClient are those over limits.connections_per_client: 503, or closed at once.
+	RefusedClient uint64
+	Evicted       uint64 // closed while idle, to make room for new ones
+	AcceptErrors  uint64 // of accepting, but for an empty queue
+	Connections   [NumPhases]uint64
+	Timeouts      [NumPhases]uint64 // timers that ended a request or a connection
 
 	Received   uint64 // bytes
 	SentCopied uint64 // bytes copied to be sent: heads, bodies of at most 4 KiB, files that sendfile(2) does not do
@@ -158,6 +160,7 @@ func (c *Counters) Add(other *Counters) {
 	c.Lateness.add(&other.Lateness)
 	c.Accepted += other.Accepted
 	c.Refused += other.Refused
+	c.RefusedClient += other.RefusedClient
 	c.Evicted += other.Evicted
 	c.AcceptErrors += other.AcceptErrors
 	c.Received += other.Received

@@ -19,12 +19,17 @@ type Output struct {
 
 	status  int
 	reason  string
-	body    int64 // bytes of the answer's body queued so far
-	last    bool  // the connection closes after this answer
-	noBody  bool  // HEAD
+	user    []byte // who the client has proved to be; empty: nobody
+	body    int64  // bytes of the answer's body queued so far
+	last    bool   // the connection closes after this answer
+	noBody  bool   // HEAD
 	job     Job
 	result  Result
-	dateAt  int64 // the second that date says
+	client  Addr   // whom the handler has found behind the peer
+	behind  bool   // it has
+	edit    *Edit  // of the head; nil: none
+	added   []byte // to the head: whole field lines
+	dateAt  int64  // the second that date says
 	date    []byte
 	scratch []byte // the small heads that Fail makes
 }
@@ -39,8 +44,22 @@ func (o *Output) Alone() bool { return o.local.Alone }
 // Counters is where the handler counts what it does.
 func (o *Output) Counters() *Counters { return &o.local.Counters }
 
-// Remote is the peer's address.
-func (o *Output) Remote() Addr { return o.conn.remote }
+// Remote is the client's address: what SetClient was given, else the connection's (Conn.Remote).
+func (o *Output) Remote() Addr {
+	if o.behind {
+		return o.client
+	}
+	return o.conn.remote
+}
+
+// SetClient says whose this request is, if the peer is a proxy: from now on
+// Remote returns that, and the access log has it. It does not outlive the call of Serve
+// unless that has answered.
+func (o *Output) SetClient(client Addr) { o.client, o.behind = client, true }
+
+// SetUser names who the client has proved to be, for the access log. name is
+// copied. It is forgotten by Defer: say it again when Serve is.
+func (o *Output) SetUser(name []byte) { o.user = append(o.user[:0], name...) }
 
 // Waker returns who wakes this connection when a Source of it has more: call
 // w.Wake(token) from any goroutine.
@@ -59,6 +78,33 @@ func (o *Output) Defer(job Job) {
 	o.job = job
 }
 
+// Began is when the request in hand began, as Clock.Mono.
+func (o *Output) Began() int64 { return o.conn.began }
+
+// Deferred is how often the request has been put off so far.
+func (o *Output) Deferred() int {
+	if o.conn.pending == nil {
+		return 0
+	}
+	return int(o.conn.pending.defers)
+}
+
+// Deferrable is how often the request may still be put off: with the next one after that it fails.
+func (o *Output) Deferrable() int { return defersMax - o.Deferred() }
+
+// Add adds fields, whole lines with their CRLF, to the head of whatever the
+// answer will be, Head's or Fail's. They are copied. It is to be called before those,
+// and again when a request that was put off is served again: nothing of it is kept.
+func (o *Output) Add(fields []byte) { o.added = append(o.added, fields...) }
+
+// Edit changes the head of whatever the answer will be, with what Add has added to
+// it. There is one Edit an answer: a later one takes its place, and nil takes it
+// away. As with Add, a request that was put off begins without.
+func (o *Output) Edit(e *Edit) { o.edit = e }
+
+// Reason notes why the answer is what it is, for the access log. Fail does that too.
+func (o *Output) Reason(reason string) { o.reason = reason }
+
 // Close makes this answer the connection's last.
 func (o *Output) Close() { o.last = true }
 
@@ -67,7 +113,17 @@ func (o *Output) Close() { o.last = true }
 // It is copied.
 func (o *Output) Head(status int, head []byte) {
 	o.status = status
-	o.arena = append(o.arena, head...)
+	switch {
+	case o.edit != nil:
+		failed := status >= 400
+		o.arena = o.edit.keep(o.arena, head, failed)
+		o.arena = o.edit.keep(o.arena, o.added, failed)
+		o.arena = o.edit.set(o.arena, failed)
+	case len(o.added) > 0:
+		o.arena = append(append(o.arena, head...), o.added...)
+	default:
+		o.arena = append(o.arena, head...)
+	}
 	o.arena = append(o.arena, o.dateField()...)
 	switch {
 	case o.last:
@@ -153,6 +209,8 @@ func (o *Output) fail(e *http1.Error) {
 func (o *Output) begin(c *Conn, req *http1.Request) {
 	o.conn, o.req = c, req
 	o.status, o.reason, o.body, o.job = 0, "", 0, nil
+	o.user = o.user[:0]
+	o.edit, o.added, o.behind = nil, o.added[:0], false
 	o.noBody = req != nil && req.Method == http1.MethodHEAD
 	o.last = req == nil || req.Close || c.lastAnswer(o.local)
 }

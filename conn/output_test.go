@@ -2,6 +2,7 @@ package conn
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,6 +48,65 @@ func TestHandlerSeesItsConnection(t *testing.T) {
 	r.run()
 	if w[7] != 1 || r.c.Remote() != peer || r.c.Requests() != 1 || r.l.access.Remote != peer {
 		t.Error("woken", w, "remote", r.c.Remote(), "requests", r.c.Requests())
+	}
+	r.release()
+}
+
+// TestSetClient: the client behind a proxy is that of one request, in what the
+// handler sees and in the log, also when the request is put off in between.
+func TestSetClient(t *testing.T) {
+	r := newRig(t, testConfig())
+	peer := AddrFrom(netip.MustParseAddrPort("192.0.2.1:80"))
+	client := AddrFrom(netip.MustParseAddrPort("198.51.100.7:0"))
+	var seen []Addr
+	r.l.Handler = handlerFunc(func(req *http1.Request, buf []byte, out *Output) {
+		seen = append(seen, out.Remote())
+		if string(req.Path.In(buf)) == "/direct" {
+			r.text(out, "direct")
+			return
+		}
+		out.SetClient(client)
+		seen = append(seen, out.Remote())
+		if out.Result() == nil {
+			out.Defer(&countedJob{&r.result})
+			return
+		}
+		r.text(out, "behind")
+	})
+	r.t, r.started = newScript(t, get("/behind")), true
+	r.c.Start(r.l, peer, false)
+	r.run()
+	if want := []Addr{peer, client, peer, client}; !slices.Equal(seen, want) || r.l.access.Remote != client {
+		t.Errorf("it sees %v, logged %v", seen, r.l.access.Remote)
+	}
+	r.t.input = [][]byte{[]byte(get("/direct"))}
+	r.run()
+	if seen[4] != peer || r.l.access.Remote != peer || r.c.Remote() != peer {
+		t.Errorf("then it sees %v, logged %v", seen[4:], r.l.access.Remote)
+	}
+	r.t.input = [][]byte{[]byte("bad\n")}
+	r.run()
+	if r.l.access.Remote != peer {
+		t.Error("of a bad request, logged", r.l.access.Remote)
+	}
+	r.release()
+}
+
+// The access line of the next request on a connection does not name the user of the one before.
+func TestUserIsOfOneRequest(t *testing.T) {
+	r := newRig(t, testConfig())
+	var users []string
+	r.l.Handler = handlerFunc(func(_ *http1.Request, _ []byte, out *Output) {
+		if users = append(users, string(r.l.access.User)); len(users) == 1 {
+			out.SetUser([]byte("alice"))
+		}
+		r.text(out, "seen")
+	})
+	r.start(newScript(t, get("/"), get("/")))
+	r.run()
+	users = append(users, string(r.l.access.User))
+	if want := []string{"", "alice", ""}; !slices.Equal(users, want) {
+		t.Errorf("got %q, want %q", users, want)
 	}
 	r.release()
 }

@@ -57,6 +57,12 @@ func (c *Conn) run(t Transport, l *Local, in []byte) ([]byte, Want) {
 			in = l.in[:held+n]
 			c.filled = len(in) == len(l.in)
 		}
+		if c.standing&awaitsHeader != 0 {
+			var known bool
+			if in, known = c.takeHeader(l, in); !known {
+				continue
+			}
+		}
 		in = c.answer(l, in)
 	}
 }
@@ -119,11 +125,11 @@ func (c *Conn) answer(l *Local, in []byte) []byte {
 			c.seen, c.hungry = uint32(len(in)), true
 			return in
 		case http1.Invalid:
-			return c.reject(l, nil, &req.Err, in)
+			return c.reject(l, nil, c.unexpected(&req.Err, in), in)
 		}
 		// A body that is not wanted is not waited for: its client may wait for the answer.
 		unread := req.Framing != http1.NoBody && !c.bodyRead()
-		if unread && req.Expect != http1.ExpectUnknown && !c.refused {
+		if unread && req.Expect != http1.ExpectUnknown && !c.refused() {
 			if in = c.startBody(l, req, in); !c.bodyRead() {
 				return in
 			}
@@ -193,8 +199,8 @@ func (c *Conn) serve(l *Local, req *http1.Request, in []byte, unread bool) bool 
 		out.result, failed = p.result, p.err
 	}
 	switch {
-	case c.refused:
-		out.Fail(503, "Retry-After: 1\r\n", "too many connections (limits.connections)")
+	case c.refused():
+		out.Fail(503, "Retry-After: 1\r\n", c.refusal())
 	case req.Expect == http1.ExpectUnknown:
 		out.Fail(417, "", "an expectation other than 100-continue (RFC 9110 section 10.1.1)")
 	case failed == ErrBusy:
@@ -257,7 +263,7 @@ func class(status int) int {
 // begins that of one that is not.
 func (c *Conn) log(l *Local, req *http1.Request, in []byte) {
 	out := &l.out
-	l.access = Access{Wall: l.Clock.Wall, Remote: c.remote, Req: req, Buf: in, Status: out.status, Reason: out.reason}
+	l.access = Access{Wall: l.Clock.Wall, Remote: out.Remote(), Req: req, Buf: in, Status: out.status, Reason: out.reason, User: out.user}
 	if out.open {
 		out.log = l.Log
 		out.line, out.mark = l.Log.Begin(out.line[:0], &l.access)
@@ -336,6 +342,8 @@ func (c *Conn) park(l *Local, in []byte, want Want) {
 		phase = PhaseSending
 	case c.inBody():
 		phase = PhaseBody
+	case c.standing&awaitsHeader != 0:
+		phase = PhaseFirstByte // a PROXY header is not the client's: it has no time of its own
 	case len(in) > 0:
 		phase = PhaseHead
 	case c.requests == 0:

@@ -150,7 +150,9 @@ func (s *scenario) play(tb testing.TB, input []string, f func(call int) fault) *
 		t.cold[at] = true
 	}
 	r.start(t)
-	r.c.refused = s.refuse
+	if s.refuse {
+		r.c.standing = overAll
+	}
 	r.run()
 	return r
 }

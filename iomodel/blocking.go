@@ -106,6 +106,7 @@ func (s *blockingServer) Adopt(h reactor.Handed) bool {
 	defer s.all.Done()
 	if s.full() && !ready(h.FD, unix.POLLIN) {
 		s.open.Add(-1)
+		h.Conn.Delist(s.terms.Load().config)
 		if err := unix.Close(h.FD); err != nil {
 			s.opts.Warn("closing a connection", err)
 		}
@@ -192,7 +193,7 @@ func (s *blockingServer) thread() {
 		if err := t.init(); err != nil {
 			s.opts.Warn("bounding a connection's waits", err)
 		} else {
-			t.link.drive(conn.WantRead)
+			t.link.drive(t.link.first())
 		}
 		t.link.end()
 		s.all.Done()

@@ -319,7 +319,7 @@ func (s *goroutineServer) begin(c net.Conn, a arrival) {
 		if err != nil {
 			s.opts.Warn("serving a connection", err)
 		} else {
-			t.link.drive(conn.WantRead)
+			t.link.drive(t.link.first())
 		}
 		t.link.end()
 	}()

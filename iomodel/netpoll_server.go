@@ -112,6 +112,14 @@ func (s *netpollServer) begin(a arrival) {
 	t.link = &link{wire: t}
 	t.turn.Lock()
 	s.start(t.link, a)
+	if t.link.first() == conn.WantClose {
+		t.finish(false)
+		t.turn.Unlock()
+		if err := unix.Close(fd); err != nil {
+			s.opts.Warn("closing a connection", err)
+		}
+		return
+	}
 	c, err := netpoll.NewFDConnection(fd)
 	if err != nil { // and fd is closed
 		s.opts.Warn("handing a connection to netpoll", err)
@@ -338,7 +346,8 @@ func (t *netpollTransport) nudge() {
 	if t.turn.TryLock() {
 		defer t.turn.Unlock()
 		if !t.ended && t.timer != nil {
-			t.link.asked = t.server.mono()
+			t.link.borrow() // the terms may be new
+			t.link.giveBack()
 			t.arm()
 		}
 	}

@@ -330,6 +330,7 @@ func (k *link) borrow() {
 	}
 	k.local.Token = k.token
 	k.refresh()
+	k.conn.Enlist(k.local)
 }
 
 // renew gives the thread's own Local what a reload has replaced. It may be called
@@ -409,6 +410,14 @@ func (k *link) expire() conn.Want {
 	want := k.conn.Expire(k.wire, k.local)
 	k.giveBack()
 	return want
+}
+
+// first is what a connection that was just started, or handed over, wants.
+func (k *link) first() conn.Want {
+	if k.conn.Dismissed() {
+		return conn.WantClose
+	}
+	return conn.WantRead
 }
 
 // left is how long the connection's timer still has to run.

@@ -387,6 +387,16 @@ func (c *client) answer(status int) (body []byte, last bool) {
 	return body, r.Close
 }
 
+// status reads an answer and returns that of it; 0: the connection was closed without one.
+func (c *client) status() int {
+	r, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return 0
+	}
+	defer r.Body.Close()
+	return r.StatusCode
+}
+
 // get asks and reads the answer.
 func (c *client) get(path string) (body []byte, last bool) {
 	c.t.Helper()

@@ -43,7 +43,7 @@ type Direct interface {
 	conn.Transport
 	// Accept is accept4(2).
 	Accept(listener int) (fd int, remote conn.Addr, err error)
-	// Peer is getpeername(2); the zero Addr if that fails.
+	// Peer is getpeername(2); 0.0.0.0 if that fails.
 	Peer(fd int) conn.Addr
 }
 

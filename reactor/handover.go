@@ -54,6 +54,9 @@ func (l *Loop) update(set *Settings) {
 	l.opts.Config, l.opts.Connections = set.Config, set.Connections
 	l.local.Config = set.Config
 	l.timers.init(set.Config)
+	if set.Config.ConnectionsPerClient > 0 {
+		l.slab.each(func(s *slot) { s.conn.Enlist(l.local) })
+	}
 	if set.NewHandler != nil {
 		l.local.Handler = set.NewHandler()
 	}
@@ -210,6 +213,7 @@ func (l *Loop) orphan(h *Handed) {
 		return
 	}
 	// It is idle, and the server has stopped.
+	h.Conn.Delist(l.local.Config)
 	if err := unix.Close(h.FD); err != nil {
 		l.opts.Warn("closing a connection", err)
 	}

@@ -16,7 +16,7 @@ import (
 // addSources gives a command ROOT and the flags of the configuration. What is
 // typed is only kept: config.Sources checks it together with everything else.
 func addSources(c *cobra.Command) *config.Sources {
-	s := &config.Sources{Flags: make(map[string][]string), CheckModel: daemon.CheckModel}
+	s := &config.Sources{Flags: make(map[string][]string), CheckModel: daemon.CheckModel, CheckHtpasswd: daemon.CheckHtpasswd}
 	fs := c.Flags()
 	fs.SortFlags = false
 	add := func(name, short, usage, byDefault string, choices []string) {

@@ -156,14 +156,31 @@ func TestTheLongestLineFits(t *testing.T) {
 	if a.Req == nil {
 		t.Fatal("not parsed")
 	}
+	a.User = []byte(long)
 	c := newCombined(time.UTC)
 	rest := c.rest(nil, -1<<63, -1<<63)
 	line := c.tail(append(c.head(nil, a), rest...), a)
 	if len(line) > lineMax || len(rest) > restMax {
 		t.Errorf("%d bytes of at most %d, the rest %d of %d", len(line), lineMax, len(rest), restMax)
 	}
-	if n := bytes.Count(line, []byte(cut)); n != 3 {
-		t.Errorf("%d parts are marked as cut, want 3", n)
+	if n := bytes.Count(line, []byte(cut)); n != 4 {
+		t.Errorf("%d parts are marked as cut, want 4", n)
+	}
+}
+
+func TestCombinedUser(t *testing.T) {
+	c := newCombined(time.UTC)
+	a := access(t, "192.0.2.7:5", "GET / HTTP/1.0\r\n\r\n", 200)
+	for name, want := range map[string]string{
+		"": "-", "alice": "alice", "a b  c": `a\x20b\x20\x20c`, " ": `\x20`, `"x\`: `\x22x\x5C`, "\x1b\n": `\x1B\x0A`,
+		strings.Repeat("a", userMax): strings.Repeat("a", userMax),
+		strings.Repeat("a", 500):     strings.Repeat("a", userMax) + cut,
+		strings.Repeat(" ", 500):     strings.Repeat(`\x20`, userMax/4) + cut,
+	} {
+		a.User = []byte(name)
+		if got := string(c.head(nil, a)); !strings.HasPrefix(got, "192.0.2.7 - "+want+` [22/Nov/2026:22:00:00 +0000] "GET / HTTP/1.0" 200 `) {
+			t.Errorf("%q is logged as %s", name, got)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	unparsedMax    = 1024 // of a head that is no request
 	refererMax     = 1024
 	userAgentMax   = 512
+	userMax        = 128
 )
 
 // combined is the Combined format. It keeps the text of the last second and of
@@ -47,7 +48,12 @@ func (c *combined) head(dst []byte, a *conn.Access) []byte {
 		c.setSecond(second)
 	}
 	dst = append(dst, c.address...)
-	dst = append(dst, c.stamp...)
+	if len(a.User) == 0 {
+		dst = append(dst, c.stamp...)
+	} else {
+		dst = appendUser(append(dst, " - "...), a.User, userMax)
+		dst = append(dst, c.stamp[len(" - -"):]...)
+	}
 	if a.Req != nil {
 		dst = appendEscaped(dst, a.Req.Line.In(a.Buf), requestLineMax)
 	} else {
@@ -78,6 +84,22 @@ func (c *combined) tail(dst []byte, a *conn.Access) []byte {
 	return append(dst, "\"\n"...)
 }
 
+// appendUser appends a user's name. A space, which ends the field, is escaped too.
+func appendUser(dst, name []byte, limit int) []byte {
+	for {
+		space := bytes.IndexByte(name, ' ')
+		if space < 0 {
+			return appendEscaped(dst, name, limit)
+		}
+		before := len(dst)
+		dst = appendEscaped(dst, name[:space], limit)
+		if limit -= len(dst) - before + len(`\x20`); limit < 0 {
+			return append(dst, cut...)
+		}
+		dst, name = append(dst, `\x20`...), name[space+1:]
+	}
+}
+
 // setPeer makes the text of a peer's address; of a Unix socket's it is a hyphen.
 func (c *combined) setPeer(peer netip.Addr) {
 	c.peer = peer
@@ -88,7 +110,7 @@ func (c *combined) setPeer(peer netip.Addr) {
 	c.address = peer.AppendTo(c.address[:0])
 }
 
-// setSecond makes the text between the address and the request line.
+// setSecond makes the text between the address and the request line, of a client that is nobody.
 func (c *combined) setSecond(second int64) {
 	c.second = second
 	c.stamp = time.Unix(second, 0).In(c.location).AppendFormat(c.stamp[:0], ` - - [02/Jan/2006:15:04:05 -0700] "`)

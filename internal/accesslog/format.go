@@ -11,8 +11,9 @@ type Format uint8
 
 // Combined is the format that Apache and nginx call so:
 //
-//	ADDR - - [22/Nov/2026:22:00:00 +0000] "GET /x HTTP/1.1" 200 1024 "referer" "user-agent"
+//	ADDR - USER [22/Nov/2026:22:00:00 +0000] "GET /x HTTP/1.1" 200 1024 "referer" "user-agent"
 //
+// USER is a hyphen for a client that has proved to be nobody.
 // It has no place for an error's reason or for the time an answer took.
 const Combined Format = 0
 

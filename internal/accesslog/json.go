@@ -19,6 +19,7 @@ const (
 	jsonHostMax   = 300
 	jsonFieldMax  = 640 // of a referer, a user agent
 	jsonReasonMax = 384
+	jsonUserMax   = 128
 )
 
 // jsonLines is the JSON format. It keeps the text of the last second and of the
@@ -54,6 +55,11 @@ func (j *jsonLines) head(dst []byte, a *conn.Access) []byte {
 	dst = append(dst, '0'+byte(milli/100), '0'+byte(milli/10%10), '0'+byte(milli%10))
 	dst = append(dst, j.zone...)
 	dst = append(dst, j.address...)
+	if len(a.User) == 0 {
+		dst = append(dst, `,"user":null`...)
+	} else {
+		dst = appendJSON(append(dst, `,"user":`...), a.User, jsonUserMax)
+	}
 	if r := a.Req; r != nil {
 		dst = appendJSON(append(dst, `,"method":`...), r.Name.In(a.Buf), jsonMethodMax)
 		dst = appendJSON(append(dst, `,"target":`...), r.Target.In(a.Buf), jsonTargetMax)

@@ -45,7 +45,7 @@ func sample() *Snapshot {
 		Latency:  Histogram{Bounds: []float64{0.001, 0.1}, Counts: []uint64{4, 5, 6}, Sum: 7.5},
 
 		Connections: map[string]uint64{"idle": 8, "sending": 1}, ConnectionsLimit: 900,
-		Accepted: 21, Refused: 22, Evicted: 23, AcceptErrors: 24, Timeouts: map[string]uint64{"head": 25},
+		Accepted: 21, Refused: 22, RefusedClient: 45, Evicted: 23, AcceptErrors: 24, Timeouts: map[string]uint64{"head": 25},
 		ReceivedBytes: 26, SentBytes: map[string]uint64{"copy": 27, "memory": 28, "sendfile": 29},
 		Calls:          map[string]*uint64{"recv": of(30), "accept": nil},
 		CallsAgain:     map[string]*uint64{"recv": of(31), "accept": nil},

@@ -13,6 +13,7 @@ type Snapshot struct {
 	ConnectionsLimit int               `json:"connections_limit"` // now; 0: none
 	Accepted         uint64            `json:"accepted"`
 	Refused          uint64            `json:"refused"`
+	RefusedClient    uint64            `json:"refused_client"`
 	Evicted          uint64            `json:"evicted"`
 	AcceptErrors     uint64            `json:"accept_errors"`
 	Timeouts         map[string]uint64 `json:"timeouts"` // by what took too long

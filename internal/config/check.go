@@ -47,8 +47,22 @@ func check(e *Effective, p *problems, s *Sources) {
 				c.wrong(at, "%v", err)
 			}
 		}
+		c.passwords(path, e.Config.Sites[i].Paths, s.CheckHtpasswd)
 	}
 	c.unsupported()
+}
+
+// passwords looks at the files of users.
+func (c *checker) passwords(site string, rules []PathRule, right func(file string) error) {
+	for i, r := range rules {
+		at := fmt.Sprintf("%s.paths[%d].auth.htpasswd", site, i)
+		if right == nil || r.Auth == nil || !c.fine(at) {
+			continue
+		}
+		if err := right(r.Auth.Htpasswd); err != nil {
+			c.wrong(at, "%q: %v", r.Auth.Htpasswd, err)
+		}
+	}
 }
 
 func (c *checker) model(able func(model, trigger string) error) {
@@ -164,6 +178,10 @@ func (c *checker) rule(path string, r *PathRule) {
 	if r.CORS != nil && r.CORS.Credentials && slices.Contains(r.CORS.Origins, "*") {
 		c.wrong(path+".cors.credentials", "true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins")
 	}
+	if r.CORS != nil && r.CORS.Credentials && slices.Contains(r.CORS.Headers, "*") {
+		i := slices.Index(r.CORS.Headers, "*")
+		c.wrong(fmt.Sprintf("%s.cors.headers[%d]", path, i), "\"*\": is no wildcard with credentials (Fetch, section 3.3.5): name the fields")
+	}
 }
 
 // onlyMatch reports whether a rule has nothing but its pattern.
@@ -188,31 +206,12 @@ func (c *checker) anyBad(path string) bool {
 
 // notYet is the one list of keys whose feature the server does not have. They
 // are read and checked like all others, and refused if they say anything but
-// the default. Who builds the feature deletes the row.
-var notYet = []string{
-	"proxy_protocol",
-	"trusted_proxies",
-	"limits.connections_per_client",
-	"limits.requests_per_client",
-	"sites[].hosts",
-	"sites[].symlinks",
-	"sites[].types",
-	"sites[].try_files",
-	"sites[].fallback",
-	"sites[].error_pages",
-	"sites[].redirects",
-	"sites[].paths",
-	"sites[1]", // and every other but the first
-}
+// the default. Who builds the feature deletes the row; there is none now.
+var notYet = []string{}
 
 // unsupported refuses what the server cannot do yet.
 func (c *checker) unsupported() {
 	const refused = "is not supported by this version yet: leave it out"
-	for i := range c.Config.Sites {
-		if path := fmt.Sprintf("sites[%d]", i); i > 0 && slices.Contains(notYet, "sites[1]") {
-			c.wrong(path, "is a second site, which %s", refused)
-		}
-	}
 	standard := Default()
 	c.compare("", reflect.ValueOf(c.Config), reflect.ValueOf(standard), refused)
 }
@@ -229,9 +228,9 @@ func (c *checker) compare(section string, v, standard reflect.Value, refused str
 		case kinds[row(path)].parse != nil:
 		case value.Kind() == reflect.Struct:
 			c.compare(path, value, normal, refused)
-		case path == "sites":
+		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
 			for i := range value.Len() {
-				c.compare(fmt.Sprintf("%s[%d]", path, i), value.Index(i), normal.Index(0), refused)
+				c.compare(fmt.Sprintf("%s[%d]", path, i), value.Index(i), reflect.ValueOf(elements[row(path)+"[]"]), refused)
 			}
 		}
 	}

@@ -106,7 +106,9 @@ func TestMistakes(t *testing.T) {
 		{"allowed and denied", site + "paths: [{match: /a, allow: [10.0.0.1], deny: [10.0.0.1/32]}]", `3:51: sites[0].paths[0].deny[0] "10.0.0.1/32": is allowed too (sites[0].paths[0].allow in line 3): remove one of them`},
 		{"auth without a file", site + "paths: [{match: /a, auth: {realm: x}}]", `3:32: sites[0].paths[0].auth has no htpasswd: add one, such as htpasswd: /etc/evhttpd/htpasswd`},
 		{"credentials for all", site + "paths: [{match: /a, cors: {origins: [\"*\"], credentials: true}}]", `3:61: sites[0].paths[0].cors.credentials true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins`},
-		{"an origin with a path", site + "paths: [{match: /a, cors: {origins: [\"https://a/b\"]}}]", `3:42: sites[0].paths[0].cors.origins[0] "https://a/b": want an origin such as https://example.org, without a path, or *`},
+		{"an origin with a path", site + "paths: [{match: /a, cors: {origins: [\"https://a/b\"]}}]", `3:42: sites[0].paths[0].cors.origins[0] "https://a/b": want an origin such as https://example.org, without a path and in punycode, or *`},
+		{"an origin in another script", site + "paths: [{match: /a, cors: {origins: [\"https://bücher.example\"]}}]", `3:42: sites[0].paths[0].cors.origins[0] "https://bücher.example": want an origin such as https://example.org, without a path and in punycode, or *`},
+		{"any field with credentials", site + "paths: [{match: /a, cors: {origins: [\"https://a\"], credentials: true, headers: [\"*\"]}}]", `3:85: sites[0].paths[0].cors.headers[0] "*": is no wildcard with credentials (Fetch, section 3.3.5): name the fields`},
 
 		{"a line longer than a head", "limits: {request_line: 64KiB}", `1:24: limits.request_line "64KiB": is more than the whole that it is a part of: want at most 32KiB (the default of limits.head)`},
 		{"a head shorter than a line", "limits:\n  head: 4KiB", `2:9: limits.head "4KiB": is less than its part limits.request_line: want at least 8KiB, or set that too`},
@@ -181,6 +183,23 @@ func TestModelMistakes(t *testing.T) {
 		return errors.New(model + " " + trigger)
 	}
 	if _, err := s.Load(); err == nil || err.Error() != "f.yaml:2:11: io_model select edge" {
+		t.Error(err)
+	}
+}
+
+// TestHtpasswdMistakes: who reads files of passwords says what is wrong in them, with the place that names the file.
+func TestHtpasswdMistakes(t *testing.T) {
+	defer func(rows []string) { notYet = rows }(notYet)
+	notYet = nil
+	const rule = "  - {root: www, hosts: [%s], paths: [{match: /**, auth: {realm: x, htpasswd: %s}}]}\n"
+	s := sources(write(t, "sites:\n"+fmt.Sprintf(rule, "a", "good")+fmt.Sprintf(rule, "b", "p")))
+	s.CheckHtpasswd = func(file string) error {
+		if file == "good" {
+			return nil
+		}
+		return errors.New("line 3: no")
+	}
+	if _, err := s.Load(); err == nil || err.Error() != `f.yaml:3:77: sites[1].paths[0].auth.htpasswd "p": line 3: no` {
 		t.Error(err)
 	}
 }

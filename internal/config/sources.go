@@ -17,6 +17,8 @@ type Sources struct {
 
 	// CheckModel says why a model cannot be driven with a trigger here; nil is not asked.
 	CheckModel func(model, trigger string) error
+	// CheckHtpasswd says what is wrong with a file of users and passwords, and in which line; nil is not asked.
+	CheckHtpasswd func(file string) error
 	// Subcommand names what a ROOT that does not exist was meant for, or nothing; nil is not asked.
 	Subcommand func(root string) string
 }
@@ -58,7 +60,7 @@ func (s *Sources) environ(name string) string {
 }
 
 // Load reads the sources and checks them whole. An error is an [*Error] with
-// everything that is wrong. It opens nothing but the file and looks at the
+// everything that is wrong. It opens nothing but the file and those of passwords, and looks at the
 // roots, so it may be called beside a running server; it may block on a file system.
 func (s *Sources) Load() (*Config, error) {
 	e, err := s.Effective()

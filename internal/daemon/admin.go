@@ -46,7 +46,7 @@ type control struct {
 // publish shows the control plane what runs now. It is called when the server
 // serves, and after each reload.
 func (s *Server) publish() {
-	v := &view{cfg: s.cfg, model: s.serving.choice, connections: s.connections(s.cfg), cache: s.site.Cache()}
+	v := &view{cfg: s.cfg, model: s.serving.choice, connections: s.connections(s.cfg), cache: s.sites.Cache()}
 	if v.model.Loops {
 		v.loops = s.serving.loops
 	}
@@ -200,7 +200,7 @@ func newSnapshot(c *conn.Counters) *admin.Snapshot {
 		Requests: map[string]uint64{}, Connections: map[string]uint64{}, Timeouts: map[string]uint64{},
 		Calls: map[string]*uint64{}, CallsAgain: map[string]*uint64{},
 		Latency: histogram(&c.Latency), Batch: histogram(&c.Batch), Lateness: histogram(&c.Lateness),
-		Accepted: c.Accepted, Refused: c.Refused, Evicted: c.Evicted, AcceptErrors: c.AcceptErrors,
+		Accepted: c.Accepted, Refused: c.Refused, RefusedClient: c.RefusedClient, Evicted: c.Evicted, AcceptErrors: c.AcceptErrors,
 		ReceivedBytes: c.Received,
 		SentBytes:     map[string]uint64{"copy": c.SentCopied, "memory": c.SentMemory, "sendfile": c.SentFile},
 		Loops:         c.Loops, SilentLoops: c.Silent, Waits: c.Waits, Events: c.Events,

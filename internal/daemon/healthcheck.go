@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/config"
 )
 
@@ -42,6 +43,8 @@ type healthCheck struct {
 	url              *url.URL
 	what             string // the question for people
 	okBelow          int    // the lowest status that is no good answer
+	// proxies are whose connections have to begin with a PROXY header (proxy_protocol): this one too, if it comes from there.
+	proxies conn.Networks
 }
 
 // healthTarget decides what is asked where.
@@ -67,6 +70,7 @@ func healthTarget(cfg *config.Config, target string) (*healthCheck, error) {
 	c.method, c.okBelow = http.MethodOptions, 500
 	c.url.Opaque = "*"
 	c.what = "OPTIONS * at " + cfg.Listen[0].String()
+	c.proxies = conn.NewNetworks(cfg.ProxyProtocol)
 	return c, nil
 }
 
@@ -109,6 +113,17 @@ func healthAddress(a config.Address) (*healthCheck, error) {
 	return c, nil
 }
 
+// introduce begins the connection as the server expects it from here: with a
+// header that says nothing of who asks.
+func (c *healthCheck) introduce(nc net.Conn) error {
+	local, ok := nc.LocalAddr().(*net.TCPAddr)
+	if !ok || !c.proxies.Contains(conn.AddrFrom(local.AddrPort())) {
+		return nil
+	}
+	_, err := io.WriteString(nc, "PROXY UNKNOWN\r\n")
+	return err
+}
+
 // ask puts the question and says how it was answered.
 func (c *healthCheck) ask(ctx context.Context) (string, error) {
 	transport := &http.Transport{
@@ -118,7 +133,14 @@ func (c *healthCheck) ask(ctx context.Context) (string, error) {
 			if c.address != "" {
 				network, address = c.network, c.address
 			}
-			return new(net.Dialer).DialContext(ctx, network, address)
+			nc, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			if err := c.introduce(nc); err != nil {
+				return nil, errors.Join(err, nc.Close())
+			}
+			return nc, nil
 		},
 	}
 	defer transport.CloseIdleConnections()

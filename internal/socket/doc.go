@@ -9,3 +9,8 @@
 //
 // It imports golang.org/x/sys and nothing of this project.
 package socket
+
+import "net/netip"
+
+// Unknown is the address of a peer that the system does not tell: 0.0.0.0, which is nobody's.
+var Unknown = netip.AddrPortFrom(netip.IPv4Unspecified(), 0)

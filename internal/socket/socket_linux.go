@@ -99,13 +99,14 @@ func (c *Calls) Accept(listener int, blocking bool) (int, netip.AddrPort, error)
 	}
 }
 
-// Peer is getpeername(2). The address is not valid for a Unix socket, nor if
-// the call fails.
+// Peer is getpeername(2). The address is not valid for a Unix socket. It is
+// [Unknown] if the call fails, as it does for a connection that was reset: who trusts the peers of
+// Unix sockets must not take it for one.
 func (c *Calls) Peer(fd int) netip.AddrPort {
 	c.addrLen = uint32(unsafe.Sizeof(*c.addr))
 	if _, _, errno := syscall.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(c.addr)),
 		uintptr(unsafe.Pointer(&c.addrLen))); errno != 0 {
-		return netip.AddrPort{}
+		return Unknown
 	}
 	return c.remote()
 }

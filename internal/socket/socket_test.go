@@ -134,7 +134,7 @@ func TestAccept(t *testing.T) {
 					t.Errorf("accepted from %v, peer %v, want %v", from, calls.Peer(fd), want)
 				}
 			}
-			if from := calls.Peer(listener); from.IsValid() {
+			if from := calls.Peer(listener); from != Unknown {
 				t.Errorf("a listener's peer is %v", from)
 			}
 		})
@@ -242,7 +242,7 @@ func TestNoDescriptor(t *testing.T) {
 	if n := Unacked(-1); n != -1 {
 		t.Errorf("unacked: %d", n)
 	}
-	if from := calls.Peer(-1); from.IsValid() {
+	if from := calls.Peer(-1); from != Unknown {
 		t.Errorf("peer: %v", from)
 	}
 }

@@ -1,0 +1,179 @@
+package conn
+
+import (
+	"hash/maphash"
+	"sync"
+)
+
+// standing is how a connection stands with the limits, in bits.
+type standing uint8
+
+const (
+	awaitsHeader standing = 1 << iota // of the PROXY protocol; until then its client is not known
+	overAll                           // over limits.connections: 503
+	overOwn                           // over limits.connections_per_client: 503
+	weighed                           // it is known whether its client's connections are counted
+	listed                            // they are, and this is one of them
+)
+
+// clientShards is how many locks there are, so that loops seldom meet.
+const clientShards = 64
+
+// Clients counts open connections by client: an address, or an IPv6 /64, which
+// is what one subscriber has (RFC 6177). One Clients is shared by all loops, and by the
+// servers that hand connections over to each other. It takes a lock when a connection begins and when it
+// ends, and holds as many entries as clients have connections.
+type Clients struct {
+	shards [clientShards]clientShard
+}
+
+type clientShard struct {
+	mu      sync.Mutex
+	clients map[client]tally
+	_       [48]byte // the next one's lock is in another cache line
+}
+
+// client is an IPv4 address in its IPv6 form, or the first half of an IPv6 address.
+type client [16]byte
+
+// tally is how many connections a client has.
+type tally struct{ served, refused int32 }
+
+// verdict is what becomes of a connection.
+type verdict uint8
+
+const (
+	serve   verdict = iota
+	refuse          // its first request gets 503
+	dismiss         // it is closed at once
+)
+
+var clientSeed = maphash.MakeSeed()
+
+func clientOf(a Addr) client {
+	k := client(a.ip)
+	if ip := a.AddrPort().Addr(); ip.Is6() {
+		clear(k[8:])
+	}
+	return k
+}
+
+func (s *Clients) shard(k client) *clientShard {
+	return &s.shards[maphash.Comparable(clientSeed, k)%clientShards]
+}
+
+// refusedMin is how many connections of a client may be open to be refused, whatever its
+// limit: a browser opens some at a time, and is to get its answers.
+const refusedMin = 16
+
+// enter counts a connection. A client that has limit of them gets as many more, at least refusedMin,
+// that are refused, each of which holds a descriptor until it has asked; further ones are not counted.
+func (s *Clients) enter(k client, limit int) verdict {
+	sh := s.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	t := sh.clients[k]
+	v := serve
+	switch {
+	case int(t.served) < limit:
+		t.served++
+	case int(t.refused) < max(limit, refusedMin):
+		t.refused++
+		v = refuse
+	default:
+		return dismiss
+	}
+	if sh.clients == nil {
+		sh.clients = make(map[client]tally)
+	}
+	sh.clients[k] = t
+	return v
+}
+
+// leave takes back what enter has counted.
+func (s *Clients) leave(k client, refused bool) {
+	sh := s.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	t := sh.clients[k]
+	if refused {
+		t.refused--
+	} else {
+		t.served--
+	}
+	if t == (tally{}) {
+		delete(sh.clients, k)
+	} else {
+		sh.clients[k] = t
+	}
+}
+
+// Len is the number of clients that have connections which are counted.
+func (s *Clients) Len() (n int) {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		n += len(sh.clients)
+		sh.mu.Unlock()
+	}
+	return n
+}
+
+// weigh counts the connection among those of its client, unless it is a proxy's,
+// which has many clients, or a Unix socket's. limit is what the client may have.
+func (c *Conn) weigh(l *Local, limit int) {
+	c.standing |= weighed
+	if c.remote == (Addr{}) || l.Config.Trusted.Contains(c.remote) {
+		return
+	}
+	switch l.Config.Clients.enter(clientOf(c.remote), limit) {
+	case serve:
+		c.standing |= listed
+	case refuse:
+		c.standing |= listed | overOwn
+		l.Counters.RefusedClient++
+	case dismiss:
+		c.closing, c.direct = true, true
+		l.Counters.RefusedClient++
+	}
+}
+
+// admit weighs a connection whose client has just become known.
+func (c *Conn) admit(l *Local) {
+	if limit := l.Config.ConnectionsPerClient; limit > 0 && c.standing&overAll == 0 {
+		c.weigh(l, limit)
+	}
+}
+
+// Enlist counts a connection that began when there was no limit. It goes on
+// however many its client has: a reload cuts nobody off.
+func (c *Conn) Enlist(l *Local) {
+	if l.Config.ConnectionsPerClient > 0 && c.standing&(weighed|awaitsHeader|overAll) == 0 {
+		const all = 1 << 30
+		c.weigh(l, all)
+	}
+}
+
+// Delist takes back what was counted. It is for a connection that is closed where
+// there is no [Local], in place of Release, and therefore has to be Movable.
+func (c *Conn) Delist(cfg *Config) {
+	if c.standing&listed != 0 {
+		cfg.Clients.leave(clientOf(c.remote), c.standing&overOwn != 0)
+	}
+	c.standing = weighed
+}
+
+// Dismissed reports that a connection that was just started is to be closed at
+// once: its client has too many. A Step does that; who would have to wait before the first one asks here.
+func (c *Conn) Dismissed() bool { return c.closing && c.requests == 0 && c.direct }
+
+// refused reports whether the connection's first request gets 503, and is its last.
+func (c *Conn) refused() bool { return c.standing&(overAll|overOwn) != 0 }
+
+// refusal names the limit.
+func (c *Conn) refusal() string {
+	if c.standing&overAll != 0 {
+		return "too many connections (limits.connections)"
+	}
+	return "too many connections of this client (limits.connections_per_client)"
+}

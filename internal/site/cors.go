@@ -1,0 +1,134 @@
+package site
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+// CORS says which other origins' scripts may read the answers
+// (https://fetch.spec.whatwg.org/#http-cors-protocol).
+type CORS struct {
+	Origins     []string // such as https://example.org; "*" is all of them
+	Methods     []string
+	Headers     []string // fields that a script may set; "*" is all, without credentials
+	Credentials bool     // a script may send cookies and passwords; not with the origin "*"
+	MaxAge      time.Duration
+}
+
+// exposed are the fields of our answers that scripts may read beside those that
+// they always may (Fetch, CORS-safelisted response-header name).
+const exposed = "Accept-Ranges, Content-Encoding, Content-Range, ETag, Retry-After"
+
+// cors is a CORS ready for use. It is never changed, and safe for use by any number of goroutines.
+type cors struct {
+	any       []byte            // the fields of every answer; nil: they depend on the origin
+	origins   map[string][]byte // the fields of an answer, by origin
+	preflight []byte            // the head of the answer to a preflight, without those
+	stranger  []byte            // the same, for an origin that may not
+}
+
+// varyOrigin is for every answer that another origin, or none, would get other fields with.
+var varyOrigin = []byte("Vary: Origin\r\n")
+
+// newCORS returns o ready for use, nil for nil. server is the Server field's value; empty: there is none.
+func newCORS(o *CORS, server string) (*cors, error) {
+	if o == nil {
+		return nil, nil
+	}
+	expose := "Access-Control-Expose-Headers: " + exposed + "\r\n"
+	c := &cors{}
+	if slices.Contains(o.Origins, "*") {
+		if o.Credentials {
+			return nil, fmt.Errorf("cors: credentials are not for the origin *: name the origins")
+		}
+		c.any = []byte("Access-Control-Allow-Origin: *\r\n" + expose)
+	}
+	if o.Credentials {
+		expose += "Access-Control-Allow-Credentials: true\r\n"
+	}
+	c.origins = make(map[string][]byte, len(o.Origins))
+	for _, origin := range o.Origins {
+		origin = serialized(origin)
+		c.origins[origin] = []byte("Access-Control-Allow-Origin: " + origin + "\r\n" + string(varyOrigin) + expose)
+	}
+	c.stranger = http1.AppendStatusLine(nil, 204)
+	if server != "" {
+		c.stranger = http1.AppendField(c.stranger, "Server", server)
+	}
+	c.preflight = slices.Clone(c.stranger)
+	if len(o.Methods) > 0 {
+		c.preflight = http1.AppendField(c.preflight, "Access-Control-Allow-Methods", strings.Join(o.Methods, ", "))
+	}
+	if len(o.Headers) > 0 {
+		c.preflight = http1.AppendField(c.preflight, "Access-Control-Allow-Headers", strings.Join(o.Headers, ", "))
+	}
+	c.preflight = http1.AppendField(c.preflight, "Access-Control-Max-Age", fmt.Sprint(int64(o.MaxAge/time.Second)))
+	return c, nil
+}
+
+// serialized is an origin as browsers write it: in lower case, without the
+// scheme's own port (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin).
+func serialized(origin string) string {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return origin
+	}
+	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	switch scheme {
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	}
+	return scheme + "://" + host
+}
+
+// fields are those of an answer to a request from that origin; empty: it names none.
+func (c *cors) fields(origin []byte) []byte {
+	if c.any != nil {
+		return c.any
+	}
+	if fields, ok := c.origins[string(origin)]; ok {
+		return fields
+	}
+	return varyOrigin
+}
+
+// allows reports whether that origin's scripts may read the answers.
+func (c *cors) allows(origin []byte) bool {
+	_, ok := c.origins[string(origin)]
+	return c.any != nil || ok
+}
+
+// isPreflight reports whether a browser asks what a script of another origin
+// may do (Fetch, CORS-preflight request).
+func isPreflight(req *http1.Request) bool {
+	return req.Method == http1.MethodOPTIONS && req.Has(http1.FieldOrigin) && req.Has(http1.FieldAccessControlRequestMethod)
+}
+
+// add puts the fields into whatever answer the request gets.
+func (c *cors) add(req *http1.Request, buf []byte, out *conn.Output) {
+	if c != nil {
+		out.Add(c.fields(req.Get(http1.FieldOrigin, buf)))
+	}
+}
+
+// check answers a preflight: what may be done is the same whatever it asks
+// for, and the browser compares.
+func (c *cors) check(req *http1.Request, buf []byte, out *conn.Output) (done bool) {
+	switch {
+	case c == nil || !isPreflight(req):
+		return false
+	case c.allows(req.Get(http1.FieldOrigin, buf)):
+		out.Head(204, c.preflight)
+	default:
+		out.Head(204, c.stranger)
+	}
+	return true
+}

@@ -1,0 +1,106 @@
+package site
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+	"unsafe"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+const (
+	// forwardedMax bounds the proxies between us and the client. A chain of more is made up.
+	forwardedMax = 64
+	// forwardedLen is the longest address with a port: [::ffff:255.255.255.255] with more zeros, and :65535.
+	forwardedLen = len("[0000:0000:0000:0000:0000:ffff:255.255.255.255]:65535")
+)
+
+// forwarded finds out whose the request is, if the peer is one of the proxies,
+// and tells out: then limits, rules and the log know the client and not the proxy.
+func forwarded(proxies conn.Networks, req *http1.Request, buf []byte, out *conn.Output) {
+	if len(proxies) == 0 || !req.Has(http1.FieldXForwardedFor) {
+		return
+	}
+	// A Unix socket has no address. Whoever may open it is let in by the file's
+	// permissions and stands in front of us on this machine.
+	if peer := out.Remote(); peer == (conn.Addr{}) || proxies.Contains(peer) {
+		if client, ok := forwardedFor(proxies, req, buf); ok {
+			out.SetClient(client)
+		}
+	}
+}
+
+// forwardedFor walks the addresses of X-Forwarded-For from the right, where our proxy
+// has put whom it saw, to the first that is no proxy of ours: what stands left of
+// that is only what a stranger claims. Something else than an address ends the
+// walk at the one before it, and so does the bound. It reports false if there is none.
+func forwardedFor(proxies conn.Networks, req *http1.Request, buf []byte) (client conn.Addr, ok bool) {
+	left := forwardedMax
+	for i := len(req.Fields) - 1; i >= 0; i-- {
+		if req.Fields[i].ID != http1.FieldXForwardedFor {
+			continue
+		}
+		for value, more := req.Fields[i].Value.In(buf), true; more; {
+			comma := bytes.LastIndexByte(value, ',')
+			word := bytes.Trim(value[comma+1:], " \t")
+			if more = comma >= 0; more {
+				value = value[:comma]
+			}
+			if left--; left < 0 {
+				return client, ok
+			}
+			if len(word) == 0 {
+				continue // an empty element of a list is none (RFC 9110 section 5.6.1.2)
+			}
+			at, good := parseForwarded(word)
+			if !good {
+				return client, ok
+			}
+			client, ok = conn.AddrFrom(at), true
+			if !proxies.ContainsIP(at.Addr()) {
+				return client, ok
+			}
+		}
+	}
+	return client, ok
+}
+
+// parseForwarded reads an address as proxies write it: bare, or with a port; an IPv6
+// address that has a port stands in brackets. Without a port it is 0.
+func parseForwarded(word []byte) (at netip.AddrPort, ok bool) {
+	if len(word) > forwardedLen {
+		return at, false
+	}
+	var port []byte
+	hasPort, bracketed := false, word[0] == '['
+	switch colon := bytes.IndexByte(word, ':'); {
+	case bracketed:
+		end := bytes.IndexByte(word, ']')
+		if end < 2 {
+			return at, false
+		}
+		word, port = word[1:end], word[end+1:]
+		if hasPort = len(port) > 0; hasPort {
+			if port[0] != ':' {
+				return at, false
+			}
+			port = port[1:]
+		}
+	case colon > 0 && bytes.IndexByte(word[colon+1:], ':') < 0:
+		word, port, hasPort = word[:colon], word[colon+1:], true
+	}
+	// The string is not kept: a zone would be, and an error.
+	ip, err := netip.ParseAddr(unsafe.String(unsafe.SliceData(word), len(word)))
+	if err != nil || ip.Zone() != "" || bracketed && !ip.Is6() {
+		return at, false
+	}
+	n := uint64(0)
+	if hasPort {
+		if n, err = strconv.ParseUint(string(port), 10, 16); err != nil {
+			return at, false
+		}
+	}
+	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), true
+}

@@ -1,0 +1,191 @@
+package site
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evhttpd/evhttpd/internal/static"
+)
+
+// openSite is a door with a whole site behind it.
+func openSite(t testing.TB, s Site, limiter *Limiter, files map[string]string) *door {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Hosts = []string{"*"}
+	s.Static = static.Options{Root: dir, Index: []string{"index.html"}, Server: "evhttpd", Valid: time.Second}
+	r, err := New(Options{
+		Sites: []Site{s}, Cache: static.NewCache(static.Limits{Memory: 1 << 20, File: 64 << 10, Descriptors: 64}),
+		Limiter: limiter, Verifier: NewVerifier(1, 8),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	d := newDoor(t, nil)
+	d.local.Handler = r.Handler()
+	return d
+}
+
+// get asks for a path and returns the status and the body.
+func (d *door) get(path, fields string) (*http.Response, string) {
+	d.t.Helper()
+	raw := d.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n")
+	r := parse(d.t, "GET", raw)
+	return r, body(r)
+}
+
+func htpasswd(t testing.TB, lines ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "htpasswd")
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// A file that is protected is so by whatever path it is reached: as an index,
+// by try_files, as the fallback. And who is refused learns nothing of what there is.
+func TestProtectedFilesByOtherPaths(t *testing.T) {
+	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	asks := func(pattern string) Rule {
+		return Rule{Match: pattern, Access: Access{Auth: &Auth{"Staff", users}}}
+	}
+	d := openSite(t, Site{
+		TryFiles:   []string{"$path", "$path.html", "/hidden/last.html"},
+		ErrorPages: map[int]string{401: "/401.html", 403: "/403.html"},
+		Rules: []Rule{asks("/private/**"), asks("/a/index.html"), asks("/b.html"), asks("/hidden/**"), asks("/r/**"),
+			{Match: "/closed/**", Access: Access{Allow: prefixes(t, "198.51.100.0/24")}}},
+		Redirects: []Redirect{{From: "/r/old", To: "/new", Status: 301}},
+	}, nil, map[string]string{
+		"private/f": "secret", "a/index.html": "secret", "b.html": "secret", "hidden/last.html": "secret", "closed/f": "secret",
+		"open": "open", "401.html": "who are you?", "403.html": "not you",
+	})
+	for _, path := range []string{
+		"/private/f", "/private/none", "/private/", "//private/f", "/%70rivate/f", "/x/../private/f", "/private%2ff", "/private/f/",
+		"/a/", "/a/index.html", "/b", "/b.html", "/none", "/hidden/last.html", "/r/old",
+	} {
+		for range 2 {
+			r, text := d.get(path, "")
+			if r.StatusCode != 401 || text != "who are you?" || r.Header.Get("WWW-Authenticate") == "" || r.Header.Get("Location") != "" {
+				t.Errorf("%s: %d %q %v", path, r.StatusCode, text, r.Header)
+			}
+		}
+	}
+	for path, want := range map[string]string{"/private/f": "secret", "/a/": "secret", "/b": "secret", "/none": "secret", "/open": "open"} {
+		if r, text := d.get(path, basicField("alice:secret")); r.StatusCode != 200 || text != want || path != "/open" && string(d.log.user) != "alice" {
+			t.Errorf("%s with a password: %d %q, user %q", path, r.StatusCode, text, d.log.user)
+		}
+	}
+	if r, _ := d.get("/r/old", basicField("alice:secret")); r.StatusCode != 301 {
+		t.Errorf("the redirect with a password: %d", r.StatusCode)
+	}
+	if r, text := d.get("/open", ""); r.StatusCode != 200 || text != "open" {
+		t.Errorf("/open: %d %q", r.StatusCode, text)
+	}
+	if r, text := d.get("/closed/f", basicField("alice:secret")); r.StatusCode != 403 || text != "not you" {
+		t.Errorf("/closed/f: %d %q", r.StatusCode, text)
+	}
+	d.addr = peer("198.51.100.7")
+	if r, text := d.get("/closed/f", ""); r.StatusCode != 200 || text != "secret" {
+		t.Errorf("/closed/f from there: %d %q", r.StatusCode, text)
+	}
+}
+
+// A request counts once in its client's rate, whatever it waits for, and so does one that is refused.
+func TestRateCountsARequestOnce(t *testing.T) {
+	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**", Access: Access{Auth: &Auth{"x", users}}}}},
+		NewLimiter(Rate{Count: 1, Per: time.Hour, Burst: 3}), map[string]string{"private/f": "f", "g": "g"})
+	for i, c := range []struct {
+		path, fields string
+		status       int
+	}{
+		{"/private/f", basicField("alice:secret"), 200}, // is put off for the password, and perhaps for the file
+		{"/private/f", "", 401}, {"/none", "", 404}, {"/g", "", 429}, {"/private/f", "", 429},
+	} {
+		if r, text := d.get(c.path, c.fields); r.StatusCode != c.status {
+			t.Errorf("request %d: %d %q, want %d", i+1, r.StatusCode, text, c.status)
+		}
+	}
+	if d.jobs == 0 {
+		t.Error("nothing was put off: this shows nothing")
+	}
+}
+
+// A site with no rules has its rate all the same.
+func TestRateOfAPlainSite(t *testing.T) {
+	d := openSite(t, Site{}, NewLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1}), map[string]string{"f": "f"})
+	for _, want := range []int{200, 429} {
+		if r, _ := d.get("/f", ""); r.StatusCode != want {
+			t.Errorf("%d, want %d", r.StatusCode, want)
+		}
+	}
+}
+
+func TestNewNamesWhatIsWrongWithAccess(t *testing.T) {
+	for want, a := range map[string]Access{
+		"paths[1].auth.htpasswd: /none: no such file": {Auth: &Auth{"x", "/none"}},
+		"paths[1].cors: credentials":                  {CORS: &CORS{Origins: []string{"*"}, Credentials: true}},
+	} {
+		_, err := New(Options{
+			Sites: []Site{{Hosts: []string{"*"}, Static: static.Options{Root: t.TempDir()}, Rules: []Rule{{Match: "/a"}, {Match: "/b", Access: a}}}},
+			Cache: static.NewCache(static.Limits{}), Verifier: NewVerifier(1, 1),
+		})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A file behind a password that is known, with fields for other origins, allocates nothing.
+func TestGuardedFileAllocatesNothing(t *testing.T) {
+	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**", Access: Access{
+		Auth: &Auth{"x", users}, CORS: &CORS{Origins: []string{"https://a.example"}, Methods: []string{"GET"}, Credentials: true},
+		Allow: prefixes(t, "192.0.2.0/24 2001:db8::/32"), Deny: prefixes(t, "192.0.2.7/32"),
+	}}}}, NewLimiter(Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), map[string]string{"private/f": strings.Repeat("x", 1000)})
+	d.local.Clock.Wall += int64(time.Hour) // the file counts as old
+	const head, from = " /private/f HTTP/1.1\r\nHost: a\r\n", "Origin: https://a.example\r\n"
+	for name, raw := range map[string]string{
+		"a file":    "GET" + head + from + basicField("alice:secret") + "\r\n",
+		"a refusal": "GET" + head + from + "\r\n",
+		"preflight": "OPTIONS" + head + from + "Access-Control-Request-Method: GET\r\n\r\n",
+	} {
+		if n := d.allocations(raw); n != 0 {
+			t.Errorf("%s: %v allocations a request", name, n)
+		}
+	}
+}
+
+func BenchmarkGuardedFile(b *testing.B) {
+	users := htpasswd(b, "alice:"+hashOf(b, "secret"))
+	for name, c := range map[string]struct {
+		access  Access
+		limiter *Limiter
+		fields  string
+	}{
+		"rate":     {Access{}, NewLimiter(Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), ""},
+		"address":  {Access{Allow: prefixes(b, "192.0.2.0/24")}, nil, ""},
+		"origin":   {Access{CORS: &CORS{Origins: []string{"https://a.example"}}}, nil, "Origin: https://a.example\r\n"},
+		"password": {Access{Auth: &Auth{"x", users}}, nil, basicField("alice:secret")},
+	} {
+		b.Run(name, func(b *testing.B) {
+			d := openSite(b, Site{Rules: []Rule{{Match: "/f", Access: c.access}}}, c.limiter, map[string]string{"f": "f"})
+			d.local.Clock.Wall += int64(time.Hour)
+			d.measure(b, "GET /f HTTP/1.1\r\nHost: a\r\n"+c.fields+"\r\n")
+		})
+	}
+}

@@ -1,0 +1,104 @@
+package site
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// networks says which clients may come. It is never changed, and safe for use
+// by any number of goroutines.
+type networks struct {
+	allowed map[netip.Prefix]bool // every network that was named: true, allowed; false, denied
+	bits4   []int                 // the lengths of the IPv4 networks, the longest first
+	bits6   []int
+	others  bool // whether a client that is in none of them may come
+}
+
+// newNetworks returns what the lists of allow and deny say together; nil, which
+// lets everybody come, if both are empty. A network that is in both is denied.
+//
+// Of the networks that a client is in the most specific decides. Whoever is in
+// none may not come if there is an allowed one, with one exception: when each allowed
+// network lies within a denied one, allow only makes holes in deny.
+func newNetworks(allow, deny []netip.Prefix) *networks {
+	if len(allow) == 0 && len(deny) == 0 {
+		return nil
+	}
+	n := &networks{allowed: make(map[netip.Prefix]bool)}
+	n.add(allow, true)
+	n.add(deny, false)
+	n.others = true
+	for p, allowed := range n.allowed {
+		if allowed && !n.inDenied(p) {
+			n.others = false
+		}
+	}
+	return n
+}
+
+func (n *networks) add(list []netip.Prefix, allowed bool) {
+	for _, p := range list {
+		p = plainPrefix(p)
+		n.allowed[p] = allowed
+		bits := &n.bits6
+		if p.Addr().Is4() {
+			bits = &n.bits4
+		}
+		if !slices.Contains(*bits, p.Bits()) {
+			*bits = append(*bits, p.Bits())
+			slices.Sort(*bits)
+			slices.Reverse(*bits)
+		}
+	}
+}
+
+// plainPrefix is the IPv4 network that an IPv4-mapped one stands for, and has no bits beyond its length.
+func plainPrefix(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
+}
+
+// lengths are those of the networks of the address's family, the longest first.
+func (n *networks) lengths(a netip.Addr) []int {
+	if a.Is4() {
+		return n.bits4
+	}
+	return n.bits6
+}
+
+// inDenied reports whether p lies within a denied network.
+func (n *networks) inDenied(p netip.Prefix) bool {
+	for _, length := range n.lengths(p.Addr()) {
+		if length > p.Bits() {
+			continue
+		}
+		if allowed, ok := n.allowed[netip.PrefixFrom(p.Addr(), length).Masked()]; ok && !allowed {
+			return true
+		}
+	}
+	return false
+}
+
+// allow reports whether that client may come. The zero Addr, of a client at a
+// Unix socket, is in no network.
+func (n *networks) allow(client netip.Addr) bool {
+	if n == nil {
+		return true
+	}
+	client = client.Unmap()
+	for _, length := range n.lengths(client) {
+		p, err := client.Prefix(length)
+		if err != nil {
+			break // no address
+		}
+		if allowed, ok := n.allowed[p]; ok {
+			return allowed
+		}
+	}
+	return n.others
+}
+
+// reasonDenied is for who may not come.
+const reasonDenied = "this address may not have it (allow and deny of the site's paths)"

@@ -1,0 +1,141 @@
+package site
+
+import (
+	"fmt"
+	"hash/maphash"
+	"math"
+	"math/bits"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+)
+
+const (
+	// The table has rateShards locks, with rateSets sets of rateWays clients
+	// each: 131,072 clients in 2 MiB.
+	rateShards = 256
+	rateSets   = 64
+	rateWays   = 8
+	// retryMax is the longest Retry-After, in seconds: one request takes up an hour at most.
+	retryMax = 3600
+)
+
+// Rate is how many requests a client may make.
+type Rate struct {
+	Count int           // in each Per, on average
+	Per   time.Duration // at most an hour
+	Burst int           // at once, before the average counts
+}
+
+// Limiter holds each client to a rate of requests (the generic cell rate
+// algorithm: ITU-T I.371, which is a leaky bucket with one number for its
+// state). A client is an IPv4 address or an IPv6 /64, the least that one is given. It
+// is safe for use by any number of goroutines, and allocates nothing.
+//
+// What is remembered of a client is the time at which its bucket will be empty,
+// and only until then. The table is a fixed number of sets, and a keyed hash chooses a client's. In a
+// full set the client whose bucket is the emptiest makes room: it is the one that loses the least
+// by being forgotten. Who wants to be forgotten with a full bucket has to fill those of
+// seven other addresses in the same set first, and cannot know which they are.
+type Limiter struct {
+	interval int64 // nanoseconds that one request takes up
+	most     int64 // nanoseconds that a full bucket holds
+	seed     maphash.Seed
+	reason   string
+	retry    []string // the field, by seconds
+	shards   [rateShards]rateShard
+}
+
+type rateShard struct {
+	mu   sync.Mutex
+	sets [rateSets][rateWays]bucket
+	_    [64]byte // so that two locks are never in one cache line
+}
+
+// bucket is what is known of one client.
+type bucket struct {
+	client uint64 // the keyed hash of its address
+	empty  int64  // Clock.Mono when nothing is in it any more
+}
+
+// NewLimiter returns a limiter; nil, which limits nobody, for the zero Rate.
+func NewLimiter(r Rate) *Limiter {
+	if r.Count <= 0 {
+		return nil
+	}
+	l := &Limiter{seed: maphash.MakeSeed()}
+	l.interval = min(max(int64(r.Per)/int64(r.Count), 1), retryMax*int64(time.Second))
+	l.most = l.interval
+	if over, held := bits.Mul64(uint64(l.interval), uint64(max(r.Burst, 1))); over == 0 && held < math.MaxInt64/2 {
+		l.most = int64(held)
+	} else {
+		l.most = math.MaxInt64 / 2
+	}
+	l.reason = fmt.Sprintf("more requests than limits.requests_per_client allows: %d in %v, %d at once (RFC 6585 section 4)", r.Count, r.Per, max(r.Burst, 1))
+	for s := range seconds(l.interval) + 1 {
+		l.retry = append(l.retry, fmt.Sprintf("Retry-After: %d\r\n", max(s, 1)))
+	}
+	return l
+}
+
+// seconds are those that have begun in so many nanoseconds.
+func seconds(nanos int64) int { return int((nanos + int64(time.Second) - 1) / int64(time.Second)) }
+
+// check takes the request from its client's bucket. If that has no room for
+// it, the request is answered with 429. A client without an address, at a
+// Unix socket, is not limited: it is a proxy with all its clients.
+func (l *Limiter) check(out *conn.Output) (done bool) {
+	if l == nil {
+		return false
+	}
+	wait := l.take(out.Remote().AddrPort().Addr(), out.Clock().Mono)
+	if wait == 0 {
+		return false
+	}
+	out.Fail(429, l.retry[seconds(wait)], l.reason)
+	return true
+}
+
+// take puts a request into the client's bucket, at that time (Clock.Mono). It
+// returns 0, or the nanoseconds until there is room for it.
+func (l *Limiter) take(client netip.Addr, mono int64) (wait int64) {
+	if !client.IsValid() {
+		return 0
+	}
+	h := l.hash(client)
+	shard := &l.shards[h%rateShards]
+	set := &shard.sets[h/rateShards%rateSets]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	b := &set[0]
+	for i := range set {
+		if set[i].client == h {
+			b = &set[i]
+			break
+		}
+		if set[i].empty < b.empty {
+			b = &set[i]
+		}
+	}
+	if b.client != h {
+		*b = bucket{client: h}
+	}
+	after := max(b.empty, mono) + l.interval
+	if over := after - mono - l.most; over > 0 {
+		return min(over, l.interval) // it is never more, unless the clock went back
+	}
+	b.empty = after
+	return 0
+}
+
+// hash is the keyed hash of what makes a client.
+func (l *Limiter) hash(client netip.Addr) uint64 {
+	if client = client.Unmap(); client.Is4() {
+		b := client.As4()
+		return maphash.Bytes(l.seed, b[:])
+	}
+	b := client.As16()
+	return maphash.Bytes(l.seed, b[:8])
+}

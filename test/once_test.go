@@ -1,0 +1,34 @@
+package test
+
+import (
+	"os"
+	"runtime"
+	"testing"
+)
+
+// twoVariants runs the test on the platform's default and on a model of another
+// kind: for what the way in which connections are driven has no part in.
+func twoVariants(t *testing.T, test func(t *testing.T, v variant)) {
+	for _, v := range []variant{defaultVariant(), {"goroutine", "auto"}} {
+		t.Run(v.String(), func(t *testing.T) {
+			t.Parallel()
+			test(t, v)
+		})
+	}
+}
+
+func defaultVariant() variant {
+	if runtime.GOOS == "linux" {
+		return variant{"epoll", "edge"}
+	}
+	return variant{"kqueue", "edge"}
+}
+
+// once skips a test against the server with the race detector: its programs would
+// only do the same again, more slowly.
+func once(t *testing.T) {
+	t.Helper()
+	if raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" {
+		t.Skip("it runs once, against the plain server")
+	}
+}

@@ -41,7 +41,6 @@ var methods = []rawCase{
 	{name: "PROPFIND, RFC 4918", in: head("PROPFIND / HTTP/1.1", host, "Depth: 1"), want: []int{405}, method: "PROPFIND", fate: stays, also: explained},
 	{name: "POST to what is missing", in: head("POST /none HTTP/1.1", host), want: []int{405}, method: "POST", fate: stays, also: explained},
 	{name: "TRACE, RFC 9110 9.3.8", in: head("TRACE /hello.txt HTTP/1.1", host, "Cookie: "+marker), want: []int{405}, method: "TRACE", fate: stays, also: explained, why: "405: TRACE is not answered"},
-	// net/http takes what follows a refused CONNECT for no body: none is read here either.
 	{name: "CONNECT, RFC 9110 9.3.6", in: head("CONNECT "+marker+":443 HTTP/1.1", "Host: "+marker+":443"), want: []int{405}, fate: closes, also: explained, why: "405: this is no proxy"},
 	{name: "CONNECT to a path, RFC 9112 3.2.3", in: head("CONNECT /hello.txt HTTP/1.1", host), want: []int{400}, fate: closes, why: "the target of CONNECT is not host:port"},
 	{name: "an unknown method explains itself, RFC 9110 9.1", in: head("ZQXJKS /hello.txt HTTP/1.1", host), want: []int{501}, fate: closes, why: "501: unknown method at byte 0 (RFC 9110 section 9.1)"},

@@ -159,9 +159,9 @@ func hostPID(t *testing.T, leader int, inner string) int {
 	return 0
 }
 
-// stickLoop stops the thread of one event loop, and nothing else of its process,
+// stickLoop stops the thread of one event loop (one that never waits, if so), and nothing else of its process,
 // until release: to the server that is a loop that is stuck.
-func stickLoop(t *testing.T, pid int) (release func()) {
+func stickLoop(t *testing.T, pid int, never bool) (release func()) {
 	t.Helper()
 	var thread int
 	eventually(t, func() error {
@@ -180,10 +180,7 @@ func stickLoop(t *testing.T, pid int) (release func()) {
 		runtime.LockOSThread() // the tracer is a thread
 		defer runtime.UnlockOSThread()
 		var status unix.WaitStatus
-		err := unix.PtraceAttach(thread)
-		if err == nil {
-			_, err = unix.Wait4(thread, &status, unix.WALL, nil)
-		}
+		err := stopWaiting(thread, never, &status)
 		stopped <- err
 		for err == nil {
 			select {
@@ -203,4 +200,45 @@ func stickLoop(t *testing.T, pid int) (release func()) {
 		t.Fatalf("stopping thread %d: %v", thread, err)
 	}
 	return sync.OnceFunc(func() { close(quit); <-done })
+}
+
+// stopWaiting stops a loop's thread where it waits in the kernel. Anywhere else it might hold
+// a lock, or a processor of Go's that the garbage collector waits for, and then nothing of the
+// process gets on: that is another fault, and not to be mixed with this one. A loop that never waits is
+// stopped in any system call.
+func stopWaiting(thread int, never bool, status *unix.WaitStatus) error {
+	var now string
+	for end := deadline(); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		before, err := callOf(thread)
+		if err != nil {
+			return err
+		}
+		if before == "" && !never {
+			continue
+		}
+		if err := unix.PtraceAttach(thread); err != nil {
+			return err
+		}
+		if _, err := unix.Wait4(thread, status, unix.WALL, nil); err != nil {
+			return err
+		}
+		if now, err = callOf(thread); err == nil && now != "" && (never || now == before) {
+			return nil
+		}
+		if err := errors.Join(err, unix.PtraceDetach(thread)); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("thread %d never waits in a system call; at last %q", thread, now)
+}
+
+// callOf is the number of the system call that a thread sleeps or has been stopped in; empty:
+// it runs, or waits for a lock of Go's (proc_pid_syscall(5)).
+func callOf(thread int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", thread))
+	call, _, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	if call == "running" || call == "-1" || call == strconv.Itoa(unix.SYS_FUTEX) {
+		call = ""
+	}
+	return call, err
 }

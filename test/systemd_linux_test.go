@@ -380,7 +380,7 @@ func (m *machine) testUpgrade(unit string) {
 // testWatchdog: one loop of the process is stuck, and systemd restarts the service.
 func (m *machine) testWatchdog(unit string) {
 	m.t.Helper()
-	release := stickLoop(m.t, hostPID(m.t, m.leader, m.property(unit, "MainPID")))
+	release := stickLoop(m.t, hostPID(m.t, m.leader, m.property(unit, "MainPID")), false)
 	defer release()
 	m.awaitProperty(unit, "NRestarts", func(n string) bool { return n == "1" })
 	journal := m.do("journalctl", "--no-pager", "--output=cat", "--unit="+unit)

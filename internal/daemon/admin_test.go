@@ -25,8 +25,8 @@ func TestCountersOutliveTheirServers(t *testing.T) {
 	if sum := c.counters(); sum.Requests[2] != 12 || sum.Loops != 5 || !sum.Unknown.Has(conn.CallRecv) {
 		t.Errorf("both: %+v", sum)
 	}
-	if left := c.remove(old); left != 1 {
-		t.Errorf("%d are left", left)
+	if c.remove(old); len(c.list()) != 1 {
+		t.Errorf("%d are left", len(c.list()))
 	}
 	if sum := c.counters(); sum.Requests[2] != 12 || sum.Loops != 3 || sum.Silent != 0 || sum.Unknown != 0 {
 		t.Errorf("after the first has ended: %+v", sum)

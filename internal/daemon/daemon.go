@@ -105,7 +105,9 @@ type Server struct {
 	changed   []string         // by the last reload
 	reloads   bool             // there was one
 	delay     <-chan time.Time // of a stop
-	stopping  bool             // since a signal said so
+	stopping  bool             // since a signal said so, or the model failed
+	failed    bool             // the model did
+	heir      bool             // another process serves on the same sockets until it hears that this one does
 	abandoned bool             // whoever is stuck in the pool is not waited for
 	draining  bool
 	accepted  chan struct{} // closed when nothing is accepted any more
@@ -143,6 +145,7 @@ func Run(opts Options) (err error) {
 		return err
 	}
 	s.pool = reactor.NewPool(cfg.Workers)
+	s.heir = parent >= 0
 	c, err := s.prepare(cfg, state{listeners: old})
 	if err != nil {
 		return err
@@ -157,7 +160,7 @@ func Run(opts Options) (err error) {
 	adviseAgainstRoot(opts.Stderr, os.Geteuid())
 	s.notify.Ready(s.status())
 	report(parent, nil)
-	parent = -1
+	parent, s.heir = -1, false
 	defer s.notify.Watch(func(timeout time.Duration) error { return s.current.Load().server.Ping(timeout) })()
 	return s.run()
 }
@@ -181,10 +184,7 @@ func (s *Server) run() error {
 	for {
 		select {
 		case srv := <-s.ended:
-			if s.left(srv) {
-				s.events.Info("stopped", zap.Int("idle_closed", s.total.Idle), zap.Int("cut", s.total.Cut))
-				return s.total.Err
-			}
+			s.left(srv)
 		case sig := <-s.signals:
 			if err := s.signalled(sig); err != nil {
 				return err
@@ -200,9 +200,16 @@ func (s *Server) run() error {
 			s.drain()
 		case <-s.accepted:
 			s.accepted = nil
-			s.closeListeners() // late clients are refused at once, not kept waiting
+			if s.upgrading == nil || !s.failed { // else the new process accepts from them
+				s.closeListeners() // late clients are refused at once, not kept waiting
+			}
 		case err := <-s.upgrading.done():
 			s.upgraded(err)
+		}
+		// One whose model has failed is there until a new process has taken over or failed too.
+		if len(s.servers.list()) == 0 && (s.upgrading == nil || !s.failed) {
+			s.events.Info("stopped", zap.Int("idle_closed", s.total.Idle), zap.Int("cut", s.total.Cut))
+			return s.total.Err
 		}
 	}
 }
@@ -267,22 +274,19 @@ func (s *Server) drainAll(grace time.Duration, accepted chan<- struct{}) {
 	close(accepted)
 }
 
-// left notes the end of one that served. It reports whether that was the last.
-func (s *Server) left(srv *serving) (last bool) {
+// left notes the end of one that served.
+func (s *Server) left(srv *serving) {
 	s.total.Idle += srv.ended.Idle
 	s.total.Cut += srv.ended.Cut
 	s.total.Err = errors.Join(s.total.Err, srv.ended.Err)
-	if n := s.servers.remove(srv); n == 0 {
-		return true
-	}
+	s.servers.remove(srv)
 	if srv == s.serving && !s.draining { // it has failed; nobody accepts
-		s.stopping, s.draining = true, true
+		s.stopping, s.draining, s.failed = true, true, true
 		s.ready.Store(false)
 		s.control.draining.Store(true)
 		s.accepted = make(chan struct{})
 		go s.drainAll(s.cfg.Timeouts.Drain, s.accepted)
 	}
-	return false
 }
 
 // counted puts a number before a noun.
@@ -311,7 +315,7 @@ func (s *Server) reopen() {
 // closeListeners stops listening, once. The files of Unix sockets stay if
 // another process serves there.
 func (s *Server) closeListeners() {
-	if err := closeGone(s.listeners, nil, s.successor == 0); err != nil {
+	if err := closeGone(s.listeners, nil, s.successor == 0 && !s.heir); err != nil {
 		s.events.Warn("closing the listeners", zap.Error(err))
 	}
 	s.listeners = nil

@@ -38,15 +38,13 @@ func (s *servers) add(srv *serving) {
 	s.all = append(s.all, srv)
 }
 
-// remove returns how many are left.
-func (s *servers) remove(srv *serving) int {
+func (s *servers) remove(srv *serving) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = slices.DeleteFunc(s.all, func(other *serving) bool { return other == srv })
 	counted := srv.server.Counters()
 	counted.Loops, counted.Silent, counted.Unknown = 0, 0, 0
 	s.past.Add(&counted)
-	return len(s.all)
 }
 
 // counters sums what has been counted, by those that have ended too.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,8 @@ const (
 	// feedings is how often the watchdog is fed in its time. systemd advises two
 	// (sd_watchdog_enabled(3)); one more lets one come late.
 	feedings = 3
+	// pingGrace is how much longer than its own timeout a ping may take.
+	pingGrace = 100 * time.Millisecond
 )
 
 // Notifier tells systemd what the server does, by the protocol of
@@ -107,8 +110,20 @@ func (n *Notifier) feed(ping func(timeout time.Duration) error, every time.Durat
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	hungry := false
+	asked := make(chan error, 1)
+	unanswered := false
 	for {
-		err := ping(every)
+		if !unanswered {
+			go func() { asked <- ping(every) }()
+		}
+		// What is stuck may hold a lock that asking it takes: the event is to come all the same.
+		err := errors.New("what is asked whether it lives does not return: it is stuck where it holds a lock")
+		select {
+		case err = <-asked:
+			unanswered = false
+		case <-time.After(every + pingGrace):
+			unanswered = true
+		}
 		switch {
 		case err == nil:
 			n.send("WATCHDOG=1")

@@ -188,6 +188,44 @@ func TestWatchdog(t *testing.T) {
 	}
 }
 
+// TestWatchdogPingHangs: a ping that does not return leaves the watchdog hungry, which is one
+// event; when it has returned, the watchdog is fed again.
+func TestWatchdogPingHangs(t *testing.T) {
+	m := listenAsManager(t)
+	t.Setenv("WATCHDOG_USEC", "30000")
+	t.Setenv("WATCHDOG_PID", "")
+	events, logs := watched()
+	hang := make(chan struct{})
+	var pings atomic.Int32
+	n := NewNotifier(events)
+	stop := n.Watch(func(time.Duration) error {
+		if pings.Add(1) == 2 {
+			<-hang
+		}
+		return nil
+	})
+	defer stop()
+	if got := m.next(); !slices.Equal(got, []string{"WATCHDOG=1"}) {
+		t.Errorf("told first: %q", got)
+	}
+	for logs.FilterMessageSnippet("is not fed").Len() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if n := pings.Load(); n != 2 {
+		t.Errorf("%d pings while one hangs", n)
+	}
+	close(hang)
+	if got := m.next(); !slices.Equal(got, []string{"WATCHDOG=1"}) {
+		t.Errorf("told after it returned: %q", got)
+	}
+	for logs.FilterMessageSnippet("fed again").Len() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if logs.Len() != 2 {
+		t.Errorf("events: %v", logs.All())
+	}
+}
+
 // TestWatchdogOfAnother: WATCHDOG_PID says whose it is, and NotifyEnv passes it on.
 func TestWatchdogOfAnother(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "30000")

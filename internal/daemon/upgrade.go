@@ -181,13 +181,15 @@ func (s *Server) upgraded(err error) {
 	switch {
 	case err != nil:
 		s.events.Error("not upgraded, this process goes on: " + oneLine(err))
-	case s.stopping: // it was told to end, too late: it has a signal of its own now
+	case s.stopping && !s.failed: // it was told to end, too late: it has a signal of its own now
 		u.kill()
 	default:
 		s.successor = u.process.Pid
 		s.events.Info("upgraded", zap.Int("process", s.successor))
 		s.notify.MainPID(s.successor)
-		s.stop()
+		if !s.stopping {
+			s.stop()
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/reactor"
 )
 
 // script makes a program of the shell.
@@ -176,5 +179,77 @@ func TestShare(t *testing.T) {
 				t.Errorf("%+v: socket %d has %d loops, shared %v", c, fd, users[fd], shared[fd])
 			}
 		}
+	}
+}
+
+// ownSocket is a listener of ours on a Unix socket.
+func ownSocket(t *testing.T) *listener {
+	t.Helper()
+	cfg := config.Default()
+	l, err := listenUnix(&cfg, filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.key = "unix:" + l.unix
+	return l
+}
+
+// TestHeirLeavesFiles: a new process that ends before the one that it was to replace has
+// heard of it leaves the Unix sockets alone that the other still serves.
+func TestHeirLeavesFiles(t *testing.T) {
+	for _, heir := range []bool{true, false} {
+		s := &Server{heir: heir}
+		l := ownSocket(t)
+		s.listeners = []*listener{l}
+		s.closeListeners()
+		if _, err := os.Lstat(l.unix); (err == nil) != heir {
+			t.Errorf("heir %v: %v", heir, err)
+		}
+	}
+}
+
+// TestModelFailsDuringUpgrade: the model's failure ends the process, but not the new one
+// that is about to take its place; if that fails too, its end is the end.
+func TestModelFailsDuringUpgrade(t *testing.T) {
+	for _, outcome := range []error{nil, errors.New("it does not start")} {
+		events, err := newEventLog(config.Default().Log, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := startUpgrade(script(t, "exec sleep 1000"), nil, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.result = make(chan error, 1) // what this test says instead
+		srv := &serving{server: &numbered{}, ended: reactor.Ended{Err: errors.New("the kernel refuses")}}
+		s := &Server{events: events, notify: NewNotifier(events.Logger), opts: Options{Stderr: io.Discard}, ended: make(chan *serving, 1), upgrading: u}
+		cfg := config.Default()
+		s.cfg, s.serving, s.listeners = &cfg, srv, []*listener{ownSocket(t)}
+		path := s.listeners[0].unix
+		s.servers.add(srv)
+		s.ended <- srv
+		go func() {
+			for !s.control.draining.Load() {
+				time.Sleep(time.Millisecond)
+			}
+			u.result <- outcome
+		}()
+		if err := s.run(); err == nil || !strings.Contains(err.Error(), "the kernel refuses") {
+			t.Errorf("it ended with %v", err)
+		}
+		s.closeListeners()
+		if _, err := os.Lstat(path); (err == nil) != (outcome == nil) {
+			t.Errorf("the new process: %v; the Unix socket: %v", outcome, err)
+		}
+		select {
+		case <-u.exited:
+			t.Error("the new process was ended")
+		default:
+		}
+		if err := u.process.Kill(); err != nil {
+			t.Error(err)
+		}
+		<-u.exited
+		events.sink.close()
 	}
 }

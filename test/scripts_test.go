@@ -3,6 +3,8 @@ package test
 import (
 	"bytes"
 	"compress/gzip"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -59,4 +61,26 @@ func TestNode(t *testing.T) {
 		s := start(t, v, scriptSite(t), "--listing", "on")
 		s.script(t, "node", "node.js", s.url, s.root)
 	})
+}
+
+// TestJustRun: evhttpd alone, in a folder, does what python3 -m http.server does there: the
+// scripts written for that find their files.
+func TestJustRun(t *testing.T) {
+	once(t)
+	cmd := exec.Command(binary)
+	cmd.Dir = scriptSite(t)
+	cmd.Env = append(os.Environ(), "EVHTTPD_LISTEN=127.0.0.1:0") // 8080 may be taken
+	s := launch(t, cmd)
+	t.Cleanup(func() { s.stop(t) })
+	page := s.get(t, "/")
+	targets := links(t, string(page.body))
+	for _, path := range []string{"/a.txt", "/big", "/folder/", "/ü ñ/"} {
+		if page.status != 200 || targets[path] == "" {
+			t.Errorf("%d: no link leads to %s: %q", page.status, path, targets)
+		}
+	}
+	if got := s.get(t, "/folder/"); string(got.body) != "index" {
+		t.Errorf("a folder with an index: %d %q", got.status, got.body)
+	}
+	s.script(t, "python3", "http_client.py", s.addr, cmd.Dir)
 }

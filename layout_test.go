@@ -56,7 +56,7 @@ var rules = []rule{
 	{folder: "internal/uring", modules: []string{xsys}},
 	{folder: "internal/static", project: []string{"conn", "http1", "sendfile"},
 		modules: []string{xsys, "github.com/klauspost/compress"}},
-	{folder: "internal/site", project: []string{"conn", "http1", "sendfile"}},
+	{folder: "internal/site", project: []string{"conn", "http1", "sendfile", "internal/static"}},
 	{folder: "internal/config", modules: []string{"github.com/goccy/go-yaml"}},
 	{folder: "internal/accesslog", project: []string{"conn", "http1"}, modules: []string{xsys, "go.uber.org/zap"}},
 	{folder: "internal/admin", modules: []string{"go.uber.org/zap", "github.com/prometheus/client_golang"}},

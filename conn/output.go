@@ -24,7 +24,9 @@ type Output struct {
 	noBody  bool  // HEAD
 	job     Job
 	result  Result
-	dateAt  int64 // the second that date says
+	edit    *Edit  // of the head; nil: none
+	added   []byte // to the head: whole field lines
+	dateAt  int64  // the second that date says
 	date    []byte
 	scratch []byte // the small heads that Fail makes
 }
@@ -59,6 +61,33 @@ func (o *Output) Defer(job Job) {
 	o.job = job
 }
 
+// Began is when the request in hand began, as Clock.Mono.
+func (o *Output) Began() int64 { return o.conn.began }
+
+// Deferred is how often the request has been put off so far.
+func (o *Output) Deferred() int {
+	if o.conn.pending == nil {
+		return 0
+	}
+	return int(o.conn.pending.defers)
+}
+
+// Deferrable is how often the request may still be put off: with the next one after that it fails.
+func (o *Output) Deferrable() int { return defersMax - o.Deferred() }
+
+// Add adds fields, whole lines with their CRLF, to the head of whatever the
+// answer will be, Head's or Fail's. They are copied. It is to be called before those,
+// and again when a request that was put off is served again: nothing of it is kept.
+func (o *Output) Add(fields []byte) { o.added = append(o.added, fields...) }
+
+// Edit changes the head of whatever the answer will be, with what Add has added to
+// it. There is one Edit an answer: a later one takes its place, and nil takes it
+// away. As with Add, a request that was put off begins without.
+func (o *Output) Edit(e *Edit) { o.edit = e }
+
+// Reason notes why the answer is what it is, for the access log. Fail does that too.
+func (o *Output) Reason(reason string) { o.reason = reason }
+
 // Close makes this answer the connection's last.
 func (o *Output) Close() { o.last = true }
 
@@ -67,7 +96,17 @@ func (o *Output) Close() { o.last = true }
 // It is copied.
 func (o *Output) Head(status int, head []byte) {
 	o.status = status
-	o.arena = append(o.arena, head...)
+	switch {
+	case o.edit != nil:
+		failed := status >= 400
+		o.arena = o.edit.keep(o.arena, head, failed)
+		o.arena = o.edit.keep(o.arena, o.added, failed)
+		o.arena = o.edit.set(o.arena, failed)
+	case len(o.added) > 0:
+		o.arena = append(append(o.arena, head...), o.added...)
+	default:
+		o.arena = append(o.arena, head...)
+	}
 	o.arena = append(o.arena, o.dateField()...)
 	switch {
 	case o.last:
@@ -153,6 +192,7 @@ func (o *Output) fail(e *http1.Error) {
 func (o *Output) begin(c *Conn, req *http1.Request) {
 	o.conn, o.req = c, req
 	o.status, o.reason, o.body, o.job = 0, "", 0, nil
+	o.edit, o.added = nil, o.added[:0]
 	o.noBody = req != nil && req.Method == http1.MethodHEAD
 	o.last = req == nil || req.Close || c.lastAnswer(o.local)
 }

@@ -194,25 +194,15 @@ var notYet = []string{
 	"trusted_proxies",
 	"limits.connections_per_client",
 	"limits.requests_per_client",
-	"sites[].hosts",
-	"sites[].symlinks",
-	"sites[].types",
-	"sites[].try_files",
-	"sites[].fallback",
-	"sites[].error_pages",
-	"sites[].redirects",
-	"sites[].paths",
-	"sites[1]", // and every other but the first
+	"sites[].paths[].allow",
+	"sites[].paths[].deny",
+	"sites[].paths[].auth",
+	"sites[].paths[].cors",
 }
 
 // unsupported refuses what the server cannot do yet.
 func (c *checker) unsupported() {
 	const refused = "is not supported by this version yet: leave it out"
-	for i := range c.Config.Sites {
-		if path := fmt.Sprintf("sites[%d]", i); i > 0 && slices.Contains(notYet, "sites[1]") {
-			c.wrong(path, "is a second site, which %s", refused)
-		}
-	}
 	standard := Default()
 	c.compare("", reflect.ValueOf(c.Config), reflect.ValueOf(standard), refused)
 }
@@ -229,9 +219,9 @@ func (c *checker) compare(section string, v, standard reflect.Value, refused str
 		case kinds[row(path)].parse != nil:
 		case value.Kind() == reflect.Struct:
 			c.compare(path, value, normal, refused)
-		case path == "sites":
+		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
 			for i := range value.Len() {
-				c.compare(fmt.Sprintf("%s[%d]", path, i), value.Index(i), normal.Index(0), refused)
+				c.compare(fmt.Sprintf("%s[%d]", path, i), value.Index(i), reflect.ValueOf(elements[row(path)+"[]"]), refused)
 			}
 		}
 	}

@@ -27,6 +27,7 @@ var flags = []Flag{
 	{"threads", "", "threads", "`number` of connections that io-model blocking serves at a time; at most 8192"},
 	{"listing", "", "sites[0].listing", "list directories without an index: `on|off` (default on without --config)"},
 	{"hide", "", "sites[0].hide", "`patterns` of names that are not served; ! excepts"},
+	{"fallback", "", "sites[0].fallback", "`path` of the file for a page that is not there: /index.html of an application that routes in the browser"},
 	{"cache-valid", "", "cache.valid", "how `long` an answer may be stale under load; 0s looks at the file every time"},
 	{"access-log", "", "access_log.output", "off, - (stdout), a `file`, syslog:udp://HOST:PORT or syslog:unix:PATH"},
 	{"log-format", "", "access_log.format", "`format` of access lines: combined, json"},

@@ -49,19 +49,20 @@ var (
 		return err == nil && strings.Contains(kind, "/") && isFieldValue(s)
 	})
 	// What a request's path is made of: decoded, so anything but control characters.
-	sitePath     = text("/404.html", "a path of the site that begins with /, such as /404.html", isSitePath)
+	sitePath     = text("/404.html", "a path of the site that begins with /, such as /404.html", isFilePath)
 	fallbackPath = text("/index.html", "a path of the site that begins with /, such as /index.html, or \"\" for none", func(s string) bool {
-		return s == "" || isSitePath(s)
+		return s == "" || isFilePath(s)
 	})
 	tryPath = text("$path.html", "$path, $path with an ending such as $path.html, or a path of the site that begins with /", func(s string) bool {
 		rest, ok := strings.CutPrefix(s, "$path")
-		return ok && !hasControl(rest) || isSitePath(s)
+		return ok && !hasControl(rest) && !hasDots(rest) || isFilePath(s)
 	})
-	pathPattern = text("/assets/**", "a pattern that begins with /, with * within a segment and ** across segments", func(s string) bool {
-		return isSitePath(s) && !strings.Contains(s, "***")
+	pathPattern = text("/assets/**", "a pattern that begins with /, with * within a segment and ** across segments, and at most 9 of them", func(s string) bool {
+		return isSitePath(s) && !strings.Contains(s, "***") && strings.Count(strings.ReplaceAll(s, "**", "*"), "*") <= wildcardsMax
 	})
-	redirectTarget = text("/new/$1", "a path that begins with / or a URL that begins with http:// or https://", func(s string) bool {
-		return !hasControl(s) && !strings.Contains(s, " ") && (strings.HasPrefix(s, "/") || isWebURL(s))
+	// What begins with two slashes is another host's; which host it is, is not for a request to say.
+	redirectTarget = text("/new/$1", "a path that begins with one /, or a URL that begins with http:// or https:// and whose host has no $", func(s string) bool {
+		return !hasControl(s) && !strings.Contains(s, " ") && (strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") || isWebURL(s) && !wildHost(s))
 	})
 	origin = text("https://example.org", "an origin such as https://example.org, without a path, or *", func(s string) bool {
 		u, err := url.Parse(s)
@@ -122,6 +123,30 @@ func isToken(s string) bool {
 }
 
 func isSitePath(s string) bool { return strings.HasPrefix(s, "/") && !hasControl(s) }
+
+// isFilePath reports whether s can name a file of a site.
+func isFilePath(s string) bool { return isSitePath(s) && !hasDots(s) }
+
+func hasDots(s string) bool {
+	for segment := range strings.SplitSeq(s, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// wildcardsMax bounds the wildcards of a pattern; a redirect counts them with one digit.
+const wildcardsMax = 9
+
+// wildHost reports whether there is a $ before the path of a URL.
+func wildHost(s string) bool {
+	_, rest, _ := strings.Cut(s, "://")
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	return strings.Contains(rest, "$")
+}
 
 func isWebURL(s string) bool {
 	u, err := url.Parse(s)

@@ -46,7 +46,7 @@ type control struct {
 // publish shows the control plane what runs now. It is called when the server
 // serves, and after each reload.
 func (s *Server) publish() {
-	v := &view{cfg: s.cfg, model: s.serving.choice, connections: s.connections(s.cfg), cache: s.site.Cache()}
+	v := &view{cfg: s.cfg, model: s.serving.choice, connections: s.connections(s.cfg), cache: s.sites.Cache()}
 	if v.model.Loops {
 		v.loops = s.serving.loops
 	}

@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +27,7 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
-	"github.com/evhttpd/evhttpd/internal/static"
+	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -70,7 +69,7 @@ type state struct {
 	cfg       *config.Config
 	listeners []*listener
 	admin     []*listener // of the control plane
-	site      *static.Site
+	sites     *site.Router
 	access    *accesslog.Log // nil: there is none
 	serving   *serving
 }
@@ -325,8 +324,8 @@ func (s *Server) closeListeners() {
 func (s *Server) close() {
 	defer s.closeAdmin() // the last that can tell what holds up the end
 	s.closeListeners()
-	if s.site != nil {
-		s.site.Close()
+	if s.sites != nil {
+		s.sites.Close()
 	}
 	if s.pool != nil && !s.abandoned && !finishes(s.pool.Close, closeGrace) {
 		s.events.Warn("work on a file system that does not answer is given up")
@@ -363,14 +362,10 @@ func finishes(f func(), grace time.Duration) bool {
 
 // announce writes the start-up lines.
 func (s *Server) announce(w io.Writer) {
-	root := s.cfg.Sites[0].Root
-	if abs, err := filepath.Abs(root); err == nil {
-		root = abs
-	}
 	for i, l := range s.listeners {
 		where := l.where()
 		if i == 0 {
-			fmt.Fprintf(w, "evhttpd: serving %s at %s\n", root, where)
+			fmt.Fprintf(w, "evhttpd: serving %s at %s\n", served(s.cfg), where)
 		} else {
 			fmt.Fprintf(w, "evhttpd: and at %s\n", where)
 		}
@@ -378,7 +373,13 @@ func (s *Server) announce(w io.Writer) {
 			fmt.Fprintf(w, "evhttpd: from other machines %s\n", url)
 		}
 	}
-	parts := []string{"listing " + onOff(s.cfg.Sites[0].Listing), s.serving.choice.String()}
+	for _, line := range sitesServed(s.cfg) {
+		fmt.Fprintf(w, "evhttpd: %s\n", line)
+	}
+	parts := []string{s.serving.choice.String()}
+	if len(s.cfg.Sites) == 1 {
+		parts = []string{"listing " + onOff(s.cfg.Sites[0].Listing), s.serving.choice.String()}
+	}
 	switch {
 	case s.serving.choice.Loops:
 		parts = append(parts, counted(s.serving.loops, "loop"))
@@ -403,7 +404,7 @@ func (s *Server) status() string {
 	for _, l := range s.listeners {
 		at = append(at, l.where())
 	}
-	return fmt.Sprintf("serving %s at %s, %s", s.cfg.Sites[0].Root, strings.Join(at, ", "), s.serving.choice)
+	return fmt.Sprintf("serving %s at %s, %s", served(s.cfg), strings.Join(at, ", "), s.serving.choice)
 }
 
 // others returns the URLs by which other machines find a listener that is not

@@ -3,7 +3,6 @@ package daemon
 import (
 	"errors"
 	"net"
-	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -59,7 +58,7 @@ func (s *Server) reload() {
 
 // prepare opens what cfg asks for and old has not. On an error everything is as it was.
 func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
-	c = &change{state: state{cfg: cfg, site: old.site, access: old.access}, old: old}
+	c = &change{state: state{cfg: cfg, sites: old.sites, access: old.access}, old: old}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.undo())
@@ -69,9 +68,9 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 	if c.serving, err = choose(cfg); err != nil {
 		return c, err
 	}
-	if old.cfg == nil || !sameSite(cfg, old.cfg) {
-		if c.site, err = openSite(cfg, s.events.Logger); err != nil {
-			c.site = old.site
+	if old.cfg == nil || !sameSites(cfg, old.cfg) {
+		if c.sites, err = openSites(cfg, s.events.Logger); err != nil {
+			c.sites = old.sites
 			return c, &ConfigError{err}
 		}
 	}
@@ -113,11 +112,6 @@ func (c *change) openLogs(s *Server, old *state) (err error) {
 	return err
 }
 
-// sameSite reports whether the files are served in the same way.
-func sameSite(a, b *config.Config) bool {
-	return reflect.DeepEqual(a.Sites, b.Sites) && a.Cache == b.Cache && a.ServerHeader == b.ServerHeader
-}
-
 // undo closes what was opened in vain.
 func (c *change) undo() error {
 	old := &c.old
@@ -141,8 +135,8 @@ func (c *change) undo() error {
 	if c.access != nil && c.access != old.access {
 		errs = append(errs, c.access.Close())
 	}
-	if c.site != nil && c.site != old.site {
-		c.site.Close()
+	if c.sites != nil && c.sites != old.sites {
+		c.sites.Close()
 	}
 	return errors.Join(errs...)
 }
@@ -254,7 +248,7 @@ func (s *Server) settle(old, now *state) {
 			continue // it was started so
 		}
 		set := s.settings(srv, now)
-		if now.site == old.site {
+		if now.sites == old.sites {
 			set.NewHandler = nil
 		}
 		set.Relog = now.access != old.access
@@ -282,10 +276,10 @@ func (s *Server) settle(old, now *state) {
 // retire closes what the change has replaced, when nobody uses it any more: a
 // site, its last jobs; a log, the last line that was begun for it.
 func (s *Server) retire(old, now *state, pool *reactor.Pool) {
-	if old.site != nil && old.site != now.site {
+	if old.sites != nil && old.sites != now.sites {
 		s.cutting.Go(func() {
 			pool.Flush()
-			old.site.Close()
+			old.sites.Close()
 		})
 	}
 	if old.access != nil && old.access != now.access {

@@ -149,9 +149,9 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 
 // settings are what one that serves is to serve with.
 func (s *Server) settings(srv *serving, st *state) reactor.Settings {
-	set := reactor.Settings{Config: connConfig(st.cfg), Connections: s.connections(st.cfg), NewHandler: st.site.ThreadHandler}
+	set := reactor.Settings{Config: connConfig(st.cfg), Connections: s.connections(st.cfg), NewHandler: st.sites.ThreadHandler}
 	if srv.choice.Loops {
-		set.NewHandler = st.site.Handler
+		set.NewHandler = st.sites.Handler
 	}
 	switch access := st.access; {
 	case access == nil:

@@ -2,39 +2,128 @@ package daemon
 
 import (
 	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
-// etags are the values of etag:.
-var etags = map[string]static.ETag{"mtime": static.ETagMtime, "content": static.ETagContent, "off": static.ETagOff}
+// The values of etag: and symlinks:.
+var (
+	etags = map[string]static.ETag{"mtime": static.ETagMtime, "content": static.ETagContent, "off": static.ETagOff}
+	links = map[string]static.Links{"beneath": static.LinksBeneath, "follow": static.LinksFollow, "deny": static.LinksDeny}
+)
 
-// openSite opens the configured root, with a cache of its own.
-func openSite(cfg *config.Config, events *zap.Logger) (*static.Site, error) {
-	cache := static.NewCache(static.Limits{
+// openSites opens the configured roots, with a cache that they share.
+func openSites(cfg *config.Config, events *zap.Logger) (*site.Router, error) {
+	opts := site.Options{Cache: static.NewCache(static.Limits{
 		Memory:      cfg.Cache.Memory,
 		File:        cfg.Cache.File,
 		Descriptors: cfg.Cache.Descriptors,
-	})
-	return static.New(static.Options{
-		Root:     cfg.Sites[0].Root,
-		Index:    cfg.Sites[0].Index,
-		Listing:  cfg.Sites[0].Listing,
-		Hide:     cfg.Sites[0].Hide,
-		ETag:     etags[cfg.Sites[0].ETag],
-		Ranges:   cfg.Limits.Ranges,
-		Siblings: cfg.Sites[0].Precompressed,
-		Compress: cfg.Sites[0].Compress,
-		Server:   cfg.ServerHeader,
-		Valid:    cfg.Cache.Valid,
-		Warn: func(msg, path string) {
-			events.Warn(msg, zap.String("path", path))
+	})}
+	for i := range cfg.Sites {
+		opts.Sites = append(opts.Sites, siteOptions(cfg, &cfg.Sites[i], events))
+	}
+	return site.New(opts)
+}
+
+// siteOptions is what the configuration says of one site.
+func siteOptions(cfg *config.Config, s *config.Site, events *zap.Logger) site.Site {
+	o := site.Site{
+		Hosts: s.Hosts,
+		Static: static.Options{
+			Root:     s.Root,
+			Index:    s.Index,
+			Listing:  s.Listing,
+			Hide:     s.Hide,
+			Links:    links[s.Symlinks],
+			ETag:     etags[s.ETag],
+			Ranges:   cfg.Limits.Ranges,
+			Types:    s.Types,
+			Siblings: s.Precompressed,
+			Compress: s.Compress,
+			Server:   cfg.ServerHeader,
+			Valid:    cfg.Cache.Valid,
+			Warn: func(msg, path string) {
+				events.Warn(msg, zap.String("path", path))
+			},
 		},
-	}, cache)
+		TryFiles:   s.TryFiles,
+		Fallback:   s.Fallback,
+		ErrorPages: s.ErrorPages,
+	}
+	for _, r := range s.Redirects {
+		o.Redirects = append(o.Redirects, site.Redirect(r))
+	}
+	for i := range s.Paths {
+		o.Rules = append(o.Rules, siteRule(&s.Paths[i]))
+	}
+	return o
+}
+
+// siteRule is what the configuration says of some paths of a site.
+func siteRule(p *config.PathRule) site.Rule {
+	r := site.Rule{Match: p.Match, Headers: p.Headers, Listing: p.Listing, Hide: p.Hide}
+	if tag, ok := etags[p.ETag]; ok {
+		r.ETag = &tag
+	}
+	if follow, ok := links[p.Symlinks]; ok {
+		r.Links = &follow
+	}
+	return r
+}
+
+// sameSites reports whether the files are served in the same way.
+func sameSites(a, b *config.Config) bool {
+	return reflect.DeepEqual(a.Sites, b.Sites) && a.Cache == b.Cache && a.ServerHeader == b.ServerHeader && a.Limits.Ranges == b.Limits.Ranges
+}
+
+// served says what is served, in a few words: the root, or how many sites.
+func served(cfg *config.Config) string {
+	if len(cfg.Sites) > 1 {
+		return counted(len(cfg.Sites), "site")
+	}
+	return absolute(cfg.Sites[0].Root) + ofHosts(&cfg.Sites[0])
+}
+
+// ofHosts names the hosts of the only site there is, if it does not answer for all.
+func ofHosts(s *config.Site) string {
+	for _, host := range s.Hosts {
+		if host == "*" {
+			return ""
+		}
+	}
+	return " for " + strings.Join(s.Hosts, ", ")
+}
+
+// sitesServed says of each of several sites what it serves, a line for each.
+func sitesServed(cfg *config.Config) (lines []string) {
+	if len(cfg.Sites) == 1 {
+		return nil
+	}
+	for i := range cfg.Sites {
+		s := &cfg.Sites[i]
+		line := fmt.Sprintf("%s -> %s", strings.Join(s.Hosts, ", "), absolute(s.Root))
+		if s.Listing {
+			line += ", listing on"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// absolute is the whole path of a root.
+func absolute(root string) string {
+	if abs, err := filepath.Abs(root); err == nil {
+		return abs
+	}
+	return root
 }
 
 // openAccessLog opens the access log. Lines that are lost are an event.

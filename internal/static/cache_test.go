@@ -38,7 +38,7 @@ func (m *cacheModel) put(t *rapid.T) {
 		c.body = make([]byte, rapid.IntRange(0, 6000).Draw(t, "size"))
 	}
 	e := newEntry(kind, path, c)
-	e.key.generation = r.generation
+	e.key.space = r.generation
 	e.transient = rapid.IntRange(0, 9).Draw(t, "transient") == 0
 	m.cache.put(e, r)
 	m.latest[e.key] = e
@@ -100,7 +100,7 @@ func TestCacheBounds(t *testing.T) {
 		}
 		m.cache = NewCache(m.limits)
 		for range 3 {
-			m.roots = append(m.roots, &root{generation: generations.Add(1)})
+			m.roots = append(m.roots, &root{generation: newGeneration()})
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"put":  m.put,
@@ -110,7 +110,7 @@ func TestCacheBounds(t *testing.T) {
 				i := rapid.IntRange(0, len(m.roots)-1).Draw(t, "root")
 				m.cache.dropRoot(m.roots[i])
 				if rapid.Bool().Draw(t, "renew") {
-					m.roots[i] = &root{generation: generations.Add(1)}
+					m.roots[i] = &root{generation: newGeneration()}
 				}
 			},
 			"unpin": func(*rapid.T) {
@@ -143,10 +143,10 @@ func TestCacheBounds(t *testing.T) {
 // TestCacheKeepsWhatIsHit: a run over paths that are asked for once does not push out one that is hit.
 func TestCacheKeepsWhatIsHit(t *testing.T) {
 	c := NewCache(Limits{Memory: 50_000, File: 1000, Descriptors: 10})
-	r := &root{generation: generations.Add(1)}
+	r := &root{generation: newGeneration()}
 	put := func(path string) *entry {
 		e := newEntry(kindBody, path, &content{body: make([]byte, 1000)})
-		e.key.generation = r.generation
+		e.key.space = r.generation
 		c.put(e, r)
 		e.Release()
 		return e

@@ -19,11 +19,11 @@ func (h *handler) precondition(c *content, req *http1.Request, buf []byte, out *
 	now := out.Clock().Wall / 1e9
 	if req.Has(http1.FieldIfMatch) {
 		if !matches(req, buf, http1.FieldIfMatch, c.etag, true) {
-			out.Fail(412, c.vary(), "no entity tag of If-Match is the file's (RFC 9110 section 13.1.1)")
+			h.fail(req, buf, out, 412, c.vary(), "no entity tag of If-Match is the file's (RFC 9110 section 13.1.1)")
 			return true
 		}
 	} else if at, ok := date(req, buf, http1.FieldIfUnmodifiedSince, now); ok && c.dated && c.modified > at {
-		out.Fail(412, c.vary(), "modified since the date of If-Unmodified-Since (RFC 9110 section 13.1.4)")
+		h.fail(req, buf, out, 412, c.vary(), "modified since the date of If-Unmodified-Since (RFC 9110 section 13.1.4)")
 		return true
 	}
 	if req.Has(http1.FieldIfNoneMatch) {

@@ -30,6 +30,10 @@ type handler struct {
 	entries map[string]*entry // the index, by path as it was sent; no references
 	max     int
 
+	view    *Site // that the answer at hand is of; site, if there is no way
+	way     *Way  // of the request at hand; nil: its path is all there is to it
+	hurried bool  // an error's page is not waited for
+
 	look    look
 	path    []byte // decoded
 	scratch []byte // a head that is put together for one answer
@@ -45,7 +49,7 @@ func (s *Site) ThreadHandler() conn.Handler { return s.handler(0) }
 
 func (s *Site) handler(max int) *handler {
 	return &handler{
-		site: s, entries: make(map[string]*entry), max: max,
+		site: s, view: s, entries: make(map[string]*entry), max: max,
 		look: look{site: s, cached: true},
 	}
 }
@@ -54,7 +58,7 @@ func (s *Site) handler(max int) *handler {
 // asked for before.
 func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	if req.Method > http1.MethodHEAD {
-		h.other(req, out)
+		h.other(req, buf, out)
 		return
 	}
 	path := req.Path.In(buf)
@@ -112,19 +116,19 @@ var (
 )
 
 // other answers what is neither GET nor HEAD.
-func (h *handler) other(req *http1.Request, out *conn.Output) {
+func (h *handler) other(req *http1.Request, buf []byte, out *conn.Output) {
 	switch req.Method {
 	case http1.MethodOPTIONS:
 	case http1.MethodTRACE:
-		out.Fail(405, allowed, "TRACE is not answered: it would show a script the fields that its browser adds (RFC 9110 section 9.3.8)")
+		h.fail(req, buf, out, 405, allowed, "TRACE is not answered: it would show a script the fields that its browser adds (RFC 9110 section 9.3.8)")
 		return
 	case http1.MethodCONNECT:
 		// What follows may be meant for the far end of a tunnel, and is no request to us.
 		out.Close()
-		out.Fail(405, allowed, "this is no proxy (RFC 9110 section 9.3.6)")
+		h.fail(req, buf, out, 405, allowed, "this is no proxy (RFC 9110 section 9.3.6)")
 		return
 	default:
-		out.Fail(405, allowed, "files are read with GET and HEAD (RFC 9110 section 15.5.6)")
+		h.fail(req, buf, out, 405, allowed, "files are read with GET and HEAD (RFC 9110 section 15.5.6)")
 		return
 	}
 	h.scratch = append(append(http1.AppendStatusLine(h.scratch[:0], 204), h.site.server...), allowed...)
@@ -155,7 +159,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 		return
 	}
 	if known == nil || known.kind != kindError && known.content.Load() == nil {
-		if known = s.cache.get(h.root.generation, h.path); known != nil {
+		if known = s.cache.get(s.space(h.root), h.path); known != nil {
 			defer known.Release()
 			if s.current(known, now, req, buf, out) && h.answer(known, req, buf, out) {
 				out.Counters().CacheHits++
@@ -199,46 +203,57 @@ func (h *handler) lookAtRoot(now int64, out *conn.Output) bool {
 			return false
 		}
 	}
-	out.Defer(rootJob{s})
+	out.Defer(rootJob{s.tree})
 	return true
 }
 
 // lookNow looks at the file with what the kernel has in memory, and has the
 // pool look if that does not do.
 func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []byte, out *conn.Output) {
-	s, clock := h.site, out.Clock()
+	if e := h.lookHere(h.site, known, req, out); e != nil {
+		h.index(sent, e)
+		answered := h.answer(e, req, buf, out)
+		e.Release()
+		if answered {
+			return
+		}
+	}
+	out.Defer(&lookJob{site: h.site, path: string(h.path), mono: out.Clock().Mono})
+}
+
+// lookHere looks where h.path leads to in that view, with what the kernel has in memory. It returns
+// the entry with a reference; nil: the pool has to look.
+func (h *handler) lookHere(s *Site, known *entry, req *http1.Request, out *conn.Output) *entry {
 	if count := out.Counters(); known == nil {
 		count.CacheMisses++
 	} else {
 		count.CacheLooks++
 	}
-	r := s.acquire()
+	r, clock := s.acquire(), out.Clock()
 	defer r.release()
-	if r == h.root && r.local {
-		l := &h.look
-		l.root, l.mono, l.wall = r, clock.Mono, clock.Wall
-		l.negotiates = req.Has(http1.FieldAcceptEncoding)
-		e, err := l.find(h.path, known)
-		if err == nil && (e.status != 404 || r.lookNow() == rootSame) {
-			if e != known {
-				s.cache.put(e, r)
-			}
-			h.index(sent, e)
-			answered := h.answer(e, req, buf, out)
-			e.Release()
-			if answered {
-				return
-			}
-		} else if err == nil {
-			e.Release() // missing from a root that may have been replaced
-		}
+	if r != h.root || !r.local {
+		return nil
 	}
-	out.Defer(&lookJob{site: s, path: string(h.path), mono: clock.Mono})
+	l := &h.look
+	l.site, l.root, l.mono, l.wall = s, r, clock.Mono, clock.Wall
+	l.negotiates = req.Has(http1.FieldAcceptEncoding)
+	e, err := l.find(h.path, known)
+	if err != nil {
+		return nil
+	}
+	if e.status == 404 && r.lookNow() != rootSame {
+		e.Release() // missing from a root that may have been replaced
+		return nil
+	}
+	if e != known {
+		s.cache.put(e, r)
+	}
+	return e
 }
 
 // index keeps the entry for the next request with that path.
 func (h *handler) index(sent []byte, e *entry) {
-	if e.transient || h.max == 0 || len(sent) > indexPath || e.key.generation != h.root.generation || h.entries[string(sent)] == e {
+	if e.transient || h.max == 0 || len(sent) > indexPath || e.key.space != h.site.space(h.root) || h.entries[string(sent)] == e {
 		return
 	}
 	if len(h.entries) >= h.max {
@@ -261,7 +276,7 @@ func (h *handler) answer(e *entry, req *http1.Request, buf []byte, out *conn.Out
 		h.list(e, req, buf, out)
 		return true
 	case kindError:
-		out.Fail(e.status, retryAfter(e.status), e.reason)
+		h.fail(req, buf, out, e.status, retryAfter(e.status), e.reason)
 		return true
 	}
 	c := e.content.Load()
@@ -302,7 +317,7 @@ func (h *handler) redirect(req *http1.Request, buf []byte, out *conn.Output) {
 	var bad http1.Error
 	if h.path, bad = http1.AppendPath(h.path[:0], sent[max(last, 0):]); bad.Status != 0 {
 		// An escaped slash behind dots: no client that follows a redirect sends this.
-		out.Fail(404, "", "a directory whose path does not end with a slash")
+		h.fail(req, buf, out, 404, "", "a directory whose path does not end with a slash")
 		return
 	}
 	b := append(http1.AppendStatusLine(h.scratch[:0], 301), h.site.server...)

@@ -62,7 +62,7 @@ func (l *look) listable(path []byte) (*entry, error) {
 // openDirectory opens a directory for reading; path ends with a slash. l.stat is its state.
 func (l *look) openDirectory(path string) (fd int, err error) {
 	l.name = append(append(l.name[:0], path[1:]...), '.', 0)
-	if fd, err = l.root.open(l.name, false, l.cached); err != nil {
+	if fd, err = l.open(false); err != nil {
 		return -1, err
 	}
 	if err = unix.Fstat(fd, &l.stat); err != nil {
@@ -76,15 +76,15 @@ func (l *look) openDirectory(path string) (fd int, err error) {
 func (h *handler) list(e *entry, req *http1.Request, buf []byte, out *conn.Output) {
 	v, reason := viewOf(req, buf)
 	if reason != "" {
-		out.Fail(400, "", reason)
+		h.fail(req, buf, out, 400, "", reason)
 		return
 	}
-	s, clock := h.site, out.Clock()
+	s, clock := h.view, out.Clock()
 	oldest := clock.Mono - s.valid + 1
 	if s.valid == 0 || out.Alone() || revalidates(req, buf) {
 		oldest = clock.Mono + 1 // what was read in this batch was read before this request came
 	}
-	if page := s.cache.page(e.key.generation, e.key.path, v, oldest); page != nil {
+	if page := s.cache.page(e.key.space, e.key.path, v, oldest); page != nil {
 		defer page.Release()
 		if h.answer(page, req, buf, out) {
 			page.touch()
@@ -96,8 +96,8 @@ func (h *handler) list(e *entry, req *http1.Request, buf []byte, out *conn.Outpu
 
 // page returns the rendered view of a directory with a reference, nil if there is none that was
 // looked at then or later.
-func (c *Cache) page(generation uint64, path string, v view, oldest int64) *entry {
-	e := c.get(generation, v.appendKey(make([]byte, 0, 128), path))
+func (c *Cache) page(space uint64, path string, v view, oldest int64) *entry {
+	e := c.get(space, v.appendKey(make([]byte, 0, 128), path))
 	if e != nil && e.looked.Load() < oldest {
 		e.Release()
 		return nil
@@ -109,7 +109,7 @@ func (c *Cache) page(generation uint64, path string, v view, oldest int64) *entr
 func (h *handler) sendListing(l *listing, req *http1.Request, buf []byte, out *conn.Output) {
 	switch {
 	case l.pastEnd > 0:
-		out.Fail(404, "", "no such page of the listing: the last one is ?page="+strconv.Itoa(l.pastEnd))
+		h.fail(req, buf, out, 404, "", "no such page of the listing: the last one is ?page="+strconv.Itoa(l.pastEnd))
 		return
 	case l.page != nil:
 		h.answer(l.page, req, buf, out)
@@ -134,6 +134,7 @@ func (h *handler) sendListing(l *listing, req *http1.Request, buf []byte, out *c
 // streamed, and a page that is not there.
 type listing struct {
 	refs atomic.Int32
+	path string // of the directory
 
 	page    *entry // the whole answer
 	pastEnd int    // the last page's number
@@ -186,7 +187,7 @@ func (j *listJob) Run() conn.Result {
 	if r.dir == nil {
 		return l.fail([]byte(j.path), 404, "the site's root is missing")
 	}
-	dir := s.cache.snapshots.get(key{r.generation, j.path}, j.oldest)
+	dir := s.cache.snapshots.get(key{s.space(r), j.path}, j.oldest)
 	if dir == nil {
 		var err error
 		if dir, err = l.snapshot(j.path); err != nil {
@@ -197,16 +198,16 @@ func (j *listJob) Run() conn.Result {
 	defer dir.Release()
 	from, last := newRender(dir, j.view)
 	if last > 0 {
-		return newListing(&listing{pastEnd: last})
+		return newListing(&listing{path: j.path, pastEnd: last})
 	}
 	first, done := from.block(nil)
 	if !done {
 		dir.Retain()
-		return newListing(&listing{first: first, from: from})
+		return newListing(&listing{path: j.path, first: first, from: from})
 	}
 	page := l.listingPage(dir, j.view, first[chunkHead:len(first)-len(chunkTail)-len(chunkLast)])
 	s.cache.put(page, r)
-	return newListing(&listing{page: page})
+	return newListing(&listing{path: j.path, page: page})
 }
 
 func newListing(l *listing) *listing {
@@ -220,7 +221,7 @@ func (l *look) listingPage(dir *snapshot, v view, body []byte) *entry {
 	c.head = append(append(append(c.head, l.site.statusOK...), listingFields...), listingTypes[v.format]...)
 	c.head = appendLength(dir.appendOmitted(c.head), c.size)
 	e := newEntry(kindListing, string(v.appendKey(nil, dir.key.path)), c)
-	e.key.generation, e.life = dir.key.generation, l.site.valid
+	e.key.space, e.life = dir.key.space, l.site.valid
 	e.looked.Store(dir.looked.Load())
 	return e
 }

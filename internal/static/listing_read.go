@@ -165,7 +165,7 @@ func (l *look) snapshot(path string) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &snapshot{store: &l.site.cache.snapshots, key: key{l.root.generation, path}}
+	d := &snapshot{store: &l.site.cache.snapshots, key: key{l.site.space(l.root), path}}
 	d.looked.Store(l.mono)
 	d.refs.Store(1)
 	if err = l.readRows(d, fd, path); err != nil {
@@ -242,7 +242,7 @@ func (l *look) row(dir int, path, name string) (r row, ok bool) {
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		l.name = append(append(append(l.name[:0], path[1:]...), name...), 0)
-		fd, err := l.root.open(l.name, false, false)
+		fd, err := l.root.open(l.name, l.site.links, false, false)
 		if err != nil {
 			return r, false
 		}
@@ -266,7 +266,7 @@ func (l *look) row(dir int, path, name string) (r row, ok bool) {
 // read, or that there is no memory for, is not shown.
 func (l *look) readReadme(d *snapshot, path string) {
 	l.name = append(append(append(l.name[:0], path[1:]...), d.readme...), 0)
-	fd, err := l.root.open(l.name, false, false)
+	fd, err := l.root.open(l.name, l.site.links, false, false)
 	if err != nil {
 		return
 	}
@@ -540,7 +540,7 @@ func (s *snapshots) dropRoot(r *root) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, d := range s.kept {
-		if k.generation == r.generation {
+		if r.has(k.space) {
 			delete(s.kept, k)
 			d.Release()
 		}

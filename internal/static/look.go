@@ -53,7 +53,7 @@ func (l *look) find(path []byte, old *entry) (*entry, error) {
 		return l.fail(path, 404, "the site's root is missing"), nil
 	}
 	l.old = nil
-	if old.renewable() && old.key.generation == l.root.generation && old.tryRetain() {
+	if old.renewable() && old.key.space == l.site.space(l.root) && old.tryRetain() {
 		l.old = old
 		defer l.dropOld()
 	}
@@ -118,7 +118,7 @@ func (l *look) file(path []byte, index string) (*entry, error) {
 			return l.renewed(), nil
 		}
 	}
-	fd, err := l.root.open(l.name, false, l.cached)
+	fd, err := l.open(false)
 	if err == unix.EACCES && l.searchable() {
 		return nil, unix.EISDIR
 	}
@@ -149,9 +149,14 @@ func (l *look) file(path []byte, index string) (*entry, error) {
 	return l.load(fd, string(path), index)
 }
 
+// open opens l.name, see root.open.
+func (l *look) open(peek bool) (int, error) {
+	return l.root.open(l.name, l.site.links, peek, l.cached)
+}
+
 // unchanged compares the file with the old entry by a descriptor that is good for nothing else.
 func (l *look) unchanged() (bool, error) {
-	fd, err := l.root.open(l.name, true, true)
+	fd, err := l.open(true)
 	if err != nil {
 		return false, err
 	}
@@ -163,7 +168,7 @@ func (l *look) unchanged() (bool, error) {
 // searchable reports whether the name is a directory that may not be read: it
 // still has an address, with its slash.
 func (l *look) searchable() bool {
-	fd, err := l.root.open(l.name, true, l.cached)
+	fd, err := l.open(true)
 	if err != nil {
 		return false
 	}
@@ -198,7 +203,7 @@ func (l *look) renewed() *entry {
 
 // load makes an entry of the open file whose state is l.stat, and takes over fd.
 func (l *look) load(fd int, path, index string) (*entry, error) {
-	stat, mediaType := l.stat, l.site.types.of(path+index)
+	stat, mediaType := l.stat, l.site.typeOf(path+index)
 	compress := l.site.compresses(mediaType, l.stat.Size)
 	if l.cached && (compress || l.site.etag == ETagContent) {
 		l.site.closer.close(fd)
@@ -371,7 +376,7 @@ func (l *look) recent() bool {
 
 // entry completes a new entry.
 func (l *look) entry(e *entry) *entry {
-	e.key.generation = l.root.generation
+	e.key.space = l.site.space(l.root)
 	e.life = l.site.valid
 	if e.kind == kindError {
 		e.life = min(e.life, errorLife)
@@ -446,7 +451,9 @@ func (j *lookJob) Key() any { return lookKey{j.site, j.path} }
 func (j *lookJob) Run() conn.Result {
 	path := []byte(j.path)
 	for tries := 1; ; tries++ {
-		e, r := j.site.lookAt(path, j.mono)
+		r := j.site.acquire()
+		e := j.site.lookIn(r, path, j.mono)
+		r.release()
 		if e.status == 404 && tries < jobRetries {
 			// A file that is missing from a root that has been replaced is not missing.
 			if j.site.checkRoot(); j.site.root.Load() != r {
@@ -459,30 +466,28 @@ func (j *lookJob) Run() conn.Result {
 	}
 }
 
-// lookAt looks at a path, waiting for what it must. r is the root it looked in.
-func (s *Site) lookAt(path []byte, mono int64) (e *entry, r *root) {
-	r = s.acquire()
-	defer r.release()
-	old := s.cache.get(r.generation, path)
+// lookIn looks at a path, waiting for what it must. The caller has a reference on the root.
+func (s *Site) lookIn(r *root, path []byte, mono int64) *entry {
+	old := s.cache.get(s.space(r), path)
 	if old != nil {
 		defer old.Release()
 	}
 	l := look{site: s, root: r, mono: mono, wall: s.wall()}
-	e, _ = l.find(path, old) // errWait is for looks that may not wait
-	return e, r
+	e, _ := l.find(path, old) // errWait is for looks that may not wait
+	return e
 }
 
 // rootJob looks the root's path up. Its result says only that it is done.
-type rootJob struct{ site *Site }
+type rootJob struct{ tree *tree }
 
-type rootKey struct{ site *Site }
+type rootKey struct{ tree *tree }
 
 // Key makes looks at the same root one.
 func (j rootJob) Key() any { return rootKey(j) }
 
 // Run looks, and replaces the root if need be.
 func (j rootJob) Run() conn.Result {
-	j.site.checkRoot()
+	j.tree.checkRoot()
 	return rootChecked{}
 }
 

@@ -29,7 +29,7 @@ func (h *handler) partial(c *content, req *http1.Request, buf []byte, out *conn.
 	case http1.RangeUnsatisfiable:
 		// The size is all that changes, and the error path may allocate.
 		field := append(http1.AppendInt([]byte("Content-Range: bytes */"), c.size), "\r\n"...)
-		out.Fail(416, string(field)+c.vary(), "no range of the request is within the file (RFC 9110 section 15.5.17)")
+		h.fail(req, buf, out, 416, string(field)+c.vary(), "no range of the request is within the file (RFC 9110 section 15.5.17)")
 		return true
 	case http1.RangeIgnored:
 		return false

@@ -22,31 +22,30 @@ var errWait = errors.New("static: not in memory")
 // for a writer, nor a terminal become ours.
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 
-// open opens a name beneath the root. The name is relative, ends with NUL, and
+// open opens a name beneath the root, following links as the view does. The name is relative, ends with NUL, and
 // has no dot segments. peek: only for fstat (O_PATH), where the platform has that.
 // cached: with what the kernel has in memory, or errWait. Other errors are errnos:
 // EXDEV for a link that leaves the root, ELOOP for one that is denied, ENODEV for what is neither file nor directory.
-func (r *root) open(name []byte, peek, cached bool) (int, error) {
-	s := r.site
-	if s.walks {
+func (r *root) open(name []byte, links Links, peek, cached bool) (int, error) {
+	if r.tree.walks {
 		if cached {
 			return -1, errWait
 		}
-		return r.walk(string(name[:len(name)-1]))
+		return r.walk(string(name[:len(name)-1]), links)
 	}
-	fd, err := r.openBeneath(name, true, cached)
+	fd, err := r.openBeneath(name, links, true, cached)
 	if err == nil && !peek {
 		if err = r.readable(fd); err != nil {
 			return -1, err
 		}
-		fd, err = r.openBeneath(name, false, cached)
+		fd, err = r.openBeneath(name, links, false, cached)
 	}
 	switch {
 	case cached && (err == unix.EAGAIN || err == unix.EXDEV):
 		// EXDEV: a link to be resolved by hand, or another file system's mount.
 		return -1, errWait
-	case err == unix.EXDEV && s.links == LinksBeneath && !peek, err == unix.EAGAIN:
-		return r.walk(string(name[:len(name)-1]))
+	case err == unix.EXDEV && links == LinksBeneath && !peek, err == unix.EAGAIN:
+		return r.walk(string(name[:len(name)-1]), links)
 	}
 	return fd, err
 }
@@ -57,7 +56,7 @@ func (r *root) open(name []byte, peek, cached bool) (int, error) {
 func (r *root) readable(fd int) error {
 	var st unix.Stat_t
 	err := unix.Fstat(fd, &st)
-	r.site.closePeek(fd, err == nil && st.Nlink > 0)
+	r.tree.closePeek(fd, err == nil && st.Nlink > 0)
 	if err != nil {
 		return err
 	}

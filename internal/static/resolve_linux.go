@@ -53,13 +53,13 @@ func openat2(dir int, name []byte, flags, resolve uint64) (int, error) {
 const openRetries = 8
 
 // openBeneath opens a name in one system call, see root.open.
-func (r *root) openBeneath(name []byte, peek, cached bool) (int, error) {
+func (r *root) openBeneath(name []byte, links Links, peek, cached bool) (int, error) {
 	flags := uint64(openFlags)
 	if peek {
 		flags = unix.O_PATH | unix.O_CLOEXEC
 	}
 	var resolve uint64
-	switch r.site.links {
+	switch links {
 	case LinksBeneath:
 		resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS
 	case LinksDeny:
@@ -138,7 +138,7 @@ func (r *root) lookNow() standing {
 	if !features().cached || r.dir == nil {
 		return rootUnknown
 	}
-	fd, err := openat2(unix.AT_FDCWD, r.site.pathNUL, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, resolveCached)
+	fd, err := openat2(unix.AT_FDCWD, r.tree.pathNUL, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, resolveCached)
 	switch err {
 	case nil:
 	case unix.EAGAIN, unix.EMFILE, unix.ENFILE, unix.ENOMEM:
@@ -150,7 +150,7 @@ func (r *root) lookNow() standing {
 	empty := [1]byte{}
 	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
 		unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, uintptr(unsafe.Pointer(&st)), 0)
-	r.site.closePeek(fd, st.Nlink > 0)
+	r.tree.closePeek(fd, st.Nlink > 0)
 	switch {
 	case errno != 0:
 		return rootUnknown

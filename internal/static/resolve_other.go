@@ -11,7 +11,7 @@ const searchFlag = unix.O_RDONLY
 
 func haveOpenat2() bool { return false }
 
-func (r *root) openBeneath([]byte, bool, bool) (int, error) { return -1, unix.ENOSYS }
+func (r *root) openBeneath([]byte, Links, bool, bool) (int, error) { return -1, unix.ENOSYS }
 
 func readNow(int, []byte, int64, bool) (int, error) { return 0, errWait }
 

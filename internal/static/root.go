@@ -22,12 +22,23 @@ const (
 	rootGrace = time.Second
 )
 
+// viewsMax bounds the views of a root, which have the numbers between its generation and the next.
+const viewsMax = 1 << 16
+
 // generations numbers the roots of the process, so that no two share a cache key.
 var generations atomic.Uint64
 
+func newGeneration() uint64 { return generations.Add(viewsMax) }
+
+// space is what tells the cache keys of one view of one root from all others.
+func (s *Site) space(r *root) uint64 { return r.generation + s.view }
+
+// has reports whether a key of that space is of this root.
+func (r *root) has(space uint64) bool { return space-r.generation < viewsMax }
+
 // root is one opening of a site's root directory.
 type root struct {
-	site       *Site
+	tree       *tree
 	generation uint64
 	dir        *sendfile.File // counted; nil: the path leads nowhere
 	dev, ino   uint64
@@ -37,11 +48,11 @@ type root struct {
 }
 
 // openRoot opens the directory that the root's path leads to now. It may block.
-func (s *Site) openRoot() (*root, error) {
-	fd, err := unix.Open(s.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (t *tree) openRoot() (*root, error) {
+	fd, err := unix.Open(t.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err == unix.EACCES {
 		// A directory that may be searched and not read can be served, but not listed.
-		fd, err = unix.Open(s.path, searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		fd, err = unix.Open(t.path, searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
 		return nil, err
@@ -52,7 +63,7 @@ func (s *Site) openRoot() (*root, error) {
 		return nil, err
 	}
 	return &root{
-		site: s, generation: generations.Add(1), dir: sendfile.New(fd, 0, s.closer.close),
+		tree: t, generation: newGeneration(), dir: sendfile.New(fd, 0, t.closer.close),
 		dev: uint64(st.Dev), ino: uint64(st.Ino),
 		flags: sendfile.FlagsFor(fd), local: localFS(fd),
 	}, nil
@@ -72,9 +83,9 @@ func rootError(path string, err error) error {
 }
 
 // acquire returns the current root with a reference on its descriptor, if it has one.
-func (s *Site) acquire() *root {
+func (t *tree) acquire() *root {
 	for {
-		r := s.root.Load()
+		r := t.root.Load()
 		if r.dir == nil || r.dir.TryRetain() {
 			return r
 		}
@@ -95,58 +106,58 @@ func (r *root) alive() bool {
 
 // checkRoot looks the root's path up and, if it leads to another directory,
 // replaces the root. It may block, and is called from any goroutine that may.
-func (s *Site) checkRoot() {
-	s.checkMu.Lock()
-	defer s.checkMu.Unlock()
-	if s.closed {
+func (t *tree) checkRoot() {
+	t.checkMu.Lock()
+	defer t.checkMu.Unlock()
+	if t.closed {
 		return
 	}
-	now := s.root.Load()
-	next, err := s.openRoot()
+	now := t.root.Load()
+	next, err := t.openRoot()
 	switch {
 	case err == nil && now.dir != nil && next.dev == now.dev && next.ino == now.ino:
 		next.release()
-		s.gone = time.Time{}
+		t.gone = time.Time{}
 	case err == nil:
-		s.gone = time.Time{}
-		s.replaceRoot(next)
+		t.gone = time.Time{}
+		t.replaceRoot(next)
 	case err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP || err == unix.EACCES:
-		if s.gone.IsZero() {
-			s.gone = time.Now()
+		if t.gone.IsZero() {
+			t.gone = time.Now()
 		}
-		if now.dir != nil && (!now.alive() || time.Since(s.gone) >= rootGrace) {
-			s.warner.warn(s.checked.Load(), rootError(s.path, err).Error(), s.path)
-			s.replaceRoot(&root{site: s, generation: generations.Add(1)})
+		if now.dir != nil && (!now.alive() || time.Since(t.gone) >= rootGrace) {
+			t.warner.warn(t.checked.Load(), rootError(t.path, err).Error(), t.path)
+			t.replaceRoot(&root{tree: t, generation: newGeneration()})
 		}
 	default:
 		// Out of descriptors, or the disk fails: what is open goes on being served.
-		s.warner.warn(s.checked.Load(), rootError(s.path, err).Error(), s.path)
+		t.warner.warn(t.checked.Load(), rootError(t.path, err).Error(), t.path)
 	}
 }
 
 // replaceRoot puts next in the place of the root and gives up what was cached
 // of that. checkMu is held.
-func (s *Site) replaceRoot(next *root) {
-	old := s.root.Swap(next)
-	s.cache.dropRoot(old)
+func (t *tree) replaceRoot(next *root) {
+	old := t.root.Swap(next)
+	t.cache.dropRoot(old)
 	old.release()
 }
 
 // rootDue reports whether it is time to look the root's path up.
-func (s *Site) rootDue(r *root, mono int64) bool {
+func (t *tree) rootDue(r *root, mono int64) bool {
 	every := int64(rootEvery)
 	if r.dir == nil {
 		every = rootGoneEvery
 	}
-	return mono-s.checked.Load() >= every
+	return mono-t.checked.Load() >= every
 }
 
 // checkInBackground looks the root's path up on a goroutine, unless one does so already.
-func (s *Site) checkInBackground() {
-	if s.checking.CompareAndSwap(false, true) {
+func (t *tree) checkInBackground() {
+	if t.checking.CompareAndSwap(false, true) {
 		go func() {
-			defer s.checking.Store(false)
-			s.checkRoot()
+			defer t.checking.Store(false)
+			t.checkRoot()
 		}()
 	}
 }

@@ -22,7 +22,7 @@ func TestNewErrors(t *testing.T) {
 		"a bad pattern":    {func(o *Options) { o.Hide = []string{"[a"} }, `hide: "[a" is no pattern`},
 		"a pattern's path": {func(o *Options) { o.Hide = []string{"a/b"} }, `hide: "a/b" is no pattern`},
 		"an index path":    {func(o *Options) { o.Index = []string{"../x"} }, "index: ../x is no file name"},
-		"a bad type":       {func(o *Options) { o.Types = map[string]string{".x": "nonsense"} }, `"nonsense" for .x is no media type`},
+		"a bad type":       {func(o *Options) { o.Types = map[string]string{".x": "nonsense"} }, `types: .x: "nonsense" is no media type`},
 		"a field in it":    {func(o *Options) { o.Types = map[string]string{".x": "a/b\r\nX: y"} }, "is no media type"},
 	} {
 		opts := testOptions(dir)

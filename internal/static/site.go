@@ -44,9 +44,10 @@ type Options struct {
 const errorLife = 100e6
 
 // Site serves the files of one root. It is safe for use by any number of goroutines.
+// It is one view of the root; others, with other options, come of View.
 type Site struct {
-	path    string // of the root, absolute
-	pathNUL []byte // the same as the kernel takes it
+	*tree
+	view    uint64 // its number; 0: the one that New made
 	index   []string
 	listing bool
 	hide    hidden
@@ -54,16 +55,23 @@ type Site struct {
 	etag    ETag
 	ranges  int // a request may ask for
 	types   mediaTypes
+	only    string // the media type of every file; empty: types says it
 
 	siblings []sibling
 	compress []compressor
 
 	valid int64 // nanoseconds
-	wall  func() int64
-	walks bool // openat2 is not to be used
 
 	server   []byte // the Server field line, may be empty
 	statusOK []byte // the status line of 200 and the Server field
+}
+
+// tree is what all views of a site share: the root, and who looks after it.
+type tree struct {
+	path    string // of the root, absolute
+	pathNUL []byte // the same as the kernel takes it
+	wall    func() int64
+	walks   bool // openat2 is not to be used
 
 	cache  *Cache
 	closer closer
@@ -75,6 +83,9 @@ type Site struct {
 	checkMu  sync.Mutex
 	gone     time.Time // since when the root's path leads nowhere
 	closed   bool
+
+	viewsMu sync.Mutex
+	views   map[string]*Site // but the first, by their options
 }
 
 // New opens a site. Its errors name what is wrong and what would be right.
@@ -86,8 +97,9 @@ func New(opts Options, cache *Cache) (*Site, error) {
 
 func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	s := &Site{
+		tree:  &tree{wall: opts.WallTime, walks: walks, cache: cache},
 		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: opts.ETag, ranges: opts.Ranges,
-		valid: int64(opts.Valid), wall: opts.WallTime, walks: walks, cache: cache,
+		valid: int64(opts.Valid),
 	}
 	if s.ranges == 0 {
 		s.ranges = rangesDefault
@@ -132,28 +144,28 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 }
 
 // Cache is the cache that the site was made with.
-func (s *Site) Cache() *Cache { return s.cache }
+func (t *tree) Cache() *Cache { return t.cache }
 
 // Root is the absolute path of the root.
-func (s *Site) Root() string { return s.path }
+func (t *tree) Root() string { return t.path }
 
-// Close gives up the root and what is cached of it. Answers under way are not
+// Close gives up the root and what is cached of it, of all views. Answers under way are not
 // disturbed; later requests get 404. It does not wait for a loop.
-func (s *Site) Close() {
-	s.checkMu.Lock()
-	defer s.checkMu.Unlock()
-	if !s.closed {
-		s.closed = true
-		s.replaceRoot(&root{site: s, generation: generations.Add(1)})
+func (t *tree) Close() {
+	t.checkMu.Lock()
+	defer t.checkMu.Unlock()
+	if !t.closed {
+		t.closed = true
+		t.replaceRoot(&root{tree: t, generation: newGeneration()})
 	}
 }
 
 // closePeek closes a descriptor that was opened for fstat alone. Such a one
 // pins its inode like any other; only if the file may have lost its last
 // name meanwhile does closing it free blocks, which is not for a loop.
-func (s *Site) closePeek(fd int, linked bool) {
+func (t *tree) closePeek(fd int, linked bool) {
 	if !linked {
-		s.closer.close(fd)
+		t.closer.close(fd)
 		return
 	}
 	// The descriptor is gone whatever close(2) says, and nothing was written to it.

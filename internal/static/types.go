@@ -50,13 +50,22 @@ func newMediaTypes(own map[string]string) (mediaTypes, error) {
 		if name == "" || strings.ContainsAny(name, "/\x00") {
 			return nil, fmt.Errorf("types: %q is no file name extension: write it like \".wasm\"", ext)
 		}
-		main, sub, ok := strings.Cut(mediaType, "/")
-		if !ok || main == "" || sub == "" || strings.ContainsFunc(mediaType, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return nil, fmt.Errorf("types: %q for %s is no media type: write it like \"application/wasm\"", mediaType, ext)
+		known, err := newMediaType(mediaType)
+		if err != nil {
+			return nil, fmt.Errorf("types: %s: %w", ext, err)
 		}
-		types[name] = withCharset(mediaType)
+		types[name] = known
 	}
 	return types, nil
+}
+
+// newMediaType checks a media type of Options.
+func newMediaType(mediaType string) (string, error) {
+	main, sub, ok := strings.Cut(mediaType, "/")
+	if !ok || main == "" || sub == "" || strings.ContainsFunc(mediaType, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", fmt.Errorf("%q is no media type: write it like \"application/wasm\"", mediaType)
+	}
+	return withCharset(mediaType), nil
 }
 
 // of returns the media type of a file by its name: the longest extension that
@@ -76,4 +85,21 @@ func (types mediaTypes) of(name string) string {
 		}
 	}
 	return defaultType
+}
+
+// Loads reports whether a file of that name would be a part of a page rather than a page: a style
+// sheet, a script, data, a font, an image, sound or film. Other types, and unknown extensions, may
+// well be names in an application's own addresses: /users/jane.doe, /release/v1.2.
+func (s *Site) Loads(path string) bool {
+	kind, _, _ := strings.Cut(s.types.of(path), ";")
+	main, sub, _ := strings.Cut(kind, "/")
+	switch main {
+	case "image", "font", "audio", "video":
+		return true
+	}
+	switch sub {
+	case "css", "javascript", "json", "manifest+json", "wasm", "vtt", "vnd.ms-fontobject":
+		return true
+	}
+	return false
 }

@@ -22,14 +22,14 @@ const (
 // root without a link, and ".." goes back to the one held before, so that no
 // directory renamed or replaced meanwhile leads out. Outside the root nothing
 // is opened but directories, to look for the way back.
-func (r *root) walk(name string) (int, error) {
-	if r.site.links == LinksFollow {
+func (r *root) walk(name string, follow Links) (int, error) {
+	if follow == LinksFollow {
 		if err := statOpenable(r.dir.FD(), name, 0); err != nil {
 			return -1, err
 		}
 		return unix.Openat(r.dir.FD(), name, openFlags, 0)
 	}
-	w := walker{root: r, outside: -1, rest: name}
+	w := walker{root: r, follow: follow, outside: -1, rest: name}
 	fd, err := w.run()
 	w.closeAll()
 	return fd, err
@@ -37,6 +37,7 @@ func (r *root) walk(name string) (int, error) {
 
 type walker struct {
 	root    *root
+	follow  Links
 	dirs    []int // open, from the root's child down to where the walk is
 	outside int   // the directory it is in instead; -1: beneath the root
 	rest    string
@@ -93,7 +94,7 @@ func (w *walker) step(name string) (fd int, last bool, err error) {
 		return -1, false, err
 	}
 	w.links++
-	if w.root.site.links == LinksDeny || w.links > linksMax {
+	if w.follow == LinksDeny || w.links > linksMax {
 		return -1, false, unix.ELOOP
 	}
 	if n == 0 || n == len(target) {

@@ -1,0 +1,111 @@
+package conn
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// EditField is one change of an Edit.
+type EditField struct {
+	Name  string // a token (RFC 9110 section 5.1)
+	Value string // without control characters; empty: the fields of that name are removed
+	// Successes keeps an answer of 4xx or 5xx from the change: what is said of a file, how
+	// long it may be cached or in which language it is, is not true of an error in its place.
+	Successes bool
+	// Beside leaves the fields of that name that there are: for a list (RFC 9110 section 5.3)
+	// of which the handler has an element of its own, such as Vary.
+	Beside bool
+}
+
+// Edit is a list of changes to the fields of an answer's head. It does not
+// change once it is made, and may be shared by all loops.
+type Edit struct {
+	items []editItem
+	first [256 / 8]byte // a bit for each letter, in either case, that a name to be taken out begins with
+}
+
+type editItem struct {
+	name      string // in lower case
+	line      string // the whole field line with its CRLF; empty: there is none to be set
+	successes bool
+	beside    bool
+}
+
+// NewEdit makes an Edit, nil of no fields. A later field of a name takes the place of an earlier one.
+func NewEdit(fields []EditField) *Edit {
+	if len(fields) == 0 {
+		return nil
+	}
+	e := &Edit{}
+	for _, f := range fields {
+		name := strings.ToLower(f.Name)
+		e.items = slices.DeleteFunc(e.items, func(before editItem) bool { return before.name == name })
+		item := editItem{name: name, successes: f.Successes, beside: f.Beside && f.Value != ""}
+		if f.Value != "" {
+			item.line = f.Name + ": " + f.Value + "\r\n"
+		}
+		e.items = append(e.items, item)
+		if !item.beside {
+			e.mark(name[0])
+		}
+	}
+	return e
+}
+
+func (e *Edit) mark(lower byte) {
+	e.first[lower>>3] |= 1 << (lower & 7)
+	if lower >= 'a' && lower <= 'z' {
+		e.mark(lower - 'a' + 'A')
+	}
+}
+
+// keep appends the lines that stay: of a head's status line and fields, or of fields
+// alone. failed: the answer is 4xx or 5xx.
+func (e *Edit) keep(dst, lines []byte, failed bool) []byte {
+	from := 0 // what stands from here on is not copied yet
+	for at := 0; at < len(lines); {
+		end := len(lines)
+		if n := bytes.IndexByte(lines[at:], '\n'); n >= 0 {
+			end = at + n + 1
+		}
+		if c := lines[at]; e.first[c>>3]&(1<<(c&7)) != 0 && e.drops(lines[at:end], failed) {
+			dst = append(dst, lines[from:at]...)
+			from = end
+		}
+		at = end
+	}
+	return append(dst, lines[from:]...)
+}
+
+// set appends the lines that are set.
+func (e *Edit) set(dst []byte, failed bool) []byte {
+	for i := range e.items {
+		if item := &e.items[i]; !failed || !item.successes {
+			dst = append(dst, item.line...)
+		}
+	}
+	return dst
+}
+
+// drops reports whether a field line is to be left out.
+func (e *Edit) drops(line []byte, failed bool) bool {
+	for i := range e.items {
+		item := &e.items[i]
+		if item.beside || failed && item.successes || len(line) <= len(item.name) || line[len(item.name)] != ':' {
+			continue
+		}
+		same := true
+		for j := 0; j < len(item.name) && same; j++ {
+			c := line[j]
+			if c >= 'A' && c <= 'Z' {
+				c |= 0x20
+			}
+			same = c == item.name[j]
+		}
+		if same {
+			return true
+		}
+	}
+	return false
+}

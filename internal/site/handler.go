@@ -1,0 +1,147 @@
+package site
+
+import (
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/static"
+)
+
+// hostsMax bounds the hosts, as they were sent, of which a loop remembers the site.
+const hostsMax = 256
+
+// handler serves all sites to one loop, or one thread. It is not safe for use by two goroutines.
+type handler struct {
+	router *Router
+	max    int            // routes to be remembered, of each site
+	known  map[string]int // the site of a host as it was sent
+	sites  []*local       // nil: not asked for yet
+}
+
+// local is one site, as one loop knows it.
+type local struct {
+	host   *host
+	plain  conn.Handler  // static's; nil: the site is more than its files
+	files  *static.Files // what serves the ways of routes
+	pages  map[int]*static.Spot
+	places map[string]*place
+	routes map[string]*route // by path as it was sent
+	max    int
+	path   []byte // decoded
+	head   []byte // that is put together for one answer
+}
+
+// newHandler returns a handler that remembers so many routes.
+func newHandler(r *Router, max int) *handler {
+	return &handler{router: r, max: max / len(r.sites), known: make(map[string]int), sites: make([]*local, len(r.sites))}
+}
+
+// site returns what this loop knows of the site of that index.
+func (h *handler) site(i int) *local {
+	if h.sites[i] == nil {
+		h.sites[i] = newLocal(h.router.sites[i], h.max)
+	}
+	return h.sites[i]
+}
+
+func newLocal(s *host, max int) *local {
+	l := &local{host: s, max: max}
+	switch {
+	case !s.plain():
+	case max > 0:
+		l.plain = s.files.Handler()
+		return l
+	default:
+		l.plain = s.files.ThreadHandler()
+		return l
+	}
+	l.files = s.files.Files()
+	l.places, l.routes = make(map[string]*place), make(map[string]*route)
+	l.pages = make(map[int]*static.Spot)
+	for status, path := range s.pages {
+		if p, err := l.spot(path); err == nil { // else text is sent, and routes say why
+			l.pages[status] = p.Spot
+		}
+	}
+	return l
+}
+
+// Serve answers a request. It is called again, with out.Result, when a step has put it off:
+// what must count once (a rate) counts when that is nil.
+func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
+	// 1. Who the client is (trusted_proxies, X-Forwarded-For).
+	// 2. How often it may ask (limits.requests_per_client): 429.
+	i := h.find(req.Host.In(buf))
+	if i < 0 {
+		out.Fail(421, "", "no site has this host (RFC 9110 section 15.5.20)")
+		return
+	}
+	l := h.site(i)
+	if l.plain != nil {
+		l.plain.Serve(req, buf, out)
+		return
+	}
+	l.serve(req, buf, out)
+}
+
+// find returns the index of a host's site; -1: there is none.
+func (h *handler) find(host []byte) int {
+	if i, ok := h.known[string(host)]; ok {
+		return i
+	}
+	i := h.router.hosts.find(host)
+	if h.max > 0 && len(host) <= hostMax+len(":65535") {
+		if len(h.known) >= hostsMax {
+			for other := range h.known { // any one: a map's order is random
+				delete(h.known, other)
+				break
+			}
+		}
+		h.known[string(host)] = i
+	}
+	return i
+}
+
+// serve answers a request to the site.
+func (l *local) serve(req *http1.Request, buf []byte, out *conn.Output) {
+	sent := req.Path.In(buf)
+	if len(sent) == 0 {
+		sent = slash // RFC 9110 section 4.2.3, and OPTIONS *
+	}
+	// 3. The rules of the decoded path, and the fields that they set.
+	r := l.route(sent)
+	out.Edit(r.set.edit)
+	if r.status != 0 {
+		l.fail(r, req, buf, out, r.status, "", r.reason)
+		return
+	}
+	// 4. Who may ask (allow, deny): 403.
+	// 5. CORS: a preflight is answered, else its fields are added (out.Add).
+	// 6. Authentication: 401.
+	// 7. Redirects.
+	if r.redirect != nil && req.Method <= http1.MethodPATCH && req.Method != http1.MethodOPTIONS {
+		l.redirect(r, req, buf, out)
+		return
+	}
+	// 8. The files that are tried, the fallback and the error pages.
+	l.files.Serve(r.way, req, buf, out)
+}
+
+var slash = []byte{'/'}
+
+// fail answers with an error: the site's page for that status, else text as out.Fail. Every
+// step answers its errors so. The request may be put off to read the page: it has to come to the same
+// error again.
+func (l *local) fail(r *route, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) {
+	l.files.Fail(r.way, req, buf, out, status, fields, reason, false)
+}
+
+// redirect sends the client elsewhere.
+func (l *local) redirect(r *route, req *http1.Request, buf []byte, out *conn.Output) {
+	b := http1.AppendStatusLine(l.head[:0], r.redirect.status)
+	if server := l.host.options.Static.Server; server != "" {
+		b = http1.AppendField(b, "Server", server)
+	}
+	b = r.redirect.appendTo(append(b, "Location: "...), r.location, req.Query.In(buf), req.HasQuery)
+	l.head = append(b, "\r\nContent-Length: 0\r\n"...)
+	out.Head(r.redirect.status, l.head)
+}

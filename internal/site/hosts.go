@@ -1,0 +1,89 @@
+package site
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+)
+
+// hosts finds the site of a Host: the first, in the order of the configuration,
+// of which a host matches.
+type hosts struct {
+	exact    map[string]int // lower case; an IPv6 address in brackets as netip writes it
+	beneath  map[string]int // *.example.org, without the asterisk and the dot
+	anything int            // the first site with "*"; -1: there is none
+}
+
+// hostMax is the longest name that a host has (RFC 1035 section 2.3.4), in bytes, with room for a dot at its end.
+const hostMax = 254
+
+func newHosts(sites []Site) *hosts {
+	h := &hosts{exact: make(map[string]int), beneath: make(map[string]int), anything: -1}
+	first := func(m map[string]int, host string, i int) {
+		if _, taken := m[host]; !taken {
+			m[host] = i
+		}
+	}
+	for i, s := range sites {
+		for _, host := range s.Hosts {
+			if name, ok := strings.CutPrefix(host, "*."); ok {
+				first(h.beneath, strings.ToLower(name), i)
+			} else if host != "*" {
+				first(h.exact, strings.ToLower(host), i)
+			} else if h.anything < 0 {
+				h.anything = i
+			}
+		}
+	}
+	return h
+}
+
+// find returns the index of the site that a Host names, which is a valid
+// uri-host[:port] or empty; -1: none. Port, case and a dot at the end do not matter.
+func (h *hosts) find(host []byte) int {
+	name := nameOf(host)
+	if name == "" {
+		return h.anything
+	}
+	best := h.anything
+	take := func(i int, ok bool) {
+		if ok && (best < 0 || i < best) {
+			best = i
+		}
+	}
+	i, ok := h.exact[name]
+	take(i, ok)
+	if len(h.beneath) == 0 || name[0] == '[' {
+		return best
+	}
+	for rest := name; ; {
+		_, parent, more := strings.Cut(rest, ".")
+		if !more {
+			return best
+		}
+		i, ok := h.beneath[parent]
+		take(i, ok)
+		rest = parent
+	}
+}
+
+// nameOf is a Host's name as newHosts keeps it; empty: it has none, or one that no site can have.
+func nameOf(host []byte) string {
+	if len(host) > 0 && host[0] == '[' {
+		end := bytes.IndexByte(host, ']')
+		ip, err := netip.ParseAddr(string(host[1:max(end, 1)]))
+		if err != nil {
+			return string(bytes.ToLower(host[:end+1]))
+		}
+		return "[" + ip.String() + "]"
+	}
+	if i := bytes.IndexByte(host, ':'); i >= 0 {
+		host = host[:i]
+	}
+	if len(host) > hostMax {
+		return ""
+	}
+	return string(bytes.ToLower(bytes.TrimSuffix(host, dot)))
+}
+
+var dot = []byte{'.'}

@@ -1,0 +1,105 @@
+package site
+
+import (
+	"fmt"
+	"strings"
+)
+
+// pattern matches a decoded path: * stands for any bytes within a segment, ** for
+// any bytes, both for none too; everything else for itself.
+type pattern struct {
+	literals []string // before, between and behind the wildcards: one more than those
+	across   []bool   // of each wildcard: it is **
+}
+
+// wildcardsMax bounds the wildcards of a pattern: what it costs to match a path grows with them.
+const wildcardsMax = 9
+
+// newPattern checks a pattern and makes it ready.
+func newPattern(s string) (*pattern, error) {
+	p := &pattern{}
+	for rest := s; ; {
+		i := strings.IndexByte(rest, '*')
+		if i < 0 {
+			p.literals = append(p.literals, rest)
+			break
+		}
+		p.literals = append(p.literals, rest[:i])
+		across := strings.HasPrefix(rest[i:], "**")
+		p.across = append(p.across, across)
+		if rest = rest[i+1:]; across {
+			rest = rest[1:]
+		}
+	}
+	if !strings.HasPrefix(s, "/") || strings.Contains(s, "***") {
+		return nil, fmt.Errorf("%q: want a pattern that begins with /, with * within a segment and ** across segments", s)
+	}
+	if len(p.across) > wildcardsMax {
+		return nil, fmt.Errorf("%q: has %d wildcards: want at most %d", s, len(p.across), wildcardsMax)
+	}
+	return p, nil
+}
+
+// match reports whether the pattern matches the whole path.
+func (p *pattern) match(path string) bool {
+	_, ok := p.find(path, nil)
+	return ok
+}
+
+// find is match, and appends what each wildcard stands for to got: from the first on, each for as little
+// as it can. The work is at most that of len(path) for each wildcard.
+func (p *pattern) find(path string, got []string) ([]string, bool) {
+	rest, ok := strings.CutPrefix(path, p.literals[0])
+	last := len(p.across)
+	if !ok {
+		return got, false
+	}
+	if last == 0 {
+		return got, rest == ""
+	}
+	end := p.literals[last]
+	if last == 1 { // as most patterns are
+		middle, ok := strings.CutSuffix(rest, end)
+		if !ok || !p.across[0] && strings.IndexByte(middle, '/') >= 0 {
+			return got, false
+		}
+		return append(got, middle), true
+	}
+	reach := p.reachable(rest)
+	if !reach[0][0] {
+		return got, false
+	}
+	at := 0
+	for i := range p.across {
+		n := 0
+		for !p.follows(reach, rest, i, at+n) {
+			n++ // there is one, as reach says
+		}
+		got = append(got, rest[at:at+n])
+		at += n + len(p.literals[i+1])
+	}
+	return got, true
+}
+
+// reachable says for each wildcard from where on rest it, and all behind it, match to the end.
+func (p *pattern) reachable(rest string) [][]bool {
+	last := len(p.across)
+	reach := make([][]bool, last+1)
+	for i := range reach {
+		reach[i] = make([]bool, len(rest)+1)
+	}
+	reach[last][len(rest)] = true
+	for i := last - 1; i >= 0; i-- {
+		for at := len(rest); at >= 0; at-- {
+			reach[i][at] = p.follows(reach, rest, i, at) ||
+				at < len(rest) && (p.across[i] || rest[at] != '/') && reach[i][at+1]
+		}
+	}
+	return reach
+}
+
+// follows reports whether the wildcard i may end at that place: the literal behind it is there, and the rest matches.
+func (p *pattern) follows(reach [][]bool, rest string, i, at int) bool {
+	literal := p.literals[i+1]
+	return strings.HasPrefix(rest[at:], literal) && reach[i+1][at+len(literal)]
+}

@@ -1,0 +1,84 @@
+package site
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestPattern(t *testing.T) {
+	for _, c := range []struct {
+		pattern, path string
+		want          []string // what the wildcards stand for; nil: no match
+	}{
+		{"/", "/", []string{}}, {"/", "/a", nil}, {"/a", "/a", []string{}}, {"/a", "/A", nil}, {"/a", "/a/", nil},
+		{"/*", "/", []string{""}}, {"/*", "/a", []string{"a"}}, {"/*", "/a/b", nil}, {"/*", "/a/", nil},
+		{"/**", "/", []string{""}}, {"/**", "/a/b/", []string{"a/b/"}},
+		{"/a/**", "/a", nil}, {"/a/**", "/a/", []string{""}}, {"/a/**", "/ab/c", nil},
+		{"/**.html", "/a/b.html", []string{"a/b"}}, {"/**.html", "/a.htm", nil}, {"/*.html", "/a/b.html", nil}, {"/*.html", "/.html", []string{""}},
+		{"/a*a", "/a", nil}, {"/a*a", "/aa", []string{""}}, {"/ab*ba", "/aba", nil}, // the ends do not overlap
+		{"/*/b/*", "/a/b/c", []string{"a", "c"}}, {"/*/b/*", "/a/x/b/c", nil}, {"/**/b/*", "/a/x/b/c", []string{"a/x", "c"}},
+		{"/**/x/**", "/a/x/b/x/c", []string{"a", "b/x/c"}}, // each for as little as it can
+		{"/*-*", "/a-b-c", []string{"a", "b-c"}}, {"/**a**", "/banana", []string{"b", "nana"}},
+		{"/*/**", "/a/b/c", []string{"a", "b/c"}}, {"/**/*", "/a/b/c", []string{"a/b", "c"}}, {"/***/x", "/a", nil},
+		{"/a/[b]?", "/a/[b]?", []string{}}, {"/a/[b]?", "/a/bc", nil}, {"/\xff*", "/\xff\xfe", []string{"\xfe"}},
+	} {
+		p, err := newPattern(c.pattern)
+		if strings.Contains(c.pattern, "***") {
+			if err == nil {
+				t.Errorf("%s is taken", c.pattern)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := p.find(c.path, []string{})
+		if ok != (c.want != nil) || ok && !slices.Equal(got, c.want) {
+			t.Errorf("%s on %s: %q, %t, want %q", c.pattern, c.path, got, ok, c.want)
+		}
+		if p.match(c.path) != ok {
+			t.Errorf("%s on %s: match and find do not agree", c.pattern, c.path)
+		}
+	}
+	for _, bad := range []string{"", "a", "*", "/" + strings.Repeat("*a", wildcardsMax+1)} {
+		if _, err := newPattern(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+// Against regular expressions, which say the same in another way.
+func TestPatternIsTheRegularExpression(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`/([ab/*]|\*\*){0,8}`).Draw(t, "pattern")
+		path := rapid.StringMatching(`/[ab/]{0,12}`).Draw(t, "path")
+		p, err := newPattern(text)
+		if err != nil {
+			return
+		}
+		expression := regexp.QuoteMeta(text)
+		expression = strings.ReplaceAll(expression, `\*\*`, `((?s:.*?))`)
+		expression = strings.ReplaceAll(expression, `\*`, `([^/]*?)`)
+		want := regexp.MustCompile(`\A` + expression + `\z`).FindStringSubmatch(path)
+		got, ok := p.find(path, nil)
+		if ok != (want != nil) || ok && !slices.Equal(got, want[1:]) && len(got)+len(want) > 1 {
+			t.Fatalf("%s on %s: %q, %t, want %q", text, path, got, ok, want)
+		}
+	})
+}
+
+// BenchmarkPatternHostile has a path that looks like a match again and again: no request may take long for it.
+func BenchmarkPatternHostile(b *testing.B) {
+	p, err := newPattern("/**" + strings.Repeat("a**", wildcardsMax-1) + "b")
+	if err != nil {
+		b.Fatal(err)
+	}
+	path := "/" + strings.Repeat("a", 8<<10)
+	for b.Loop() {
+		p.match(path)
+	}
+}

@@ -1,0 +1,156 @@
+package site
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/static"
+)
+
+// Options are all sites and what concerns all of them. They are not changed after New.
+type Options struct {
+	Sites []Site        // at least one; the first whose hosts match answers
+	Cache *static.Cache // shared by all sites
+}
+
+// Site is one site: its hosts, its root, and how its paths are answered. Paths are decoded ones.
+type Site struct {
+	Hosts      []string       // exact, *.example.org, or * for any and none
+	Static     static.Options // of the root
+	TryFiles   []string       // $path, $path with an ending, or a path of the site; none: $path
+	Fallback   string         // a path of the site, for a GET or HEAD that accepts HTML by name; empty: none
+	ErrorPages map[int]string // paths of the site, by status
+	Redirects  []Redirect     // the first that matches is made
+	Rules      []Rule         // of paths; all that match apply, in order, the later winning key by key
+}
+
+// Router answers for all sites. It is safe for use by any number of goroutines;
+// the handlers that it makes are each one loop's.
+type Router struct {
+	cache *static.Cache
+	hosts *hosts
+	sites []*host
+}
+
+// host is one site, open.
+type host struct {
+	options   Site
+	files     *static.Site
+	rules     []*pattern // of options.Rules
+	redirects []*redirect
+	tries     []try
+	fallback  string
+	pages     map[int]string
+
+	mu    sync.Mutex
+	sets  map[string]*set       // by which rules match
+	edits map[string]*conn.Edit // of answers that are another path's file
+}
+
+// New opens the sites. Its errors name the site and what is wrong with it.
+func New(opts Options) (*Router, error) {
+	r := &Router{cache: opts.Cache, hosts: newHosts(opts.Sites)}
+	for i, s := range opts.Sites {
+		h, err := newHost(s, opts.Cache)
+		if err != nil {
+			r.Close()
+			if len(opts.Sites) > 1 {
+				err = fmt.Errorf("sites[%d]: %w", i, err)
+			}
+			return nil, err
+		}
+		r.sites = append(r.sites, h)
+	}
+	return r, nil
+}
+
+// newHost opens a site.
+func newHost(options Site, cache *static.Cache) (*host, error) {
+	files, err := static.New(options.Static, cache)
+	if err != nil {
+		return nil, err
+	}
+	s := &host{options: options, files: files}
+	if err := s.newPaths(); err != nil {
+		files.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// newPaths checks what the options say of paths.
+func (s *host) newPaths() (err error) {
+	if err := s.newRules(); err != nil {
+		return err
+	}
+	for i, r := range s.options.Redirects {
+		d, err := newRedirect(r)
+		if err != nil {
+			return fmt.Errorf("redirects[%d].%w", i, err)
+		}
+		s.redirects = append(s.redirects, d)
+	}
+	s.tries = []try{{derived: true}}
+	if len(s.options.TryFiles) > 0 {
+		s.tries = nil
+	}
+	for _, text := range s.options.TryFiles {
+		t, err := newTry(text)
+		if err != nil {
+			return fmt.Errorf("try_files: %w", err)
+		}
+		s.tries = append(s.tries, t)
+	}
+	if s.options.Fallback != "" {
+		if s.fallback, err = newSitePath(s.options.Fallback); err != nil {
+			return fmt.Errorf("fallback: %w", err)
+		}
+	}
+	s.pages = make(map[int]string)
+	for status, text := range s.options.ErrorPages {
+		if s.pages[status], err = newSitePath(text); err != nil {
+			return fmt.Errorf("error_pages: %d: %w", status, err)
+		}
+	}
+	return nil
+}
+
+// plain reports whether the site is its files and nothing else: its handler is static's own.
+func (s *host) plain() bool {
+	o := &s.options
+	return len(o.TryFiles)+len(o.ErrorPages)+len(o.Redirects)+len(o.Rules) == 0 && o.Fallback == ""
+}
+
+// Cache is the cache that all sites share.
+func (r *Router) Cache() *static.Cache { return r.cache }
+
+// Close gives up all roots, as static.Site.Close does.
+func (r *Router) Close() {
+	for _, s := range r.sites {
+		s.files.Close()
+	}
+}
+
+// Handler returns the handler of one loop. If there is nothing to be done beside
+// serving files, that is the one of static itself.
+func (r *Router) Handler() conn.Handler {
+	if r.plain() {
+		return r.sites[0].files.Handler()
+	}
+	return newHandler(r, routesMax)
+}
+
+// ThreadHandler returns the handler of one of many threads, which remembers no routes.
+func (r *Router) ThreadHandler() conn.Handler {
+	if r.plain() {
+		return r.sites[0].files.ThreadHandler()
+	}
+	return newHandler(r, 0)
+}
+
+// plain reports whether every request is answered by the files of one site, and by nothing else.
+// Whoever adds a step to handler.Serve that all sites share adds to this.
+func (r *Router) plain() bool {
+	return len(r.sites) == 1 && r.hosts.anything == 0 && r.sites[0].plain()
+}

@@ -1,0 +1,157 @@
+package site
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/static"
+)
+
+// Rule is what differs for the paths that match. What is nil or empty says nothing.
+type Rule struct {
+	Match   string            // a pattern: * within a segment, ** across
+	Headers map[string]string // fields of answers by name, at most once each; an empty value removes the field
+	Listing *bool
+	ETag    *static.ETag
+	Hide    []string // not nil but empty: nothing is hidden
+	Links   *static.Links
+}
+
+// set is what the rules that match a path say together: all apply, in order, and
+// the later wins, key by key.
+type set struct {
+	view *static.Site
+	edit *conn.Edit // of the head of every answer; nil: none
+}
+
+// setsMax bounds the combinations of rules that are remembered. There are few, unless many
+// patterns overlap and somebody looks for paths to combine them.
+const setsMax = 4096
+
+// matching says which rules match a path, as text: a byte for each. A rule that matches a
+// directory's index file matches the directory too, which that is the answer to.
+func (s *host) matching(path string) string {
+	if len(s.rules) == 0 {
+		return ""
+	}
+	m := make([]byte, len(s.rules))
+	for i, pattern := range s.rules {
+		m[i] = no
+		if pattern.match(path) {
+			m[i] = yes
+		}
+	}
+	if strings.HasSuffix(path, "/") {
+		for _, index := range s.options.Static.Index {
+			for i, pattern := range s.rules {
+				if m[i] == no && pattern.match(path+index) {
+					m[i] = yes
+				}
+			}
+		}
+	}
+	return string(m)
+}
+
+const no, yes = '-', '+'
+
+// either is what matches one or the other.
+func either(a, b string) string {
+	m := []byte(a)
+	for i := range m {
+		if b[i] == yes {
+			m[i] = yes
+		}
+	}
+	return string(m)
+}
+
+// set returns what the rules that match say together.
+func (s *host) set(matching string) (*set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.sets[matching]; known != nil {
+		return known, nil
+	}
+	made := &set{}
+	options := s.files.ViewOptions()
+	var fields []conn.EditField
+	for i := range len(matching) {
+		if matching[i] == no {
+			continue
+		}
+		r := &s.options.Rules[i]
+		fields = fieldsOf(fields, r.Headers, true)
+		r.view(&options)
+	}
+	made.edit = conn.NewEdit(fields)
+	var err error
+	if made.view, err = s.files.View(options); err != nil {
+		return nil, err
+	}
+	if len(s.sets) < setsMax {
+		s.sets[matching] = made
+	}
+	return made, nil
+}
+
+// view changes the options of a view to what the rule says.
+func (r *Rule) view(options *static.ViewOptions) {
+	if r.Listing != nil {
+		options.Listing = *r.Listing
+	}
+	if r.ETag != nil {
+		options.ETag = *r.ETag
+	}
+	if r.Hide != nil {
+		options.Hide = r.Hide
+	}
+	if r.Links != nil {
+		options.Links = *r.Links
+	}
+	if mediaType, ok := typeOf(r.Headers); ok {
+		options.Type = mediaType
+	}
+}
+
+// editElsewhere is the Edit of a request's answer that is another path's file, such as the fallback: all
+// that the rules of the file's path say, and of those of the request's what is not about a file.
+func (s *host) editElsewhere(request, file string) *conn.Edit {
+	key := request + " " + file
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.edits[key]; ok {
+		return known
+	}
+	var fields []conn.EditField
+	for i := range len(request) {
+		if request[i] == yes || file[i] == yes {
+			fields = fieldsOf(fields, s.options.Rules[i].Headers, file[i] == yes)
+		}
+	}
+	edit := conn.NewEdit(fields)
+	if len(s.edits) < setsMax {
+		s.edits[key] = edit
+	}
+	return edit
+}
+
+// newRules checks the rules and makes their patterns ready.
+func (s *host) newRules() error {
+	s.sets, s.edits = make(map[string]*set), make(map[string]*conn.Edit)
+	for i := range s.options.Rules {
+		r := &s.options.Rules[i]
+		p, err := newPattern(r.Match)
+		if err != nil {
+			return fmt.Errorf("paths[%d].match: %w", i, err)
+		}
+		s.rules = append(s.rules, p)
+		options := s.files.ViewOptions()
+		r.view(&options)
+		if err := s.files.CheckView(options); err != nil {
+			return fmt.Errorf("paths[%d]: %w", i, err)
+		}
+	}
+	return nil
+}

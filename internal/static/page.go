@@ -1,0 +1,71 @@
+package static
+
+import (
+	"strconv"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+// fail answers with an error: the way's page for it if there is one, else a short text, see conn.Output.Fail.
+func (h *handler) fail(req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) {
+	if h.way != nil {
+		if p := h.way.Pages[status]; p != nil && h.failWith(p, req, buf, out, status, fields, reason) {
+			return
+		}
+	}
+	out.Fail(status, fields, reason)
+}
+
+// failWith answers with an error and its page, or puts the request off to read that. It
+// reports false if there is no page to be had.
+func (h *handler) failWith(p *Spot, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) bool {
+	h.root = h.site.root.Load()
+	e, held := h.reach(p, req, buf, out)
+	if e == nil {
+		if h.hurried || out.Deferrable() < 2 { // the way to the error may have to be waited for once more
+			return false
+		}
+		j := &walkJob{key: walkKey{site: h.site, path: p.path, page: status}, mono: out.Clock().Mono}
+		j.add(p)
+		out.Defer(j)
+		return true
+	}
+	sent := h.sendPage(e, req, buf, out, status, fields, reason)
+	if !sent && e.whole() {
+		h.site.warner.warn(out.Clock().Mono, "the page for errors of status "+strconv.Itoa(status)+" is no file that can be read: see error_pages", h.site.path+p.path)
+	}
+	e.drop(held)
+	return sent
+}
+
+// sendPage answers with an error and the file of e as its content. It is no
+// representation of what was asked for: no validators, and no ranges of it.
+func (h *handler) sendPage(e *entry, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) bool {
+	if e.kind != kindBody && e.kind != kindFile {
+		return false
+	}
+	c := e.content.Load()
+	if c != nil && req.Has(http1.FieldAcceptEncoding) && len(c.variants) > 0 {
+		c = negotiate(c, req, buf)
+	}
+	if c == nil || c.file != nil && !c.file.TryRetain() {
+		return false
+	}
+	b := append(http1.AppendStatusLine(h.scratch[:0], status), h.site.server...)
+	b = append(append(b, c.vary()...), c.head[c.validators:c.typed]...)
+	b = append(b, "X-Content-Type-Options: nosniff\r\n"...)
+	if c.coding != http1.CodingIdentity {
+		b = http1.AppendField(b, "Content-Encoding", c.coding.String())
+	}
+	h.scratch = append(appendLength(b, c.size), fields...)
+	out.Reason(reason)
+	out.Head(status, h.scratch)
+	if c.file != nil {
+		out.File(c.file, 0, c.size)
+		c.file.Release()
+	} else {
+		out.Shared(c.body)
+	}
+	return true
+}

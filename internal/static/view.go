@@ -1,0 +1,85 @@
+package static
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ViewOptions are what a view of a root has of its own.
+type ViewOptions struct {
+	Listing bool
+	Hide    []string // as in Options
+	Links   Links
+	ETag    ETag
+	Type    string // the media type of every file; empty: as the first view has it
+}
+
+// errViews says that a root has no room for another view.
+var errViews = errors.New("too many combinations of the options of paths: let fewer rules overlap")
+
+// ViewOptions are those of the view itself.
+func (s *Site) ViewOptions() ViewOptions {
+	return ViewOptions{Listing: s.listing, Hide: s.hide, Links: s.links, ETag: s.etag, Type: s.only}
+}
+
+func (o ViewOptions) id() string {
+	return fmt.Sprintf("%t %q %d %d %q", o.Listing, o.Hide, o.Links, o.ETag, o.Type)
+}
+
+// View returns the view of the same root with those options, which is made if there is
+// none yet. Views share the root, who looks after it, and the cache; Close closes all. It
+// opens nothing and does not block: a loop may call it. Called of a view, it is the same as of the first.
+func (s *Site) View(opts ViewOptions) (*Site, error) {
+	id, t := opts.id(), s.tree
+	if id == s.ViewOptions().id() {
+		return s, nil
+	}
+	t.viewsMu.Lock()
+	defer t.viewsMu.Unlock()
+	if v := t.views[id]; v != nil {
+		return v, nil
+	}
+	if len(t.views) == viewsMax-1 {
+		return nil, errViews
+	}
+	v, err := s.newView(opts)
+	if err != nil {
+		return nil, err
+	}
+	v.view = uint64(len(t.views) + 1)
+	if t.views == nil {
+		t.views = make(map[string]*Site)
+	}
+	t.views[id] = v
+	return v, nil
+}
+
+// CheckView reports what is wrong with the options of a view.
+func (s *Site) CheckView(opts ViewOptions) error {
+	_, err := s.newView(opts)
+	return err
+}
+
+func (s *Site) newView(opts ViewOptions) (*Site, error) {
+	v := *s
+	v.listing, v.links, v.etag = opts.Listing, opts.Links, opts.ETag
+	var err error
+	if v.hide, err = newHidden(opts.Hide); err != nil {
+		return nil, err
+	}
+	if v.only = opts.Type; v.only != "" {
+		v.only, err = newMediaType(opts.Type)
+	}
+	return &v, err
+}
+
+// Hides reports whether a decoded path is hidden.
+func (s *Site) Hides(path []byte) bool { return s.hide.path(path) }
+
+// typeOf is the media type of a file by its name.
+func (s *Site) typeOf(name string) string {
+	if s.only != "" {
+		return s.only
+	}
+	return s.types.of(name)
+}

@@ -1,0 +1,346 @@
+package static
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
+)
+
+// wayfarer serves the ways that of makes of paths.
+type wayfarer struct {
+	files *Files
+	ways  map[string]*Way
+	of    func(path string) *Way
+	err   int // instead, if it is not 0
+}
+
+func (w *wayfarer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
+	path := req.Path.In(buf)
+	way := w.ways[string(path)]
+	if way == nil {
+		way = w.of(string(path))
+		w.ways[string(path)] = way
+	}
+	if w.err != 0 {
+		w.files.Fail(way, req, buf, out, w.err, "X-More: 1\r\n", "for a reason", false)
+		return
+	}
+	w.files.Serve(way, req, buf, out)
+}
+
+// walks opens a site whose paths are tried as $path and then $path.html, and then what more says.
+func serveWays(t testing.TB, opts Options, walks bool, more func(s *Site, w *Way)) (*loop, *wayfarer) {
+	t.Helper()
+	l := serve(t, opts, walks)
+	s := l.site
+	far := &wayfarer{files: s.Files(), ways: make(map[string]*Way)}
+	pages := map[int]*Spot{404: NewSpot(s, "/errors/404.html"), 403: NewSpot(s, "/missing.html"), 412: NewSpot(s, "/errors/412.html"), 416: NewSpot(s, "/errors/412.html")}
+	fallback := NewSpot(s, "/app.html")
+	far.of = func(path string) *Way {
+		w := &Way{Path: path, Pages: pages, Steps: []Step{{Spot: NewSpot(s, path), Derived: true}}}
+		if !strings.HasSuffix(path, "/") {
+			w.Steps = append(w.Steps, Step{Spot: NewSpot(s, path+".html"), Derived: true})
+		}
+		w.Fallback = &Step{Spot: fallback}
+		if more != nil {
+			more(s, w)
+		}
+		return w
+	}
+	l.local.Handler = far
+	return l, far
+}
+
+const navigates = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n"
+
+func writeWays(t testing.TB, dir string) {
+	write(t, dir+"/file.txt", "file")
+	write(t, dir+"/about.html", "about, in HTML")
+	write(t, dir+"/about.html.gz", "about, coded")
+	write(t, dir+"/docs/index.html", "docs")
+	write(t, dir+"/docs.html", "docs, the file")
+	write(t, dir+"/only/index.html", "only")
+	write(t, dir+"/empty/x", "")
+	write(t, dir+"/app.html", "the application")
+	write(t, dir+"/errors/404.html", "not here")
+	write(t, dir+"/errors/404.html.gz", "not here, coded")
+	write(t, dir+"/errors/412.html", strings.Repeat("large ", 20_000))
+	write(t, dir+"/large", strings.Repeat("0123456789", 10_000))
+}
+
+func TestWays(t *testing.T) {
+	fileSystems(t, func(t *testing.T, dir string) {
+		resolvers(t, func(t *testing.T, walks bool) {
+			writeWays(t, dir)
+			l, _ := serveWays(t, siblingOptions(dir), walks, nil)
+			for range 3 {
+				l.get("/file.txt").want(t, 200, "file")
+				l.get("/about").want(t, 200, "about, in HTML")
+				l.get("/docs").want(t, 200, "docs, the file") // a file before the directory's slash
+				l.get("/docs/").want(t, 200, "docs")
+				r := l.get("/only?a=b")
+				if r.StatusCode != 301 || r.Header.Get("Location") != "./only/?a=b" {
+					t.Errorf("%d %v", r.StatusCode, r.Header)
+				}
+				l.request("GET", "/only", navigates).wantStatus(t, 301) // not the fallback
+				r = l.get("/large")
+				if len(r.body) != 100_000 || r.Header.Get("Vary") != "" {
+					t.Errorf("%d bytes, Vary %q", len(r.body), r.Header.Get("Vary"))
+				}
+				l.request("GET", "/some/route", navigates).want(t, 200, "the application")
+				l.request("HEAD", "/some/route", navigates).want(t, 200, "")
+				l.request("GET", "/empty/", navigates).want(t, 200, "the application")
+				l.get("/some/route").want(t, 404, "not here")
+				l.request("HEAD", "/some/route", "").want(t, 404, "")
+				l.request("POST", "/file.txt", "").wantStatus(t, 405)
+				l.request("OPTIONS", "/file.txt", "").wantStatus(t, 204)
+				l.advance(3 * time.Second)
+			}
+		})
+	})
+}
+
+// What is written to a file shows, whichever step it is the answer of, and so does that it has gone or come.
+func TestWaysAreFresh(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		writeWays(t, dir)
+		l, _ := serveWays(t, siblingOptions(dir), walks, nil)
+		l.get("/about").want(t, 200, "about, in HTML")
+		l.request("GET", "/new", navigates).want(t, 200, "the application")
+		write(t, dir+"/about.html", "about, again")
+		write(t, dir+"/app.html", "another application")
+		l.advance(1100 * time.Millisecond)
+		l.get("/about").want(t, 200, "about, again")
+		l.request("GET", "/new", navigates).want(t, 200, "another application")
+		write(t, dir+"/new", "come")
+		write(t, dir+"/about", "in front")
+		l.advance(150 * time.Millisecond) // a missing file is believed for 100 ms
+		l.request("GET", "/new", navigates).want(t, 200, "come")
+		l.get("/about").want(t, 200, "in front")
+		write(t, dir+"/errors/404.html", "gone")
+		l.request("GET", "/nothing", "Cache-Control: no-cache\r\n").want(t, 404, "gone")
+		l.alone = true
+		write(t, dir+"/errors/404.html", "gone again")
+		l.get("/nothing").want(t, 404, "gone again")
+	})
+}
+
+// Rewritten or not, a file is answered with its own validators, codings and ranges.
+func TestWaysKeepTheFilesProperties(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		writeWays(t, dir)
+		l, _ := serveWays(t, siblingOptions(dir), walks, nil)
+		for range 2 {
+			r := l.get("/about")
+			if r.Header.Get("Content-Type") != "text/html; charset=utf-8" || r.Header.Get("Vary") != "Accept-Encoding" || r.Header.Get("ETag") == "" {
+				t.Errorf("%v", r.Header)
+			}
+			l.request("GET", "/about", "If-None-Match: "+r.Header.Get("ETag")+"\r\n").want(t, 304, "")
+			l.request("GET", "/about", "Range: bytes=0-4\r\n").want(t, 206, "about")
+			r = l.request("GET", "/about", "Accept-Encoding: gzip\r\n")
+			r.want(t, 200, "about, coded")
+			if r.Header.Get("Content-Encoding") != "gzip" {
+				t.Errorf("%v", r.Header)
+			}
+			r = l.request("GET", "/some/route", navigates)
+			if r.Header.Get("Vary") != "Accept" || r.Header.Get("ETag") == "" {
+				t.Errorf("%v", r.Header)
+			}
+			l.request("GET", "/some/route", navigates+"If-None-Match: "+r.Header.Get("ETag")+"\r\n").want(t, 304, "")
+		}
+	})
+}
+
+// An error's page is no representation of what was asked for.
+func TestErrorPages(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		writeWays(t, dir)
+		l, far := serveWays(t, siblingOptions(dir), walks, nil)
+		for range 2 {
+			for _, fields := range []string{"", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n", "If-Modified-Since: " + "Thu, 29 Feb 2024 12:30:16 GMT\r\n", "If-Match: \"a\"\r\n"} {
+				r := l.request("GET", "/nothing", fields)
+				r.want(t, 404, "not here")
+				for _, name := range []string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Range"} {
+					if r.Header.Get(name) != "" {
+						t.Errorf("%s: %s", name, r.Header.Get(name))
+					}
+				}
+				if r.Header.Get("Content-Type") != "text/html; charset=utf-8" || r.Header.Get("X-Content-Type-Options") != "nosniff" || r.Header.Get("Server") != "evhttpd" {
+					t.Errorf("%v", r.Header)
+				}
+				if vary := r.Header.Values("Vary"); strings.Join(vary, ",") != "Accept-Encoding,Accept" && strings.Join(vary, ",") != "Accept,Accept-Encoding" {
+					t.Errorf("Vary %q", vary)
+				}
+			}
+			r := l.request("GET", "/nothing", "Accept-Encoding: gzip\r\n")
+			r.want(t, 404, "not here, coded")
+			if r.Header.Get("Content-Encoding") != "gzip" {
+				t.Errorf("%v", r.Header)
+			}
+			large := strings.Repeat("large ", 20_000)
+			l.request("GET", "/large", "If-Match: \"a\"\r\n").want(t, 412, large)
+			r = l.request("GET", "/large", "Range: bytes=200000-\r\n")
+			r.want(t, 416, large)
+			if r.Header.Get("Content-Range") != "bytes */100000" {
+				t.Errorf("%v", r.Header)
+			}
+			far.err = 403 // whose page is missing
+			r = l.get("/file.txt")
+			r.want(t, 403, "403: for a reason\n")
+			far.err = 404
+			r = l.get("/file.txt")
+			r.want(t, 404, "not here")
+			if r.Header.Get("X-More") != "1" {
+				t.Errorf("%v", r.Header)
+			}
+			far.err = 0
+			l.advance(3 * time.Second)
+		}
+	})
+}
+
+// A page that has just changed, on a file system that only the pool may look at, comes in time too.
+func TestErrorPageThatIsNotKept(t *testing.T) {
+	dir := t.TempDir()
+	writeWays(t, dir)
+	opts := siblingOptions(dir)
+	opts.WallTime = func() int64 { return time.Now().UnixNano() } // every file has just changed
+	l, far := serveWays(t, opts, true, nil)
+	l.get("/nothing").want(t, 404, "not here")
+	far.err = 404
+	l.get("/nothing").want(t, 404, "not here")
+}
+
+// The steps' views and edits are their own.
+func TestStepsHaveViewsAndEdits(t *testing.T) {
+	dir := t.TempDir()
+	writeWays(t, dir)
+	write(t, dir+"/list/x", "x")
+	opts := siblingOptions(dir)
+	edit := func(value string) *conn.Edit {
+		return conn.NewEdit([]conn.EditField{{Name: "X-Step", Value: value}})
+	}
+	l, _ := serveWays(t, opts, false, func(s *Site, w *Way) {
+		options := s.ViewOptions()
+		options.Listing, options.ETag, options.Type = true, ETagOff, "text/x-viewed"
+		view, err := s.View(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range w.Steps {
+			w.Steps[i].site = view
+			w.Steps[i].Edit = edit(string(rune('1' + i)))
+		}
+		w.Fallback = &Step{Spot: w.Fallback.Spot, Edit: edit("fallback")}
+		w.Edit = edit("error")
+	})
+	for range 2 {
+		for _, c := range []struct {
+			path, step string
+			status     int
+			viewed     bool
+		}{
+			{"/file.txt", "1", 200, true}, {"/about", "2", 200, true}, {"/only", "1", 301, false}, {"/list/", "1", 200, false},
+			{"/route", "fallback", 200, false}, {"/list/?page=0", "1", 400, false},
+		} {
+			r := l.request("GET", c.path, navigates)
+			if r.StatusCode != c.status || r.Header.Get("X-Step") != c.step || (r.Header.Get("Content-Type") == "text/x-viewed; charset=utf-8") != c.viewed ||
+				c.viewed && r.Header.Get("ETag") != "" {
+				t.Errorf("%s: %d %v", c.path, r.StatusCode, r.Header)
+			}
+		}
+		r := l.get("/route")
+		if r.StatusCode != 404 || r.Header.Get("X-Step") != "error" {
+			t.Errorf("%d %v", r.StatusCode, r.Header)
+		}
+	}
+	r := l.request("GET", "/list/", "Accept: application/json\r\n")
+	if r.StatusCode != 200 || r.Header.Get("X-Step") != "1" || !strings.Contains(r.body, `"name":"x"`) {
+		t.Errorf("%d %v %q", r.StatusCode, r.Header, r.body)
+	}
+}
+
+// A root that is replaced is seen by all of its views, and none shows another's entries.
+func TestViewsShareTheRoot(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/1/.hidden", "one")
+	write(t, dir+"/2/.hidden", "two")
+	symlink(t, "1", dir+"/current")
+	l := serve(t, testOptions(dir+"/current"), false)
+	options := l.site.ViewOptions()
+	options.Hide = nil
+	view, err := l.site.View(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := l.site.View(options); again != view {
+		t.Error("there are two of one view")
+	}
+	if options.Hide = []string{"a/b"}; err == nil {
+		if _, err := l.site.View(options); err == nil {
+			t.Error("a bad pattern is taken")
+		}
+	}
+	shown := newLoop(t, view, view.Handler())
+	shown.advance(settled)
+	for _, want := range []string{"one", "two"} {
+		for range 2 {
+			l.get("/.hidden").wantStatus(t, 404)
+			shown.get("/.hidden").want(t, 200, want)
+		}
+		relink(t, "2", dir+"/current")
+		l.advance(3 * time.Second)
+		shown.advance(3 * time.Second)
+	}
+	l.site.Close()
+	if _, _, entries := l.site.cache.Usage(); entries > 0 {
+		t.Errorf("%d entries are left", entries)
+	}
+	shown.get("/.hidden").wantStatus(t, 404)
+}
+
+func TestAcceptsHTML(t *testing.T) {
+	dir := t.TempDir()
+	writeWays(t, dir)
+	l, _ := serveWays(t, testOptions(dir), false, nil)
+	for accept, status := range map[string]int{
+		"text/html": 200, "TEXT/HTML;q=0.1": 200, "application/xhtml+xml": 200, "image/png, text/html": 200,
+		"text/html;level=1": 200, "application/json;a=\",text/html\", text/html;q=1": 200,
+		"*/*": 404, "text/*": 404, "text/css,*/*;q=0.1": 404, "text/html;q=0": 404, "text/html;q=0.0, */*": 404, "": 404,
+		"application/json;a=\",text/html,\"": 404, "text/htmlx": 404, "x/text/html": 404,
+		strings.Repeat("a/b,", acceptMax) + "text/html": 404,
+	} {
+		l.request("GET", "/route", "Accept: "+accept+"\r\n").wantStatus(t, status)
+	}
+	l.request("GET", "/route", "Accept: */*\r\nAccept: text/html\r\n").wantStatus(t, 200)
+	l.get("/route").wantStatus(t, 404)
+}
+
+func TestNoAllocationsOnWays(t *testing.T) {
+	dir := t.TempDir()
+	writeWays(t, dir)
+	const end = " HTTP/1.1\r\nHost: a\r\n"
+	for name, raw := range map[string]string{
+		"first step":  "GET /file.txt" + end + "\r\n",
+		"second step": "GET /about" + end + "\r\n",
+		"fallback":    "GET /route" + end + navigates + "\r\n",
+		"error page":  "GET /nothing" + end + "\r\n",
+		"304":         "GET /about" + end + "If-None-Match: *\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, _ := serveWays(t, siblingOptions(dir), false, nil)
+			l.send(raw)
+			a := newAgain(l, raw)
+			a.step()
+			if n := testing.AllocsPerRun(200, a.step); n != 0 {
+				t.Errorf("%v allocations a request", n)
+			}
+		})
+	}
+}

@@ -60,15 +60,29 @@ var methods = []rawCase{
 // TestMethods plays each case as TestRawBytes does.
 func TestMethods(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
-		s := start(t, v, rawSite(t), "--listing", "off")
-		for _, c := range methods {
-			t.Run(c.name, func(t *testing.T) {
-				s.play(t, c, 0, []string{c.in})
-				s.play(t, c, 2, []string{strings.Repeat(ok11, 2) + c.in})
-				for _, pieces := range cuts(c.in) {
-					s.play(t, c, 0, pieces)
-				}
-			})
-		}
+		start(t, v, rawSite(t), "--listing", "off").playMethods(t)
 	})
+	// A site with rules answers no method differently.
+	t.Run("rules", func(t *testing.T) {
+		t.Parallel()
+		serveConfig(t, `access_log: {output: "off"}
+sites:
+  - root: `+rawSite(t)+`
+    try_files: [$path, $path.html]
+    redirects: [{from: "/moved/**", to: "/$1"}]
+    paths: [{match: "/**", headers: {X-Rule: all}}]
+`).playMethods(t)
+	})
+}
+
+func (s *server) playMethods(t *testing.T) {
+	for _, c := range methods {
+		t.Run(c.name, func(t *testing.T) {
+			s.play(t, c, 0, []string{c.in})
+			s.play(t, c, 2, []string{strings.Repeat(ok11, 2) + c.in})
+			for _, pieces := range cuts(c.in) {
+				s.play(t, c, 0, pieces)
+			}
+		})
+	}
 }

@@ -2,6 +2,8 @@ package test
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"testing"
 )
@@ -31,4 +33,14 @@ func once(t *testing.T) {
 	if raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" {
 		t.Skip("it runs once, against the plain server")
 	}
+}
+
+// serveConfig runs the server with this configuration, on a free port of 127.0.0.1, until the test ends.
+func serveConfig(t *testing.T, config string) *server {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "evhttpd.yaml")
+	must(t, os.WriteFile(file, []byte(config), 0o644))
+	s := launch(t, exec.Command(binary, "serve", "--config", file, "--listen", "127.0.0.1:0"))
+	t.Cleanup(func() { s.stop(t) })
+	return s
 }

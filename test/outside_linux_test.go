@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -49,33 +48,62 @@ var climbs = map[string]int{
 // TestTraversalOverTheWire has each climb in origin and in absolute form, in front of what is there.
 func TestTraversalOverTheWire(t *testing.T) {
 	eachResolver(t, func(t *testing.T, serve func(*testing.T, string, ...string) *server) {
-		root := rawSite(t)
-		for _, name := range []string{"secret", "site-other/secret", "etc/passwd"} {
-			write(t, filepath.Dir(root), name, []byte(outsideText))
-		}
-		s := serve(t, root, "--listing", "on")
-		targets := map[string]int{
-			"/" + strings.Repeat("../", 2000) + "etc/passwd": 400, "/" + strings.Repeat("%2e%2e/", 1000) + "etc/passwd": 400,
-			"/" + strings.Repeat("sub/../", 1000) + "../secret": 400, filepath.Dir(root) + "/secret": 404, "/site-other/secret": 404, "/../site-other/secret": 400,
-			"file:///etc/passwd": 400, "http://x" + filepath.Dir(root) + "/secret": 404, "http://../secret": 404, "http://x/..?/../": 400,
-			"../secret": 400, "secret": 400, "./secret": 400, "/?/../secret": 200, "/?path=../secret": 200, "/hello.txt?../../secret": 200,
-			"/outside": 404, "/outside/": 404, "/sub/../outside": 404,
-		}
-		for climb, status := range climbs {
-			targets["/"+climb+"/secret"] = status
-			if !strings.Contains(climb, ".. .") {
-				targets["http://x/"+climb+"/secret"] = status
-			}
-		}
-		for target, status := range targets {
-			for _, method := range []string{"GET", "HEAD"} {
-				got, err := s.ask(method, target, "X-Original-URL: /../secret", "X-Rewrite-URL: /../secret", "Referer: http://x/../secret", "Cookie: a=../secret")
-				if err != nil || got.status != status || leaked(got) {
-					t.Errorf("%s %.80q: %d %.200q, %v, want %d", method, target, got.status, got.body, err, status)
-				}
-			}
-		}
+		root := climbable(t)
+		serve(t, root, "--listing", "on").climb(t, root)
 	})
+	// A site whose paths are looked at by rules, tried in several places, and whose links are all followed.
+	t.Run("rules", func(t *testing.T) {
+		t.Parallel()
+		root := climbable(t)
+		must(t, os.Remove(filepath.Join(root, "outside")))
+		s := serveConfig(t, `access_log: {output: "off"}
+sites:
+  - root: `+root+`
+    listing: true
+    symlinks: follow
+    try_files: [$path, $path.html, /none/$path]
+    error_pages: {403: /hello.txt}
+    redirects: [{from: "/moved/**", to: "/$1"}]
+    paths: [{match: "/secret", headers: {X-Rule: secret}}, {match: "/sub/**", symlinks: deny}]
+`)
+		s.climb(t, root)
+	})
+}
+
+// climbable is a root beside files that are not to be reached from it.
+func climbable(t *testing.T) string {
+	t.Helper()
+	root := rawSite(t)
+	for _, name := range []string{"secret", "secret.html", "site-other/secret", "etc/passwd"} {
+		write(t, filepath.Dir(root), name, []byte(outsideText))
+	}
+	return root
+}
+
+// climb asks for each climb, in front of what is there.
+func (s *server) climb(t *testing.T, root string) {
+	t.Helper()
+	targets := map[string]int{
+		"/" + strings.Repeat("../", 2000) + "etc/passwd": 400, "/" + strings.Repeat("%2e%2e/", 1000) + "etc/passwd": 400,
+		"/" + strings.Repeat("sub/../", 1000) + "../secret": 400, filepath.Dir(root) + "/secret": 404, "/site-other/secret": 404, "/../site-other/secret": 400,
+		"file:///etc/passwd": 400, "http://x" + filepath.Dir(root) + "/secret": 404, "http://../secret": 404, "http://x/..?/../": 400,
+		"../secret": 400, "secret": 400, "./secret": 400, "/?/../secret": 200, "/?path=../secret": 200, "/hello.txt?../../secret": 200,
+		"/outside": 404, "/outside/": 404, "/sub/../outside": 404,
+	}
+	for climb, status := range climbs {
+		targets["/"+climb+"/secret"] = status
+		if !strings.Contains(climb, ".. .") {
+			targets["http://x/"+climb+"/secret"] = status
+		}
+	}
+	for target, status := range targets {
+		for _, method := range []string{"GET", "HEAD"} {
+			got, err := s.ask(method, target, "X-Original-URL: /../secret", "X-Rewrite-URL: /../secret", "Referer: http://x/../secret", "Cookie: a=../secret")
+			if err != nil || got.status != status || leaked(got) {
+				t.Errorf("%s %.80q: %d %.200q, %v, want %d", method, target, got.status, got.body, err, status)
+			}
+		}
+	}
 }
 
 // ask is one request of any method and target on a connection of its own.
@@ -276,10 +304,7 @@ func TestWholeMachine(t *testing.T) {
 	for _, etag := range []string{"mtime", "content"} {
 		t.Run(etag, func(t *testing.T) {
 			t.Parallel()
-			config := filepath.Join(t.TempDir(), "evhttpd.yaml")
-			must(t, os.WriteFile(config, []byte(`{listen: ["127.0.0.1:0"], access_log: {output: "off"}, sites: [{root: /, listing: true, hide: [], etag: `+etag+`}]}`), 0o644))
-			s := launch(t, exec.Command(binary, "serve", "--config", config))
-			t.Cleanup(func() { s.stop(t) })
+			s := serveConfig(t, `{access_log: {output: "off"}, sites: [{root: /, listing: true, hide: [], etag: `+etag+`}]}`)
 			for path, want := range map[string][]int{
 				"/dev/zero": {404}, "/dev/null": {404}, "/dev/random": {404}, "/dev/tty": {404}, "/dev/ptmx": {404}, "/dev/full": {404}, "/dev/stdin": {404},
 				// RESOLVE_NO_MAGICLINKS: what these lead to is not what their text says.

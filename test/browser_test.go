@@ -248,3 +248,66 @@ func TestBrowserSeeks(t *testing.T) {
 	}
 	b.quiet()
 }
+
+// TestBrowserApplication: an application of one page is opened at any of its addresses, walks on by
+// itself, and is reloaded where it is; what it asks for and is not there stays missing.
+func TestBrowserApplication(t *testing.T) {
+	once(t)
+	root := t.TempDir()
+	for name, content := range map[string]string{
+		"index.html": `<!doctype html><base href="/"><link rel="icon" href="data:,"><title>loading</title><nav><a href="/users/7">seven</a></nav><main></main><script type="module" src="app.js"></script>`,
+		"app.js": `const show = () => { document.querySelector("main").textContent = "view " + location.pathname; document.title = "shown"; };
+document.querySelector("nav").onclick = (e) => { e.preventDefault(); history.pushState(null, "", e.target.getAttribute("href")); show(); };
+addEventListener("popstate", show);
+show();`,
+		"about.html": "<!doctype html><title>about</title>about",
+	} {
+		write(t, root, name, []byte(content))
+	}
+	s := serveConfig(t, `access_log: {output: "off"}
+sites: [{root: `+root+`, fallback: /index.html, try_files: [$path, $path.html]}]
+`)
+	b := openChromium(t)
+	shows := func(want string) {
+		t.Helper()
+		eventually(t, func() error {
+			var text string
+			if err := b.tryEval(`document.querySelector("main").textContent`, &text); err != nil || text != "view "+want {
+				return fmt.Errorf("%q, %v, want the view %s", text, err, want)
+			}
+			return nil
+		})
+	}
+	for _, path := range []string{"", "users", "users/3/edit?tab=2", "users/a.b"} {
+		b.open(s.url + path)
+		before, _, _ := strings.Cut(path, "?")
+		shows("/" + before)
+	}
+	b.click(`nav a`)
+	shows("/users/7")
+	b.taken("Page.loadEventFired")
+	b.call("Page.reload", nil, nil)
+	b.await("Page.loadEventFired", nil)
+	shows("/users/7")
+	b.eval(`void history.back()`, nil)
+	shows("/users/a.b")
+	b.quiet()
+	var text string
+	b.open(s.url + "about")
+	if b.eval(`document.body.innerText`, &text); text != "about" {
+		t.Errorf("a page beside it: %q", text)
+	}
+	// What is loaded into a page does not ask for HTML.
+	for _, script := range []string{
+		`fetch("/api/none").then(r => r.status)`,
+		`fetch("/api/none", {method: "POST", headers: {Accept: "text/html"}}).then(r => r.status === 405 ? 404 : r.status)`,
+		`new Promise(ok => { const e = new Image(); e.onload = () => ok(200); e.onerror = () => ok(404); e.src = "/none.png"; })`,
+		`new Promise(ok => { const e = document.createElement("link"); e.rel = "stylesheet"; e.onload = () => ok(200); e.onerror = () => ok(404); e.href = "/none.css"; document.head.append(e); })`,
+		`import("/none.js").then(() => 200, () => 404)`,
+	} {
+		var status int
+		if b.eval(script, &status); status != 404 {
+			t.Errorf("%s: %d", script, status)
+		}
+	}
+}

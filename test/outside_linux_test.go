@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,6 +68,15 @@ sites:
     paths: [{match: "/secret", headers: {X-Rule: secret}}, {match: "/sub/**", symlinks: deny}]
 `)
 		s.climb(t, root)
+		for _, rest := range []string{"/example.org/", "%2fexample.org", "%2F%2fexample.org/x", `\example.org`, "%5c%5cexample.org", "//example.org/%2e%2e", "https://example.org/",
+			"%0d%0aX-Injected:%20yes", "%0aX-Injected: yes", "\xff%ff", "%09/example.org", "a?//example.org", "%3f//example.org", "%23", "x:y", "%25"} {
+			got, err := s.ask("GET", "/moved/"+rest)
+			to, bad := url.Parse(got.header.Get("Location"))
+			if err != nil && !strings.Contains(rest, " ") || got.status == 301 && (bad != nil || to.Host != "" || to.Scheme != "" || !strings.HasPrefix(to.Path, "/") || strings.HasPrefix(to.Path, "//")) ||
+				got.status != 301 && got.status != 400 || got.header.Get("X-Injected") != "" {
+				t.Errorf("a redirect of %q: %d %q, %v", rest, got.status, got.header, err)
+			}
+		}
 	})
 }
 

@@ -2,10 +2,11 @@ package test
 
 import (
 	"bytes"
-	little "encoding/binary"
+	bin "encoding/binary"
 	"encoding/json"
 	"fmt"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -183,46 +184,127 @@ document.title = [name, data.name, getComputedStyle(document.getElementById("sty
 func wave(seconds int) []byte {
 	const rate = 8000
 	size := seconds * rate * 2
-	b := append([]byte("RIFF"), little.LittleEndian.AppendUint32(nil, uint32(36+size))...)
+	b := append([]byte("RIFF"), bin.LittleEndian.AppendUint32(nil, uint32(36+size))...)
 	b = append(b, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"...)
-	b = little.LittleEndian.AppendUint32(b, rate)
-	b = little.LittleEndian.AppendUint32(b, rate*2)
+	b = bin.LittleEndian.AppendUint32(b, rate)
+	b = bin.LittleEndian.AppendUint32(b, rate*2)
 	b = append(b, "\x02\x00\x10\x00data"...)
-	b = little.LittleEndian.AppendUint32(b, uint32(size))
+	b = bin.LittleEndian.AppendUint32(b, uint32(size))
 	for i, phase := 0, 0; i < size/2; i++ {
 		phase += 1 + i/rate
-		b = little.LittleEndian.AppendUint16(b, uint16(phase<<6))
+		b = bin.LittleEndian.AppendUint16(b, uint16(phase<<6))
 	}
 	return b
 }
 
-// TestBrowserSeeks: a medium is played from where the user puts it: by a range, long before all of it has come.
+// pictures has the browser encode eight pictures in VP8, each a key frame: the upper half is
+// red, green and blue or not by the bits of its number, the lower one is noise.
+func (b *chromium) pictures() (frames [][]byte) {
+	b.t.Helper()
+	b.eval(`(async () => {
+		const frames = [], canvas = new OffscreenCanvas(320, 240), c = canvas.getContext("2d");
+		const encoder = new VideoEncoder({error: e => console.error(e), output: chunk => {
+			const bytes = new Uint8Array(chunk.byteLength);
+			chunk.copyTo(bytes);
+			frames.push(btoa(Array.from(bytes, x => String.fromCharCode(x)).join("")));
+		}});
+		encoder.configure({codec: "vp8", width: 320, height: 240, bitrate: 8e6, framerate: 10});
+		const noise = c.createImageData(320, 120);
+		for (let i = 0; i < 8; i++) {
+			c.fillStyle = "rgb(" + [i & 1, i & 2, i & 4].map(bit => bit ? 255 : 0).join() + ")";
+			c.fillRect(0, 0, 320, 120);
+			for (let j = 0; j < noise.data.length; j++) noise.data[j] = (j % 4 == 3) ? 255 : (j * 2654435761 + i * j * 97) >>> 13;
+			c.putImageData(noise, 0, 120);
+			const frame = new VideoFrame(canvas, {timestamp: i * 1e5});
+			encoder.encode(frame, {keyFrame: true});
+			frame.close();
+		}
+		await encoder.flush();
+		return frames;
+	})()`, &frames)
+	return frames
+}
+
+// element is one of EBML (RFC 8794): its ID, its length in 8 bytes, and what is in it.
+func element(id uint32, parts ...[]byte) []byte {
+	b := bytes.TrimLeft(bin.BigEndian.AppendUint32(nil, id), "\x00")
+	length := 0
+	for _, part := range parts {
+		length += len(part)
+	}
+	b = bin.BigEndian.AppendUint64(b, 1<<56|uint64(length))
+	return append(b, bytes.Join(parts, nil)...)
+}
+
+func number(id uint32, n int) []byte { return element(id, bin.BigEndian.AppendUint64(nil, uint64(n))) }
+
+func label(id uint32, s string) []byte { return element(id, []byte(s)) }
+
+// webm is a film (RFC 9559) of so many seconds, with a picture each, in turn, and an index in front.
+func webm(seconds int, pictures [][]byte) []byte {
+	information := element(0x1549A966, number(0x2AD7B1, 1_000_000), element(0x4489, bin.BigEndian.AppendUint64(nil, math.Float64bits(float64(seconds)*1000))),
+		label(0x4D80, "test"), label(0x5741, "test"))
+	tracks := element(0x1654AE6B, element(0xAE, number(0xD7, 1), number(0x73C5, 1), number(0x83, 1), label(0x86, "V_VP8"),
+		element(0xE0, number(0xB0, 320), number(0xBA, 240))))
+	var clusters [][]byte
+	for i := range seconds {
+		block := append([]byte{0x81, 0, 0, 0x80}, pictures[i%len(pictures)]...)
+		clusters = append(clusters, element(0x1F43B675, number(0xE7, i*1000), element(0xA3, block)))
+	}
+	index := func(at int) []byte { // at: where the first cluster is
+		var points [][]byte
+		for i, cluster := range clusters {
+			points = append(points, element(0xBB, number(0xB3, i*1000), element(0xB7, number(0xF7, 1), number(0xF1, at))))
+			at += len(cluster)
+		}
+		return element(0x1C53BB6B, points...)
+	}
+	front := len(information) + len(tracks) + len(index(0))
+	return append(element(0x1A45DFA3, number(0x4286, 1), number(0x42F7, 1), number(0x42F2, 4), number(0x42F3, 8), label(0x4282, "webm"), number(0x4287, 2), number(0x4285, 2)),
+		element(0x18538067, append([][]byte{information, tracks, index(front)}, clusters...)...)...)
+}
+
+// TestBrowserSeeks: a film and a sound are played from where the user puts them: by a range, long
+// before all of them has come.
 func TestBrowserSeeks(t *testing.T) {
 	once(t)
 	root := t.TempDir()
-	const seconds, to = 3600, 3000 // 57.6 MB
-	write(t, root, "long.wav", wave(seconds))
-	write(t, root, "player.html", []byte(`<!doctype html><link rel="icon" href="data:,"><video id="v" preload="metadata" src="long.wav"></video>`))
+	for _, media := range []string{"film.webm", "sound.wav"} {
+		write(t, root, media+".html", []byte(`<!doctype html><link rel="icon" href="data:,"><video id="v" preload="metadata" src="`+media+`"></video>`))
+	}
 	s := start(t, defaultVariant(), root)
 	b := openChromium(t)
-	b.open(s.url + "player.html")
+	b.open(s.url + "film.webm.html") // which is no film yet: a page that may encode one
+	const seconds, at = 1800, 1501
+	film, sound := webm(seconds, b.pictures()), wave(seconds)
+	t.Logf("a film of %d MB, a sound of %d", len(film)/1_000_000, len(sound)/1_000_000)
+	write(t, root, "film.webm", film)
+	write(t, root, "sound.wav", sound)
+	b.seek(s, "film.webm", len(film), seconds, at)
+	var colour []int
+	b.eval(`(() => { const c = new OffscreenCanvas(320, 240).getContext("2d"); c.drawImage(v, 0, 0); return [...c.getImageData(100, 50, 1, 1).data]; })()`, &colour)
+	for bit := range 3 {
+		if (colour[bit] > 128) != (at%8>>bit&1 == 1) {
+			t.Errorf("the picture is %d, not that of second %d", colour, at)
+		}
+	}
+	b.seek(s, "sound.wav", len(sound), seconds, at)
+}
+
+// seek opens a medium of that size, puts it to a second, has it played from there, and looks at what was asked for.
+func (b *chromium) seek(s *server, media string, size, seconds, to int) {
+	b.t.Helper()
+	b.open(s.url + media + ".html")
+	b.taken("Log.entryAdded")
 	var at struct{ Duration, Time float64 }
 	b.eval(`new Promise((ok, bad) => {
 		v.onerror = () => bad(new Error("media error " + v.error.code + " " + v.error.message));
 		const seek = () => { v.onseeked = () => ok({duration: v.duration, time: v.currentTime}); v.currentTime = `+fmt.Sprint(to)+`; };
 		v.readyState >= 1 ? seek() : v.onloadedmetadata = seek;
 	})`, &at)
-	if at.Duration != seconds || at.Time != to {
-		t.Errorf("%+v, want %d s at %d s", at, seconds, to)
+	if at.Duration != float64(seconds) || at.Time != float64(to) {
+		b.t.Errorf("%s: %+v, want %d s at %d s", media, at, seconds, to)
 	}
-	b.eval(`v.play()`, nil)
-	eventually(t, func() error {
-		var now float64
-		if err := b.tryEval(`v.currentTime`, &now); err != nil || now <= to {
-			return fmt.Errorf("it plays at %v, %v", now, err)
-		}
-		return nil
-	})
 	// The answers: one that began near the place, and none that was not a range.
 	var starts []int64
 	for _, one := range b.taken("Network.responseReceived") {
@@ -233,19 +315,27 @@ func TestBrowserSeeks(t *testing.T) {
 				Headers map[string]string
 			}
 		}
-		must(t, json.Unmarshal(one, &got))
-		if !strings.HasSuffix(got.Response.URL, ".wav") {
+		must(b.t, json.Unmarshal(one, &got))
+		if !strings.HasSuffix(got.Response.URL, "/"+media) || got.Response.Status == 404 {
 			continue
 		}
-		var first, last, size int64
-		if _, err := fmt.Sscanf(got.Response.Headers["Content-Range"], "bytes %d-%d/%d", &first, &last, &size); err != nil || got.Response.Status != 206 {
-			t.Errorf("%+v, %v", got.Response, err)
+		var first, last, whole int64
+		if _, err := fmt.Sscanf(got.Response.Headers["Content-Range"], "bytes %d-%d/%d", &first, &last, &whole); err != nil || got.Response.Status != 206 || whole != int64(size) {
+			b.t.Errorf("%s: %+v, %v", media, got.Response, err)
 		}
 		starts = append(starts, first)
 	}
-	if !slices.ContainsFunc(starts, func(first int64) bool { return first > to*16000/2 && first <= to*16000+44 }) {
-		t.Errorf("no range begins near the place: %d", starts)
+	if near := int64(size) / int64(seconds) * int64(to); !slices.ContainsFunc(starts, func(first int64) bool { return first > near-near/4 && first < near+near/4 }) {
+		b.t.Errorf("%s: no range begins near %d: %d", media, near, starts)
 	}
+	b.eval(`v.play()`, nil)
+	eventually(b.t, func() error {
+		var now float64
+		if err := b.tryEval(`v.currentTime`, &now); err != nil || now <= float64(to) {
+			return fmt.Errorf("%s plays at %v, %v", media, now, err)
+		}
+		return nil
+	})
 	b.quiet()
 }
 

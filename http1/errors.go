@@ -52,6 +52,7 @@ var (
 	errSpaces       = Error{Status: 400, Rule: "not exactly one space between the parts of the request line", Source: "RFC 9112 section 3", Hint: "a space in a path is written %20"}
 	errVersion      = Error{Status: 400, Rule: "bad HTTP version", Source: "RFC 9112 section 2.3", Hint: "HTTP/1.1 or HTTP/1.0"}
 	errMajor        = Error{Status: 505, Rule: "HTTP version not served", Source: "RFC 9110 section 15.6.6", Hint: "HTTP/1.1 or HTTP/1.0"}
+	errPreface      = Error{Status: 505, Rule: "HTTP version not served: the preface of HTTP/2", Source: "RFC 9113 section 3.4", Hint: "HTTP/1.1 is served here; with curl no --http2-prior-knowledge"}
 	errUnknown      = Error{Status: 501, Rule: "unknown method", Source: "RFC 9110 section 9.1"}
 	errRequestLine  = Error{Status: 414, Rule: "request line over the limit", Source: "RFC 9112 section 3"}
 	errTargetByte   = Error{Status: 400, Rule: "control character in the request target", Source: "RFC 9112 section 3.2", Hint: "percent-encode it"}

@@ -186,7 +186,8 @@ var refusedHeads = []struct{ name, head, want string }{
 	{"RFC 9112 2.3 not HTTP", "GET / ICAP/1.0\r\n\r\n", "400: bad HTTP version at byte 6 (RFC 9112 section 2.3; HTTP/1.1 or HTTP/1.0)"},
 	{"RFC 9110 15.6.6 HTTP/2.0", "GET / HTTP/2.0\r\n\r\n", "505: HTTP version not served at byte 6 (RFC 9110 section 15.6.6; HTTP/1.1 or HTTP/1.0)"},
 	{"RFC 9110 15.6.6 HTTP/0.9 named", "GET / HTTP/0.9\r\n\r\n", "505: HTTP version not served at byte 6 (RFC 9110 section 15.6.6; HTTP/1.1 or HTTP/1.0)"},
-	{"RFC 9113 3.4 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505: HTTP version not served at byte 6 (RFC 9110 section 15.6.6; HTTP/1.1 or HTTP/1.0)"},
+	{"RFC 9113 3.4 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505: HTTP version not served: the preface of HTTP/2 at byte 0 (RFC 9113 section 3.4; HTTP/1.1 is served here; with curl no --http2-prior-knowledge)"},
+	{"RFC 9113 3.4 PRI of HTTP/1.1", "PRI * HTTP/1.1\r\nHost: h\r\n\r\n", "501: unknown method at byte 0 (RFC 9110 section 9.1)"},
 	{"RFC 9110 9.1 unknown method", "FROB / HTTP/1.1\r\nHost: h\r\n\r\n", "501: unknown method at byte 0 (RFC 9110 section 9.1)"},
 	{"RFC 9110 9.1 methods are case-sensitive", "\r\nget / HTTP/1.1\r\nHost: h\r\n\r\n", "501: unknown method at byte 2 (RFC 9110 section 9.1)"},
 

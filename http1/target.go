@@ -92,6 +92,9 @@ func (h *head) version(i, end int) bool {
 		return h.bad(&errVersion, i)
 	}
 	if v[5] != '1' {
+		if string(h.buf[h.start:i+len(v)]) == "PRI * HTTP/2.0" {
+			return h.bad(&errPreface, h.start)
+		}
 		return h.bad(&errMajor, i)
 	}
 	if v[7] != '0' {

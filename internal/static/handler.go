@@ -117,7 +117,17 @@ var (
 
 // other answers what is neither GET nor HEAD.
 func (h *handler) other(req *http1.Request, buf []byte, out *conn.Output) {
-	if req.Method != http1.MethodOPTIONS {
+	switch req.Method {
+	case http1.MethodOPTIONS:
+	case http1.MethodTRACE:
+		h.fail(req, buf, out, 405, allowed, "TRACE is not answered: it would show a script the fields that its browser adds (RFC 9110 section 9.3.8)")
+		return
+	case http1.MethodCONNECT:
+		// What follows may be meant for the far end of a tunnel, and is no request to us.
+		out.Close()
+		h.fail(req, buf, out, 405, allowed, "this is no proxy (RFC 9110 section 9.3.6)")
+		return
+	default:
 		h.fail(req, buf, out, 405, allowed, "files are read with GET and HEAD (RFC 9110 section 15.5.6)")
 		return
 	}

@@ -24,8 +24,9 @@ func TestMethods(t *testing.T) {
 			t.Errorf("OPTIONS %s: %d %v", target, r.StatusCode, r.Header)
 		}
 	}
-	raw := l.send("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n")
-	if !strings.HasPrefix(raw, "HTTP/1.1 405 ") {
+	// What a client sends ahead into its tunnel is no request.
+	raw := l.send("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\nGET /file HTTP/1.1\r\nHost: a\r\n\r\n")
+	if !strings.HasPrefix(raw, "HTTP/1.1 405 ") || !strings.Contains(raw, "\r\nConnection: close\r\n") || strings.Count(raw, "HTTP/1.1 ") != 1 {
 		t.Errorf("CONNECT: %q", raw)
 	}
 	write(t, dir+"/index.html", "index")

@@ -25,7 +25,7 @@ const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEX
 // open opens a name beneath the root, following links as the view does. The name is relative, ends with NUL, and
 // has no dot segments. peek: only for fstat (O_PATH), where the platform has that.
 // cached: with what the kernel has in memory, or errWait. Other errors are errnos:
-// EXDEV for a link that leaves the root, ELOOP for one that is denied.
+// EXDEV for a link that leaves the root, ELOOP for one that is denied, ENODEV for what is neither file nor directory.
 func (r *root) open(name []byte, links Links, peek, cached bool) (int, error) {
 	if r.tree.walks {
 		if cached {
@@ -33,7 +33,13 @@ func (r *root) open(name []byte, links Links, peek, cached bool) (int, error) {
 		}
 		return r.walk(string(name[:len(name)-1]), links)
 	}
-	fd, err := r.openBeneath(name, links, peek, cached)
+	fd, err := r.openBeneath(name, links, true, cached)
+	if err == nil && !peek {
+		if err = r.readable(fd); err != nil {
+			return -1, err
+		}
+		fd, err = r.openBeneath(name, links, false, cached)
+	}
 	switch {
 	case cached && (err == unix.EAGAIN || err == unix.EXDEV):
 		// EXDEV: a link to be resolved by hand, or another file system's mount.
@@ -42,4 +48,26 @@ func (r *root) open(name []byte, links Links, peek, cached bool) (int, error) {
 		return r.walk(string(name[:len(name)-1]), links)
 	}
 	return fd, err
+}
+
+// readable closes fd, which was opened to be looked at, and returns ENODEV if
+// what it is must not be opened: that alone wakes a FIFO's writer, who then fails
+// for want of a reader, and does to a device whatever its driver does.
+func (r *root) readable(fd int) error {
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	r.tree.closePeek(fd, err == nil && st.Nlink > 0)
+	if err != nil {
+		return err
+	}
+	return openable(uint32(st.Mode))
+}
+
+// openable returns ENODEV for a FIFO, a device or a socket.
+func openable(mode uint32) error {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG, unix.S_IFDIR, unix.S_IFLNK:
+		return nil
+	}
+	return unix.ENODEV
 }

@@ -1,12 +1,16 @@
 package static
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +45,57 @@ func TestOnlyRegularFiles(t *testing.T) {
 			t.Errorf("they are listed: %s", r.body)
 		}
 	})
+}
+
+// TestWriterOfFIFOIsLeftAlone: who waits to write into a FIFO in the root waits for a
+// reader. A request is none: to open the FIFO would let the writer go, to a broken pipe.
+func TestWriterOfFIFOIsLeftAlone(t *testing.T) {
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, links := range []Links{LinksBeneath, LinksFollow, LinksDeny} {
+		resolvers(t, func(t *testing.T, walks bool) {
+			dir := t.TempDir()
+			if err := unix.Mkfifo(dir+"/fifo", 0o666); err != nil {
+				t.Fatal(err)
+			}
+			symlink(t, "fifo", dir+"/link")
+			writer := exec.Command(shell, "-c", "echo data >"+dir+"/fifo")
+			if err := writer.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer writer.Process.Kill()
+			sleeping := fmt.Sprintf("%d (sh) S ", writer.Process.Pid)
+			for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+				stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", writer.Process.Pid))
+				if err != nil || time.Now().After(end) {
+					t.Fatalf("the writer does not wait: %q, %v", stat, err)
+				}
+				if strings.HasPrefix(string(stat), sleeping) {
+					break
+				}
+			}
+			opts := testOptions(dir)
+			opts.Links, opts.Listing = links, true
+			l := serve(t, opts, walks)
+			for _, path := range []string{"/fifo", "/link", "/fifo/", "/", "/fifo"} {
+				l.get(path)
+				l.advance(time.Second)
+			}
+			reader, err := os.OpenFile(dir+"/fifo", os.O_RDONLY|unix.O_NONBLOCK, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			if err := writer.Wait(); err != nil {
+				t.Errorf("links %d: the writer was let go: %v", links, err)
+			}
+			if got, err := io.ReadAll(reader); err != nil || string(got) != "data\n" {
+				t.Errorf("links %d: read %q, %v", links, got, err)
+			}
+		})
+	}
 }
 
 // TestPermissionDenied runs as a user who may not read everything.

@@ -24,6 +24,9 @@ const (
 // is opened but directories, to look for the way back.
 func (r *root) walk(name string, follow Links) (int, error) {
 	if follow == LinksFollow {
+		if err := statOpenable(r.dir.FD(), name, 0); err != nil {
+			return -1, err
+		}
 		return unix.Openat(r.dir.FD(), name, openFlags, 0)
 	}
 	w := walker{root: r, follow: follow, outside: -1, rest: name}
@@ -70,6 +73,9 @@ func (w *walker) step(name string) (fd int, last bool, err error) {
 	flags := searchFlag | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	if last {
 		flags = openFlags | unix.O_NOFOLLOW
+		if err := statOpenable(w.here(), name, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return -1, false, err
+		}
 	}
 	fd, err = unix.Openat(w.here(), name, flags, 0)
 	switch {
@@ -107,6 +113,15 @@ func (w *walker) step(name string) (fd int, last bool, err error) {
 		return -1, false, err
 	}
 	return -1, false, w.leave(fd)
+}
+
+// statOpenable returns ENODEV for a name that is there and is not to be opened.
+func statOpenable(dir int, name string, flags int) error {
+	var st unix.Stat_t
+	if unix.Fstatat(dir, name, &st, flags) != nil {
+		return nil // the open will say why
+	}
+	return openable(uint32(st.Mode))
 }
 
 // enter goes down to a directory that was just opened.

@@ -1,0 +1,46 @@
+package test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// twoVariants runs the test on the platform's default and on a model of another
+// kind: for what the way in which connections are driven has no part in.
+func twoVariants(t *testing.T, test func(t *testing.T, v variant)) {
+	for _, v := range []variant{defaultVariant(), {"goroutine", "auto"}} {
+		t.Run(v.String(), func(t *testing.T) {
+			t.Parallel()
+			test(t, v)
+		})
+	}
+}
+
+func defaultVariant() variant {
+	if runtime.GOOS == "linux" {
+		return variant{"epoll", "edge"}
+	}
+	return variant{"kqueue", "edge"}
+}
+
+// once skips a test against the server with the race detector: its programs would
+// only do the same again, more slowly.
+func once(t *testing.T) {
+	t.Helper()
+	if raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" {
+		t.Skip("it runs once, against the plain server")
+	}
+}
+
+// serveConfig runs the server with this configuration, on a free port of 127.0.0.1, until the test ends.
+func serveConfig(t *testing.T, config string) *server {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "evhttpd.yaml")
+	must(t, os.WriteFile(file, []byte(config), 0o644))
+	s := launch(t, exec.Command(binary, "serve", "--config", file, "--listen", "127.0.0.1:0"))
+	t.Cleanup(func() { s.stop(t) })
+	return s
+}

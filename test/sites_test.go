@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,30 +11,30 @@ import (
 	"testing"
 )
 
-// twoVariants are one way with event loops and one without: what a site does beside
-// serving files is above what differs between the others.
-func twoVariants(t *testing.T, test func(t *testing.T, v variant)) {
-	for _, v := range []variant{variants()[0], {"goroutine", "auto"}} {
-		t.Run(v.String(), func(t *testing.T) { test(t, v) })
-	}
-}
-
 // ask has one request answered that names a host.
 func (s *server) ask(t *testing.T, method, target, host string, fields ...string) answer {
 	t.Helper()
-	c := s.dial(t)
-	defer c.Close()
-	text := method + " " + target + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n"
-	for _, f := range fields {
-		text += f + "\r\n"
-	}
-	_, err := io.WriteString(c, text+"\r\n")
-	must(t, err)
-	got, err := newWire(c).next(method)
+	got, err := s.tryAsk(method, target, host, fields...)
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", method, target, err, s.stderr.String())
 	}
 	return got
+}
+
+// tryAsk is one request of any method, target and host on a connection of its own.
+func (s *server) tryAsk(method, target, host string, fields ...string) (answer, error) {
+	c, err := net.DialTimeout("tcp", s.addr, patience)
+	if err != nil {
+		return answer{}, err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(deadline()); err != nil {
+		return answer{}, err
+	}
+	if _, err := io.WriteString(c, head(method+" "+target+" HTTP/1.1", append(fields, "Host: "+host, "Connection: close")...)); err != nil {
+		return answer{}, err
+	}
+	return newWire(c).next(method)
 }
 
 // manySites is three sites in the folder, of which one has everything that a site can have.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -187,5 +189,28 @@ func BenchmarkGuardedFile(b *testing.B) {
 			d.local.Clock.Wall += int64(time.Hour)
 			d.measure(b, "GET /f HTTP/1.1\r\nHost: a\r\n"+c.fields+"\r\n")
 		})
+	}
+}
+
+// However a path is written, a protected file is not had by who is not let pass.
+func TestNoSpellingOfAPathLeaks(t *testing.T) {
+	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	d := openSite(t, Site{
+		TryFiles: []string{"$path", "$path.txt", "$path/"},
+		Fallback: "/private/f.txt",
+		Rules: []Rule{{Match: "/private/**", Access: Access{Auth: &Auth{"x", users}}},
+			{Match: "/closed/**", Access: Access{Deny: prefixes(t, "0.0.0.0/0 ::/0")}}},
+	}, nil, map[string]string{"private/f.txt": "secret", "private/index.html": "secret", "closed/f.txt": "secret", "a/b.txt": "open"})
+	pieces := []string{"/", "/", "//", "%2f", "%2F", "private", "p%72ivate", "closed", "a", "f.txt", "f", ".txt", "b", "index.html", ".", "..", "%2e%2e", "%2E", "%00", "%", "\\", "\x80", ";x", "?", "#"}
+	rapid.Check(t, func(r *rapid.T) {
+		path := "/" + strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 8).Draw(r, "path"), "")
+		fields := rapid.SampledFrom([]string{"", "Accept: text/html\r\n", basicField("alice:wrong"), "Range: bytes=0-\r\n", "Accept-Encoding: gzip\r\nOrigin: null\r\n"}).Draw(r, "fields")
+		raw := d.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n")
+		if strings.Contains(raw, "secret") || !strings.HasPrefix(raw, "HTTP/1.1 ") {
+			r.Errorf("GET %q: %q", path, raw)
+		}
+	})
+	if r, text := d.get("/a/b", ""); r.StatusCode != 200 || text != "open" {
+		t.Errorf("nothing is served at all: %d %q", r.StatusCode, text)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -26,6 +28,8 @@ func openSite(t testing.TB, s Site, limiter *Limiter, files map[string]string) *
 	}
 	s.Hosts = []string{"*"}
 	s.Static = static.Options{Root: dir, Index: []string{"index.html"}, Server: "evhttpd", Valid: time.Second}
+	ahead := int64(time.Hour) // of the wall clock, so that files made a moment ago count as old
+	s.Static.WallTime = func() int64 { return time.Now().UnixNano() + ahead }
 	r, err := New(Options{
 		Sites: []Site{s}, Cache: static.NewCache(static.Limits{Memory: 1 << 20, File: 64 << 10, Descriptors: 64}),
 		Limiter: limiter, Verifier: NewVerifier(1, 8),
@@ -36,6 +40,7 @@ func openSite(t testing.TB, s Site, limiter *Limiter, files map[string]string) *
 	t.Cleanup(r.Close)
 	d := newDoor(t, nil)
 	d.local.Handler = r.Handler()
+	d.local.Clock.Wall += ahead
 	return d
 }
 
@@ -157,7 +162,6 @@ func TestGuardedFileAllocatesNothing(t *testing.T) {
 		Auth: &Auth{"x", users}, CORS: &CORS{Origins: []string{"https://a.example"}, Methods: []string{"GET"}, Credentials: true},
 		Allow: prefixes(t, "192.0.2.0/24 2001:db8::/32"), Deny: prefixes(t, "192.0.2.7/32"),
 	}}}}, NewLimiter(Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), map[string]string{"private/f": strings.Repeat("x", 1000)})
-	d.local.Clock.Wall += int64(time.Hour) // the file counts as old
 	const head, from = " /private/f HTTP/1.1\r\nHost: a\r\n", "Origin: https://a.example\r\n"
 	for name, raw := range map[string]string{
 		"a file":    "GET" + head + from + basicField("alice:secret") + "\r\n",
@@ -184,8 +188,30 @@ func BenchmarkGuardedFile(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			d := openSite(b, Site{Rules: []Rule{{Match: "/f", Access: c.access}}}, c.limiter, map[string]string{"f": "f"})
-			d.local.Clock.Wall += int64(time.Hour)
 			d.measure(b, "GET /f HTTP/1.1\r\nHost: a\r\n"+c.fields+"\r\n")
 		})
+	}
+}
+
+// However a path is written, a protected file is not had by who is not let pass.
+func TestNoSpellingOfAPathLeaks(t *testing.T) {
+	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	d := openSite(t, Site{
+		TryFiles: []string{"$path", "$path.txt", "$path/"},
+		Fallback: "/private/f.txt",
+		Rules: []Rule{{Match: "/private/**", Access: Access{Auth: &Auth{"x", users}}},
+			{Match: "/closed/**", Access: Access{Deny: prefixes(t, "0.0.0.0/0 ::/0")}}},
+	}, nil, map[string]string{"private/f.txt": "secret", "private/index.html": "secret", "closed/f.txt": "secret", "a/b.txt": "open"})
+	pieces := []string{"/", "/", "//", "%2f", "%2F", "private", "p%72ivate", "closed", "a", "f.txt", "f", ".txt", "b", "index.html", ".", "..", "%2e%2e", "%2E", "%00", "%", "\\", "\x80", ";x", "?", "#"}
+	rapid.Check(t, func(r *rapid.T) {
+		path := "/" + strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 8).Draw(r, "path"), "")
+		fields := rapid.SampledFrom([]string{"", "Accept: text/html\r\n", basicField("alice:wrong"), "Range: bytes=0-\r\n", "Accept-Encoding: gzip\r\nOrigin: null\r\n"}).Draw(r, "fields")
+		raw := d.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n")
+		if strings.Contains(raw, "secret") || !strings.HasPrefix(raw, "HTTP/1.1 ") {
+			r.Errorf("GET %q: %q", path, raw)
+		}
+	})
+	if r, text := d.get("/a/b", ""); r.StatusCode != 200 || text != "open" {
+		t.Errorf("nothing is served at all: %d %q", r.StatusCode, text)
 	}
 }

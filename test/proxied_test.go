@@ -249,7 +249,6 @@ defaults
     default-server check inter 50ms
 listen v1
     mode tcp
-    bind unix@%[1]s/v1.sock
     bind 127.0.0.1:%[3]d
     server s %[2]s send-proxy source 127.0.0.2
 listen v2
@@ -276,14 +275,14 @@ func TestHAProxy(t *testing.T) {
 	folder, err := os.MkdirTemp("", "haproxy") // a socket's path is short
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(folder) })
-	ports := make([]any, 3)
-	for i := range ports {
-		_, port, err := net.SplitHostPort(freePort(t))
+	ports, taken := make([]any, 3), make([]net.Listener, 3)
+	for i := range ports { // all are taken before the first is given back: no two are the same
+		taken[i], err = net.Listen("tcp", "127.0.0.1:0")
 		must(t, err)
-		var n int
-		_, err = fmt.Sscan(port, &n)
-		must(t, err)
-		ports[i] = n
+		ports[i] = taken[i].Addr().(*net.TCPAddr).Port
+	}
+	for _, l := range taken {
+		must(t, l.Close())
 	}
 	write(t, folder, "haproxy.cfg", fmt.Appendf(nil, haproxyConfig, append([]any{folder, s.addr}, ports...)...))
 	cmd := exec.Command(program, "-db", "-f", filepath.Join(folder, "haproxy.cfg"))

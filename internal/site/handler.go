@@ -6,15 +6,19 @@ import (
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
+// routesMin is how many routes of a site are remembered, however many sites there are.
+const routesMin = 16
+
 // hostsMax bounds the hosts, as they were sent, of which a loop remembers the site.
 const hostsMax = 256
 
 // handler serves all sites to one loop, or one thread. It is not safe for use by two goroutines.
 type handler struct {
 	router *Router
-	max    int            // routes to be remembered, of each site
-	known  map[string]int // the site of a host as it was sent
-	sites  []*local       // nil: not asked for yet
+	files  func(*static.Site) conn.Handler // makes static's handler of a plain site
+	max    int                             // routes to be remembered, of each site
+	known  map[string]int                  // the site of a host as it was sent
+	sites  []*local                        // nil: not asked for yet
 }
 
 // local is one site, as one loop knows it.
@@ -30,28 +34,26 @@ type local struct {
 	head   []byte // that is put together for one answer
 }
 
-// newHandler returns a handler that remembers so many routes.
-func newHandler(r *Router, max int) *handler {
-	return &handler{router: r, max: max / len(r.sites), known: make(map[string]int), sites: make([]*local, len(r.sites))}
+// newHandler returns a handler that remembers so many routes, and a few of each site.
+func newHandler(r *Router, routes int, files func(*static.Site) conn.Handler) *handler {
+	return &handler{
+		router: r, files: files, max: max(routes/len(r.sites), routesMin),
+		known: make(map[string]int), sites: make([]*local, len(r.sites)),
+	}
 }
 
 // site returns what this loop knows of the site of that index.
 func (h *handler) site(i int) *local {
 	if h.sites[i] == nil {
-		h.sites[i] = newLocal(h.router.sites[i], h.max)
+		h.sites[i] = h.newLocal(h.router.sites[i])
 	}
 	return h.sites[i]
 }
 
-func newLocal(s *host, max int) *local {
-	l := &local{host: s, max: max}
-	switch {
-	case !s.plain():
-	case max > 0:
-		l.plain = s.files.Handler()
-		return l
-	default:
-		l.plain = s.files.ThreadHandler()
+func (h *handler) newLocal(s *host) *local {
+	l := &local{host: s, max: h.max}
+	if s.plain() {
+		l.plain = h.files(s.files)
 		return l
 	}
 	l.files = s.files.Files()
@@ -92,7 +94,7 @@ func (h *handler) find(host []byte) int {
 		return i
 	}
 	i := h.router.hosts.find(host)
-	if h.max > 0 && len(host) <= hostMax+len(":65535") {
+	if len(host) <= hostMax+len(":65535") {
 		if len(h.known) >= hostsMax {
 			for other := range h.known { // any one: a map's order is random
 				delete(h.known, other)

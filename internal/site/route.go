@@ -11,6 +11,8 @@ import (
 const (
 	// routesMax bounds the routes that a loop remembers, of all sites together.
 	routesMax = 16384
+	// threadRoutesMax is the same of each of many threads.
+	threadRoutesMax = 64
 	// routePath is the longest path, in bytes as it was sent, of which the route is remembered.
 	routePath = 256
 )
@@ -39,7 +41,7 @@ func (l *local) route(sent []byte) *route {
 	if err != nil {
 		return &route{set: &set{view: l.host.files}, way: &static.Way{Pages: l.pages}, status: 500, reason: err.Error()}
 	}
-	if len(sent) <= routePath && l.max > 0 {
+	if len(sent) <= routePath {
 		if len(l.routes) >= l.max {
 			for other := range l.routes { // any one: a map's order is random
 				delete(l.routes, other)

@@ -152,15 +152,15 @@ func (r *Router) Handler() conn.Handler {
 	if r.plain() {
 		return r.sites[0].files.Handler()
 	}
-	return newHandler(r, routesMax)
+	return newHandler(r, routesMax, (*static.Site).Handler)
 }
 
-// ThreadHandler returns the handler of one of many threads, which remembers no routes.
+// ThreadHandler returns the handler of one of many threads, which remembers little.
 func (r *Router) ThreadHandler() conn.Handler {
 	if r.plain() {
 		return r.sites[0].files.ThreadHandler()
 	}
-	return newHandler(r, 0)
+	return newHandler(r, threadRoutesMax, (*static.Site).ThreadHandler)
 }
 
 // plain reports whether every request is answered by the files of one site, and by nothing else.

@@ -156,7 +156,7 @@ func open(t testing.TB, sites ...Site) *Router {
 	return r
 }
 
-// both runs a test with a handler that remembers what it has found out, and with one that does not.
+// both runs a test with the handler of a loop, and with one of many threads.
 func both(t *testing.T, r *Router, test func(t *testing.T, l *loop)) {
 	t.Run("loop", func(t *testing.T) { test(t, newLoop(t, r.Handler())) })
 	t.Run("thread", func(t *testing.T) { test(t, newLoop(t, r.ThreadHandler())) })

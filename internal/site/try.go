@@ -19,7 +19,7 @@ func newTry(s string) (t try, err error) {
 		return t, fmt.Errorf("%q: want $path, $path with an ending such as $path.html, or a path of the site that begins with /", s)
 	}
 	if hasDots(rest) {
-		return t, fmt.Errorf("%q: want a path without the segments . and ..", s)
+		return t, fmt.Errorf("%q: want a path without dot segments (. and ..) in it", s)
 	}
 	if !derived {
 		rest = cleaned(rest)
@@ -30,7 +30,7 @@ func newTry(s string) (t try, err error) {
 // newSitePath checks a path of the site.
 func newSitePath(s string) (string, error) {
 	if !strings.HasPrefix(s, "/") || hasDots(s) || strings.Contains(s, "\x00") {
-		return "", fmt.Errorf("%q: want a path of the site that begins with /, without the segments . and ..", s)
+		return "", fmt.Errorf("%q: want a path of the site that begins with / and has no dot segments (. and ..) in it", s)
 	}
 	return cleaned(s), nil
 }

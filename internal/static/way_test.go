@@ -344,3 +344,51 @@ func TestNoAllocationsOnWays(t *testing.T) {
 		})
 	}
 }
+
+// What was remembered and has been given up, or was of a root that has been replaced, is looked for again.
+func TestWaysOfShells(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		writeWays(t, dir+"/1")
+		writeWays(t, dir+"/2")
+		write(t, dir+"/2/about.html", "about, in the second")
+		write(t, dir+"/2/errors/404.html", "not in the second")
+		symlink(t, "1", dir+"/current")
+		l, _ := serveWays(t, siblingOptions(dir+"/current"), walks, nil)
+		for _, want := range []string{"about, in HTML", "about, in the second"} {
+			for range 2 {
+				l.get("/about").want(t, 200, want)
+				l.get("/large").want(t, 200, strings.Repeat("0123456789", 10_000))
+				l.get("/nothing").want(t, 404, map[bool]string{true: "not here", false: "not in the second"}[want == "about, in HTML"])
+				for i := range l.site.cache.shards {
+					s := &l.site.cache.shards[i]
+					for _, e := range s.entries {
+						s.remove(e)
+					}
+				}
+			}
+			relink(t, "2", dir+"/current")
+			l.advance(3 * time.Second)
+		}
+	})
+}
+
+// Where nothing is kept and all is looked at by the pool, a request is still put off a few
+// times at most, and answered.
+func TestWaysEnd(t *testing.T) {
+	dir := t.TempDir()
+	writeWays(t, dir)
+	opts := siblingOptions(dir)
+	opts.Valid = 0
+	opts.WallTime = func() int64 { return time.Now().UnixNano() } // every file has just changed, and is not kept
+	l, far := serveWays(t, opts, true, nil)
+	for range 2 {
+		l.get("/about").want(t, 200, "about, in HTML")
+		l.get("/nothing").want(t, 404, "not here")
+		l.request("GET", "/route", navigates).want(t, 200, "the application")
+		l.request("GET", "/large", "If-Match: \"a\"\r\n").wantStatus(t, 412)
+		l.get("/only").wantStatus(t, 301)
+	}
+	far.err = 412
+	l.get("/large").wantStatus(t, 412)
+}

@@ -144,6 +144,7 @@ func TestListingOfManyNames(t *testing.T) {
 			t.Errorf("the server took %d MiB; whole answers to all would be 440", peak>>20)
 		}
 		for _, w := range slow[:2] {
+			must(t, w.conn.SetDeadline(deadline())) // the dial's is as old as all that was asked since
 			got, err := w.next("GET")
 			var rows []struct{ Name string }
 			if err == nil {

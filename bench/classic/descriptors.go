@@ -1,0 +1,70 @@
+package classic
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// lowest is how many of the lowest descriptor numbers are kept free for pollers: select's cost goes by the highest
+// number that it watches, so its own must not lie above those that are measured.
+const lowest = 16
+
+// spare is how many descriptors are left for everything else.
+const spare = lowest + 48
+
+// reserve takes the lowest free numbers and returns what gives them back.
+func reserve() (release func() error, err error) {
+	var taken []int
+	release = func() error {
+		var err error
+		for _, fd := range taken {
+			err = errors.Join(err, unix.Close(fd))
+		}
+		taken = nil
+		return err
+	}
+	for range lowest {
+		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", os.DevNull, err), release())
+		}
+		taken = append(taken, fd)
+	}
+	return release, nil
+}
+
+// fifos opens count FIFOs for reading and writing: pipes that take one descriptor instead of two. It returns those
+// that it has opened with an error too.
+func fifos(count int) (fds []int, err error) {
+	folder, err := os.MkdirTemp("", "evhttpd-classic-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	name := filepath.Join(folder, "fifo")
+	for range count {
+		if err := unix.Mkfifo(name, 0o600); err != nil {
+			return fds, fmt.Errorf("mkfifo %s: %w", name, err)
+		}
+		fd, err := unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			fds = append(fds, fd)
+		}
+		if err = errors.Join(err, unix.Unlink(name)); err != nil {
+			return fds, fmt.Errorf("FIFO %d of %d: %w", len(fds)+1, count, err)
+		}
+	}
+	return fds, nil
+}
+
+// closeAll closes descriptors.
+func closeAll(fds []int) (err error) {
+	for _, fd := range fds {
+		err = errors.Join(err, unix.Close(fd))
+	}
+	return err
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package classic
+
+import "errors"
+
+func openRing() (watcher, error) { return nil, errors.New("it is Linux's") }

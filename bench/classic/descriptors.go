@@ -68,3 +68,29 @@ func closeAll(fds []int) (err error) {
 	}
 	return err
 }
+
+// pipePairs opens count pipes. It returns the ends of those that it has opened with an error too.
+func pipePairs(count int) (reads, writes []int, err error) {
+	for i := range count {
+		var ends [2]int
+		if err := openPipe(&ends); err != nil {
+			return reads, writes, fmt.Errorf("pipe %d of %d: %w", i+1, count, err)
+		}
+		reads, writes = append(reads, ends[0]), append(writes, ends[1])
+	}
+	return reads, writes, nil
+}
+
+// openPipe opens a pipe of which both ends are non-blocking. (macOS has no pipe2.)
+func openPipe(ends *[2]int) error {
+	if err := unix.Pipe(ends[:]); err != nil {
+		return err
+	}
+	for _, fd := range ends {
+		unix.CloseOnExec(fd)
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return errors.Join(err, closeAll(ends[:]))
+		}
+	}
+	return nil
+}

@@ -36,6 +36,7 @@ type Subject struct {
 // Metric is something that is measured.
 type Metric struct {
 	Key  string `json:"key"`
+	Name string `json:"name"` // as it follows the grid's title, with its unit
 	Unit string `json:"unit"`
 	// Alone: it is not compared with the first subject's.
 	Alone bool `json:"alone,omitempty"`

@@ -3,6 +3,7 @@ package classic
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -12,8 +13,9 @@ import (
 
 const (
 	ringRequests = 256
-	// ringCompletions is the most that a batch of waits brings before it is reaped.
-	ringCompletions = 4096
+	// ringCompletions is the most that can be complete before it is reaped: two for each of 10,000 pipes, whose
+	// requests are cancelled and made again.
+	ringCompletions = 1 << 15
 	// cancelMark is on the user data of cancellations, above every token that is used here.
 	cancelMark = 1 << 63
 )
@@ -21,11 +23,12 @@ const (
 // ring is a watcher over io_uring: one multishot poll request a descriptor (Linux 5.13), as edges.
 type ring struct {
 	*uring.Ring
-	tokens map[int]poller.Token
-	edges  int // poll requests that the kernel has
+	timeout time.Duration
+	tokens  map[int]poller.Token
+	edges   int // poll requests that the kernel has
 }
 
-func openRing() (watcher, error) {
+func openRing(timeout time.Duration) (watcher, error) {
 	r, err := uring.New(ringRequests, ringCompletions)
 	if err != nil {
 		return nil, err
@@ -33,7 +36,7 @@ func openRing() (watcher, error) {
 	if err := r.Enable(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return &ring{Ring: r, tokens: make(map[int]poller.Token)}, nil
+	return &ring{Ring: r, timeout: timeout, tokens: make(map[int]poller.Token)}, nil
 }
 
 func (r *ring) add(fd int, token poller.Token) error {
@@ -80,7 +83,7 @@ func (r *ring) wait(events []poller.Event) (n int, err error) {
 	if n, err = r.reap(events); n > 0 || err != nil {
 		return n, err
 	}
-	if err = r.EnterWait(waitBound); err != nil {
+	if err = r.EnterWait(r.timeout); err != nil {
 		return 0, err
 	}
 	return r.reap(events)
@@ -109,22 +112,40 @@ func (r *ring) reap(events []poller.Event) (n int, err error) {
 	return n, err
 }
 
-// close returns when the kernel has no request any more: one that is left would keep its descriptor watched.
-func (r *ring) close() error {
-	var errs error
-	for fd := range r.tokens {
-		errs = errors.Join(errs, r.remove(fd))
+// settleTries bounds the waits, of a second at most, for cancelled requests.
+const settleTries = 60
+
+// settle implements settler: cancelled requests end bit by bit, as far as each io_uring_enter gets
+// (io_run_local_work in io_uring/io_uring.c runs 20 or so at a time).
+func (r *ring) settle() error {
+	if err := r.Enter(); err != nil {
+		return err
 	}
 	var events [64]poller.Event
-	for tries := 0; r.edges > 0 && errs == nil && tries < 1000; {
-		if err := r.EnterWait(waitBound); err != nil {
-			return errors.Join(err, r.Close())
-		}
+	for tries := 0; ; tries++ {
 		before := r.edges
-		_, errs = r.reap(events[:])
-		if r.edges == before {
-			tries++
+		if _, err := r.reap(events[:]); err != nil {
+			return err
+		}
+		switch {
+		case r.edges <= len(r.tokens):
+			return nil
+		case r.edges < before:
+			tries = 0
+		case tries > settleTries:
+			return fmt.Errorf("%d cancelled requests of io_uring have not ended", r.edges-len(r.tokens))
+		}
+		if err := r.EnterWait(waitBound); err != nil {
+			return err
 		}
 	}
-	return errors.Join(errs, r.Close())
+}
+
+// close returns when the kernel has no request any more: one that is left would keep its descriptor watched.
+func (r *ring) close() error {
+	var err error
+	for fd := range r.tokens {
+		err = errors.Join(err, r.remove(fd))
+	}
+	return errors.Join(err, r.settle(), r.Close())
 }

@@ -2,6 +2,9 @@
 
 package classic
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
-func openRing() (watcher, error) { return nil, errors.New("it is Linux's") }
+func openRing(time.Duration) (watcher, error) { return nil, errors.New("it is Linux's") }

@@ -44,7 +44,7 @@ func (r *Result) WriteText(w io.Writer) error {
 
 // table is a metric's medians, a row each subject and published one.
 func (g *Grid) table(m Metric) Table {
-	t := Table{Title: fmt.Sprintf("%s: %s, by %s", g.Title, m.Unit, g.Axis), Head: []string{""}}
+	t := Table{Title: fmt.Sprintf("%s, %s, by %s", g.Title, m.Name, g.Axis), Head: []string{""}}
 	for _, p := range g.Points {
 		t.Head = append(t.Head, p.Name)
 	}

@@ -46,11 +46,15 @@ func runWaits(ctx context.Context, s *Session) (r *Result, err error) {
 	// The clock is the thread's, and sigio wants its signals on one thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if w.ways, err = s.watchings(); err != nil {
+	if w.ways, err = s.watchings(waitBound); err != nil {
 		return nil, err
 	}
 	w.grid = &Grid{Name: "waits", Title: fmt.Sprintf("CPU time of %s waits", thousands(waitsOperations)), Axis: "descriptors watched",
-		Subjects: subjects(w.ways), Originals: kerrisk, Metrics: []Metric{{Key: "wait", Unit: "s"}, {Key: "with write and read", Unit: "s", Alone: true}}}
+		Subjects: subjects(w.ways), Originals: kerrisk, Metrics: []Metric{
+			{Key: "wait", Name: "of the waits alone, s", Unit: "s"},
+			{Key: "whole", Name: "with the write and the read around each wait, s", Unit: "s", Alone: true},
+			{Key: "alone", Name: "of the writes and reads alone, s", Unit: "s", Alone: true},
+		}}
 	most := 0
 	for i, n := range waitsCounts {
 		if n > s.Descriptors-spare {
@@ -103,49 +107,58 @@ func (w *waits) measureAll(ctx context.Context) error {
 	})
 }
 
-// measure is one way to wait at one point: what a write and a read cost alone, then with the wait between them.
-func (w *waits) measure(way watching, fds []int, random *rand.Rand) (values map[string]float64, err error) {
+// measure is one way to wait at one point: what a write, the wait and a read cost, less a write and a read alone
+// just before and just after.
+func (w *waits) measure(way watching, fds []int, random *rand.Rand) (map[string]float64, error) {
 	octet := []byte{0}
-	write := func() (int, error) {
+	alone := func() error {
 		i := random.IntN(len(fds))
 		_, err := unix.Write(fds[i], octet)
-		return i, err
-	}
-	alone, err := w.time(w.s.Duration/5, func() error {
-		i, err := write()
 		if err == nil {
 			_, err = unix.Read(fds[i], octet)
 		}
 		return err
-	})
+	}
+	if _, err := timed(w.s.Duration/20, alone); err != nil { // the pipes' memory is to be near
+		return nil, err
+	}
+	before, err := timed(w.s.Duration/10, alone)
 	if err != nil {
 		return nil, err
 	}
+	whole, err := w.watched(way, fds, random, octet)
+	if err != nil {
+		return nil, err
+	}
+	after, err := timed(w.s.Duration/10, alone)
+	if err != nil {
+		return nil, err
+	}
+	both := (before + after) / 2
+	return map[string]float64{"wait": (whole - both) * waitsOperations, "whole": whole * waitsOperations, "alone": both * waitsOperations}, nil
+}
+
+// watched is the operation with the wait.
+func (w *waits) watched(way watching, fds []int, random *rand.Rand, octet []byte) (whole float64, err error) {
 	p, err := way.open()
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, forget(p, fds)) }()
-	for i, fd := range fds {
-		if err := p.add(fd, poller.Token(i)); err != nil {
-			return nil, err
-		}
+	if err := watch(p, fds); err != nil {
+		return 0, err
 	}
 	events := make([]poller.Event, eventsMax)
 	operation := func() error {
-		if _, err := write(); err != nil {
+		if _, err := unix.Write(fds[random.IntN(len(fds))], octet); err != nil {
 			return err
 		}
 		return receive(p, fds, events, octet)
 	}
-	if err := operation(); err != nil { // the first one takes what add has left to be looked at
-		return nil, err
+	if _, err := timed(w.s.Duration/20, operation); err != nil { // the first one takes what add has left to be looked at
+		return 0, err
 	}
-	whole, err := w.time(w.s.Duration, operation)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]float64{"wait": max(whole-alone, 0) * waitsOperations, "with write and read": whole * waitsOperations}, nil
+	return timed(w.s.Duration, operation)
 }
 
 // eventsMax is the most that a poller's wait brings.
@@ -174,38 +187,6 @@ func receive(p watcher, fds []int, events []poller.Event, octet []byte) error {
 	return errors.New("what was written is not reported")
 }
 
-// forget ends a watcher so that no trace of it is left on the descriptors, which the next one uses too.
-func forget(p watcher, fds []int) (err error) {
-	for _, fd := range fds {
-		err = errors.Join(err, p.remove(fd))
-	}
-	return errors.Join(err, p.close())
-}
-
-// time repeats an operation for so long and returns its CPU time in seconds.
-func (w *waits) time(long time.Duration, operation func() error) (float64, error) {
-	before, err := cpuTime()
-	if err != nil {
-		return 0, err
-	}
-	count, batch := 0, 1
-	for began, last := time.Now(), time.Duration(0); last < long; {
-		for range batch {
-			if err := operation(); err != nil {
-				return 0, err
-			}
-		}
-		count += batch
-		now := time.Since(began)
-		if now-last < time.Millisecond { // the clock is not to be looked at all the time
-			batch *= 2
-		}
-		last = now
-	}
-	after, err := cpuTime()
-	return (after - before).Seconds() / float64(count), err
-}
-
 // draw shows what was measured beside what was published.
 func (w *waits) draw() string {
 	var lines []chart.Line
@@ -213,13 +194,7 @@ func (w *waits) draw() string {
 		if subject.Control {
 			continue
 		}
-		line := chart.Line{Name: subject.Name}
-		for p, point := range w.grid.Points {
-			if f, ok := w.grid.Figure(p, i, "wait"); ok && f.Median > 0 {
-				line.Points = append(line.Points, chart.Point{X: point.X, Y: f.Median})
-			}
-		}
-		lines = append(lines, line)
+		lines = append(lines, w.grid.line(subject.Name, i, "wait"))
 	}
 	for _, o := range w.grid.Originals {
 		line := chart.Line{Name: o.Subject + ", Kerrisk 2008"}

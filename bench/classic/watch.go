@@ -1,6 +1,7 @@
 package classic
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,6 +23,12 @@ type watcher interface {
 	close() error
 }
 
+// settler is a watcher that is not done with removals and additions when it has been told of them.
+type settler interface {
+	// settle returns when it is. It may lose events.
+	settle() error
+}
+
 // watching is one way to wait: a subject.
 type watching struct {
 	Subject
@@ -41,9 +48,10 @@ func (p polled) wait(events []poller.Event) (int, error) {
 }
 func (p polled) close() error { return p.Close() }
 
-// watchings lists the ways to wait that there are here: first the preferred backend with a level trigger, as the
-// originals had it, then the same once more as a control, then the others.
-func (s *Session) watchings() ([]watching, error) {
+// watchings lists the ways to wait for at most so long that there are here: first the preferred backend with a level
+// trigger, as the originals had it, then the same once more as a control, then the others. With a timeout,
+// poll and select come without one too.
+func (s *Session) watchings(timeout time.Duration) ([]watching, error) {
 	backends := poller.Backends()
 	if len(backends) == 0 {
 		return nil, fmt.Errorf("there is no poller for this system")
@@ -58,17 +66,18 @@ func (s *Session) watchings() ([]watching, error) {
 			if b.Triggers == poller.Level|poller.Edge && trigger == poller.Edge {
 				name += " edge"
 			}
-			all = append(all, overBackend(name, b, trigger, waitBound))
+			all = append(all, overBackend(name, b, trigger, timeout))
 			if i == 0 && trigger == poller.Level {
-				control := overBackend(name+" (control)", b, trigger, waitBound)
+				control := overBackend(name+" (control)", b, trigger, timeout)
 				control.Control = true
 				all = append(all, control)
 			}
 		}
-		if b.Name == "poll" || b.Name == "select" {
+		if timeout > 0 && (b.Name == "poll" || b.Name == "select") {
 			all = append(all, overBackend(b.Name+", timeout 0", b, poller.Level, 0))
 		}
 	}
+	openRing := func() (watcher, error) { return openRing(timeout) }
 	if ring, err := openRing(); err != nil {
 		s.Note("io_uring is left out: %v", err)
 	} else if err := ring.close(); err != nil {
@@ -93,4 +102,46 @@ func subjects(ways []watching) []Subject {
 		all = append(all, w.Subject)
 	}
 	return all
+}
+
+// watch has all descriptors watched, with their index as token.
+func watch(p watcher, fds []int) error {
+	for i, fd := range fds {
+		if err := p.add(fd, poller.Token(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget ends a watcher so that no trace of it is left on the descriptors, which the next one uses too.
+func forget(p watcher, fds []int) (err error) {
+	for _, fd := range fds {
+		err = errors.Join(err, p.remove(fd))
+	}
+	return errors.Join(err, p.close())
+}
+
+// timed repeats an operation for so long and returns the CPU time of one in seconds.
+func timed(long time.Duration, operation func() error) (float64, error) {
+	before, err := cpuTime()
+	if err != nil {
+		return 0, err
+	}
+	count, batch := 0, 1
+	for began, last := time.Now(), time.Duration(0); count == 0 || last < long; {
+		for range batch {
+			if err := operation(); err != nil {
+				return 0, err
+			}
+		}
+		count += batch
+		now := time.Since(began)
+		if now-last < time.Millisecond { // the clock is not to be looked at all the time
+			batch *= 2
+		}
+		last = now
+	}
+	after, err := cpuTime()
+	return (after - before).Seconds() / float64(count), err
 }

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	ratesRounds   = 5
-	ratesDuration = 150 * time.Millisecond
+	ratesRounds   = 6
+	ratesDuration = 140 * time.Millisecond
 	// ratesIdle are the idle connections of Gammo et al.
 	ratesIdle = 10_000
 	// ratesWarmUp is what is thrown away of each rate, at most.
@@ -130,8 +130,8 @@ func (r *rates) makeGrids() {
 			g := &Grid{Name: fmt.Sprintf("rates-%s-%d", q.name, idle), Title: fmt.Sprintf("%s, %s idle", q.title, thousands(idle)),
 				Axis: "requests/s", Subjects: all, Metrics: []Metric{
 					{Key: "replies", Name: "replies/s", Unit: "replies/s"},
-					{Key: "p50", Name: "p50 in µs", Unit: "µs", Alone: true},
-					{Key: "p99", Name: "p99 in µs", Unit: "µs"},
+					{Key: "p50", Name: "p50 in µs", Unit: "µs"},
+					{Key: "p99", Name: "p99 in µs", Unit: "µs", Alone: true},
 					{Key: "cpu", Name: "server's CPU a reply in µs", Unit: "µs"},
 					{Key: "waits", Name: "waits a reply", Unit: "1", Alone: true},
 					{Key: "calls", Name: "system calls a reply, the waits among them", Unit: "1", Alone: true},
@@ -289,12 +289,13 @@ func (r *rates) remark() {
 		for p := range g.Points {
 			for i := range g.Subjects {
 				if f, ok := g.Figure(p, i, "client"); ok && f.Median >= clientFull {
-					full = append(full, g.Subjects[i].Name+" at "+g.Points[p].Name)
+					full = append(full, g.Points[p].Name)
+					break
 				}
 			}
 		}
 		if len(full) > 0 {
-			r.s.Note("%s: the client used its CPU up beside %s: replies/s and latency may be its limit there; the server's CPU a reply is not affected.",
+			r.s.Note("%s: the client used its CPU up at %s: replies/s and latency may be its limit there; the server's CPU a reply is not affected.",
 				g.Title, strings.Join(full, ", "))
 		}
 	}
@@ -307,6 +308,11 @@ func drawReplies(g *Grid) Chart {
 			lines = append(lines, g.line(s.Name, i, "replies"))
 		}
 	}
+	asked := chart.Line{Name: "all that is asked", Dashed: true}
+	for _, p := range g.Points {
+		asked.Points = append(asked.Points, chart.Point{X: p.X, Y: p.X})
+	}
+	lines = append(lines, asked)
 	return Chart{File: g.Name + "-replies.svg", SVG: chart.Lines("Replies/s: "+g.Title, "against the rate of requests, whatever the answers do; both axes logarithmic", g.Axis, lines)}
 }
 

@@ -24,11 +24,13 @@ const (
 
 var waitsCounts = []int{10, 100, 1000, 10_000}
 
+const kerriskName = "2.6.25" // the kernel
+
 // kerrisk is table 63-9: CPU seconds for 100,000 monitoring operations on Linux 2.6.25.
 var kerrisk = []Original{
-	{Name: "Kerrisk, 2.6.25", Subject: "epoll", Metric: "wait", Values: []float64{0.41, 0.42, 0.53, 0.66}},
-	{Name: "Kerrisk, 2.6.25", Subject: "poll", Metric: "wait", Values: []float64{0.61, 2.9, 35, 990}},
-	{Name: "Kerrisk, 2.6.25", Subject: "select", Metric: "wait", Values: []float64{0.73, 3.0, 35, 930}},
+	{Name: kerriskName, Subject: "epoll", Metric: "wait", Values: []float64{0.41, 0.42, 0.53, 0.66}},
+	{Name: kerriskName, Subject: "poll", Metric: "wait", Values: []float64{0.61, 2.9, 35, 990}},
+	{Name: kerriskName, Subject: "select", Metric: "wait", Values: []float64{0.73, 3.0, 35, 930}},
 }
 
 // waits is table 63-9 at work.
@@ -197,7 +199,7 @@ func (w *waits) draw() string {
 		lines = append(lines, w.grid.line(subject.Name, i, "wait"))
 	}
 	for _, o := range w.grid.Originals {
-		line := chart.Line{Name: o.Subject + ", Kerrisk 2008"}
+		line := chart.Line{Name: o.Subject + ", " + o.Name, Dashed: true}
 		for p, v := range o.Values {
 			line.Points = append(line.Points, chart.Point{X: w.grid.Points[p].X, Y: v})
 		}

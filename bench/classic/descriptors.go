@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,26 +36,20 @@ func reserve() (release func() error, err error) {
 	return release, nil
 }
 
-// fifos opens count FIFOs for reading and writing: pipes that take one descriptor instead of two. It returns those
-// that it has opened with an error too.
-func fifos(count int) (fds []int, err error) {
-	folder, err := os.MkdirTemp("", "evhttpd-classic-")
+// twoWay opens count pipes of which both ends are one non-blocking descriptor. It returns those that it has opened
+// with an error too.
+func twoWay(count int) (fds []int, err error) {
+	open, end, err := twoWayOpener()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	name := filepath.Join(folder, "fifo")
-	for range count {
-		if err := unix.Mkfifo(name, 0o600); err != nil {
-			return fds, fmt.Errorf("mkfifo %s: %w", name, err)
+	defer func() { err = errors.Join(err, end()) }()
+	for i := range count {
+		fd, err := open()
+		if err != nil {
+			return fds, fmt.Errorf("pipe %d of %d: %w", i+1, count, err)
 		}
-		fd, err := unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err == nil {
-			fds = append(fds, fd)
-		}
-		if err = errors.Join(err, unix.Unlink(name)); err != nil {
-			return fds, fmt.Errorf("FIFO %d of %d: %w", len(fds)+1, count, err)
-		}
+		fds = append(fds, fd)
 	}
 	return fds, nil
 }

@@ -38,7 +38,7 @@ type waits struct {
 	s     *Session
 	ways  []watching
 	grid  *Grid
-	fifos []int
+	pipes []int
 }
 
 // runWaits measures what a wait costs of which one random descriptor of N is ready.
@@ -75,8 +75,8 @@ func runWaits(ctx context.Context, s *Session) (r *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w.fifos, err = fifos(most)
-	defer func() { err = errors.Join(err, closeAll(w.fifos)) }()
+	w.pipes, err = twoWay(most)
+	defer func() { err = errors.Join(err, closeAll(w.pipes)) }()
 	if err = errors.Join(err, release()); err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (w *waits) measureAll(ctx context.Context) error {
 	return w.s.Each(ctx, points*len(w.ways), name, func(round, cell int) error {
 		way, point := cell/points, cell%points
 		random := rand.New(rand.NewPCG(w.s.Seed, uint64(round)))
-		values, err := w.measure(w.ways[way], w.fifos[:int(w.grid.Points[point].X)], random)
+		values, err := w.measure(w.ways[way], w.pipes[:int(w.grid.Points[point].X)], random)
 		if err == nil {
 			w.grid.Add(round, point, way, values)
 		}

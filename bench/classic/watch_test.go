@@ -41,7 +41,7 @@ func eachWay(t *testing.T, timeout time.Duration, test func(t *testing.T, way wa
 
 // TestWaits: whatever is written is reported, and read, by every way; and it leaves no trace on the descriptors.
 func TestWaits(t *testing.T) {
-	fds, err := fifos(20)
+	fds, err := twoWay(20)
 	t.Cleanup(func() { must(t, closeAll(fds)) })
 	must(t, err)
 	w := &waits{s: &Session{Options: Options{Duration: time.Millisecond}}}
@@ -90,7 +90,7 @@ func TestChain(t *testing.T) {
 
 // TestForgottenIsForgotten: after remove nothing of a descriptor is reported, and after add it is again.
 func TestForgottenIsForgotten(t *testing.T) {
-	fds, err := fifos(2)
+	fds, err := twoWay(2)
 	t.Cleanup(func() { must(t, closeAll(fds)) })
 	must(t, err)
 	eachWay(t, 10*time.Millisecond, func(t *testing.T, way watching) {

@@ -62,7 +62,7 @@ func (s *Session) Each(ctx context.Context, count int, name func(cell int) strin
 				if done > 0 {
 					left = time.Since(began) / time.Duration(done) * time.Duration(all-done)
 				}
-				s.Progress(bench.Step{Done: done, All: all, Round: round + 1, Rounds: s.Rounds, Subject: name(cell), Cell: "", Left: left})
+				s.Progress(bench.Step{Done: done, All: all, Round: round + 1, Rounds: s.Rounds, Subject: name(cell), Left: left})
 			}
 			if err := measure(round, cell); err != nil {
 				return fmt.Errorf("round %d, %s: %w", round+1, name(cell), err)

@@ -121,8 +121,9 @@ func TestReceiveGivesUp(t *testing.T) {
 	if err := c.run(); err == nil {
 		t.Error("a chain that nobody reports has ended")
 	}
-	if err := (&chain{watcher: silent{broken}}).finish(); err != nil {
-		t.Errorf("a chain of nothing: %v", err)
+	c.watcher = silent{errBroken}
+	if err := c.run(); !errors.Is(err, errBroken) {
+		t.Errorf("a broken wait ended a chain with %v", err)
 	}
 }
 
@@ -133,7 +134,7 @@ func pipePair(t *testing.T) (reads, writes []int) {
 	return reads, writes
 }
 
-var broken = errors.New("broken")
+var errBroken = errors.New("broken")
 
 // silent is a watcher that reports nothing, or an error.
 type silent struct{ err error }

@@ -19,7 +19,7 @@ const (
 	// waitsOperations is what costs are given for, as Kerrisk does.
 	waitsOperations = 100_000
 	waitsRounds     = 9
-	waitsDuration   = 200 * time.Millisecond
+	waitsDuration   = 150 * time.Millisecond
 )
 
 var waitsCounts = []int{10, 100, 1000, 10_000}
@@ -38,9 +38,11 @@ var kerrisk = []Original{
 
 // waits is table 63-9 at work.
 type waits struct {
-	s     *Session
-	ways  []watching
-	grid  *Grid
+	s    *Session
+	ways []watching
+	grid *Grid
+	// which has the ways of whichWays at the last of the grid's points, by where the ready descriptor lies.
+	which *Grid
 	pipes []int
 }
 
@@ -86,7 +88,7 @@ func runWaits(ctx context.Context, s *Session) (r *Result, err error) {
 	if err = w.measureAll(ctx); err != nil {
 		return nil, err
 	}
-	return &Result{Grids: []*Grid{w.grid}, Charts: []Chart{{File: "waits.svg", SVG: w.draw()}}}, nil
+	return &Result{Grids: []*Grid{w.grid, w.which}, Charts: []Chart{{File: "waits.svg", SVG: w.draw()}}}, nil
 }
 
 // cut shortens one of the published rows to so many figures, in a copy.
@@ -96,17 +98,57 @@ func cut(all []Original, row, count int) []Original {
 	return all
 }
 
-func (w *waits) measureAll(ctx context.Context) error {
-	points := len(w.grid.Points)
-	name := func(cell int) string {
-		return fmt.Sprintf("%s, %s descriptors", w.ways[cell/points].Name, w.grid.Points[cell%points].Name)
+// places are where the ready descriptor lies among those that are watched. A wait that may block enters itself into
+// the wait queues of those before it.
+var places = []struct {
+	name string
+	pick func(random *rand.Rand, count int) int
+}{
+	{"the first", func(*rand.Rand, int) int { return 0 }},
+	{"a random one", (*rand.Rand).IntN},
+	{"the last", func(_ *rand.Rand, count int) int { return count - 1 }},
+}
+
+// whichWays are the ways to wait of which the place is varied: the baseline and poll.
+func (w *waits) whichWays() (ways []watching) {
+	for i, way := range w.ways {
+		if i == 0 || way.Control || way.Name == "poll" || way.Name == "poll, timeout 0" {
+			ways = append(ways, way)
+		}
 	}
-	return w.s.Each(ctx, points*len(w.ways), name, func(round, cell int) error {
-		way, point := cell/points, cell%points
+	return ways
+}
+
+func (w *waits) measureAll(ctx context.Context) error {
+	points, ways := len(w.grid.Points), w.whichWays()
+	last := w.grid.Points[points-1]
+	w.which = &Grid{Name: "which", Title: fmt.Sprintf("%s, of %s descriptors", w.grid.Title, last.Name), Axis: "which is ready",
+		Subjects: subjects(ways), Metrics: w.grid.Metrics}
+	for i, place := range places {
+		w.which.Points = append(w.which.Points, Point{Name: place.name, X: float64(i)})
+	}
+	cells := points * len(w.ways)
+	name := func(cell int) string {
+		if cell < cells {
+			return fmt.Sprintf("%s, %s descriptors", w.ways[cell/points].Name, w.grid.Points[cell%points].Name)
+		}
+		cell -= cells
+		return fmt.Sprintf("%s, %s of %s is ready", ways[cell/len(places)].Name, places[cell%len(places)].name, last.Name)
+	}
+	return w.s.Each(ctx, cells+len(ways)*len(places), name, func(round, cell int) error {
 		random := rand.New(rand.NewPCG(w.s.Seed, uint64(round)))
-		values, err := w.measure(w.ways[way], w.pipes[:int(w.grid.Points[point].X)], random)
+		grid, of, way, point := w.grid, w.ways, cell/points, cell%points
+		fds, pick := w.pipes, (*rand.Rand).IntN
+		if cell < cells {
+			fds = fds[:int(w.grid.Points[point].X)]
+		} else {
+			cell -= cells
+			grid, of, way, point = w.which, ways, cell/len(places), cell%len(places)
+			pick = places[point].pick
+		}
+		values, err := w.measure(of[way], fds, func() int { return pick(random, len(fds)) })
 		if err == nil {
-			w.grid.Add(round, point, way, values)
+			grid.Add(round, point, way, values)
 		}
 		return err
 	})
@@ -114,10 +156,10 @@ func (w *waits) measureAll(ctx context.Context) error {
 
 // measure is one way to wait at one point: what a write, the wait and a read cost, less a write and a read alone
 // just before and just after.
-func (w *waits) measure(way watching, fds []int, random *rand.Rand) (map[string]float64, error) {
+func (w *waits) measure(way watching, fds []int, pick func() int) (map[string]float64, error) {
 	octet := []byte{0}
 	alone := func() error {
-		i := random.IntN(len(fds))
+		i := pick()
 		_, err := unix.Write(fds[i], octet)
 		if err == nil {
 			_, err = unix.Read(fds[i], octet)
@@ -131,7 +173,7 @@ func (w *waits) measure(way watching, fds []int, random *rand.Rand) (map[string]
 	if err != nil {
 		return nil, err
 	}
-	whole, err := w.watched(way, fds, random, octet)
+	whole, err := w.watched(way, fds, pick, octet)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +186,7 @@ func (w *waits) measure(way watching, fds []int, random *rand.Rand) (map[string]
 }
 
 // watched is the operation with the wait.
-func (w *waits) watched(way watching, fds []int, random *rand.Rand, octet []byte) (whole float64, err error) {
+func (w *waits) watched(way watching, fds []int, pick func() int, octet []byte) (whole float64, err error) {
 	p, err := way.open()
 	if err != nil {
 		return 0, err
@@ -155,7 +197,7 @@ func (w *waits) watched(way watching, fds []int, random *rand.Rand, octet []byte
 	}
 	events := make([]poller.Event, eventsMax)
 	operation := func() error {
-		if _, err := unix.Write(fds[random.IntN(len(fds))], octet); err != nil {
+		if _, err := unix.Write(fds[pick()], octet); err != nil {
 			return err
 		}
 		return receive(p, fds, events, octet)

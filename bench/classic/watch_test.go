@@ -46,7 +46,8 @@ func TestWaits(t *testing.T) {
 	must(t, err)
 	w := &waits{s: &Session{Options: Options{Duration: time.Millisecond}}}
 	eachWay(t, waitBound, func(t *testing.T, way watching) {
-		values, err := w.measure(way, fds, rand.New(rand.NewPCG(1, 1)))
+		random := rand.New(rand.NewPCG(1, 1))
+		values, err := w.measure(way, fds, func() int { return random.IntN(len(fds)) })
 		must(t, err)
 		for _, key := range []string{"whole", "alone"} {
 			if !(values[key] > 0) {

@@ -33,7 +33,11 @@ func (p *progress) step(s bench.Step) {
 		return
 	}
 	p.bar.ChangeMax(s.All)
-	p.bar.Describe(fmt.Sprintf("round %d of %d, %v left: %s, %s", s.Round, s.Rounds, s.Left.Round(time.Second), s.Subject, s.Cell))
+	what := s.Subject
+	if s.Cell != "" {
+		what += ", " + s.Cell
+	}
+	p.bar.Describe(fmt.Sprintf("round %d of %d, %v left: %s", s.Round, s.Rounds, s.Left.Round(time.Second), what))
 	// A terminal that cannot be written to shows no progress; what counts is written later.
 	_ = p.bar.Set(s.Done)
 }

@@ -135,6 +135,7 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 			NewLog:      set.NewLog,
 			Pool:        s.pool,
 			Connections: set.Connections,
+			AcceptBatch: s.lab.acceptBatch,
 			Open:        &s.open,
 			Warn:        s.warn,
 		},
@@ -151,7 +152,7 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 
 // settings are what one that serves is to serve with.
 func (s *Server) settings(srv *serving, st *state) reactor.Settings {
-	set := reactor.Settings{Config: connConfig(st.cfg), Connections: s.connections(st.cfg), NewHandler: st.site.ThreadHandler}
+	set := reactor.Settings{Config: s.lab.conn(connConfig(st.cfg)), Connections: s.connections(st.cfg), NewHandler: st.site.ThreadHandler}
 	if srv.choice.Loops {
 		set.NewHandler = st.site.Handler
 	}

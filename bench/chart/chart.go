@@ -24,7 +24,7 @@ const Style = `
 .chart .page{fill:var(--bg)}.chart .grid{stroke:var(--grid);stroke-width:1}.chart .edge{stroke:var(--soft);stroke-width:1}
 .chart .whisker{stroke:var(--ink);stroke-width:1.2;opacity:.75}
 .chart .base{fill:var(--base)}.chart .same{fill:var(--same)}.chart .better{fill:var(--better)}.chart .worse{fill:var(--worse)}.chart .plain{fill:var(--plain)}
-.chart .line{fill:none;stroke-width:2}.chart .span{stroke:var(--same);stroke-width:2}
+.chart .line{fill:none;stroke-width:2}.chart .dashed{stroke-dasharray:6 4}.chart .span{stroke:var(--same);stroke-width:2}
 .chart .mark{stroke:var(--bg);stroke-width:1.5}
 `
 
@@ -141,6 +141,8 @@ type Point struct{ X, Y float64 }
 type Line struct {
 	Name   string
 	Points []Point
+	// Dashed marks what was not measured here: published figures, or what would be ideal.
+	Dashed bool
 }
 
 // Lines draws lines on two logarithmic axes, each with its name at its end.
@@ -184,7 +186,11 @@ func Lines(title, note, xName string, lines []Line) string {
 			d.add(`<circle style="fill:var(--s%d)" cx="%.1f" cy="%.1f" r="3.5"><title>%s, %s: %s</title></circle>`,
 				i%12, x(p.X), y(p.Y), html.EscapeString(l.Name), tick(p.X), tick(p.Y))
 		}
-		d.add(`<polyline class="line" style="stroke:var(--s%d)" points="%s"/>`, i%12, strings.Join(path, " "))
+		class := "line"
+		if l.Dashed {
+			class = "line dashed"
+		}
+		d.add(`<polyline class="%s" style="stroke:var(--s%d)" points="%s"/>`, class, i%12, strings.Join(path, " "))
 		last := l.Points[len(l.Points)-1]
 		ends = append(ends, label{l.Name, x(last.X), y(last.Y), y(last.Y), i % 12})
 	}

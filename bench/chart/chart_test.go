@@ -58,8 +58,8 @@ func TestDotRowsLeaveOutTheUnknown(t *testing.T) {
 
 // TestLinesHaveZero: no connections have a place on a logarithmic axis too.
 func TestLinesHaveZero(t *testing.T) {
-	svg := Lines("cost", "", "idle", []Line{{"a", []Point{{0, 5}, {100, 6}, {10000, 900}}}, {"b", []Point{{0, 5}, {100, 5}}}, {"none", nil}})
-	if counts := wellFormed(t, svg); counts["polyline"] != 2 || counts["circle"] != 5 || !strings.Contains(svg, ">0</text>") {
+	svg := Lines("cost", "", "idle", []Line{{Name: "a", Points: []Point{{0, 5}, {100, 6}, {10000, 900}}}, {Name: "b", Points: []Point{{0, 5}, {100, 5}}, Dashed: true}, {Name: "none"}})
+	if counts := wellFormed(t, svg); counts["polyline"] != 2 || counts["circle"] != 5 || !strings.Contains(svg, ">0</text>") || strings.Count(svg, `"line dashed"`) != 1 {
 		t.Errorf("%v in\n%s", counts, svg)
 	}
 	wellFormed(t, Lines("empty", "", "", nil))

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evhttpd/evhttpd/bench"
+	"github.com/evhttpd/evhttpd/bench/classic"
 	"github.com/evhttpd/evhttpd/bench/report"
 	"github.com/evhttpd/evhttpd/bench/results"
 )
@@ -27,13 +28,14 @@ const benchExample = `  evhttpd bench --quick                                  t
   evhttpd bench --out report                             everything, with charts
   evhttpd bench --models epoll,io_uring --scenarios small,churn --rounds 15
   evhttpd bench --root /srv/bench --target nginx=http://127.0.0.1:8081/
+  evhttpd bench --classic waits --out report             an experiment of the literature, made again
   evhttpd bench compare before/results.json after/results.json`
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "bench",
 		Short:   "Compare the IO models on this machine",
-		Long:    benchLong,
+		Long:    benchLong + classicsLong(),
 		Example: benchExample,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -55,14 +57,15 @@ func benchCommand() *cobra.Command {
 	fs.StringArrayVar(&o.Targets, "target", nil, "`[NAME=]URL` of another server to measure too; may be given again")
 	fs.StringVar(&o.Root, "root", "", "`folder` to make the files in and leave them, for a target to serve (default a temporary one)")
 	fs.BoolVar(&o.Wrk, "wrk", false, "have wrk measure the loads that it can make too")
+	named := fs.String("classic", "", "`name` of an experiment of the literature to make instead: "+strings.Join(classic.Names(), ", "))
 	fs.Uint64Var(&o.Seed, "seed", 1, "`number` that settles the order within rounds")
 	out := fs.String("out", "", "`folder` for the HTML report, its charts, and the results as JSON, CSV and for benchstat")
-	c.RunE = func(c *cobra.Command, _ []string) error { return runBench(c, o, *out) }
+	c.RunE = func(c *cobra.Command, _ []string) error { return runBench(c, o, *named, *out) }
 	c.AddCommand(compareCommand())
 	return c
 }
 
-func runBench(c *cobra.Command, o bench.Options, out string) (err error) {
+func runBench(c *cobra.Command, o bench.Options, named, out string) (err error) {
 	if fs := c.Flags(); fs.Changed("rounds") && o.Rounds == 0 || fs.Changed("duration") && o.Duration == 0 || o.Loops == 0 {
 		return &usageError{errors.New("--rounds, --duration and --loops must be more than 0")}
 	}
@@ -71,6 +74,9 @@ func runBench(c *cobra.Command, o bench.Options, out string) (err error) {
 	}
 	o.Version = versionLine()
 	o.Command = strings.Join(append([]string{"evhttpd"}, os.Args[1:]...), " ")
+	if c.Flags().Changed("classic") {
+		return runClassic(c, named, o, out)
+	}
 	if out != "" {
 		// Before an hour is spent: the folder can be made and written.
 		if err := report.Prepare(out); err != nil {

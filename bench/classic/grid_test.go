@@ -1,0 +1,122 @@
+package classic
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evhttpd/evhttpd/bench/chart"
+)
+
+// sampled is a grid of one point whose control differs by 5 % at most; "more" is twice, "less" half of the baseline,
+// "near" within the control's band, and "unsteady" on both sides of 1.
+func sampled() *Grid {
+	g := &Grid{Name: "g", Title: "Time", Axis: "things", Points: []Point{Counted(1000)},
+		Subjects:  []Subject{{Name: "base"}, {Name: "base (control)", Control: true}, {Name: "more"}, {Name: "less"}, {Name: "near"}, {Name: "unsteady"}},
+		Metrics:   []Metric{{Key: "m", Name: "m in s", Unit: "s"}, {Key: "a", Name: "a", Unit: "1", Alone: true}},
+		Originals: []Original{{Name: "1970", Subject: "more", Metric: "m", Values: []float64{7}}}}
+	for round := range 8 {
+		// The machine becomes slower from round to round; ratios do not.
+		base := 1 + float64(round)/2
+		wobble := 1 + 0.05*float64(round%3-1)
+		for subject, factor := range []float64{1, wobble, 2, 0.5, 1 + (wobble-1)/2 + 0.01, []float64{0.5, 2}[round%2]} {
+			g.Add(round, 0, subject, map[string]float64{"m": base * factor, "a": 3})
+		}
+	}
+	return g
+}
+
+func TestVerdictsNeedMoreThanTheControlsDifference(t *testing.T) {
+	g := sampled()
+	for subject, want := range []string{"", "", More, Less, Same, Same} {
+		f, ok := g.Figure(0, subject, "m")
+		if !ok || f.Verdict != want || f.N != 8 {
+			t.Errorf("%s: %+v, want verdict %q", g.Subjects[subject].Name, f, want)
+		}
+		if (f.Ratio == nil) != (subject == 0) {
+			t.Errorf("%s: ratio %v", g.Subjects[subject].Name, f.Ratio)
+		}
+	}
+	if f, _ := g.Figure(0, 2, "m"); f.Ratio.Low != 2 || f.Ratio.High != 2 {
+		t.Errorf("a ratio within rounds is %+v, want 2 whatever the machine did", *f.Ratio)
+	}
+	if f, ok := g.Figure(0, 2, "a"); !ok || f.Ratio != nil || f.Verdict != "" {
+		t.Errorf("a metric that is not compared: %+v", f)
+	}
+	if _, ok := g.Figure(0, 2, "other"); ok {
+		t.Error("a metric without a sample has a figure")
+	}
+}
+
+func TestWithoutAControlNothingIsADifference(t *testing.T) {
+	g := sampled()
+	g.Subjects[1].Control = false
+	if f, _ := g.Figure(0, 2, "m"); f.Verdict != "" {
+		t.Errorf("verdict %q", f.Verdict)
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 0.0997: "0.0997", 0.66: "0.660", 1.5: "1.50", 42: "42.0", 165.4: "165", 52510: "52,510", 1e6: "1,000,000", 1e-9: "0.000000001"} {
+		if got := Number(v); got != want {
+			t.Errorf("Number(%v) = %q, want %q", v, got, want)
+		}
+	}
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
+		if got := thousands(n); got != want {
+			t.Errorf("thousands(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestFolder writes everything and reads it again.
+func TestFolder(t *testing.T) {
+	r := &Result{Version: resultVersion, Name: "g", Shows: "It shows.", Source: "Somebody, 1970.", Command: "evhttpd bench --classic g",
+		Rounds: 8, Duration: time.Second, Grids: []*Grid{sampled()}, Notes: []string{strings.Repeat("A long note. ", 30)},
+		Tables: []Table{{Title: "Published", Head: []string{"", "x"}, Rows: [][]string{{"call", "9"}}}},
+		Charts: []Chart{{File: "g.svg", SVG: chart.Lines("t", "n", "x", nil)}}}
+	folder := t.TempDir()
+	if err := r.WriteFolder(folder); err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) []byte {
+		if !strings.Contains(r.Written(folder), name) {
+			t.Errorf("%q does not name %s", r.Written(folder), name)
+		}
+		b, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	var again Result
+	if err := json.Unmarshal(read("results.json"), &again); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(again.Grids[0].Figures); n != 12 {
+		t.Errorf("%d figures in results.json, want 12: 6 subjects, 2 metrics", n)
+	}
+	lines, err := csv.NewReader(bytes.NewReader(read("results.csv"))).ReadAll()
+	if err != nil || len(lines) != 1+8*6*2 {
+		t.Errorf("%d lines of CSV, want a head and 96: %v", len(lines), err)
+	}
+	text := string(read("table.txt"))
+	for _, want := range []string{"Somebody, 1970.", "Time, m in s, by things", "  1970", "= 1.0", "2.00 [2.00 2.00]", "Published", "A long note."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("table.txt lacks %q:\n%s", want, text)
+		}
+	}
+	for _, line := range strings.Split(text, "\n") {
+		if len(line) > lineWidth+20 {
+			t.Errorf("a line of %d bytes: %q", len(line), line)
+		}
+	}
+	if svg := string(read("g.svg")); !strings.Contains(svg, "prefers-color-scheme:dark") {
+		t.Errorf("the chart does not follow the reader's mode: %.200s", svg)
+	}
+}

@@ -1,0 +1,327 @@
+package classic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/evhttpd/evhttpd/bench/chart"
+	"github.com/evhttpd/evhttpd/bench/load"
+	"github.com/evhttpd/evhttpd/bench/server"
+)
+
+const (
+	ratesRounds   = 6
+	ratesDuration = 140 * time.Millisecond
+	// ratesIdle are the idle connections of Gammo et al.
+	ratesIdle = 10_000
+	// ratesWarmUp is what is thrown away of each rate, at most.
+	ratesWarmUp = 30 * time.Millisecond
+	// ratesDrain is how long late answers are waited for.
+	ratesDrain = 200 * time.Millisecond
+	// idleMax bounds the time in which the idle connections are opened, idleStays how long they stay at most.
+	idleMax   = 30 * time.Second
+	idleStays = time.Hour
+)
+
+// ratesServers are the event mechanisms of the paper: model and trigger. The first is the baseline.
+var ratesServers = []struct {
+	Subject
+	model, trigger string
+}{
+	{Subject{Name: "epoll level"}, "epoll", "level"},
+	{Subject{Name: "epoll level (control)", Control: true}, "epoll", "level"},
+	{Subject{Name: "epoll edge"}, "epoll", "edge"},
+	{Subject{Name: "poll"}, "poll", "level"},
+	{Subject{Name: "select"}, "select", "level"},
+}
+
+// requesting is a way to make requests at a fixed rate.
+type requesting struct {
+	name        string // of files
+	title       string
+	connections int
+	closeEach   bool
+	rates       []int
+}
+
+// requestings: the paper's one-byte workload makes a connection for each request. Persistent connections show the
+// mechanism beneath what opening and closing costs.
+var requestings = []requesting{
+	{"connections", "1 byte, a connection each", 256, true, []int{5000, 10_000, 15_000, 20_000}},
+	{"requests", "1 byte, persistent connections", 128, false, []int{20_000, 60_000, 100_000, 140_000}},
+}
+
+// rates is the paper's experiment at work.
+type rates struct {
+	s              *Session
+	root           string
+	server, client []int   // CPUs
+	idle           []int   // connections
+	grids          []*Grid // for each of idle, one for each of requestings
+}
+
+// runRates measures reply rate and latency of the server itself against the rate of requests.
+func runRates(ctx context.Context, s *Session) (result *Result, err error) {
+	s.Defaults(ratesRounds, ratesDuration)
+	r := &rates{s: s, idle: []int{0, ratesIdle}}
+	// The server keeps a tenth of its descriptors for other uses.
+	if most := s.Descriptors*9/10 - 512; most < ratesIdle {
+		if most < 100 {
+			return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors, (ratesIdle+512)*10/9+1)
+		}
+		r.idle[1] = most
+		s.Tell("the limit of %d descriptors allows %s idle connections: ulimit -n %d allows %s",
+			s.Descriptors, thousands(most), (ratesIdle+512)*10/9+1, thousands(ratesIdle))
+	}
+	if r.root, err = os.MkdirTemp("", "evhttpd-classic-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.root)) }()
+	if err = os.WriteFile(filepath.Join(r.root, "1"), oneByte, 0o644); err != nil {
+		return nil, err
+	}
+	var undo func()
+	r.server, r.client, undo = s.Apart(1)
+	defer undo()
+	r.makeGrids()
+	if err = r.measureAll(ctx); err != nil {
+		return nil, err
+	}
+	result = &Result{Grids: r.grids, Tables: []Table{gammo}}
+	for _, g := range r.grids {
+		result.Charts = append(result.Charts, drawReplies(g), drawLatency(g))
+	}
+	r.remark()
+	s.Note("%s", gammoShape)
+	return result, nil
+}
+
+// gammo is table 1 of the paper: what its server's time went into, of the calls that ours makes too.
+var gammo = Table{
+	Title: "Published: % of the µserver's time by gprof, one-byte workload at 22,000 requests/s, no idle connections (Gammo et al., table 1)",
+	Head:  []string{"", "select", "poll", "epoll level", "epoll edge"},
+	Rows: [][]string{
+		{"select, poll or epoll_wait", "13.33", "13.32", "7.15", "6.52"},
+		{"epoll_ctl", unknown, unknown, "16.34", "11.06"},
+		{"read", "21.51", "20.97", "20.95", "22.19"},
+		{"close", "14.90", "14.79", "14.05", "14.14"},
+		{"accept", "10.08", "10.20", "9.51", "9.30"},
+	},
+}
+
+// gammoShape is what the paper's figures 1 to 6 show; they have no numbers but on their axes.
+const gammoShape = "Published: without idle connections select and poll answer as much as epoll, or slightly more, up to some 20,000 replies/s; " +
+	"with 10,000 idle ones select and poll fall by up to 79 % (Gammo et al., figures 3 and 5)."
+
+var oneByte = []byte("1")
+
+func (r *rates) makeGrids() {
+	var all []Subject
+	for _, s := range ratesServers {
+		all = append(all, s.Subject)
+	}
+	for _, idle := range r.idle {
+		for _, q := range requestings {
+			g := &Grid{Name: fmt.Sprintf("rates-%s-%d", q.name, idle), Title: fmt.Sprintf("%s, %s idle", q.title, thousands(idle)),
+				Axis: "requests/s", Subjects: all, Metrics: []Metric{
+					{Key: "replies", Name: "replies/s", Unit: "replies/s"},
+					{Key: "p50", Name: "p50 in µs", Unit: "µs"},
+					{Key: "p99", Name: "p99 in µs", Unit: "µs", Alone: true},
+					{Key: "cpu", Name: "server's CPU a reply in µs", Unit: "µs"},
+					{Key: "waits", Name: "waits a reply", Unit: "1", Alone: true},
+					{Key: "calls", Name: "system calls a reply, the waits among them", Unit: "1", Alone: true},
+					{Key: "client", Name: "share of its CPU that the client used", Unit: "1", Alone: true},
+				}}
+			for _, rate := range q.rates {
+				g.Points = append(g.Points, Counted(rate))
+			}
+			r.grids = append(r.grids, g)
+		}
+	}
+}
+
+func (r *rates) measureAll(ctx context.Context) error {
+	name := func(cell int) string {
+		return fmt.Sprintf("%s, %s idle", ratesServers[cell%len(ratesServers)].Name, thousands(r.idle[cell/len(ratesServers)]))
+	}
+	return r.s.Each(ctx, len(ratesServers)*len(r.idle), name, func(round, cell int) error {
+		return r.session(ctx, round, cell%len(ratesServers), cell/len(ratesServers))
+	})
+}
+
+// session is one server, with its idle connections, under every rate.
+func (r *rates) session(ctx context.Context, round, subject, idle int) (err error) {
+	of := ratesServers[subject]
+	child, err := server.StartWith(ctx, server.Options{Binary: r.s.Binary, CPUs: r.server, Args: []string{"serve", r.root,
+		"--listen", "127.0.0.1:0", "--io-model", of.model, "--trigger", of.trigger, "--loops", "1", "--access-log", "off"}, Counters: true})
+	if err != nil {
+		return err
+	}
+	// There is no time for 10,000 farewells.
+	defer func() { err = errors.Join(err, child.Kill()) }()
+	leave, err := r.openIdle(ctx, child, r.idle[idle])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave()) }()
+	for q := range requestings {
+		g := r.grids[idle*len(requestings)+q]
+		for point, rate := range requestings[q].rates {
+			values, err := r.measure(ctx, child, &requestings[q], rate)
+			if err != nil {
+				return fmt.Errorf("%s at %s/s: %w", g.Title, thousands(rate), err)
+			}
+			g.Add(round, point, subject, values)
+		}
+	}
+	return nil
+}
+
+// openIdle opens idle connections, each of which has made one request, and returns what closes them.
+func (r *rates) openIdle(ctx context.Context, child *server.Server, count int) (leave func() error, err error) {
+	if count == 0 {
+		return func() error { return nil }, nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	opened := make(chan struct{})
+	done := make(chan error, 1)
+	left := errors.New("the rates are over")
+	go func() {
+		result, err := load.Run(ctx, load.Options{
+			Roles:    []load.Role{{Name: "idle", Addr: child.Addr(), Connections: count, Idle: true, Targets: []load.Target{target()}}},
+			Duration: idleStays, Ramp: idleMax, CPUs: r.client, OnBegin: func() { close(opened) },
+		})
+		if errors.Is(err, left) {
+			err = nil
+		}
+		if err == nil && result.Roles[0].Served < int64(count) {
+			err = fmt.Errorf("%d of %d idle connections were served", result.Roles[0].Served, count)
+		}
+		done <- err
+	}()
+	leave = func() error {
+		cancel(left)
+		return <-done
+	}
+	select {
+	case <-opened:
+		return leave, nil
+	case err := <-done:
+		cancel(left)
+		return nil, errors.Join(err, errors.New("the idle connections did not stay"))
+	}
+}
+
+func target() load.Target { return load.Target{Path: "/1", Body: oneByte} }
+
+// reading is what the server had used at a time.
+type reading struct {
+	at time.Time
+	server.Counters
+	err error
+}
+
+// read returns what takes a reading. It is for load.Options.OnBegin and OnEnd.
+func (r *reading) read(child *server.Server) func() {
+	return func() {
+		r.Counters, r.err = child.Counters()
+		r.at = time.Now()
+	}
+}
+
+// measure is one rate.
+func (r *rates) measure(ctx context.Context, child *server.Server, q *requesting, rate int) (map[string]float64, error) {
+	var from, to reading
+	result, err := load.Run(ctx, load.Options{
+		Roles: []load.Role{{Name: "active", Addr: child.Addr(), Connections: q.connections, Rate: float64(rate), CloseEach: q.closeEach,
+			Greet: !q.closeEach, Targets: []load.Target{target()}}},
+		Duration: r.s.Duration, WarmUp: min(r.s.Duration/2, ratesWarmUp), Drain: ratesDrain, CPUs: r.client,
+		OnBegin: from.read(child), OnEnd: to.read(child),
+	})
+	if err = errors.Join(err, from.err, to.err); err != nil {
+		return nil, err
+	}
+	active := &result.Roles[0]
+	if failed := active.Failed(); failed > 0 {
+		r.s.Note("%s at %s/s: %s in one of the measurements, the first: %s", q.title, thousands(rate), plural(int(failed), "failure"), first(active))
+	}
+	values := map[string]float64{"replies": result.Rate(&active.Counts)}
+	if active.Latency.Count > 0 {
+		values["p50"], values["p99"] = micros(active.Latency.P50), micros(active.Latency.P99)
+	}
+	if len(result.Loops) > 0 && result.Loops[0].Known {
+		values["client"] = result.Loops[0].Share
+	}
+	// The server answers between two batches, when the window may have ended: its own count of requests goes with its others.
+	if from.Requests == nil || to.Requests == nil || *to.Requests == *from.Requests {
+		return values, nil
+	}
+	requests := float64(*to.Requests - *from.Requests)
+	values["cpu"] = micros(to.CPU-from.CPU) / requests
+	values["waits"], values["calls"] = float64(*to.Waits-*from.Waits)/requests, float64(*to.SystemCalls-*from.SystemCalls)/requests
+	return values, nil
+}
+
+func micros(d time.Duration) float64 { return float64(d) / 1e3 }
+
+// first is the first failure that is described.
+func first(r *load.RoleResult) string {
+	for _, text := range r.First {
+		if text != "" {
+			return text
+		}
+	}
+	return "of which nothing is known"
+}
+
+// clientFull is the share of its CPU from which the client may be the limit.
+const clientFull = 0.9
+
+// remark says where figures are the client's.
+func (r *rates) remark() {
+	for _, g := range r.grids {
+		var full []string
+		for p := range g.Points {
+			for i := range g.Subjects {
+				if f, ok := g.Figure(p, i, "client"); ok && f.Median >= clientFull {
+					full = append(full, g.Points[p].Name)
+					break
+				}
+			}
+		}
+		if len(full) > 0 {
+			r.s.Note("%s: the client used its CPU up at %s: replies/s and latency may be its limit there; the server's CPU a reply is not affected.",
+				g.Title, strings.Join(full, ", "))
+		}
+	}
+}
+
+func drawReplies(g *Grid) Chart {
+	var lines []chart.Line
+	for i, s := range g.Subjects {
+		if !s.Control {
+			lines = append(lines, g.line(s.Name, i, "replies"))
+		}
+	}
+	asked := chart.Line{Name: "all that is asked", Dashed: true}
+	for _, p := range g.Points {
+		asked.Points = append(asked.Points, chart.Point{X: p.X, Y: p.X})
+	}
+	lines = append(lines, asked)
+	return Chart{File: g.Name + "-replies.svg", SVG: chart.Lines("Replies/s: "+g.Title, "against the rate of requests, whatever the answers do; both axes logarithmic", g.Axis, lines)}
+}
+
+func drawLatency(g *Grid) Chart {
+	var lines []chart.Line
+	for i, s := range g.Subjects {
+		if !s.Control {
+			lines = append(lines, g.line(s.Name, i, "p99"))
+		}
+	}
+	return Chart{File: g.Name + "-p99.svg", SVG: chart.Lines("p99 in µs: "+g.Title, "from when a request was due; both axes logarithmic", g.Axis, lines)}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/evhttpd/evhttpd/bench"
+	"github.com/evhttpd/evhttpd/bench/classic"
+	"github.com/evhttpd/evhttpd/bench/report"
+)
+
+// classicFlags are those of bench that a classic honours too.
+var classicFlags = []string{"classic", "rounds", "duration", "seed", "out"}
+
+// classicsLong lists the classics for bench's help.
+func classicsLong() string {
+	var b strings.Builder
+	b.WriteString("\n\nWith --classic NAME an experiment is made again that everyone cites, in under two minutes,\nwith the published figures beside those of this machine (docs/benchmarks.md):\n")
+	for _, c := range classic.All() {
+		fmt.Fprintf(&b, "\n  %-8s %s", c.Name, c.Shows)
+	}
+	return b.String()
+}
+
+func runClassic(c *cobra.Command, name string, o bench.Options, out string) (err error) {
+	if !slices.Contains(classic.Names(), name) {
+		return &usageError{fmt.Errorf("--classic %q: there is no such experiment; there are: %s", name, strings.Join(classic.Names(), ", "))}
+	}
+	var other []string
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if !slices.Contains(classicFlags, f.Name) {
+			other = append(other, "--"+f.Name)
+		}
+	})
+	if len(other) > 0 {
+		return &usageError{fmt.Errorf("--classic settles by itself what is compared: leave out %s", strings.Join(other, ", "))}
+	}
+	if out != "" {
+		if err := report.Prepare(out); err != nil {
+			return err
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	bar := newProgress(c.ErrOrStderr())
+	r, err := classic.Run(ctx, name, classic.Options{Binary: o.Binary, Version: o.Version, Command: o.Command,
+		Rounds: o.Rounds, Duration: o.Duration, Seed: o.Seed, Progress: bar.step, Say: bar.say})
+	bar.clear()
+	switch {
+	case errors.Is(err, classic.ErrOptions):
+		return &usageError{err}
+	case err != nil:
+		return err
+	}
+	if err := r.WriteText(c.OutOrStdout()); err != nil || out == "" {
+		return err
+	}
+	if err := r.WriteFolder(out); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "\n%s\n", r.Written(out))
+	return err
+}

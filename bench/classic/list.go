@@ -20,4 +20,10 @@ var classics = []Classic{
 		Source: "Gammo, Brecht, Shukla, Pariag, Comparing and Evaluating epoll, select, and poll Event Mechanisms, OLS 2004.",
 		Run:    runRates,
 	},
+	{
+		Name:   "cold",
+		Shows:  "Small cached requests beside large files that are not in memory, with workers and without.",
+		Source: coldSource,
+		Run:    runCold,
+	},
 }

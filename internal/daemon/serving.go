@@ -141,6 +141,7 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 		},
 		Loops:   srv.loops,
 		Threads: srv.threads,
+		Workers: st.cfg.Workers,
 	}
 	procs = runtime.GOMAXPROCS(srv.choice.MaxProcs(&options))
 	server, err := srv.choice.Start(options)

@@ -57,7 +57,7 @@ const (
 
 func newColdGrid() *Grid {
 	return &Grid{Name: "cold", Title: "small cached requests", Axis: "what is beside them", Points: coldPoints,
-		Metrics: []Metric{{Key: coldP50, Unit: "p50, ms", Alone: true}, {Key: coldP99, Unit: "p99, ms", Alone: true}, {Key: coldRate, Unit: "cold MB/s", Alone: true}}}
+		Metrics: []Metric{{Key: coldP50, Name: "p50 in ms", Unit: "ms", Alone: true}, {Key: coldP99, Name: "p99 in ms", Unit: "ms", Alone: true}, {Key: coldRate, Name: "MB/s of cold files", Unit: "MB/s", Alone: true}}}
 }
 
 // coldCell is one server at one point.

@@ -26,4 +26,22 @@ var classics = []Classic{
 		Source: coldSource,
 		Run:    runCold,
 	},
+	{
+		Name:   "accept",
+		Shows:  "Connections of one request by how they are accepted: by one loop or two, over shared sockets or not, few at a time or all.",
+		Source: acceptSource,
+		Run:    runAccept,
+	},
+	{
+		Name:   "idle",
+		Shows:  "Memory and CPU of connections that do nothing, and which limit comes first.",
+		Source: idleSource,
+		Run:    runIdle,
+	},
+	{
+		Name:   "price",
+		Shows:  "What a request would cost without its access line, metrics, fairness, fresh answers, strict parsing and counting.",
+		Source: priceSource,
+		Run:    runPrice,
+	},
 }

@@ -52,13 +52,13 @@ func nextReady(a, b *selectSet, fd, limit int) int {
 	return limit
 }
 
-// sysSelect is one pselect6 without a signal mask: arm64 has no select. The
-// scheduler is told of it only if it may block.
+// sysSelect is one pselect6 without a signal mask: arm64 has no select. A
+// look and a short wait keep the scheduler out of it (see ShortWait).
 func sysSelect(count int, read, write *selectSet, timeout time.Duration) (int, error) {
 	ts := unix.NsecToTimespec(int64(timeout)) // the kernel writes the rest into it
 	var n uintptr
 	var errno unix.Errno
-	if timeout == 0 {
+	if timeout <= ShortWait {
 		n, _, errno = unix.RawSyscall6(unix.SYS_PSELECT6, uintptr(count), uintptr(unsafe.Pointer(&read.words[0])),
 			uintptr(unsafe.Pointer(&write.words[0])), 0, uintptr(unsafe.Pointer(&ts)), 0)
 	} else {

@@ -75,7 +75,7 @@ func TestClassics(t *testing.T) {
 	}{
 		{"waits", 300, "1ms", "whole", []string{"10", "100"}, []string{"waits.svg"}, []string{"table 63-9", "2.6.25", "0.410"}},
 		{"pipes", 300, "1ms", "chain", []string{"100", "118"}, []string{"pipes-1.svg", "pipes-100.svg"}, []string{"bench.c", "Published"}},
-		{"rates", 1024, "5ms", "replies", nil, []string{"rates-requests-0-p99.svg", "rates-requests-409-replies.svg"}, []string{"OLS 2004", "Published", "16.34"}},
+		{"rates", 1024, "5ms", "replies", nil, []string{"rates-requests-0-p99.svg", "rates-connections-409-cpu.svg"}, []string{"OLS 2004", "Published", "16.34"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, folder, stdout := runClassic(t, c.name, c.descriptors, "--duration", c.duration)

@@ -24,7 +24,10 @@ const (
 
 var waitsCounts = []int{10, 100, 1000, 10_000}
 
-const kerriskName = "2.6.25" // the kernel
+const (
+	kerriskKernel = "2.6.25"
+	kerriskName   = "Kerrisk, " + kerriskKernel
+)
 
 // kerrisk is table 63-9: CPU seconds for 100,000 monitoring operations on Linux 2.6.25.
 var kerrisk = []Original{
@@ -199,7 +202,7 @@ func (w *waits) draw() string {
 		lines = append(lines, w.grid.line(subject.Name, i, "wait"))
 	}
 	for _, o := range w.grid.Originals {
-		line := chart.Line{Name: o.Subject + ", " + o.Name, Dashed: true}
+		line := chart.Line{Name: o.Subject + ", " + kerriskKernel, Dashed: true}
 		for p, v := range o.Values {
 			line.Points = append(line.Points, chart.Point{X: w.grid.Points[p].X, Y: v})
 		}

@@ -24,6 +24,7 @@ var classics = []Classic{
 		Name:   "cold",
 		Shows:  "Small cached requests beside large files that are not in memory, with workers and without.",
 		Source: coldSource,
+		Models: true,
 		Run:    runCold,
 	},
 	{
@@ -36,6 +37,7 @@ var classics = []Classic{
 		Name:   "idle",
 		Shows:  "Memory and CPU of connections that do nothing, and which limit comes first.",
 		Source: idleSource,
+		Models: true,
 		Run:    runIdle,
 	},
 	{

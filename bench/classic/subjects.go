@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -26,7 +27,24 @@ func (s *Session) variants(ctx context.Context) ([]variant, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s models --json: %w", s.Binary, err)
 	}
-	return parseVariants(out)
+	all, err := parseVariants(out)
+	if err != nil {
+		return nil, err
+	}
+	return pickVariants(all, s.Models)
+}
+
+// pickVariants leaves those of the named models; without names all.
+func pickVariants(all []variant, names []string) ([]variant, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(v variant) bool { return v.Model == name }) {
+			return nil, mistake("--models %q: there is no such model here (evhttpd models)", name)
+		}
+	}
+	return slices.DeleteFunc(all, func(v variant) bool { return !slices.Contains(names, v.Model) }), nil
 }
 
 func parseVariants(text []byte) ([]variant, error) {

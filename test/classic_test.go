@@ -132,9 +132,9 @@ func TestClassicsOfServers(t *testing.T) {
 		says   []string
 	}{
 		{"cold", []string{"--models", "sigio", "--duration", "10ms"}, "p99", 3, []string{"cold.svg"}, []string{"128 KiB", "sigio"}},
-		{"accept", []string{"--duration", "20ms"}, "cpu", 16, []string{"accept.svg"}, []string{"2 loops shared"}},
+		{"accept", []string{"--duration", "20ms"}, "rate", 16, []string{"accept.svg"}, []string{"2 loops shared"}},
 		{"idle", []string{"--models", "poll", "--duration", "10ms"}, "kernel", 4, []string{"idle.svg"}, []string{"RLIMIT_NOFILE", "both, GB"}},
-		{"price", []string{"--duration", "20ms"}, "cpu", 14, []string{"price.svg"}, []string{"no access log", "strict parsing", "counting a request"}},
+		{"price", []string{"--duration", "20ms"}, "rate", 14, []string{"price.svg"}, []string{"no access log", "strict parsing", "counting a request"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := os.Stat("/dev/fuse"); err != nil && c.name == "cold" {

@@ -244,7 +244,7 @@ func coldRatios(g *Grid) Table {
 }
 
 func coldChart(g *Grid) string {
-	legend := []string{"alone", "beside cold files, with workers (nginx: aio threads)", "the same without workers"}
+	legend := []string{"alone", "beside cold files, with workers", "the same without"}
 	var rows []chart.Dots
 	for i, s := range g.Subjects {
 		row := chart.Dots{Name: s.Name}
@@ -254,6 +254,6 @@ func coldChart(g *Grid) string {
 		}
 		rows = append(rows, row)
 	}
-	return chart.DotRows("p99 of small cached requests beside cold large ones", fmt.Sprintf("milliseconds, on a logarithmic axis; %.0f small requests/s; each 128 KiB of a cold file takes %v to read",
+	return chart.DotRows("p99 of small cached requests beside cold large ones", fmt.Sprintf("ms, on a logarithmic axis; %.0f small requests/s; 128 KiB of a cold file take %v to read; nginx: with aio threads and without",
 		coldSmallRate, coldDelay), legend, rows)
 }

@@ -145,11 +145,14 @@ func (r *idleRun) measure(ctx context.Context, subject, point int) (values map[s
 			r.slabs[name] = bytes - before.caches[name]
 		}
 	}
-	return map[string]float64{
+	values = map[string]float64{
 		idleUser:   float64(to.resident-before.resident) / 1e6,
 		idleKernel: float64(to.kernel-before.kernel) / 1e6,
-		idleCPU:    100 * (to.cpu - from.cpu).Seconds() / to.at.Sub(from.at).Seconds(),
-	}, nil
+	}
+	if between := to.at.Sub(from.at); between > 0 {
+		values[idleCPU] = 100 * (to.cpu - from.cpu).Seconds() / between.Seconds()
+	}
+	return values, nil
 }
 
 // memory is what a server and the kernel have at a time.

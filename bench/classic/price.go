@@ -38,9 +38,9 @@ var priceServers = []struct {
 	{Subject{Name: "everything on"}, true, true, true, true},
 	{Subject{Name: "everything on (control)", Control: true}, true, true, true, true},
 	{Subject{Name: "no access log"}, false, true, true, true},
-	{Subject{Name: "no metrics fetched"}, true, false, true, true},
-	{Subject{Name: "no bound on a turn"}, true, true, false, true},
-	{Subject{Name: "no looking again"}, true, true, true, false},
+	{Subject{Name: "no metrics"}, true, false, true, true},
+	{Subject{Name: "no turn bound"}, true, true, false, true},
+	{Subject{Name: "no revalidation"}, true, true, true, false},
 	{Subject{Name: "none of the four"}, false, false, false, false},
 }
 
@@ -65,7 +65,7 @@ func runPrice(ctx context.Context, s *Session) (r *Result, err error) {
 	if err := errors.Join(os.WriteFile(file, smallBody(), 0o644), os.Chtimes(file, time.Time{}, time.Now().Add(-time.Hour))); err != nil {
 		return nil, err
 	}
-	g := &Grid{Name: "price", Title: "a request", Axis: "load", Metrics: []Metric{{Key: "cpu", Name: "µs of the server's CPU", Unit: "µs"}}}
+	g := &Grid{Name: "price", Title: "a request", Axis: "load", Metrics: []Metric{{Key: "cpu", Name: "µs of the server's CPU", Unit: "µs"}, {Key: "rate", Name: "requests/s", Unit: "1/s", Alone: true}}}
 	for _, l := range priceLoads {
 		g.Points = append(g.Points, l.Point)
 	}
@@ -78,7 +78,7 @@ func runPrice(ctx context.Context, s *Session) (r *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Note("Access lines go to a file. The metrics, while they are on, are fetched every %v, and Prometheus does that every 15 s. Looking again is cache.valid (1 s) and off an hour. "+
+	s.Note("Access lines go to a file. The metrics, while they are on, are fetched every %v, and Prometheus does that every 15 s. Revalidation is cache.valid (1 s) and off an hour. "+
 		"A turn is bounded by 64 requests or 256 KiB, and off not at all.", priceScrapes)
 	parts := timeParts()
 	return &Result{Grids: []*Grid{g}, Tables: []Table{priceTable(g), partsTable(g, parts)}, Charts: []Chart{{"price.svg", priceChart(g, parts)}}}, nil
@@ -223,7 +223,7 @@ func priceChart(g *Grid, parts []part) string {
 	for p := range g.Points {
 		for i := 1; i < len(g.Subjects); i++ {
 			median, low, high, ok := price(g, p, i)
-			row := chart.Row{Name: g.Subjects[i].Name + []string{"", ", 16 deep"}[p], Class: "plain"}
+			row := chart.Row{Name: strings.TrimPrefix(g.Subjects[i].Name, "everything on ") + []string{"", " ×16"}[p], Class: "plain"}
 			if ok {
 				row.Value, row.Low, row.High, row.Text = max(100*median, 0), max(100*low, 0), max(100*high, 0), fmt.Sprintf("%.1f %%", 100*median)
 			}
@@ -245,5 +245,5 @@ func priceChart(g *Grid, parts []part) string {
 			rows = append(rows, row)
 		}
 	}
-	return chart.Bars("The price of being correct", "% of a request's CPU (1 KiB) that it saves to be without; intervals of 95 %; grey: the same server twice", rows)
+	return chart.Bars("The price of being correct", "% of a request's CPU (1 KiB) that it saves to be without; ×16: pipelined; grey: the same server twice", rows)
 }

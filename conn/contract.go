@@ -183,6 +183,9 @@ type Config struct {
 	Output       int   // bytes unsent before no more requests are parsed
 	TurnRequests int   // answered in one Step
 	TurnBytes    int64 // received and sent in one Step, exceeded by less than one part of a file
+	// SendCold has files sent without asking whether they are in memory, so that the sending call
+	// waits for the disk: what an event loop does that knows no cold pages, for comparison.
+	SendCold bool
 
 	FirstByte, Head, Body, Send, KeepAlive, Deferred time.Duration
 	Lifetime                                         time.Duration // then Connection: close

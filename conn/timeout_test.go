@@ -628,3 +628,22 @@ func TestAccessIsOfTheWallClock(t *testing.T) {
 	}
 	r.release()
 }
+
+// With Config.SendCold the transport is not asked, and waits where it has to.
+func TestSendCold(t *testing.T) {
+	config := testConfig()
+	config.SendCold = true
+	r := newRig(t, config)
+	s := newScript(t, get("/file"))
+	s.cold = map[int64]bool{0: true, fileTurn: true}
+	r.start(s)
+	for range 100 {
+		if want := r.step(); want == WantDeferred {
+			t.Fatal("a cold file was put off")
+		}
+	}
+	if got := replies(t, r.t.out); len(got) != 1 || got[0].body != fileContent {
+		t.Errorf("%d answers", len(got))
+	}
+	r.release()
+}

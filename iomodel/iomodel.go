@@ -67,6 +67,7 @@ type Options struct {
 	reactor.Options
 	Loops   int // for models that have loops
 	Threads int // for models that have a thread a connection
+	Workers int // threads of Pool, for MaxProcs
 }
 
 // Model is one way to drive connections.
@@ -79,7 +80,7 @@ type Model struct {
 	Threads   bool           // it has at most Options.Threads threads, and serves no more connections at a time
 	// Probe reports why the model cannot run on this machine as it is now; nil: it can.
 	Probe func() error
-	// Procs is what GOMAXPROCS is to be; nil: as many as there are loops, and one more.
+	// Procs is what GOMAXPROCS is to be; nil: as many as there are loops, and one more; with workers, where loops are.
 	Procs func(*Options) int
 	New   func(Options) (Server, error)
 }
@@ -109,8 +110,14 @@ func (c Choice) MaxProcs(o *Options) int {
 	if c.Procs != nil {
 		return c.Procs(o)
 	}
-	// One more than the loops: workers and the log's writer need not wait for a loop.
-	return o.Loops + 1
+	// One more than the loops: the log's writer need not wait for a loop.
+	if !c.Loops {
+		return o.Loops + 1
+	}
+	// And one a worker. Who waits for a disk in a system call keeps its processor of Go's until the runtime's
+	// monitor takes it away, which looks every 10 ms when it has found little to do: with fewer processors than loops and
+	// workers a loop that its poller has woken was seen to wait so long for one.
+	return o.Loops + o.Workers + 1
 }
 
 // Resolve finds the model of that name with that trigger (edge, level or

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 const (
 	// acceptMax bounds one batch of new connections, each of which is also
-	// stepped, so that those that are open already keep their turn.
+	// stepped, so that those that are open already keep their turn. Options.AcceptBatch replaces it.
 	acceptMax = 64
 	// lastMax bounds the batches that are still accepted from listeners that are given up:
 	// more than queues hold, so that only a flood that does not end meets it.
@@ -197,6 +198,18 @@ func (l *Loop) acceptLast() {
 	}
 }
 
+// acceptBatch is the bound on one batch of new connections.
+func (o *Options) acceptBatch() int {
+	switch {
+	case o.AcceptBatch == 0:
+		return acceptMax
+	case o.AcceptBatch < 0:
+		return math.MaxInt
+	default:
+		return o.AcceptBatch
+	}
+}
+
 // allReady has a connection's first turn try everything.
 const allReady = poller.Readable | poller.Writable
 
@@ -205,7 +218,7 @@ const allReady = poller.Readable | poller.Writable
 // whether there may be more.
 func (l *Loop) accept(listener int) bool {
 	a := &l.listeners
-	for range acceptMax {
+	for range l.opts.acceptBatch() {
 		fd, remote, err := l.acceptFrom(listener)
 		switch {
 		case err == nil:

@@ -21,6 +21,7 @@ type Pool struct {
 	limit       int
 	idle        int // waiting workers that no task has been queued for
 	closed      bool
+	inPlace     bool // Submit runs the jobs
 	wg          sync.WaitGroup
 
 	epoch    uint64         // counts Flush
@@ -49,9 +50,10 @@ type task struct {
 }
 
 // NewPool returns a pool of at most that many workers, which are started as
-// they are needed and end with Close.
+// they are needed and end with Close. With 0 there is no pool in truth: Submit runs each
+// job on its caller, for which everyone waits whom that serves. This is for comparison.
 func NewPool(workers int) *Pool {
-	p := &Pool{limit: max(workers, 1), joined: make(map[any]*task), unpassed: make(map[uint64]int)}
+	p := &Pool{inPlace: workers == 0, limit: max(workers, 1), joined: make(map[any]*task), unpassed: make(map[uint64]int)}
 	p.work.L, p.passed.L = &p.mu, &p.mu
 	return p
 }
@@ -63,6 +65,9 @@ func NewPool(workers int) *Pool {
 // most: a full queue takes them all the same.
 func (p *Pool) Submit(job conn.Job, must bool, to Receiver, token uint64, ticket uint32) error {
 	w := waiter{to, token, ticket}
+	if p.inPlace {
+		return p.runHere(job, w)
+	}
 	key := job.Key()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,6 +96,21 @@ func (p *Pool) Submit(job conn.Job, must bool, to Receiver, token uint64, ticket
 		p.workers++
 		p.wg.Go(p.worker)
 	}
+	return nil
+}
+
+// runHere runs a job in place of a worker.
+func (p *Pool) runHere(job conn.Job, w waiter) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return conn.ErrBusy
+	}
+	t := &task{epoch: p.epoch}
+	p.unpassed[p.epoch]++
+	p.mu.Unlock()
+	w.to.Deliver(w.token, w.ticket, job.Run())
+	p.pass(t)
 	return nil
 }
 
@@ -178,7 +198,7 @@ func (p *Pool) before(last uint64) bool {
 }
 
 // Resize changes the number of workers. Those that are too many end when they
-// have finished what they do.
+// have finished what they do. It does not make a pool of one that was made with none.
 func (p *Pool) Resize(workers int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -121,13 +121,59 @@ func TestClassics(t *testing.T) {
 	}
 }
 
+// TestClassicsOfServers does so with the experiments on this server alone.
+func TestClassicsOfServers(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector finds the same in bench/classic's own tests")
+	}
+	for _, c := range []struct {
+		name   string
+		args   []string
+		metric string
+		figure int // how many of the metric
+		charts []string
+		says   []string
+	}{
+		{"cold", []string{"--models", "sigio", "--duration", "10ms"}, "p99", 3, []string{"cold.svg"}, []string{"128 KiB", "sigio"}},
+		{"accept", []string{"--duration", "20ms"}, "rate", 16, []string{"accept.svg"}, []string{"2 loops shared"}},
+		{"idle", []string{"--models", "poll", "--duration", "10ms"}, "kernel", 4, []string{"idle.svg"}, []string{"RLIMIT_NOFILE", "both, GB"}},
+		{"price", []string{"--duration", "20ms"}, "rate", 14, []string{"price.svg"}, []string{"no access log", "strict parsing", "counting a request"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := os.Stat("/dev/fuse"); err != nil && c.name == "cold" {
+				t.Skip(err)
+			}
+			r, folder, stdout := runClassic(t, c.name, 700, c.args...)
+			for _, name := range append([]string{"results.csv", "table.txt"}, c.charts...) {
+				if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.Size() == 0 {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			for _, text := range c.says {
+				if !strings.Contains(stdout, text) {
+					t.Errorf("no %q in\n%s", text, stdout)
+				}
+			}
+			figures := 0
+			for _, f := range r.Grids[0].Figures {
+				if f.Metric == c.metric && r.Grids[0].Subjects[f.Subject].Name != "nginx" {
+					figures++
+				}
+			}
+			if figures != c.figure {
+				t.Errorf("%d figures of %s, want %d", figures, c.metric, c.figure)
+			}
+		})
+	}
+}
+
 func TestClassicMistakes(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		args []string
 		says []string
 	}{
-		{"no such experiment", []string{"--classic", "wait"}, []string{`"wait"`, "waits, pipes, rates"}},
+		{"no such experiment", []string{"--classic", "wait"}, []string{`"wait"`, "waits, pipes, rates, cold, accept, idle, price"}},
 		{"models of its own", []string{"--classic", "waits", "--models", "epoll", "--quick"}, []string{"--models", "--quick", "leave out"}},
 		{"no rounds", []string{"--classic", "waits", "--rounds", "0"}, []string{"--rounds"}},
 	} {

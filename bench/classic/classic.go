@@ -4,7 +4,7 @@
 // A new one is a file with its Run function and one line in list.go.
 //
 // It imports bench (for its Step), bench/chart, bench/load, bench/machine, bench/server, bench/stats,
-// internal/uring, poller and golang.org/x/sys.
+// conn, http1, internal/uring, poller and golang.org/x/sys.
 package classic
 
 import (
@@ -24,6 +24,7 @@ type Classic struct {
 	Name   string // as --classic takes it
 	Shows  string // one sentence
 	Source string // who made it first, and where it was published
+	Models bool   // it compares all models, or those of Options.Models
 	// Run makes it. It takes under two minutes with a zero Rounds and Duration, measures in interleaved
 	// rounds (see [Session.Each]), and includes a control. Result's general fields are filled in by [Run].
 	Run func(ctx context.Context, s *Session) (*Result, error)
@@ -38,6 +39,8 @@ type Options struct {
 	Rounds   int
 	Duration time.Duration
 	Seed     uint64 // of the order within rounds, and of what is chosen at random
+	// Models are the names of those that are compared, where a classic compares models (Classic.Models); none: all.
+	Models []string
 	// Progress, if set, is called before each measurement; Say with what is to be said at once.
 	Progress func(bench.Step)
 	Say      func(line string)

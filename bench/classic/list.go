@@ -20,4 +20,30 @@ var classics = []Classic{
 		Source: "Gammo, Brecht, Shukla, Pariag, Comparing and Evaluating epoll, select, and poll Event Mechanisms, OLS 2004.",
 		Run:    runRates,
 	},
+	{
+		Name:   "cold",
+		Shows:  "Small cached requests beside large files that are not in memory, with workers and without.",
+		Source: coldSource,
+		Models: true,
+		Run:    runCold,
+	},
+	{
+		Name:   "accept",
+		Shows:  "Connections of one request by how they are accepted: by one loop or two, over shared sockets or not, few at a time or all.",
+		Source: acceptSource,
+		Run:    runAccept,
+	},
+	{
+		Name:   "idle",
+		Shows:  "Memory and CPU of connections that do nothing, and which limit comes first.",
+		Source: idleSource,
+		Models: true,
+		Run:    runIdle,
+	},
+	{
+		Name:   "price",
+		Shows:  "What a request would cost without its access line, metrics, fairness, fresh answers, strict parsing and counting.",
+		Source: priceSource,
+		Run:    runPrice,
+	},
 }

@@ -51,7 +51,7 @@ func openPipe(cmd *exec.Cmd) (*pipe, error) {
 	}
 	const first = 3 // of ExtraFiles
 	cmd.ExtraFiles = []*os.File{askEnd, answerEnd}
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%d", PipeVariable, first, first+1))
+	cmd.Env = append(cmd.Environ(), fmt.Sprintf("%s=%d,%d", PipeVariable, first, first+1))
 	return &pipe{ask: ask, answer: answer, lines: bufio.NewReader(answer), theirs: cmd.ExtraFiles}, nil
 }
 

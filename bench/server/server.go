@@ -36,6 +36,10 @@ const (
 // startupLine is what the server says when it accepts connections.
 var startupLine = regexp.MustCompile(`^evhttpd: serving .* at http://(\S+)/$`)
 
+// LabVariable is the environment variable by which a server is told to be what none should, for comparison:
+// accept-batch=N (0: no bound), workers=0 (what may block runs on the loop), with commas between.
+const LabVariable = "EVHTTPD_LAB"
+
 // Server is a running server. It ends with Stop, and where the system can do
 // that (Linux, FreeBSD) with the process that started it.
 type Server struct {
@@ -59,6 +63,8 @@ type Options struct {
 	CPUs []int
 	// Counters has it answer [Server.Counters].
 	Counters bool
+	// Lab, if any, is what it does differently from what a server should, as LabVariable says it.
+	Lab string
 }
 
 // Start runs binary with args, which must have it listen on one TCP port of an
@@ -73,6 +79,9 @@ func StartWith(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{cmd: exec.Command(o.Binary, o.Args...), cpus: o.CPUs,
 		serves: make(chan string, 1), ended: make(chan struct{}), grace: stopMax}
 	s.cmd.SysProcAttr = attributes()
+	if o.Lab != "" {
+		s.cmd.Env = append(os.Environ(), LabVariable+"="+o.Lab)
+	}
 	var err error
 	if o.Counters {
 		if s.pipe, err = openPipe(s.cmd); err != nil {

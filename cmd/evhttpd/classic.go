@@ -31,13 +31,18 @@ func classicsLong() string {
 	return b.String()
 }
 
+// comparesModels reports whether the classic of that name has a choice of models.
+func comparesModels(name string) bool {
+	return slices.ContainsFunc(classic.All(), func(c classic.Classic) bool { return c.Name == name && c.Models })
+}
+
 func runClassic(c *cobra.Command, name string, o bench.Options, out string) (err error) {
 	if !slices.Contains(classic.Names(), name) {
 		return &usageError{fmt.Errorf("--classic %q: there is no such experiment; there are: %s", name, strings.Join(classic.Names(), ", "))}
 	}
 	var other []string
 	c.Flags().Visit(func(f *pflag.Flag) {
-		if !slices.Contains(classicFlags, f.Name) {
+		if !slices.Contains(classicFlags, f.Name) && (f.Name != "models" || !comparesModels(name)) {
 			other = append(other, "--"+f.Name)
 		}
 	})
@@ -53,7 +58,7 @@ func runClassic(c *cobra.Command, name string, o bench.Options, out string) (err
 	defer stop()
 	bar := newProgress(c.ErrOrStderr())
 	r, err := classic.Run(ctx, name, classic.Options{Binary: o.Binary, Version: o.Version, Command: o.Command,
-		Rounds: o.Rounds, Duration: o.Duration, Seed: o.Seed, Progress: bar.step, Say: bar.say})
+		Rounds: o.Rounds, Duration: o.Duration, Seed: o.Seed, Models: o.Models, Progress: bar.step, Say: bar.say})
 	bar.clear()
 	switch {
 	case errors.Is(err, classic.ErrOptions):

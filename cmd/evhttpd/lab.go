@@ -27,7 +27,7 @@ func labCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(starveCommand())
+	c.AddCommand(starveCommand(), slowfsCommand())
 	return c
 }
 

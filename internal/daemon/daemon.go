@@ -87,6 +87,7 @@ type Server struct {
 	opts    Options
 	events  *eventLog
 	control control
+	lab     lab
 	warn    func(what string, err error)
 	notify  *Notifier
 	pool    *reactor.Pool
@@ -148,7 +149,10 @@ func Run(opts Options) (err error) {
 	if err != nil {
 		return err
 	}
-	s.pool = reactor.NewPool(cfg.Workers)
+	if s.lab, err = readLab(); err != nil {
+		return err
+	}
+	s.pool = reactor.NewPool(s.lab.workers(cfg.Workers))
 	s.heir = parent >= 0
 	c, err := s.prepare(cfg, state{listeners: old})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
@@ -217,7 +218,9 @@ func (s *Server) commit(c *change, old state) error {
 		s.ready.Store(true) // before the control plane is asked
 	}
 	former := s.changePlane(c)
-	s.pool.Resize(c.cfg.Workers)
+	if s.pool.Resize(c.cfg.Workers); srv == old.serving {
+		runtime.GOMAXPROCS(srv.choice.MaxProcs(&iomodel.Options{Loops: srv.loops, Threads: srv.threads, Workers: c.cfg.Workers}))
+	}
 	for _, l := range unwanted {
 		if old.serving == nil {
 			s.events.Warn("an inherited socket is not in listen, and is closed", zap.String("socket", l.unwanted()))

@@ -1,0 +1,259 @@
+package classic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/evhttpd/evhttpd/bench/chart"
+	"github.com/evhttpd/evhttpd/bench/load"
+	"github.com/evhttpd/evhttpd/bench/server"
+)
+
+const (
+	coldSource = "nginx, Thread Pools in NGINX Boost Performance 9x! (2015); Pai, Druschel and Zwaenepoel, Flash (USENIX ATC 1999)."
+	// coldRounds and coldDuration keep it under two minutes with all models and nginx.
+	coldRounds   = 3
+	coldDuration = 700 * time.Millisecond
+	coldWarmUp   = 200 * time.Millisecond
+	// coldDrain is how long late answers count: without a pool a loop is behind by what it read.
+	coldDrain = 4 * time.Second
+	// The small requests are due whatever the answers do, so that waiting is seen.
+	coldSmallRate        = 2000.0
+	coldSmallConnections = 16
+	coldSmallSize        = 1 << 10
+	// The cold ones: each of a file that nobody has asked for, on so many connections.
+	coldConnections = 8
+	coldSize        = 1 << 20
+	coldDelay       = 32 * time.Millisecond
+	// coldFiles is how many there are to choose from at random: so many that few are asked for twice.
+	coldFiles = 1 << 14
+	slowDir   = "slow"
+	smallFile = "small.html"
+)
+
+// The points of the cold grid.
+const (
+	coldAlone  = iota // small requests only
+	coldPooled        // beside cold ones, with workers
+	coldBare          // the same without
+)
+
+var coldPoints = []Point{{Name: "alone", X: coldAlone}, {Name: "beside cold, workers", X: coldPooled}, {Name: "beside cold, none", X: coldBare}}
+
+// Metrics of the cold grid.
+const (
+	coldP50  = "p50"
+	coldP99  = "p99"
+	coldRate = "rate"
+)
+
+func newColdGrid() *Grid {
+	return &Grid{Name: "cold", Title: "small cached requests", Axis: "what is beside them", Points: coldPoints,
+		Metrics: []Metric{{Key: coldP50, Name: "p50 in ms", Unit: "ms", Alone: true}, {Key: coldP99, Name: "p99 in ms", Unit: "ms", Alone: true}, {Key: coldRate, Name: "MB/s of cold files", Unit: "MB/s", Alone: true}}}
+}
+
+// coldCell is one server at one point.
+type coldCell struct {
+	point, subject int
+	start          func(ctx context.Context, root string, workers bool) (coldServer, error)
+}
+
+// coldServer is one under measurement.
+type coldServer interface {
+	Addr() netip.AddrPort
+	Stop() error
+}
+
+// runCold measures small cached requests at a fixed rate, alone and beside large cold ones.
+func runCold(ctx context.Context, s *Session) (r *Result, err error) {
+	s.Defaults(coldRounds, coldDuration)
+	serverCPUs, clientCPUs, undo := s.Apart(1)
+	defer undo()
+	root, err := coldRoot()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, removeColdRoot(root)) }()
+	g := newColdGrid()
+	cells, err := s.coldCells(ctx, g, serverCPUs)
+	if err != nil {
+		return nil, err
+	}
+	name := func(i int) string { return g.Subjects[cells[i].subject].Name + ", " + coldPoints[cells[i].point].Name }
+	err = s.Each(ctx, len(cells), name, func(round, i int) error {
+		if round > 0 && cells[i].point == coldBare {
+			return nil // once is enough where it is by hundreds
+		}
+		values, err := s.measureCold(ctx, &cells[i], root, clientCPUs)
+		if err == nil {
+			g.Add(round, cells[i].point, cells[i].subject, values)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Note("%s: 1 KiB, cached, %.0f/s on %d connections, timed from when each was due. Beside them %d connections ask for files of 1 MiB that nobody asked for before, "+
+		"each read of which (128 KiB) takes %v on average (FUSE). The server has one CPU, its workers included; the client and the slow file system share the other. "+
+		"Without workers was measured once only.", "Small requests", coldSmallRate, coldSmallConnections, coldConnections, coldDelay)
+	return &Result{Grids: []*Grid{g}, Tables: []Table{coldRatios(g)}, Charts: []Chart{{"cold.svg", coldChart(g)}}}, nil
+}
+
+// coldRoot makes a folder with the small file, and one to mount the slow file system at.
+func coldRoot() (root string, err error) {
+	if root, err = os.MkdirTemp("", "evhttpd-cold-"); err != nil {
+		return "", err
+	}
+	// Another user's nginx is to read it.
+	err = errors.Join(os.Chmod(root, 0o755), os.Mkdir(filepath.Join(root, slowDir), 0o755),
+		os.WriteFile(filepath.Join(root, smallFile), smallBody(), 0o644))
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(root))
+	}
+	return root, nil
+}
+
+// removeColdRoot removes nothing through a mount that was left.
+func removeColdRoot(root string) error {
+	return errors.Join(os.Remove(filepath.Join(root, slowDir)), os.Remove(filepath.Join(root, smallFile)), os.Remove(root))
+}
+
+func smallBody() []byte {
+	body := make([]byte, coldSmallSize)
+	for i := range body {
+		body[i] = byte('a' + i%26)
+	}
+	return body
+}
+
+// coldCells lists who is measured where.
+func (s *Session) coldCells(ctx context.Context, g *Grid, cpus []int) (cells []coldCell, err error) {
+	variants, err := s.variants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	add := func(name string, start func(context.Context, string, bool) (coldServer, error), points ...int) {
+		for _, p := range points {
+			cells = append(cells, coldCell{p, len(g.Subjects), start})
+		}
+		g.Subjects = append(g.Subjects, Subject{Name: name})
+	}
+	for _, v := range variants {
+		points := []int{coldAlone, coldPooled, coldBare}
+		if v.threaded() { // what may block runs on the connection's own thread: there is no pool to be without
+			points = points[:2]
+		}
+		add(v.Name, func(ctx context.Context, root string, workers bool) (coldServer, error) {
+			o := server.Options{Binary: s.Binary, Args: v.args(root, 1, coldSmallConnections+coldConnections), CPUs: cpus}
+			if !workers {
+				o.Lab = "workers=0"
+			}
+			return server.StartWith(ctx, o)
+		}, points...)
+	}
+	if reason := nginxLacks(ctx); reason != "" {
+		s.Tell("nginx is not beside them: %s", reason)
+	} else {
+		add("nginx", func(ctx context.Context, root string, threads bool) (coldServer, error) {
+			return startNginx(ctx, root, threads, cpus)
+		}, coldAlone, coldPooled, coldBare)
+	}
+	return cells, nil
+}
+
+// measureCold measures one server at one point.
+func (s *Session) measureCold(ctx context.Context, c *coldCell, root string, cpus []int) (values map[string]float64, err error) {
+	// One for each measurement: what the kernel has of it goes with it. It runs on the client's CPUs.
+	mount, err := mountSlow(ctx, s.Binary, filepath.Join(root, slowDir), coldSize, coldDelay)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, mount.end()) }()
+	srv, err := c.start(ctx, root, c.point != coldBare)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, srv.Stop()) }()
+	roles := []load.Role{{Name: "small", Addr: srv.Addr(), Connections: coldSmallConnections, Rate: coldSmallRate, Greet: true,
+		Targets: []load.Target{{Path: "/" + smallFile, Body: smallBody()}}}}
+	if c.point != coldAlone {
+		roles = append(roles, load.Role{Name: "cold", Addr: srv.Addr(), Connections: coldConnections, Targets: coldTargets})
+	}
+	result, err := load.Run(ctx, load.Options{Roles: roles, Duration: s.Duration, WarmUp: coldWarmUp, Drain: coldDrain,
+		Timeout: s.Duration + 2*coldDrain, Seed: uint64(srv.Addr().Port()), CPUs: cpus})
+	if err != nil {
+		return nil, err
+	}
+	for i := range result.Roles {
+		if role := &result.Roles[i]; role.Failed() > 0 {
+			return nil, fmt.Errorf("%s requests: %d failures: %s", role.Name, role.Failed(), strings.Join(slices.DeleteFunc(role.First[:], func(s string) bool { return s == "" }), "; "))
+		}
+	}
+	small := &result.Roles[0].Latency
+	values = map[string]float64{coldP50: millis(small.P50), coldP99: millis(small.P99)}
+	if c.point != coldAlone {
+		values[coldRate] = float64(result.Roles[1].Bytes) / result.Window.Seconds() / 1e6
+	}
+	return values, nil
+}
+
+func millis(d time.Duration) float64 { return d.Seconds() * 1e3 }
+
+// coldTargets are the files of the slow file system.
+var coldTargets = func() []load.Target {
+	all := make([]load.Target, coldFiles)
+	for i := range all {
+		all[i] = load.Target{Path: "/" + slowDir + "/f" + strconv.Itoa(i), Length: coldSize}
+	}
+	return all
+}()
+
+// coldRatio is how many times its p99 alone a subject's small requests have at a point, in the median of the rounds; 0: not known.
+func coldRatio(g *Grid, point, subject int) float64 {
+	alone, ok := g.Figure(coldAlone, subject, coldP99)
+	beside, has := g.Figure(point, subject, coldP99)
+	if !ok || !has || alone.Median <= 0 {
+		return 0
+	}
+	return beside.Median / alone.Median
+}
+
+// coldRatios is what the experiment is about in one table.
+func coldRatios(g *Grid) Table {
+	t := Table{Title: "p99 of the small requests: × their own alone", Head: []string{"", coldPoints[coldPooled].Name, coldPoints[coldBare].Name}}
+	for i, s := range g.Subjects {
+		row := []string{s.Name}
+		for _, point := range []int{coldPooled, coldBare} {
+			text := unknown
+			if ratio := coldRatio(g, point, i); ratio > 0 {
+				text = Number(ratio)
+			}
+			row = append(row, text)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+func coldChart(g *Grid) string {
+	legend := []string{"alone", "beside cold files, with workers", "the same without"}
+	var rows []chart.Dots
+	for i, s := range g.Subjects {
+		row := chart.Dots{Name: s.Name}
+		for point := range g.Points {
+			f, _ := g.Figure(point, i, coldP99)
+			row.Values = append(row.Values, f.Median)
+		}
+		rows = append(rows, row)
+	}
+	return chart.DotRows("p99 of small cached requests beside cold large ones", fmt.Sprintf("ms, on a logarithmic axis; %.0f small requests/s; 128 KiB of a cold file take %v to read; nginx: with aio threads and without",
+		coldSmallRate, coldDelay), legend, rows)
+}

@@ -182,10 +182,14 @@ func (a *acceptor) relisten() {
 	close(r.done)
 }
 
-// close frees the acceptor after run.
+// close frees the acceptor after run. It does so once: whoever waits for the server's end
+// comes by, and by the second time the pipe's numbers may be another's.
 func (a *acceptor) close() {
 	a.wakeMu.Lock()
 	defer a.wakeMu.Unlock()
+	if a.wakeEnd < 0 {
+		return
+	}
 	for _, fd := range []int{a.wakeEnd, int(a.fds[len(a.fds)-1].Fd)} {
 		if err := unix.Close(fd); err != nil {
 			a.crew.opts.Warn("closing a pipe", err)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -301,4 +302,26 @@ func TestUpdate(t *testing.T) {
 			two.end()
 		})
 	}
+}
+
+// TestWaitAgain: whoever waits for an end that has been waited for closes nothing: the
+// server's descriptors have other owners by then.
+func TestWaitAgain(t *testing.T) {
+	eachModel(t, func(t *testing.T, m iomodel.Model, options ...option) {
+		s := start(t, m, options...)
+		s.dial(t).get("/small")
+		s.stop(0)
+		var others []*os.File
+		for range 32 { // at least as many as the server had
+			f, err := os.Open(os.DevNull)
+			must(t, err)
+			others = append(others, f)
+		}
+		s.Wait()
+		for _, f := range others {
+			if err := f.Close(); err != nil {
+				t.Errorf("somebody else's descriptor: %v", err)
+			}
+		}
+	})
 }

@@ -47,7 +47,8 @@ type Server interface {
 	// or grace is over. It returns when nothing is accepted any more: then the
 	// caller may close the listeners. A second Drain changes nothing.
 	Drain(grace time.Duration)
-	// Wait returns when the server has ended, with what that cut off.
+	// Wait returns when the server has ended, with what that cut off. Any number
+	// of goroutines may call it, any number of times.
 	Wait() reactor.Ended
 	// Ping waits, at most for timeout, until everything that goes round has done
 	// so once: every loop has handled a message through its own inbox; a model

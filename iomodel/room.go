@@ -41,11 +41,15 @@ func newRoomWatch() (*roomWatch, error) {
 	return w, nil
 }
 
-// close ends the watch when nobody waits.
+// close ends the watch when nobody waits. Only the first call does.
 func (w *roomWatch) close() error {
 	w.mu.Lock()
+	closed := w.closed
 	w.closed = true
 	w.mu.Unlock()
+	if closed {
+		return nil
+	}
 	err := w.poller.Wake()
 	<-w.done
 	if err != nil {

@@ -49,7 +49,6 @@ func check(e *Effective, p *problems, s *Sources) {
 		}
 		c.passwords(path, e.Config.Sites[i].Paths, s.CheckHtpasswd)
 	}
-	c.unsupported()
 }
 
 // passwords looks at the files of users.
@@ -202,46 +201,4 @@ func (c *checker) anyBad(path string) bool {
 		}
 	}
 	return false
-}
-
-// notYet is the one list of keys whose feature the server does not have. They
-// are read and checked like all others, and refused if they say anything but
-// the default. Who builds the feature deletes the row; there is none now.
-var notYet = []string{}
-
-// unsupported refuses what the server cannot do yet.
-func (c *checker) unsupported() {
-	const refused = "is not supported by this version yet: leave it out"
-	standard := Default()
-	c.compare("", reflect.ValueOf(c.Config), reflect.ValueOf(standard), refused)
-}
-
-// compare refuses the keys of notYet whose values are not the default's.
-func (c *checker) compare(section string, v, standard reflect.Value, refused string) {
-	for _, key := range fieldsOf(v.Type()) {
-		path, value, normal := join(section, key.name), v.Field(key.index), standard.Field(key.index)
-		switch {
-		case slices.Contains(notYet, row(path)):
-			if !same(value, normal) && c.fine(path) {
-				c.wrong(path, "%s", refused)
-			}
-		case kinds[row(path)].parse != nil:
-		case value.Kind() == reflect.Struct:
-			c.compare(path, value, normal, refused)
-		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
-			for i := range value.Len() {
-				c.compare(fmt.Sprintf("%s[%d]", path, i), value.Index(i), reflect.ValueOf(elements[row(path)+"[]"]), refused)
-			}
-		}
-	}
-}
-
-// same reports whether two values are equal; a list or map without elements is like none.
-func same(a, b reflect.Value) bool {
-	if a.Kind() == reflect.Slice || a.Kind() == reflect.Map {
-		if a.Len() == 0 && b.Len() == 0 {
-			return true
-		}
-	}
-	return reflect.DeepEqual(a.Interface(), b.Interface())
 }

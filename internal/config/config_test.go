@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -124,11 +123,9 @@ func TestEveryFieldHasAKind(t *testing.T) {
 			t.Errorf("the row %s of kinds is no field", path)
 		}
 	}
-	for _, list := range [][]string{required, notYet} {
-		for _, path := range list {
-			if !slices.Contains(found, path) && elements[path] == nil && elements[path+"[]"] == nil {
-				t.Errorf("%s of a list is no key", path)
-			}
+	for _, path := range required {
+		if !slices.Contains(found, path) && elements[path] == nil && elements[path+"[]"] == nil {
+			t.Errorf("the required %s is no key", path)
 		}
 	}
 	for _, f := range Flags() {
@@ -219,10 +216,8 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// TestLaterKeys: the keys whose feature is not there yet are read whole all the same.
-func TestLaterKeys(t *testing.T) {
-	defer func(rows []string) { notYet = rows }(notYet)
-	notYet = nil
+// TestKeysOfSites: the keys of sites, clients and proxies are read whole.
+func TestKeysOfSites(t *testing.T) {
 	got, err := sources(write(t, `
 proxy_protocol: [10.0.0.0/8, 192.0.2.7]
 trusted_proxies: ["2001:db8::/32"]
@@ -424,41 +419,6 @@ func withoutComments(text string) string {
 		b.WriteString(strings.TrimSpace(before) + "\n")
 	}
 	return b.String()
-}
-
-// TestNotYet: each key of a feature that is not there is refused, in one line with its place.
-func TestNotYet(t *testing.T) {
-	defer func(rows []string) { notYet = rows }(notYet)
-	says := map[string]string{ // as if these were not there
-		"trusted_proxies":         "trusted_proxies: [10.0.0.0/8]",
-		"limits.ranges":           "limits: {ranges: 3}",
-		"sites[].hosts":           "sites: [{root: www, hosts: [a]}]",
-		"sites[].redirects":       "sites: [{root: www, redirects: [{from: /a, to: /b}]}]",
-		"sites[].paths[].listing": "sites: [{root: www, paths: [{match: /a, listing: true}]}]",
-	}
-	notYet = slices.Sorted(maps.Keys(says))
-	for _, path := range notYet {
-		t.Run(path, func(t *testing.T) {
-			_, err := sources(write(t, says[path])).Load()
-			if err == nil {
-				t.Fatalf("%q is taken", says[path])
-			}
-			key := strings.ReplaceAll(path, "[]", "[0]")
-			if !strings.HasPrefix(err.Error(), "f.yaml:1:") || !strings.Contains(err.Error(), ": "+key+" is ") ||
-				!strings.Contains(err.Error(), "not supported by this version yet") {
-				t.Errorf("%q: %v", says[path], err)
-			}
-		})
-	}
-	all := notYet
-	notYet = nil
-	for _, path := range all {
-		t.Run("after "+path, func(t *testing.T) {
-			if _, err := sources(write(t, says[path])).Load(); err != nil {
-				t.Errorf("%q is wrong for another reason: %v", says[path], err)
-			}
-		})
-	}
 }
 
 // TestManyProblems: nothing is reported twice, and everything is in the order of the file.

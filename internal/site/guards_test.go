@@ -109,6 +109,69 @@ func TestProtectedFilesByOtherPaths(t *testing.T) {
 	}
 }
 
+// The later of two rules wins for the paths that both match; for a file that only the first matches
+// it takes nothing away, by whatever path the file is reached.
+func TestProtectedFilesByOtherRules(t *testing.T) {
+	admins, members := htpasswd(t, "root:"+hashOf(t, "secret")), htpasswd(t, "alice:"+hashOf(t, "secret"))
+	follow := static.LinksFollow
+	d := openSite(t, Site{
+		TryFiles: []string{"$path", "$path/index.html", "$path.html"},
+		Rules: []Rule{
+			{Match: "/private/**", Access: Access{Auth: &Auth{"Admins", admins}}},
+			{Match: "/docs/*.html", Access: Access{Auth: &Auth{"Admins", admins}}},
+			{Match: "/inner/*.html", Access: Access{Allow: prefixes(t, "198.51.100.0/24")}},
+			{Match: "/*", Access: Access{Auth: &Auth{"Members", members}}, Hide: []string{}, Links: &follow},
+			{Match: "/docs/", Access: Access{Auth: &Auth{"Members", members}}},
+			{Match: "/inner/", Access: Access{Allow: prefixes(t, "0.0.0.0/0 ::/0")}},
+			{Match: "/page.html", Hide: []string{"page.*"}},
+		},
+	}, nil, map[string]string{
+		"private/index.html": "secret", "docs/index.html": "secret", "inner/index.html": "secret", "page.html": "hidden", "open.html": "open",
+	})
+	for _, path := range []string{"/private", "/private/", "/docs/", "/docs"} {
+		if r, text := d.get(path, basicField("alice:secret")); r.StatusCode != 401 || !strings.Contains(r.Header.Get("WWW-Authenticate"), "Admins") {
+			t.Errorf("%s as a member: %d %q", path, r.StatusCode, text)
+		}
+	}
+	if r, text := d.get("/private/", basicField("root:secret")); r.StatusCode != 200 || text != "secret" {
+		t.Errorf("as an admin: %d %q", r.StatusCode, text)
+	}
+	if r, text := d.get("/inner/", ""); r.StatusCode != 403 {
+		t.Errorf("from elsewhere: %d %q", r.StatusCode, text)
+	}
+	if r, text := d.get("/page", basicField("alice:secret")); r.StatusCode != 404 {
+		t.Errorf("a hidden file by another path: %d %q", r.StatusCode, text)
+	}
+	if r, text := d.get("/open", basicField("alice:secret")); r.StatusCode != 200 || text != "open" {
+		t.Errorf("what members may have: %d %q", r.StatusCode, text)
+	}
+}
+
+// A listing has no file that is hidden by its own path, and no text of a README that is protected by its own.
+func TestListingOfProtectedFiles(t *testing.T) {
+	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	yes := true
+	asks := Access{Auth: &Auth{"Staff", users}}
+	d := openSite(t, Site{Rules: []Rule{
+		{Match: "/**", Listing: &yes},
+		{Match: "/a/README*", Access: asks},
+		{Match: "/b/README*", Access: Access{Deny: prefixes(t, "0.0.0.0/0")}},
+		{Match: "/c/**", Access: asks},
+		{Match: "/d/x.txt", Hide: []string{"x.txt"}},
+	}}, nil, map[string]string{"a/README.md": "plan", "b/README.md": "plan", "c/README.md": "plan", "d/x.txt": "x", "d/y.txt": "y", "d/README.md": "plan"})
+	for _, path := range []string{"/a/", "/b/"} {
+		if r, text := d.get(path, ""); r.StatusCode != 200 || strings.Contains(text, "plan") || !strings.Contains(text, "README.md") {
+			t.Errorf("%s: %d %q", path, r.StatusCode, text)
+		}
+	}
+	if r, text := d.get("/c/", basicField("alice:secret")); r.StatusCode != 200 || !strings.Contains(text, "plan") {
+		t.Errorf("/c/ with a password: %d %q", r.StatusCode, text)
+	}
+	if r, text := d.get("/d/", ""); r.StatusCode != 200 || strings.Contains(text, "x.txt") || !strings.Contains(text, "y.txt") || !strings.Contains(text, "plan") {
+		t.Errorf("/d/: %d %q", r.StatusCode, text)
+	}
+}
+
 // A request counts once in its client's rate, whatever it waits for, and so does one that is refused.
 func TestRateCountsARequestOnce(t *testing.T) {
 	users := htpasswd(t, "alice:"+hashOf(t, "secret"))

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// routesMax bounds the routes that a loop remembers, of all sites together.
-	routesMax = 16384
+	// routesMax bounds the routes that a loop remembers, of all sites together: some MiB.
+	routesMax = 4096
 	// threadRoutesMax is the same of each of many threads.
 	threadRoutesMax = 64
 	// routePath is the longest path, in bytes as it was sent, of which the route is remembered.
@@ -83,14 +83,14 @@ func (l *local) newRoute(path string) (r *route, err error) {
 		}
 		step := static.Step{Derived: t.derived, Directory: directory}
 		if t.derived {
-			set, err := s.set(either(matching, s.matching(file)))
+			set, view, err := s.derived(matching, file)
 			if err != nil {
 				return nil, err
 			}
-			if file != path && set.view.Hides([]byte(file)) {
+			if file != path && view.Hides([]byte(file)) {
 				continue
 			}
-			step.Spot, step.Edit, step.Guard = static.NewSpot(set.view, file), set.edit, l.guard(r, set)
+			step.Spot, step.Edit, step.Guard = static.NewSpot(view, file), set.edit, l.guard(r, file)
 		} else if err := l.elsewhere(&step, r, matching, file); err != nil {
 			return nil, err
 		}
@@ -109,27 +109,51 @@ func (l *local) elsewhere(step *static.Step, request *route, matching, file stri
 	if err != nil {
 		return err
 	}
-	step.Spot, step.Edit, step.Guard = p.Spot, l.host.editElsewhere(matching, p.matching), l.guard(request, p.set)
+	step.Spot, step.Edit, step.Guard = p.Spot, l.host.editElsewhere(matching, p.matching), l.guard(request, file)
 	return nil
 }
 
+// derived is what holds for a file whose path is made of the request's: the rules of both, but what is hidden and
+// where links may lead, which the file's own say, whatever the request's path is allowed.
+func (s *host) derived(request, file string) (both *set, view *static.Site, err error) {
+	own := s.matching(file)
+	if both, err = s.set(either(request, own)); err != nil {
+		return nil, nil, err
+	}
+	if own == request {
+		return both, both.view, nil
+	}
+	of, err := s.set(own)
+	if err != nil {
+		return nil, nil, err
+	}
+	options, strict := both.view.ViewOptions(), of.view.ViewOptions()
+	options.Hide, options.Links = strict.Hide, strict.Links
+	view, err = both.view.View(options)
+	return both, view, err
+}
+
 // guard is what is asked before a file is the answer, if other rules say who may have it
-// than of the request's path: a file that is protected is so by whatever path it is reached. nil: there is
-// nothing to be asked. What CORS says is the request's path's alone.
-func (l *local) guard(request *route, file *set) func(*http1.Request, []byte, *conn.Output) bool {
-	if !file.access.guards(request.set.access) {
+// than of the request's path: a file that is protected is so by whatever path it is reached, and a directory's
+// index file beside the directory. nil: there is nothing to be asked. What CORS says is the request's path's alone.
+func (l *local) guard(request *route, file string) func(*http1.Request, []byte, *conn.Output) bool {
+	var asked []*access
+	for _, path := range append(l.host.indexes(file), file) {
+		if a := l.host.accesses.of(l.host.exactly(path)); a.guards(request.set.access) {
+			asked = append(asked, &access{networks: a.networks, auth: a.auth})
+		}
+	}
+	if len(asked) == 0 {
 		return nil
 	}
-	a := &access{networks: file.access.networks, auth: file.access.auth}
 	return func(req *http1.Request, buf []byte, out *conn.Output) bool {
-		return l.refused(request, a, req, buf, out)
+		return slices.ContainsFunc(asked, func(a *access) bool { return l.refused(request, a, req, buf, out) })
 	}
 }
 
 // place is a path of the configuration: of the fallback, an error page or a file that is tried.
 type place struct {
 	*static.Spot
-	set      *set
 	matching string
 }
 
@@ -143,7 +167,7 @@ func (l *local) spot(path string) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &place{Spot: static.NewSpot(set.view, path), set: set, matching: matching}
+	p := &place{Spot: static.NewSpot(set.view, path), matching: matching}
 	l.places[path] = p
 	return p, nil
 }

@@ -2,6 +2,7 @@ package site
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/evhttpd/evhttpd/conn"
@@ -78,11 +79,15 @@ func New(opts Options) (*Router, error) {
 
 // newHost opens a site.
 func newHost(options Site, cache *static.Cache, passwords *passwordFiles) (*host, error) {
+	s := &host{}
+	if slices.ContainsFunc(options.Rules, func(r Rule) bool { return r.Hide != nil || r.guards() }) {
+		options.Static.Shows = s.shows // asked when a directory is listed, so not before the rules are ready
+	}
 	files, err := static.New(options.Static, cache)
 	if err != nil {
 		return nil, err
 	}
-	s := &host{options: options, files: files}
+	s.options, s.files = options, files
 	if err := s.newPaths(passwords); err != nil {
 		files.Close()
 		return nil, err
@@ -152,7 +157,7 @@ func (r *Router) Handler() conn.Handler {
 	if r.plain() {
 		return r.sites[0].files.Handler()
 	}
-	return newHandler(r, routesMax, (*static.Site).Handler)
+	return newHandler(r, routesMax, func(files *static.Site) conn.Handler { return files.PartHandler(len(r.sites)) })
 }
 
 // ThreadHandler returns the handler of one of many threads, which remembers little.

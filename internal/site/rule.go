@@ -34,9 +34,15 @@ const setsMax = 4096
 // matching says which rules match a path, as text: a byte for each. A rule that matches a
 // directory's index file matches the directory too, which that is the answer to.
 func (s *host) matching(path string) string {
-	if len(s.rules) == 0 {
-		return ""
+	m := s.exactly(path)
+	for _, file := range s.indexes(path) {
+		m = either(m, s.exactly(file))
 	}
+	return m
+}
+
+// exactly says which rules match that path and no other.
+func (s *host) exactly(path string) string {
 	m := make([]byte, len(s.rules))
 	for i, pattern := range s.rules {
 		m[i] = no
@@ -44,16 +50,17 @@ func (s *host) matching(path string) string {
 			m[i] = yes
 		}
 	}
-	if strings.HasSuffix(path, "/") {
+	return string(m)
+}
+
+// indexes are the files that may be the answer to a directory; none of another path.
+func (s *host) indexes(path string) (files []string) {
+	if len(s.rules) > 0 && strings.HasSuffix(path, "/") {
 		for _, index := range s.options.Static.Index {
-			for i, pattern := range s.rules {
-				if m[i] == no && pattern.match(path+index) {
-					m[i] = yes
-				}
-			}
+			files = append(files, path+index)
 		}
 	}
-	return string(m)
+	return files
 }
 
 const no, yes = '-', '+'
@@ -96,6 +103,19 @@ func (s *host) set(matching string) (*set, error) {
 		s.sets[matching] = made
 	}
 	return made, nil
+}
+
+// guards reports whether the rule says who may have its paths.
+func (r *Rule) guards() bool { return len(r.Allow)+len(r.Deny) > 0 || r.Auth != nil }
+
+// shows says whether the listing of its directory has a file, or a README's content too: not what the
+// rules of the file's own path hide, nor the content of what they protect otherwise than the directory.
+func (s *host) shows(path string, content bool) bool {
+	own := s.exactly(path)
+	if set, err := s.set(own); err != nil || set.view.Hides([]byte(path[strings.LastIndexByte(path, '/'):])) {
+		return false
+	}
+	return !content || !s.accesses.of(own).guards(s.accesses.of(s.exactly(path[:strings.LastIndexByte(path, '/')+1])))
 }
 
 // view changes the options of a view to what the rule says.

@@ -43,6 +43,10 @@ type handler struct {
 // Handler returns the handler of one loop, with an index of its own.
 func (s *Site) Handler() conn.Handler { return s.handler(indexMax) }
 
+// PartHandler is as Handler, for a loop that serves this many sites: together their indexes
+// take no more than one.
+func (s *Site) PartHandler(sites int) conn.Handler { return s.handler(max(indexMax/sites, 1)) }
+
 // ThreadHandler returns the handler of one of many threads: without an index,
 // it takes every entry from the cache.
 func (s *Site) ThreadHandler() conn.Handler { return s.handler(0) }

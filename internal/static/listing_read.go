@@ -172,10 +172,15 @@ func (l *look) snapshot(path string) (*snapshot, error) {
 		d.Release()
 		return nil, err
 	}
-	if d.readme != "" {
+	if d.readme != "" && l.site.showsFile(path+d.readme, true) {
 		l.readReadme(d, path)
 	}
 	return d, nil
+}
+
+// showsFile reports whether the rules of a file's own path let a listing have it, and its content.
+func (s *Site) showsFile(path string, content bool) bool {
+	return s.shows == nil || s.shows(path, content)
 }
 
 // readRows reads the directory fd, which it closes.
@@ -187,7 +192,7 @@ func (l *look) readRows(d *snapshot, fd int, path string) error {
 	for read := 0; read < countedMax; {
 		names, err := dir.Readdirnames(namesBatch)
 		for _, name := range names {
-			if l.site.hide.name(name) || len(name) > nameMax {
+			if l.site.hide.name(name) || len(name) > nameMax || !l.site.showsFile(path+name, false) {
 				continue
 			}
 			if d.omitted > 0 {

@@ -36,6 +36,9 @@ type Options struct {
 	Compress []string          // zstd, gzip: codings of compressible files that have no such sibling, the preferred first
 	Server   string            // the Server field; empty: none
 	Valid    time.Duration     // how stale an answer may be under load; 0: every request looks at the file
+	// Shows says whether a listing has the file of that path (decoded), and whether the text of a README
+	// stands below it (content). It may be called from any goroutine; nil: everything is shown.
+	Shows    func(path string, content bool) bool
 	Warn     func(msg, path string)
 	WallTime func() int64 // nanoseconds since 1970, for work off the loops; nil: the system's
 }
@@ -76,6 +79,7 @@ type tree struct {
 	cache  *Cache
 	closer closer
 	warner warner
+	shows  func(path string, content bool) bool // nil: everything
 
 	root     atomic.Pointer[root]
 	checked  atomic.Int64 // Clock.Mono of the last look at the root's path
@@ -104,7 +108,7 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	if s.ranges == 0 {
 		s.ranges = rangesDefault
 	}
-	s.warner.tell = opts.Warn
+	s.warner.tell, s.shows = opts.Warn, opts.Shows
 	if s.wall == nil {
 		s.wall = func() int64 { return time.Now().UnixNano() }
 	}

@@ -19,6 +19,9 @@ var aboutFile = []string{
 // contentType is the field that a view of static makes, since the parts of a multipart answer have it too.
 const contentType = "content-type"
 
+// contentEncoding is the field that says that files are coded as they lie there: they are not coded again.
+const contentEncoding = "content-encoding"
+
 // fieldsOf are the fields of rules, of which the one that is said last counts (conn.NewEdit).
 // about: those that say something of a file are among them.
 func fieldsOf(dst []conn.EditField, headers map[string]string, about bool) []conn.EditField {
@@ -34,10 +37,10 @@ func fieldsOf(dst []conn.EditField, headers map[string]string, about bool) []con
 	return dst
 }
 
-// typeOf is the media type that headers set.
-func typeOf(headers map[string]string) (mediaType string, ok bool) {
+// valueOf is what headers set a field to.
+func valueOf(headers map[string]string, field string) (value string, ok bool) {
 	for name, value := range headers {
-		if strings.EqualFold(name, contentType) {
+		if strings.EqualFold(name, field) {
 			return value, true
 		}
 	}

@@ -27,7 +27,7 @@ func openSite(t testing.TB, s Site, limiter *Limiter, files map[string]string) *
 		}
 	}
 	s.Hosts = []string{"*"}
-	s.Static = static.Options{Root: dir, Index: []string{"index.html"}, Server: "evhttpd", Valid: time.Second}
+	s.Static = static.Options{Root: dir, Index: []string{"index.html"}, Server: "evhttpd", Valid: time.Second, Siblings: []string{"br", "zst", "gz"}}
 	ahead := int64(time.Hour) // of the wall clock, so that files made a moment ago count as old
 	s.Static.WallTime = func() int64 { return time.Now().UnixNano() + ahead }
 	r, err := New(Options{
@@ -276,5 +276,17 @@ func TestNoSpellingOfAPathLeaks(t *testing.T) {
 	})
 	if r, text := d.get("/a/b", ""); r.StatusCode != 200 || text != "open" {
 		t.Errorf("nothing is served at all: %d %q", r.StatusCode, text)
+	}
+}
+
+// What the configuration says is coded is sent as it is: neither a sibling nor a coding of ours stands in for it.
+func TestFilesThatAreCoded(t *testing.T) {
+	d := openSite(t, Site{Rules: []Rule{{Match: "/*.svgz", Headers: map[string]string{"Content-Encoding": "gzip"}}}}, nil,
+		map[string]string{"a.svgz": "coded", "a.svgz.br": "sibling", "b.svg": "plain", "b.svg.br": "sibling"})
+	for path, want := range map[string][2]string{"/a.svgz": {"coded", "gzip"}, "/b.svg": {"sibling", "br"}} {
+		r, text := d.get(path, "Accept-Encoding: br, gzip\r\n")
+		if got := [2]string{text, r.Header.Get("Content-Encoding")}; r.StatusCode != 200 || got != want {
+			t.Errorf("%s: %d %q", path, r.StatusCode, got)
+		}
 	}
 }

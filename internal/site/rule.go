@@ -132,8 +132,11 @@ func (r *Rule) view(options *static.ViewOptions) {
 	if r.Links != nil {
 		options.Links = *r.Links
 	}
-	if mediaType, ok := typeOf(r.Headers); ok {
+	if mediaType, ok := valueOf(r.Headers, contentType); ok {
 		options.Type = mediaType
+	}
+	if coding, ok := valueOf(r.Headers, contentEncoding); ok {
+		options.Coded = coding != ""
 	}
 }
 

@@ -59,6 +59,7 @@ type Site struct {
 	ranges  int // a request may ask for
 	types   mediaTypes
 	only    string // the media type of every file; empty: types says it
+	coded   bool   // the files are: there are neither siblings nor compression
 
 	siblings []sibling
 	compress []compressor
@@ -87,6 +88,9 @@ type tree struct {
 	checkMu  sync.Mutex
 	gone     time.Time // since when the root's path leads nowhere
 	closed   bool
+
+	allSiblings []sibling // of the views whose files are not coded
+	allCompress []compressor
 
 	viewsMu sync.Mutex
 	views   map[string]*Site // but the first, by their options
@@ -125,6 +129,7 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	if s.compress, err = newCompressors(opts.Compress); err != nil {
 		return nil, err
 	}
+	s.allSiblings, s.allCompress = s.siblings, s.compress
 	for _, name := range opts.Index {
 		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
 			return nil, errors.New("index: " + name + " is no file name: write it like index.html")

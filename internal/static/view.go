@@ -12,6 +12,7 @@ type ViewOptions struct {
 	Links   Links
 	ETag    ETag
 	Type    string // the media type of every file; empty: as the first view has it
+	Coded   bool   // the files are coded already, as a field says that is not the server's: no siblings, no compression
 }
 
 // errViews says that a root has no room for another view.
@@ -19,11 +20,11 @@ var errViews = errors.New("too many combinations of the options of paths: let fe
 
 // ViewOptions are those of the view itself.
 func (s *Site) ViewOptions() ViewOptions {
-	return ViewOptions{Listing: s.listing, Hide: s.hide, Links: s.links, ETag: s.etag, Type: s.only}
+	return ViewOptions{Listing: s.listing, Hide: s.hide, Links: s.links, ETag: s.etag, Type: s.only, Coded: s.coded}
 }
 
 func (o ViewOptions) id() string {
-	return fmt.Sprintf("%t %q %d %d %q", o.Listing, o.Hide, o.Links, o.ETag, o.Type)
+	return fmt.Sprintf("%t %q %d %d %q %t", o.Listing, o.Hide, o.Links, o.ETag, o.Type, o.Coded)
 }
 
 // View returns the view of the same root with those options, which is made if there is
@@ -62,7 +63,10 @@ func (s *Site) CheckView(opts ViewOptions) error {
 
 func (s *Site) newView(opts ViewOptions) (*Site, error) {
 	v := *s
-	v.listing, v.links, v.etag = opts.Listing, opts.Links, opts.ETag
+	v.listing, v.links, v.etag, v.coded = opts.Listing, opts.Links, opts.ETag, opts.Coded
+	if v.siblings, v.compress = s.tree.allSiblings, s.tree.allCompress; v.coded {
+		v.siblings, v.compress = nil, nil
+	}
 	var err error
 	if v.hide, err = newHidden(opts.Hide); err != nil {
 		return nil, err

@@ -57,9 +57,9 @@ var (
 		rest, ok := strings.CutPrefix(s, "$path")
 		return ok && !hasControl(rest) && !hasDots(rest) || isFilePath(s)
 	})
-	pathPattern = text("/assets/**", "a pattern that begins with /, with * within a segment and ** across segments, and at most 9 of them", func(s string) bool {
+	pathPattern = decoded(text("/assets/**", "a pattern that begins with /, with * within a segment and ** across segments, and at most 9 of them", func(s string) bool {
 		return isSitePath(s) && !strings.Contains(s, "***") && strings.Count(strings.ReplaceAll(s, "**", "*"), "*") <= wildcardsMax
-	})
+	}))
 	// What begins with two slashes is another host's; which host it is, is not for a request to say.
 	redirectTarget = text("/new/$1", "a path that begins with one /, or a URL that begins with http:// or https:// and whose host has no $", func(s string) bool {
 		return !hasControl(s) && !strings.Contains(s, " ") && (strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") || isWebURL(s) && !wildHost(s))
@@ -88,6 +88,41 @@ func refuse(k kind, why string, wrong func(s string) bool) kind {
 		return parse(s)
 	}
 	return k
+}
+
+// decoded is k, of patterns of decoded paths, without those that are written as in a URL. They match no path, or not
+// the one that is meant, and what a rule was to protect would be open.
+func decoded(k kind) kind {
+	parse := k.parse
+	k.parse = func(s string) (any, error) {
+		v, err := parse(s)
+		if plain := decodedPath(s); err == nil && plain != s {
+			return nil, fmt.Errorf("%q: is not how a path is spelled when it is matched, which is decoded, without //, . and ..: write it as %q", s, plain)
+		}
+		return v, err
+	}
+	return k
+}
+
+// decodedPath is what the server makes of a request's path: without escapes, and dot and empty segments.
+func decodedPath(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b.WriteByte(byte(c))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	s = b.String()
+	plain := path.Clean(s)
+	if last := s[strings.LastIndexByte(s, '/')+1:]; plain != "/" && (last == "" || last == "." || last == "..") {
+		plain += "/"
+	}
+	return plain
 }
 
 // status is one of a few statuses, or any from least to most.

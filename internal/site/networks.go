@@ -11,7 +11,8 @@ type networks struct {
 	allowed map[netip.Prefix]bool // every network that was named: true, allowed; false, denied
 	bits4   []int                 // the lengths of the IPv4 networks, the longest first
 	bits6   []int
-	others  bool // whether a client that is in none of them may come
+	others  bool // whether a client with an address that is in none of them may come
+	nowhere bool // whether one without an address may, at a Unix socket
 }
 
 // newNetworks returns what the lists of allow and deny say together; nil, which
@@ -19,7 +20,8 @@ type networks struct {
 //
 // Of the networks that a client is in the most specific decides. Whoever is in
 // none may not come if there is an allowed one, with one exception: when each allowed
-// network lies within a denied one, allow only makes holes in deny.
+// network lies within a denied one, allow only makes holes in deny. Nor may they if all of a
+// family are denied: who denies 0.0.0.0/0 means everybody, at a listener of both families too.
 func newNetworks(allow, deny []netip.Prefix) *networks {
 	if len(allow) == 0 && len(deny) == 0 {
 		return nil
@@ -29,10 +31,11 @@ func newNetworks(allow, deny []netip.Prefix) *networks {
 	n.add(deny, false)
 	n.others = true
 	for p, allowed := range n.allowed {
-		if allowed && !n.inDenied(p) {
+		if allowed && !n.inDenied(p) || !allowed && p.Bits() == 0 {
 			n.others = false
 		}
 	}
+	n.nowhere = n.others && len(allow) == 0
 	return n
 }
 
@@ -87,12 +90,12 @@ func (n *networks) allow(client netip.Addr) bool {
 	if n == nil {
 		return true
 	}
+	if !client.IsValid() {
+		return n.nowhere
+	}
 	client = client.Unmap()
 	for _, length := range n.lengths(client) {
-		p, err := client.Prefix(length)
-		if err != nil {
-			break // no address
-		}
+		p, _ := client.Prefix(length) // the lengths are those of its family
 		if allowed, ok := n.allowed[p]; ok {
 			return allowed
 		}

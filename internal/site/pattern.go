@@ -40,10 +40,60 @@ func newPattern(s string) (*pattern, error) {
 	return p, nil
 }
 
-// match reports whether the pattern matches the whole path.
+// match reports whether the pattern matches the whole path. It allocates nothing, and the work is at most that
+// of len(path) for each wildcard and each slash of the pattern.
+//
+// The literals are looked for from the left, each at the first place where it can be. That is as good as any other
+// place: what is behind a ** goes as far as it likes, and a * ends at the next slash, so that a later place of a
+// literal with a slash would not be within its reach, and one of a literal without leads no further. If it fails,
+// only the literal behind the last ** may stand further right.
 func (p *pattern) match(path string) bool {
-	_, ok := p.find(path, nil)
-	return ok
+	rest, ok := strings.CutPrefix(path, p.literals[0])
+	last := len(p.across)
+	if !ok || last == 0 {
+		return ok && rest == ""
+	}
+	if rest, ok = strings.CutSuffix(rest, p.literals[last]); !ok {
+		return false
+	}
+	at := 0               // behind the literal that was found last
+	behind, from := -1, 0 // the last ** so far, and where the literal behind it stands
+	for i := 0; ; i++ {
+		if p.across[i] {
+			if i == last-1 {
+				return true
+			}
+			n := strings.Index(rest[at:], p.literals[i+1])
+			if n < 0 {
+				return false
+			}
+			behind, from = i, at+n
+			at = from + len(p.literals[i+1])
+			continue
+		}
+		slash := strings.IndexByte(rest[at:], '/')
+		if i == last-1 && slash < 0 {
+			return true
+		}
+		if i < last-1 {
+			literal, within := p.literals[i+1], rest[at:]
+			if slash >= 0 {
+				within = within[:min(len(within), slash+len(literal))] // it begins at the slash at the latest
+			}
+			if n := strings.Index(within, literal); n >= 0 {
+				at += n + len(literal)
+				continue
+			}
+		}
+		// From a place before the next slash the same slash would be in the way.
+		if behind >= 0 {
+			slash = strings.IndexByte(rest[from:], '/')
+		}
+		if behind < 0 || slash < 0 {
+			return false
+		}
+		at, i = from+slash+1, behind-1
+	}
 }
 
 // find is match, and appends what each wildcard stands for to got: from the first on, each for as little
@@ -64,6 +114,9 @@ func (p *pattern) find(path string, got []string) ([]string, bool) {
 			return got, false
 		}
 		return append(got, middle), true
+	}
+	if !p.match(path) { // as of most paths; the tables are large
+		return got, false
 	}
 	reach := p.reachable(rest)
 	if !reach[0][0] {

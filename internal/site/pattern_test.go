@@ -71,14 +71,72 @@ func TestPatternIsTheRegularExpression(t *testing.T) {
 	})
 }
 
+// The way without tables against those, for patterns of many wildcards and paths that are nearly, or truly, such.
+func TestPatternMatchesAsItsTablesSay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, err := newPattern(rapid.StringMatching(`/[ab/]?((\*|\*\*)[ab/]{1,3}){1,6}(\*|\*\*)?[ab/]?`).Draw(t, "pattern"))
+		if err != nil {
+			t.Skip(err)
+		}
+		path := p.literals[0]
+		for i, across := range p.across {
+			alphabet := `[ab]{0,3}`
+			if across || rapid.IntRange(0, 9).Draw(t, "wrong") == 0 {
+				alphabet = `[ab/]{0,4}`
+			}
+			path += rapid.StringMatching(alphabet).Draw(t, "middle") + p.literals[i+1]
+		}
+		if cut := rapid.IntRange(0, 2*len(path)).Draw(t, "cut"); cut < len(path) && cut > 0 {
+			path = path[:cut] + path[cut+1:]
+		}
+		rest, want := strings.CutPrefix(path, p.literals[0])
+		want = want && p.reachable(rest)[0][0]
+		if got := p.match(path); got != want {
+			t.Fatalf("%q on %s: %t", p.literals, path, got)
+		}
+		if _, got := p.find(path, nil); got != want {
+			t.Fatalf("%q on %s: found: %t", p.literals, path, got)
+		}
+	})
+}
+
+func TestPatternAllocatesNothing(t *testing.T) {
+	for _, text := range []string{"/**/x/**.html", "/**a*b/**/c*", "/*/*/*.js"} {
+		p, err := newPattern(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"/a/x/b.html", "/" + strings.Repeat("a/", 4000), "/a/b/c.js"} {
+			if got := testing.AllocsPerRun(10, func() { p.match(path) }); got != 0 {
+				t.Errorf("%s on %.20s: %v allocations", text, path, got)
+			}
+			if p.match(path) {
+				continue
+			}
+			if got := testing.AllocsPerRun(10, func() { p.find(path, nil) }); got != 0 {
+				t.Errorf("%s is not found in %.20s with %v allocations", text, path, got)
+			}
+		}
+	}
+}
+
 // BenchmarkPatternHostile has a path that looks like a match again and again: no request may take long for it.
 func BenchmarkPatternHostile(b *testing.B) {
-	p, err := newPattern("/**" + strings.Repeat("a**", wildcardsMax-1) + "b")
-	if err != nil {
-		b.Fatal(err)
-	}
-	path := "/" + strings.Repeat("a", 8<<10)
-	for b.Loop() {
-		p.match(path)
+	long := strings.Repeat("a", 4<<10)
+	for _, c := range []struct{ pattern, path string }{
+		{"/**" + strings.Repeat("a**", wildcardsMax-2) + "b**a", "/" + long + long},
+		{"/**" + strings.Repeat("a*", wildcardsMax-1) + "b", "/" + long + "/" + long + "b/b"},
+		{"/**" + strings.Repeat("a/*", wildcardsMax-2) + "b*/b", "/" + strings.Repeat("a/", 4<<10) + "b"},
+		{"/**a*aaaaaaaab*b", "/" + long + "/" + long + "b"},
+	} {
+		p, err := newPattern(c.pattern)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(c.pattern[:9], func(b *testing.B) {
+			for b.Loop() {
+				p.match(c.path)
+			}
+		})
 	}
 }

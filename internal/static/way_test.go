@@ -103,6 +103,28 @@ func TestWays(t *testing.T) {
 	})
 }
 
+// Only to the request's own path is a slash added: a directory /name.html/ is no answer to /name.
+func TestWaysAddNoSlashToOtherPaths(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		writeWays(t, dir)
+		write(t, dir+"/name.html/index.html", "name.html")
+		write(t, dir+"/both/index.html", "both")
+		write(t, dir+"/both.html/index.html", "both.html")
+		l, _ := serveWays(t, siblingOptions(dir), walks, nil)
+		for range 2 {
+			l.get("/name").want(t, 404, "not here")
+			l.request("GET", "/name", navigates).want(t, 200, "the application")
+			for path, location := range map[string]string{"/name.html": "./name.html/", "/both": "./both/"} {
+				r := l.get(path)
+				if r.StatusCode != 301 || r.Header.Get("Location") != location {
+					t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)
+				}
+			}
+		}
+	})
+}
+
 // What is written to a file shows, whichever step it is the answer of, and so does that it has gone or come.
 func TestWaysAreFresh(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
@@ -264,6 +286,45 @@ func TestStepsHaveViewsAndEdits(t *testing.T) {
 	if r.StatusCode != 200 || r.Header.Get("X-Step") != "1" || !strings.Contains(r.body, `"name":"x"`) {
 		t.Errorf("%d %v %q", r.StatusCode, r.Header, r.body)
 	}
+}
+
+// A listing that had to be waited for is the fallback's, with its head and behind its guard.
+func TestFallbackToAListing(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		writeWays(t, dir)
+		write(t, dir+"/list/x", "x")
+		closed, asked := false, 0
+		l, _ := serveWays(t, siblingOptions(dir), walks, func(s *Site, w *Way) {
+			options := s.ViewOptions()
+			options.Listing = true
+			view, err := s.View(options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Fallback = &Step{
+				Spot: NewSpot(view, "/list/"),
+				Edit: conn.NewEdit([]conn.EditField{{Name: "X-Step", Value: "fallback"}}),
+				Guard: func(req *http1.Request, buf []byte, out *conn.Output) bool {
+					if asked++; closed {
+						out.Fail(403, "", "closed")
+					}
+					return closed
+				},
+			}
+		})
+		for range 2 {
+			asked = 0
+			r := l.request("GET", "/route", navigates)
+			if r.StatusCode != 200 || r.Header.Get("X-Step") != "fallback" || asked != 2 || !strings.Contains(r.body, "<b>x</b>") {
+				t.Errorf("%d %v, asked %d times", r.StatusCode, r.Header, asked)
+			}
+			closed = true
+			l.request("GET", "/route", navigates).wantStatus(t, 403)
+			closed = false
+			l.advance(3 * time.Second)
+		}
+	})
 }
 
 // A root that is replaced is seen by all of its views, and none shows another's entries.

@@ -173,7 +173,7 @@ func TestTryFiles(t *testing.T) {
 		want map[string]string // the body, or the status, or the Location
 	}{
 		{[]string{"$path", "$path.html"}, map[string]string{"/about": "about.html", "/about.html": "about.html", "/docs": "docs.html", "/docs/": "docs/index.html", "/only": "./only/", "/about/": "404",
-			"/": "404", "/hidden/.secret": "404", "/a/b": "./b/", "/nothing": "404", "/%61bout": "about.html"}},
+			"/": "404", "/hidden/.secret": "404", "/a/b": "404", "/nothing": "404", "/%61bout": "about.html"}},
 		{[]string{"$path.html", "$path"}, map[string]string{"/about.html": "about.html", "/docs": "docs.html", "/only": "./only/"}},
 		{[]string{"$path", "$path/", "$path.html"}, map[string]string{"/docs": "./docs/", "/about": "about.html", "/only": "./only/"}},
 		{[]string{"$path.html", "$path/"}, map[string]string{"/docs": "docs.html", "/only": "./only/", "/only/": "only/index.html", "/about.html": "404"}},

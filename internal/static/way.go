@@ -23,8 +23,8 @@ type Step struct {
 	*Spot
 	// Edit is of the head of the answer, if it is found here. nil: none.
 	Edit *conn.Edit
-	// Derived says that the path is made of the request's. A directory whose slash
-	// is missing is redirected to then, if no other derived step is a file.
+	// Derived says that the path is made of the request's. If it is the request's, a directory whose
+	// slash is missing is redirected to, if no other derived step is a file.
 	Derived bool
 	// Guard is asked before the file is the answer, nil: nobody is. It reports whether it has
 	// answered instead, or put the request off; then it is asked again.
@@ -112,10 +112,10 @@ func (h *handler) walk(w *Way, req *http1.Request, buf []byte, out *conn.Output)
 		done := false
 		switch {
 		case e.kind == kindRedirect:
-			if slashless == nil && step.Derived || step.Directory {
+			if slashless == nil && step.Derived && step.path == w.Path { // there is no going from /a to /a.html/
 				slashless = step
 			}
-			if done = step.Directory; done {
+			if done = step.Directory; done { // its path is the request's
 				out.Edit(step.Edit)
 				h.redirect(req, buf, out)
 			}

@@ -103,6 +103,28 @@ func TestWays(t *testing.T) {
 	})
 }
 
+// Only to the request's own path is a slash added: a directory /name.html/ is no answer to /name.
+func TestWaysAddNoSlashToOtherPaths(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		writeWays(t, dir)
+		write(t, dir+"/name.html/index.html", "name.html")
+		write(t, dir+"/both/index.html", "both")
+		write(t, dir+"/both.html/index.html", "both.html")
+		l, _ := serveWays(t, siblingOptions(dir), walks, nil)
+		for range 2 {
+			l.get("/name").want(t, 404, "not here")
+			l.request("GET", "/name", navigates).want(t, 200, "the application")
+			for path, location := range map[string]string{"/name.html": "./name.html/", "/both": "./both/"} {
+				r := l.get(path)
+				if r.StatusCode != 301 || r.Header.Get("Location") != location {
+					t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)
+				}
+			}
+		}
+	})
+}
+
 // What is written to a file shows, whichever step it is the answer of, and so does that it has gone or come.
 func TestWaysAreFresh(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {

@@ -185,6 +185,9 @@ func (w *Way) stepTo(path string) *Step {
 			return &w.Steps[i]
 		}
 	}
+	if w.Fallback != nil && w.Fallback.path == path {
+		return w.Fallback
+	}
 	return nil
 }
 

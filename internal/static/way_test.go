@@ -288,6 +288,45 @@ func TestStepsHaveViewsAndEdits(t *testing.T) {
 	}
 }
 
+// A listing that had to be waited for is the fallback's, with its head and behind its guard.
+func TestFallbackToAListing(t *testing.T) {
+	resolvers(t, func(t *testing.T, walks bool) {
+		dir := t.TempDir()
+		writeWays(t, dir)
+		write(t, dir+"/list/x", "x")
+		closed, asked := false, 0
+		l, _ := serveWays(t, siblingOptions(dir), walks, func(s *Site, w *Way) {
+			options := s.ViewOptions()
+			options.Listing = true
+			view, err := s.View(options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Fallback = &Step{
+				Spot: NewSpot(view, "/list/"),
+				Edit: conn.NewEdit([]conn.EditField{{Name: "X-Step", Value: "fallback"}}),
+				Guard: func(req *http1.Request, buf []byte, out *conn.Output) bool {
+					if asked++; closed {
+						out.Fail(403, "", "closed")
+					}
+					return closed
+				},
+			}
+		})
+		for range 2 {
+			asked = 0
+			r := l.request("GET", "/route", navigates)
+			if r.StatusCode != 200 || r.Header.Get("X-Step") != "fallback" || asked != 2 || !strings.Contains(r.body, "<b>x</b>") {
+				t.Errorf("%d %v, asked %d times", r.StatusCode, r.Header, asked)
+			}
+			closed = true
+			l.request("GET", "/route", navigates).wantStatus(t, 403)
+			closed = false
+			l.advance(3 * time.Second)
+		}
+	})
+}
+
 // A root that is replaced is seen by all of its views, and none shows another's entries.
 func TestViewsShareTheRoot(t *testing.T) {
 	dir := t.TempDir()

@@ -65,9 +65,10 @@ func runBench(t *testing.T, descriptors int, limit time.Duration, args ...string
 // How fast anything is is not asserted. The cells of 10,000 idle connections are left to machines that
 // are not shared: the limit of descriptors leaves them out, in one line.
 func TestBenchSmoke(t *testing.T) {
+	once(t)
 	args := []string{"--rounds", "1", "--duration", "40ms"}
-	if testing.Short() || raceEnabled {
-		args = append(args, "--scenarios", "churn,slow")
+	if testing.Short() {
+		args = append(args, "--scenarios", "small,churn,slow")
 	}
 	r, stdout, stderr := runBench(t, 2048, 10*time.Minute, args...)
 	if len(args) == 4 && (strings.Count(stderr, "\n") < 1 || !strings.Contains(stderr, "leaves out 3 of 20 cells")) {
@@ -115,6 +116,7 @@ func TestBenchSmoke(t *testing.T) {
 
 // TestBenchTarget: another server stands in the same table, and its answers are checked.
 func TestBenchTarget(t *testing.T) {
+	once(t)
 	root := t.TempDir()
 	other := httptest.NewServer(http.FileServer(http.Dir(root)))
 	defer other.Close()
@@ -135,14 +137,11 @@ func TestBenchTarget(t *testing.T) {
 
 // TestBenchWrk: wrk's figure stands beside ours, of each load that it can make.
 func TestBenchWrk(t *testing.T) {
+	once(t)
 	if _, err := exec.LookPath("wrk"); err != nil {
 		t.Skip(err)
 	}
-	scenarios := "small,pipelined,churn,steady"
-	if raceEnabled {
-		scenarios = "churn,steady"
-	}
-	r, stdout, _ := runBench(t, 1024, 2*time.Minute, "--models", "epoll", "--triggers", "edge", "--scenarios", scenarios, "--rounds", "1", "--duration", "40ms", "--wrk")
+	r, stdout, _ := runBench(t, 1024, 2*time.Minute, "--models", "epoll", "--triggers", "edge", "--scenarios", "small,pipelined,churn,steady", "--rounds", "1", "--duration", "40ms", "--wrk")
 	for _, c := range r.Cells {
 		for _, row := range c.Rows {
 			s := row.Samples[0]
@@ -158,6 +157,7 @@ func TestBenchWrk(t *testing.T) {
 
 // TestBenchCompareSame: results beside themselves are no difference.
 func TestBenchCompareSame(t *testing.T) {
+	once(t)
 	folder := t.TempDir()
 	code, _, stderr := command(t, "bench", "--models", "epoll", "--triggers", "edge", "--scenarios", "small", "--rounds", "4", "--duration", "20ms", "--out", folder)
 	if code != 0 {

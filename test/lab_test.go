@@ -41,6 +41,7 @@ func nothingIn(t *testing.T, folder string) {
 // TestLabStarve: every case is measured, with every answer checked by the
 // client, and shown. How long anything took is not asserted.
 func TestLabStarve(t *testing.T) {
+	once(t)
 	text := lab(t)
 	for _, name := range labCases {
 		if strings.Count(text, "\n"+name+" ") != 1 {
@@ -53,6 +54,7 @@ func TestLabStarve(t *testing.T) {
 }
 
 func TestLabStarveJSON(t *testing.T) {
+	once(t)
 	var report struct {
 		Rows []struct {
 			Case   string  `json:"case"`

@@ -61,9 +61,7 @@ func runClassic(t *testing.T, name string, descriptors int, args ...string) (r c
 // TestClassics makes the experiments of the literature for a moment each: everything is measured that was to be, and written.
 // How fast anything is is not asserted.
 func TestClassics(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector finds the same in bench/classic's own tests")
-	}
+	once(t)
 	for _, c := range []struct {
 		name        string
 		descriptors int // fewer make a shorter run
@@ -123,9 +121,7 @@ func TestClassics(t *testing.T) {
 
 // TestClassicsOfServers does so with the experiments on this server alone.
 func TestClassicsOfServers(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector finds the same in bench/classic's own tests")
-	}
+	once(t)
 	for _, c := range []struct {
 		name   string
 		args   []string

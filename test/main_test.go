@@ -83,6 +83,10 @@ func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 	}
 }
 
+// raceServer reports whether the server is built with the race detector: as the test itself is, or
+// because the variable says so.
+func raceServer() bool { return raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" }
+
 // binary is the built server, made once for all tests.
 var binary string
 
@@ -109,7 +113,7 @@ func buildAndRun(m *testing.M) int {
 	defer os.RemoveAll(folder)
 	binary = filepath.Join(folder, "evhttpd")
 	args := []string{"build", "-o", binary}
-	if raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" {
+	if raceServer() {
 		args = append(args, "-race")
 	}
 	build := exec.Command("go", append(args, "../cmd/evhttpd")...)

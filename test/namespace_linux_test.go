@@ -28,9 +28,7 @@ const debianRelease = "bookworm"
 // and against the server with the race detector it would only cost its time again.
 func onceAsRoot(t *testing.T) {
 	t.Helper()
-	if raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" {
-		t.Skip("it runs once, against the plain server")
-	}
+	once(t)
 	if os.Geteuid() != 0 {
 		t.Skip("it needs root: sudo go test ./test")
 	}

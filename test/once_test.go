@@ -30,7 +30,7 @@ func defaultVariant() variant {
 // only do the same again, more slowly.
 func once(t *testing.T) {
 	t.Helper()
-	if raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" {
+	if raceServer() {
 		t.Skip("it runs once, against the plain server")
 	}
 }

@@ -132,7 +132,7 @@ const answersASwap = 5
 // beneath that name is asked for 100,000 times: nothing of what is outside is ever served.
 func TestLinkSwapped(t *testing.T) {
 	requests := 100_000
-	if raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" {
+	if raceServer() {
 		requests = 10_000
 	}
 	const clients, depth = 4, 50

@@ -3,7 +3,6 @@ package test
 import (
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,18 +22,12 @@ func (s *server) ask(t *testing.T, method, target, host string, fields ...string
 
 // tryAsk is one request of any method, target and host on a connection of its own.
 func (s *server) tryAsk(method, target, host string, fields ...string) (answer, error) {
-	c, err := net.DialTimeout("tcp", s.addr, patience)
+	w, err := s.open(head(method+" "+target+" HTTP/1.1", append(fields, "Host: "+host, "Connection: close")...))
 	if err != nil {
 		return answer{}, err
 	}
-	defer c.Close()
-	if err := c.SetDeadline(deadline()); err != nil {
-		return answer{}, err
-	}
-	if _, err := io.WriteString(c, head(method+" "+target+" HTTP/1.1", append(fields, "Host: "+host, "Connection: close")...)); err != nil {
-		return answer{}, err
-	}
-	return newWire(c).next(method)
+	defer w.conn.Close()
+	return w.next(method)
 }
 
 // manySites is three sites in the folder, of which one has everything that a site can have.

@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -82,23 +83,31 @@ func (s *server) get(t *testing.T, path string, fields ...string) answer {
 
 // tryGet is get for goroutines and for servers that may be gone.
 func (s *server) tryGet(path string, fields ...string) (answer, error) {
-	c, err := net.DialTimeout("tcp", s.addr, patience)
+	w, err := s.open(request(path, append(fields, "Connection: close")...))
 	if err != nil {
 		return answer{}, err
 	}
-	defer c.Close()
-	if err := c.SetDeadline(deadline()); err != nil {
-		return answer{}, err
-	}
-	if _, err := io.WriteString(c, request(path, append(fields, "Connection: close")...)); err != nil {
-		return answer{}, err
-	}
-	w := newWire(c)
+	defer w.conn.Close()
 	got, err := w.next("GET")
 	if err != nil {
 		return got, err
 	}
 	return got, w.ended()
+}
+
+// open sends a request on a connection of its own, which the caller closes.
+func (s *server) open(request string) (*wire, error) {
+	c, err := net.DialTimeout("tcp", s.addr, patience)
+	if err != nil {
+		return nil, err
+	}
+	if err = c.SetDeadline(deadline()); err == nil {
+		_, err = io.WriteString(c, request)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return newWire(c), nil
 }
 
 // request is a GET of HTTP/1.1 with these fields.

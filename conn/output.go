@@ -216,7 +216,8 @@ func (o *Output) begin(c *Conn, req *http1.Request) {
 	o.user = o.user[:0]
 	o.edit, o.added, o.behind = nil, o.added[:0], false
 	o.noBody = req != nil && req.Method == http1.MethodHEAD
-	o.last = req == nil || req.Close || c.lastAnswer(o.local)
+	// Behind a refused CONNECT may come what is meant for the far end of a tunnel, and is no request.
+	o.last = req == nil || req.Close || req.Method == http1.MethodCONNECT || c.lastAnswer(o.local)
 }
 
 // dateField returns the Date field of this second.

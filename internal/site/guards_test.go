@@ -290,3 +290,13 @@ func TestFilesThatAreCoded(t *testing.T) {
 		}
 	}
 }
+
+// A CONNECT that a rule refuses closes the connection as any other does: what follows is no request.
+func TestRefusedConnectCloses(t *testing.T) {
+	d := openSite(t, Site{Rules: []Rule{{Match: "/**", Access: Access{Auth: &Auth{"Staff", htpasswd(t, "alice:"+hashOf(t, "secret"))}}}}}, nil, nil)
+	for request, closes := range map[string]bool{"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n": true, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n": false} {
+		if got := string(d.send(request)); !strings.HasPrefix(got, "HTTP/1.1 401 ") || strings.Contains(got, "\r\nConnection: close\r\n") != closes {
+			t.Errorf("%q: %q", request, got)
+		}
+	}
+}

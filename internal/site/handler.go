@@ -70,9 +70,6 @@ func (h *handler) newLocal(s *host) *local {
 // Serve answers a request. It is called again, with out.Result, when a step has put it off:
 // what must count once (a rate) counts when that is nil.
 func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
-	if req.Method == http1.MethodCONNECT {
-		out.Close() // whoever refuses it: what follows is for a tunnel, and no request
-	}
 	forwarded(h.router.proxies, req, buf, out)
 	// 2. How often it may ask (limits.requests_per_client): 429.
 	if out.Deferred() == 0 && h.router.limiter.check(out) {

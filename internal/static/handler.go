@@ -127,8 +127,6 @@ func (h *handler) other(req *http1.Request, buf []byte, out *conn.Output) {
 		h.fail(req, buf, out, 405, allowed, "TRACE is not answered: it would show a script the fields that its browser adds (RFC 9110 section 9.3.8)")
 		return
 	case http1.MethodCONNECT:
-		// What follows may be meant for the far end of a tunnel, and is no request to us.
-		out.Close()
 		h.fail(req, buf, out, 405, allowed, "this is no proxy (RFC 9110 section 9.3.6)")
 		return
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -77,6 +78,29 @@ func runBench(c *cobra.Command, o bench.Options, named, out string) (err error) 
 	if c.Flags().Changed("classic") {
 		return runClassic(c, named, o, out)
 	}
+	return compare(c, out, func(ctx context.Context, bar *progress) (comparison, error) {
+		o.Progress, o.Say = bar.step, bar.say
+		r, err := bench.Run(ctx, o)
+		return models{r}, err
+	})
+}
+
+// comparison is what has been measured, ready to be shown.
+type comparison interface {
+	WriteText(w io.Writer) error
+	WriteFolder(folder string) error
+	Written(folder string) string
+}
+
+// models is a comparison of IO models.
+type models struct{ r *results.Results }
+
+func (m models) WriteText(w io.Writer) error     { return report.WriteText(w, m.r) }
+func (m models) WriteFolder(folder string) error { return report.WriteFolder(folder, m.r) }
+func (m models) Written(folder string) string    { return report.Written(folder) }
+
+// compare measures by run, which a signal ends, and shows what it has found; out is a folder for all of it, or empty.
+func compare(c *cobra.Command, out string, run func(context.Context, *progress) (comparison, error)) error {
 	if out != "" {
 		// Before an hour is spent: the folder can be made and written.
 		if err := report.Prepare(out); err != nil {
@@ -86,22 +110,21 @@ func runBench(c *cobra.Command, o bench.Options, named, out string) (err error) 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	bar := newProgress(c.ErrOrStderr())
-	o.Progress, o.Say = bar.step, bar.say
-	r, err := bench.Run(ctx, o)
+	found, err := run(ctx, bar)
 	bar.clear()
 	switch {
-	case errors.Is(err, bench.ErrOptions):
+	case errors.Is(err, bench.ErrOptions), errors.Is(err, classic.ErrOptions):
 		return &usageError{err}
 	case err != nil:
 		return err
 	}
-	if err := report.WriteText(c.OutOrStdout(), r); err != nil || out == "" {
+	if err := found.WriteText(c.OutOrStdout()); err != nil || out == "" {
 		return err
 	}
-	if err := report.WriteFolder(out, r); err != nil {
+	if err := found.WriteFolder(out); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "\n%s\n", report.Written(out))
+	_, err = fmt.Fprintf(c.OutOrStdout(), "\n%s\n", found.Written(out))
 	return err
 }
 

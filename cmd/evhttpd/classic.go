@@ -2,20 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/evhttpd/evhttpd/bench"
 	"github.com/evhttpd/evhttpd/bench/classic"
-	"github.com/evhttpd/evhttpd/bench/report"
 )
 
 // classicFlags are those of bench that a classic honours too.
@@ -36,7 +31,7 @@ func comparesModels(name string) bool {
 	return slices.ContainsFunc(classic.All(), func(c classic.Classic) bool { return c.Name == name && c.Models })
 }
 
-func runClassic(c *cobra.Command, name string, o bench.Options, out string) (err error) {
+func runClassic(c *cobra.Command, name string, o bench.Options, out string) error {
 	if !slices.Contains(classic.Names(), name) {
 		return &usageError{fmt.Errorf("--classic %q: there is no such experiment; there are: %s", name, strings.Join(classic.Names(), ", "))}
 	}
@@ -49,29 +44,8 @@ func runClassic(c *cobra.Command, name string, o bench.Options, out string) (err
 	if len(other) > 0 {
 		return &usageError{fmt.Errorf("--classic settles by itself what is compared: leave out %s", strings.Join(other, ", "))}
 	}
-	if out != "" {
-		if err := report.Prepare(out); err != nil {
-			return err
-		}
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	bar := newProgress(c.ErrOrStderr())
-	r, err := classic.Run(ctx, name, classic.Options{Binary: o.Binary, Version: o.Version, Command: o.Command,
-		Rounds: o.Rounds, Duration: o.Duration, Seed: o.Seed, Models: o.Models, Progress: bar.step, Say: bar.say})
-	bar.clear()
-	switch {
-	case errors.Is(err, classic.ErrOptions):
-		return &usageError{err}
-	case err != nil:
-		return err
-	}
-	if err := r.WriteText(c.OutOrStdout()); err != nil || out == "" {
-		return err
-	}
-	if err := r.WriteFolder(out); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "\n%s\n", r.Written(out))
-	return err
+	return compare(c, out, func(ctx context.Context, bar *progress) (comparison, error) {
+		return classic.Run(ctx, name, classic.Options{Binary: o.Binary, Version: o.Version, Command: o.Command,
+			Rounds: o.Rounds, Duration: o.Duration, Seed: o.Seed, Models: o.Models, Progress: bar.step, Say: bar.say})
+	})
 }

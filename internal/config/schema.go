@@ -24,6 +24,32 @@ func Schema() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// unlisted describes the keys that have no line of their own in Documented: they are of elements that no default has.
+var unlisted = map[string]string{
+	"sites[].redirects[].from":   "pattern of the paths that are redirected; each * and ** is $1, $2 in to",
+	"sites[].redirects[].to":     "path or URL that they are redirected to, written as in a URL",
+	"sites[].redirects[].status": "301, 302, 303, 307 or 308",
+
+	"sites[].paths[].match":         "pattern of the paths that the rule is for; among rules the later wins, key by key",
+	"sites[].paths[].headers":       `fields of the answer: "" removes one; nosniff is set unless removed`,
+	"sites[].paths[].listing":       "list directories without an index",
+	"sites[].paths[].etag":          "mtime, content, off",
+	"sites[].paths[].hide":          "patterns of names that are not served; ! excepts",
+	"sites[].paths[].symlinks":      "beneath the root (links relative or absolute), follow anywhere, deny",
+	"sites[].paths[].allow":         "networks that may ask; the most specific of allow and deny wins; with allow alone all others get 403",
+	"sites[].paths[].deny":          "networks that get 403; the most specific of allow and deny wins",
+	"sites[].paths[].auth":          "who may ask, by name and password",
+	"sites[].paths[].auth.realm":    "what a browser shows when it asks for the password",
+	"sites[].paths[].auth.htpasswd": "file of name:bcrypt lines (htpasswd -B); looked at once a second",
+
+	"sites[].paths[].cors":             "scripts of other origins that may read the answer",
+	"sites[].paths[].cors.origins":     "origins such as https://app.example.org, or *",
+	"sites[].paths[].cors.methods":     "methods that a preflight allows",
+	"sites[].paths[].cors.headers":     "fields of a request that a preflight allows",
+	"sites[].paths[].cors.credentials": "cookies and passwords may come along; not with the origin *",
+	"sites[].paths[].cors.max_age":     "how long a browser may keep the preflight's answer",
+}
+
 // descriptions are the comments of Documented, by row of kinds, and the defaults.
 type descriptions struct {
 	text     map[string]string
@@ -50,13 +76,21 @@ func documented() *descriptions {
 	return d
 }
 
+// describe is what is said of a key in one line.
+func (d *descriptions) describe(key string) string {
+	if text, ok := unlisted[key]; ok {
+		return text
+	}
+	return d.text[key]
+}
+
 // section is the schema of a struct.
 func (d *descriptions) section(path string, t reflect.Type) map[string]any {
 	properties := make(map[string]any)
 	for _, key := range fieldsOf(t) {
 		each := join(path, key.name)
 		s := d.key(each, t.Field(key.index).Type)
-		if text := d.text[each]; text != "" {
+		if text := d.describe(each); text != "" {
 			s["description"] = text
 		}
 		if value, ok := d.defaults[each]; ok {

@@ -79,6 +79,44 @@ func TestSchemaHasEveryKey(t *testing.T) {
 	}
 }
 
+// TestSchemaDescribesEveryKey: an editor shows a line for each property, and no line is of a key that is gone.
+func TestSchemaDescribesEveryKey(t *testing.T) {
+	text, err := Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type node struct {
+		Description string
+		Properties  map[string]*node
+		Items       *node
+	}
+	var root node
+	if err := json.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	known := make(map[string]bool)
+	var walk func(path string, n *node)
+	walk = func(path string, n *node) {
+		for name, each := range n.Properties {
+			key := join(path, name)
+			known[key] = true
+			if each.Description == "" {
+				t.Errorf("%s has no description", key)
+			}
+			walk(key, each)
+			if each.Items != nil {
+				walk(key+"[]", each.Items)
+			}
+		}
+	}
+	walk("", &root)
+	for key := range unlisted {
+		if !known[key] {
+			t.Errorf("%s is described and no key", key)
+		}
+	}
+}
+
 const validate = `
 import json, sys
 import jsonschema

@@ -61,9 +61,10 @@ var rules = []rule{
 	{folder: "internal/config", modules: []string{"github.com/goccy/go-yaml"}},
 	{folder: "internal/accesslog", project: []string{"conn", "http1"}, modules: []string{xsys, "go.uber.org/zap"}},
 	{folder: "internal/admin", modules: []string{"go.uber.org/zap", "github.com/prometheus/client_golang"}},
+	{folder: "internal/listener", project: []string{"reactor", "internal/config", "internal/socket"}, modules: []string{xsys}},
 	{folder: "internal/daemon",
-		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/socket",
-			"internal/static", "internal/site", "internal/config", "internal/accesslog", "internal/admin"},
+		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/static",
+			"internal/site", "internal/config", "internal/accesslog", "internal/admin", "internal/listener"},
 		modules: []string{xsys, "go.uber.org/zap", "github.com/coreos/go-systemd/v22"}},
 	// A client: it knows the poller and the calls of a socket, and the server only from outside.
 	{folder: "bench", project: []string{"poller"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},

@@ -1,9 +1,7 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"reflect"
 	"runtime"
@@ -19,6 +17,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/admin"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/iomodel"
 )
@@ -100,37 +99,18 @@ func (c *change) openAdmin(old *state) (err error) {
 		from = old.listeners // what was inherited is for both
 	}
 	c.replane = true
-	if c.admin, err = listenAll(c.cfg, c.cfg.Admin.Listen, 1, from); err != nil {
+	if c.admin, err = listener.Open(c.cfg, c.cfg.Admin.Listen, 1, from); err != nil {
 		c.admin = old.admin
 		return fmt.Errorf("admin: %w", err)
 	}
 	for _, l := range c.admin {
-		ln, err := l.duplicate()
+		ln, err := l.Duplicate()
 		if err != nil {
 			return fmt.Errorf("admin: %w", err)
 		}
 		c.control = append(c.control, ln)
 	}
 	return nil
-}
-
-// String returns the address as it may be written in the configuration.
-func (l *listener) String() string {
-	if l.unix != "" {
-		return "unix:" + l.unix
-	}
-	return l.addr.String()
-}
-
-// duplicate returns package net's listener of a duplicate of the socket.
-func (l *listener) duplicate() (net.Listener, error) {
-	fd, err := unix.FcntlInt(uintptr(l.sockets[0]), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("listen %s: %w", l.where(), err)
-	}
-	file := os.NewFile(uintptr(fd), l.where())
-	ln, err := net.FileListener(file) // of another duplicate
-	return ln, errors.Join(err, file.Close())
 }
 
 // changePlane puts a new control plane in the place of the old one, which it
@@ -150,11 +130,11 @@ func (s *Server) changePlane(c *change) (former *admin.Server) {
 }
 
 // closePlane ends a control plane and closes those of its listeners that are not kept.
-func (s *Server) closePlane(plane *admin.Server, listeners, kept []*listener, unlink bool) {
+func (s *Server) closePlane(plane *admin.Server, listeners, kept []*listener.Listener, unlink bool) {
 	if err := plane.Close(closeGrace); err != nil {
 		s.events.Warn("closing the control plane", zap.Error(err))
 	}
-	if err := closeGone(listeners, kept, unlink); err != nil {
+	if err := listener.Close(listeners, kept, unlink); err != nil {
 		s.events.Warn("closing a listener of the control plane", zap.Error(err))
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
@@ -27,6 +25,7 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
@@ -70,8 +69,8 @@ type Options struct {
 // state is what a server serves with. A reload replaces it whole.
 type state struct {
 	cfg       *config.Config
-	listeners []*listener
-	admin     []*listener // of the control plane
+	listeners []*listener.Listener
+	admin     []*listener.Listener // of the control plane
 	sites     *site.Router
 	doormen   doormen
 	access    *accesslog.Log // nil: there is none
@@ -79,7 +78,7 @@ type state struct {
 }
 
 // sockets are all listeners.
-func (st *state) sockets() []*listener { return slices.Concat(st.listeners, st.admin) }
+func (st *state) sockets() []*listener.Listener { return slices.Concat(st.listeners, st.admin) }
 
 // Server is a running server.
 type Server struct {
@@ -141,7 +140,7 @@ func Run(opts Options) (err error) {
 	defer signal.Stop(s.signals)
 	defer s.close()
 	defer func() { report(parent, err) }()
-	old, parent, err := inherit()
+	old, parent, err := listener.Inherit()
 	if err != nil {
 		return err
 	}
@@ -323,7 +322,7 @@ func (s *Server) reopen() {
 // closeListeners stops listening, once. The files of Unix sockets stay if
 // another process serves there.
 func (s *Server) closeListeners() {
-	if err := closeGone(s.listeners, nil, s.successor == 0 && !s.heir); err != nil {
+	if err := listener.Close(s.listeners, nil, s.successor == 0 && !s.heir); err != nil {
 		s.events.Warn("closing the listeners", zap.Error(err))
 	}
 	s.listeners = nil
@@ -372,13 +371,13 @@ func finishes(f func(), grace time.Duration) bool {
 // announce writes the start-up lines.
 func (s *Server) announce(w io.Writer) {
 	for i, l := range s.listeners {
-		where := l.where()
+		where := l.Where()
 		if i == 0 {
 			fmt.Fprintf(w, "evhttpd: serving %s at %s\n", served(s.cfg), where)
 		} else {
 			fmt.Fprintf(w, "evhttpd: and at %s\n", where)
 		}
-		for _, url := range l.others() {
+		for _, url := range l.Others() {
 			fmt.Fprintf(w, "evhttpd: from other machines %s\n", url)
 		}
 	}
@@ -398,11 +397,11 @@ func (s *Server) announce(w io.Writer) {
 	if s.cfg.AccessLog.Output != "-" {
 		parts = append(parts, "access log "+s.cfg.AccessLog.Output)
 	}
-	if most := backlogMax(); most > 0 && most < s.cfg.Backlog {
+	if most := listener.BacklogMax(); most > 0 && most < s.cfg.Backlog {
 		parts = append(parts, fmt.Sprintf("backlog %d of %d (net.core.somaxconn)", most, s.cfg.Backlog))
 	}
 	for _, l := range s.admin {
-		fmt.Fprintf(w, "evhttpd: control plane at %s\n", l.where())
+		fmt.Fprintf(w, "evhttpd: control plane at %s\n", l.Where())
 	}
 	fmt.Fprintf(w, "evhttpd: %s\n", strings.Join(parts, ", "))
 }
@@ -411,35 +410,9 @@ func (s *Server) announce(w io.Writer) {
 func (s *Server) status() string {
 	var at []string
 	for _, l := range s.listeners {
-		at = append(at, l.where())
+		at = append(at, l.Where())
 	}
 	return fmt.Sprintf("serving %s at %s, %s", served(s.cfg), strings.Join(at, ", "), s.serving.choice)
-}
-
-// others returns the URLs by which other machines find a listener that is not
-// bound to one address: of each family, the address that packets to the world would have.
-func (l *listener) others() []string {
-	if l.unix != "" || !l.addr.Addr().IsUnspecified() {
-		return nil
-	}
-	worlds := []string{"192.0.2.1:9", "[2001:db8::1]:9"} // documentation's addresses (RFC 5737, RFC 3849)
-	if l.addr.Addr().Is4() {
-		worlds = worlds[:1]
-	}
-	var urls []string
-	for _, world := range worlds {
-		c, err := net.Dial("udp", world) // asks the routing table; sends nothing
-		if err != nil {
-			continue // no route
-		}
-		ip := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-		c.Close()
-		if ip.IsGlobalUnicast() {
-			other := listener{addr: netip.AddrPortFrom(ip, l.addr.Port())}
-			urls = append(urls, other.url())
-		}
-	}
-	return urls
 }
 
 func onOff(b bool) string {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -81,7 +82,7 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 	if err = c.openLogs(s, &old); err != nil {
 		return c, err
 	}
-	if c.listeners, err = listenAll(cfg, cfg.Listen, c.serving.sockets(cfg), old.listeners); err != nil {
+	if c.listeners, err = listener.Open(cfg, cfg.Listen, c.serving.sockets(cfg), old.listeners); err != nil {
 		c.listeners = old.listeners
 		return c, err
 	}
@@ -132,7 +133,7 @@ func (c *change) undo() error {
 	for _, l := range c.control {
 		errs = append(errs, l.Close())
 	}
-	errs = append(errs, closeGone(c.sockets(), old.sockets(), true))
+	errs = append(errs, listener.Close(c.sockets(), old.sockets(), true))
 	if c.log != nil {
 		c.log.close()
 	}
@@ -192,7 +193,7 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 // commit puts the change in the place of old. On an error nothing has changed.
 func (s *Server) commit(c *change, old state) error {
 	srv := c.serving
-	unwanted := gone(old.listeners, c.sockets())
+	unwanted := listener.Gone(old.listeners, c.sockets())
 	if srv != old.serving {
 		serve := c.listeners
 		if old.serving == nil { // what was inherited and is not wanted is accepted from, for the last time
@@ -223,7 +224,7 @@ func (s *Server) commit(c *change, old state) error {
 	}
 	for _, l := range unwanted {
 		if old.serving == nil {
-			s.events.Warn("an inherited socket is not in listen, and is closed", zap.String("socket", l.unwanted()))
+			s.events.Warn("an inherited socket is not in listen, and is closed", zap.String("socket", l.Unwanted()))
 		}
 	}
 	s.cutting.Add(1)
@@ -244,8 +245,8 @@ func (s *Server) commit(c *change, old state) error {
 // settle brings the change to all that serve, and closes the listeners that
 // are not wanted when their queues are accepted.
 func (s *Server) settle(old, now *state) {
-	for _, l := range gone(old.listeners, now.sockets()) {
-		if err := l.removeFile(); err != nil {
+	for _, l := range listener.Gone(old.listeners, now.sockets()) {
+		if err := l.RemoveFile(); err != nil {
 			s.events.Warn("removing a Unix socket", zap.Error(err))
 		}
 	}
@@ -263,18 +264,18 @@ func (s *Server) settle(old, now *state) {
 	switch {
 	case old.serving != nil && old.serving != now.serving:
 		old.serving.server.Handover(s.adopt)
-	case old.serving != nil || len(gone(old.listeners, now.sockets())) > 0:
+	case old.serving != nil || len(listener.Gone(old.listeners, now.sockets())) > 0:
 		if err := now.serving.server.Listen(now.serving.share(now.cfg, now.listeners)); err != nil {
 			s.events.Error("the listeners cannot be changed: the old ones go on", zap.Error(err))
 			return
 		}
 	}
 	if old.cfg != nil && (old.cfg.Backlog != now.cfg.Backlog || old.cfg.DeferAccept != now.cfg.DeferAccept || old.cfg.UnixMode != now.cfg.UnixMode) {
-		if err := retune(now.cfg, now.sockets()); err != nil {
+		if err := listener.Retune(now.cfg, now.sockets()); err != nil {
 			s.events.Warn("a reload is not complete", zap.Error(err))
 		}
 	}
-	if err := closeGone(old.listeners, now.sockets(), true); err != nil {
+	if err := listener.Close(old.listeners, now.sockets(), true); err != nil {
 		s.events.Warn("closing listeners that are not wanted any more", zap.Error(err))
 	}
 }

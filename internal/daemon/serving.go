@@ -11,6 +11,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -85,15 +86,15 @@ func (srv *serving) like(other *serving) bool {
 
 // sockets is how many listening sockets an address is to have.
 func (srv *serving) sockets(cfg *config.Config) int {
-	if cfg.Accept == "shared" || reusePort == 0 {
+	if cfg.Accept == "shared" || !listener.SharesPorts {
 		return 1
 	}
 	return srv.lists()
 }
 
 // share deals the listeners out.
-func (srv *serving) share(cfg *config.Config, listeners []*listener) [][]reactor.Listener {
-	return share(listeners, srv.lists(), cfg.Accept == "shared")
+func (srv *serving) share(cfg *config.Config, listeners []*listener.Listener) [][]reactor.Listener {
+	return listener.Share(listeners, srv.lists(), cfg.Accept == "shared")
 }
 
 // choose finds what is to serve; it does not do so yet.

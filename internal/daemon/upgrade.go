@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,8 @@ import (
 	"go.uber.org/zap"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/listener"
 )
 
 const (
@@ -114,14 +115,13 @@ func (s *Server) upgrade() {
 
 // startUpgrade starts the program with the arguments and the environment that
 // this process was started with, and the listeners' sockets.
-func startUpgrade(path string, listeners []*listener, timeout time.Duration) (*upgrade, error) {
+func startUpgrade(path string, listeners []*listener.Listener, timeout time.Duration) (*upgrade, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close() // the new process has its own: the pipe ends with it
-	will, fds := bequest(listeners)
-	text, err := json.Marshal(will)
+	variable, fds, err := listener.Bequest(listeners)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -130,7 +130,7 @@ func startUpgrade(path string, listeners []*listener, timeout time.Duration) (*u
 		files = append(files, uintptr(fd)) // not as os.File, which makes them blocking
 	}
 	pid, err := syscall.ForkExec(path, os.Args, &syscall.ProcAttr{
-		Env:   append(NotifyEnv(os.Environ()), inheritVariable+"="+string(text)),
+		Env:   append(NotifyEnv(os.Environ()), variable),
 		Files: append(files, w.Fd()),
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-package daemon
+package listener
 
 import (
 	"encoding/json"
@@ -35,9 +35,11 @@ type inheritedSocket struct {
 	FDs     []int  `json:"fds"`
 }
 
-// bequest describes the listeners for a process in which their sockets have
-// the numbers from firstFD on, and lists these sockets.
-func bequest(listeners []*listener) (will inherited, fds []int) {
+// Bequest is the variable that tells a new process of the listeners, and the sockets that
+// it is to have, in their order, by the numbers from 3 on. Behind them it is to have the
+// descriptor to which it says that it serves.
+func Bequest(listeners []*Listener) (variable string, fds []int, err error) {
+	var will inherited
 	for _, l := range listeners {
 		one := inheritedSocket{Address: l.key, Foreign: l.foreign}
 		for _, fd := range l.sockets {
@@ -47,14 +49,18 @@ func bequest(listeners []*listener) (will inherited, fds []int) {
 		will.Listeners = append(will.Listeners, one)
 	}
 	will.Ready = firstFD + len(fds)
-	return will, fds
+	text, err := json.Marshal(will)
+	if err != nil {
+		return "", nil, err
+	}
+	return inheritVariable + "=" + string(text), fds, nil
 }
 
-// inherit returns the listeners that the process was started with, of systemd
+// Inherit returns the listeners that the process was started with, of systemd
 // (LISTEN_FDS) or of a process that this one is to replace, and where to say that it
 // serves, -1 if nobody waits for that. The variables are taken out of the
 // environment: they are no other process's.
-func inherit() (listeners []*listener, ready int, err error) {
+func Inherit() (listeners []*Listener, ready int, err error) {
 	ready = -1
 	text := os.Getenv(inheritVariable)
 	listeners, err = passed(os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES"))
@@ -69,7 +75,7 @@ func inherit() (listeners []*listener, ready int, err error) {
 		return nil, ready, fmt.Errorf("%s: %w: it is set for an upgrade alone; unset it", inheritVariable, err)
 	}
 	for _, one := range will.Listeners {
-		l := &listener{key: one.Address, foreign: one.Foreign, sockets: one.FDs}
+		l := &Listener{key: one.Address, foreign: one.Foreign, sockets: one.FDs}
 		if err := l.learn(); err != nil {
 			return nil, ready, fmt.Errorf("%s: %w", inheritVariable, err)
 		}
@@ -83,7 +89,7 @@ func inherit() (listeners []*listener, ready int, err error) {
 
 // passed returns the listeners that systemd has passed, by sd_listen_fds(3):
 // descriptors, since an os.File would change the flags that other processes share.
-func passed(pid, count, names string) ([]*listener, error) {
+func passed(pid, count, names string) ([]*Listener, error) {
 	if pid != strconv.Itoa(os.Getpid()) {
 		return nil, nil // another process's, or none
 	}
@@ -92,13 +98,13 @@ func passed(pid, count, names string) ([]*listener, error) {
 		return nil, fmt.Errorf("LISTEN_FDS is %q, no number of sockets", count)
 	}
 	named := strings.Split(names, ":")
-	var all []*listener
+	var all []*Listener
 	for i := range n {
 		name := "unknown" // as sd_listen_fds_with_names(3) has it
 		if names != "" && i < len(named) {
 			name = named[i]
 		}
-		l := &listener{key: "systemd:" + name, foreign: true, sockets: []int{firstFD + i}}
+		l := &Listener{key: "systemd:" + name, foreign: true, sockets: []int{firstFD + i}}
 		if err := l.learn(); err != nil {
 			return nil, fmt.Errorf("the socket %q of systemd: %w: want ListenStream= and Accept=no in its unit", name, err)
 		}
@@ -108,7 +114,7 @@ func passed(pid, count, names string) ([]*listener, error) {
 }
 
 // learn finds out where inherited sockets listen, and makes them as ours are.
-func (l *listener) learn() error {
+func (l *Listener) learn() error {
 	if len(l.sockets) == 0 {
 		return errors.New("a listener without sockets")
 	}
@@ -139,8 +145,8 @@ func (l *listener) learn() error {
 	return nil
 }
 
-// unwanted is the address of an inherited listener for an event.
-func (l *listener) unwanted() string {
+// Unwanted is the address of an inherited listener for an event.
+func (l *Listener) Unwanted() string {
 	if l.addr != (netip.AddrPort{}) {
 		return l.key + " (" + l.addr.String() + ")"
 	}

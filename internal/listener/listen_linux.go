@@ -1,4 +1,4 @@
-package daemon
+package listener
 
 import (
 	"fmt"
@@ -39,8 +39,8 @@ func tune(fd int, deferAccept bool) error {
 	return nil
 }
 
-// backlogMax is the kernel's cap on a listener's queue, 0 if it is not known.
-func backlogMax() int {
+// BacklogMax is the kernel's cap on a listener's queue, 0 if it is not known.
+func BacklogMax() int {
 	text, err := os.ReadFile("/proc/sys/net/core/somaxconn")
 	if err != nil {
 		return 0

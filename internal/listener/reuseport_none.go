@@ -1,6 +1,6 @@
 //go:build !linux && !freebsd
 
-package daemon
+package listener
 
 // reusePort is 0: SO_REUSEPORT here gives every connection to one socket.
 const reusePort = 0

@@ -1,4 +1,10 @@
-package daemon
+// Package listener opens the sockets that a server listens on, takes over those
+// that it was started with, and passes them on: to the next configuration, to the
+// loops, and to the process that takes this one's place.
+//
+// It imports internal/config for the addresses, internal/socket for the calls
+// and reactor for the form in which loops get them.
+package listener
 
 import (
 	"context"
@@ -18,10 +24,10 @@ import (
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
-// listener is one address that is listened on, by as many sockets as loops
+// Listener is one address that is listened on, by as many sockets as loops
 // accept from it with SO_REUSEPORT, or by one that they share. It is not changed
 // once it serves: a reload makes another one of the same sockets.
-type listener struct {
+type Listener struct {
 	key     string         // the address as it is configured; that of several, if a name stands for them
 	addr    netip.AddrPort // not valid for a Unix socket
 	unix    string
@@ -30,8 +36,8 @@ type listener struct {
 	sockets []int
 }
 
-// where is the address in the words of the start-up lines.
-func (l *listener) where() string {
+// Where is the address in the words of the start-up lines.
+func (l *Listener) Where() string {
 	if l.unix != "" {
 		return "unix:" + l.unix
 	}
@@ -39,7 +45,7 @@ func (l *listener) where() string {
 }
 
 // url returns where a browser finds it, the empty string for a Unix socket.
-func (l *listener) url() string {
+func (l *Listener) url() string {
 	if l.unix != "" {
 		return ""
 	}
@@ -56,8 +62,8 @@ func (l *listener) url() string {
 	return "http://" + host + ":" + strconv.Itoa(int(l.addr.Port())) + "/"
 }
 
-// removeFile removes a Unix socket's file.
-func (l *listener) removeFile() error {
+// RemoveFile removes a Unix socket's file.
+func (l *Listener) RemoveFile() error {
 	if l.file == nil {
 		return nil
 	}
@@ -68,10 +74,10 @@ func (l *listener) removeFile() error {
 	return nil
 }
 
-// closeGone closes the sockets that are in from and not in to, and removes the
+// Close closes the sockets that are in from and not in to, and removes the
 // files of Unix sockets of which none is left. unlink: else the files stay, for
 // another process that listens on the same sockets.
-func closeGone(from, to []*listener, unlink bool) error {
+func Close(from, to []*Listener, unlink bool) error {
 	kept := make(map[int]bool)
 	for _, l := range to {
 		for _, fd := range l.sockets {
@@ -81,7 +87,7 @@ func closeGone(from, to []*listener, unlink bool) error {
 	var errs []error
 	for _, l := range from {
 		if unlink && len(l.sockets) > 0 && !kept[l.sockets[0]] {
-			errs = append(errs, l.removeFile()) // first: who comes now is told that nobody is there
+			errs = append(errs, l.RemoveFile()) // first: who comes now is told that nobody is there
 		}
 		for _, fd := range l.sockets {
 			if !kept[fd] {
@@ -92,28 +98,31 @@ func closeGone(from, to []*listener, unlink bool) error {
 	return errors.Join(errs...)
 }
 
-// gone lists what is in from and has no socket in to.
-func gone(from, to []*listener) (rest []*listener) {
+// Gone lists what is in from and has no socket in to.
+func Gone(from, to []*Listener) (rest []*Listener) {
 	for _, l := range from {
-		if !slices.ContainsFunc(to, func(t *listener) bool { return slices.Contains(t.sockets, l.sockets[0]) }) {
+		if !slices.ContainsFunc(to, func(t *Listener) bool { return slices.Contains(t.sockets, l.sockets[0]) }) {
 			rest = append(rest, l)
 		}
 	}
 	return rest
 }
 
+// SharesPorts: several sockets can share one port here, and each gets a part of its connections.
+const SharesPorts = reusePort != 0
+
 // opening is the way from the listeners that there are to those that are configured.
 type opening struct {
 	cfg     *config.Config
 	sockets int         // an address is to have
-	old     []*listener // there are
-	all     []*listener // kept, in part with more sockets, and opened
+	old     []*Listener // there are
+	all     []*Listener // kept, in part with more sockets, and opened
 }
 
-// listenAll returns a listener for each of the addresses. The sockets of old
+// Open returns a listener for each of the addresses. The sockets of old
 // that are still wanted are kept, whatever they were opened for; others
 // are opened. On an error those are closed again and old is as it was.
-func listenAll(cfg *config.Config, addresses []config.Address, sockets int, old []*listener) ([]*listener, error) {
+func Open(cfg *config.Config, addresses []config.Address, sockets int, old []*Listener) ([]*Listener, error) {
 	o := &opening{cfg: cfg, sockets: sockets, old: old}
 	for i, a := range addresses {
 		err := fmt.Errorf("listen %s: it is there twice: leave one out", a)
@@ -121,7 +130,7 @@ func listenAll(cfg *config.Config, addresses []config.Address, sockets int, old 
 			err = o.listen(a)
 		}
 		if err != nil {
-			return nil, errors.Join(err, closeGone(o.all, old, true))
+			return nil, errors.Join(err, Close(o.all, old, true))
 		}
 	}
 	return o.all, nil
@@ -130,7 +139,7 @@ func listenAll(cfg *config.Config, addresses []config.Address, sockets int, old 
 // listen listens on one configured address; a name may stand for several.
 func (o *opening) listen(a config.Address) error {
 	key := a.String()
-	if n := len(o.all); o.keep(key, func(l *listener) bool { return l.key == key }) != nil || len(o.all) > n {
+	if n := len(o.all); o.keep(key, func(l *Listener) bool { return l.key == key }) != nil || len(o.all) > n {
 		return nil
 	}
 	switch {
@@ -138,7 +147,7 @@ func (o *opening) listen(a config.Address) error {
 		return fmt.Errorf("listen %s: systemd passed no socket of that name: the socket unit has it in FileDescriptorName=, "+
 			"and the name of the unit if it has none (LISTEN_FDNAMES)", a)
 	case a.Unix != "":
-		return o.open(key, func(l *listener) bool { return l.unix == a.Unix }, func() (*listener, error) { return listenUnix(o.cfg, a.Unix) })
+		return o.open(key, func(l *Listener) bool { return l.unix == a.Unix }, func() (*Listener, error) { return listenUnix(o.cfg, a.Unix) })
 	case a.Host == "":
 		err := o.openTCP(key, netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port))
 		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) {
@@ -178,12 +187,12 @@ func (o *opening) openHost(key string, a config.Address) error {
 }
 
 func (o *opening) openTCP(key string, addr netip.AddrPort) error {
-	return o.open(key, func(l *listener) bool { return l.unix == "" && l.addr == addr },
-		func() (*listener, error) { return o.listenTCP(addr) })
+	return o.open(key, func(l *Listener) bool { return l.unix == "" && l.addr == addr },
+		func() (*Listener, error) { return o.listenTCP(addr) })
 }
 
 // open keeps the one of old that is meant, or opens a new one.
-func (o *opening) open(key string, meant func(*listener) bool, open func() (*listener, error)) error {
+func (o *opening) open(key string, meant func(*Listener) bool, open func() (*Listener, error)) error {
 	n := len(o.all)
 	if err := o.keep(key, meant); err != nil || len(o.all) > n {
 		return err
@@ -198,9 +207,9 @@ func (o *opening) open(key string, meant func(*listener) bool, open func() (*lis
 }
 
 // keep keeps those of old that are meant and not kept for another address yet.
-func (o *opening) keep(key string, meant func(*listener) bool) error {
+func (o *opening) keep(key string, meant func(*Listener) bool) error {
 	for _, l := range o.old {
-		if !meant(l) || len(gone([]*listener{l}, o.all)) == 0 {
+		if !meant(l) || len(Gone([]*Listener{l}, o.all)) == 0 {
 			continue
 		}
 		kept := *l
@@ -219,7 +228,7 @@ func (o *opening) keep(key string, meant func(*listener) bool) error {
 
 // ours reports whether it is this process that has the port.
 func (o *opening) ours(addr netip.AddrPort) bool {
-	return slices.ContainsFunc(o.old, func(l *listener) bool {
+	return slices.ContainsFunc(o.old, func(l *Listener) bool {
 		return l.unix == "" && l.addr.Port() == addr.Port() && !l.foreign
 	})
 }
@@ -229,8 +238,8 @@ const lookupMax = 5 * time.Second
 
 // listenTCP opens the sockets of one address. They may share their port from the
 // first on, so that a reload can add others.
-func (o *opening) listenTCP(addr netip.AddrPort) (*listener, error) {
-	l := &listener{addr: addr}
+func (o *opening) listenTCP(addr netip.AddrPort) (*Listener, error) {
+	l := &Listener{addr: addr}
 	if reusePort != 0 && !o.ours(addr) {
 		if err := probe(addr); err != nil {
 			return nil, listenError(addr, err)
@@ -247,7 +256,7 @@ func (o *opening) listenTCP(addr netip.AddrPort) (*listener, error) {
 			l.addr, err = boundTo(fd)
 		}
 		if err != nil {
-			return nil, errors.Join(listenError(addr, err), closeGone([]*listener{l}, nil, true))
+			return nil, errors.Join(listenError(addr, err), Close([]*Listener{l}, nil, true))
 		}
 	}
 	return l, nil
@@ -318,8 +327,8 @@ func bindTCP(addr netip.AddrPort, reuse bool) (int, error) {
 }
 
 // listenUnix opens a Unix socket. A file that a dead process left is replaced.
-func listenUnix(cfg *config.Config, path string) (*listener, error) {
-	fail := func(err error) (*listener, error) { return nil, fmt.Errorf("listen unix:%s: %w", path, err) }
+func listenUnix(cfg *config.Config, path string) (*Listener, error) {
+	fail := func(err error) (*Listener, error) { return nil, fmt.Errorf("listen unix:%s: %w", path, err) }
 	if err := removeStale(path); err != nil {
 		return fail(err)
 	}
@@ -327,7 +336,7 @@ func listenUnix(cfg *config.Config, path string) (*listener, error) {
 	if err != nil {
 		return fail(err)
 	}
-	l := &listener{unix: path, sockets: []int{fd}}
+	l := &Listener{unix: path, sockets: []int{fd}}
 	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
 		if err = os.Chmod(path, cfg.UnixMode); err == nil {
 			if l.file, err = os.Lstat(path); err == nil {
@@ -417,8 +426,8 @@ func sockaddr(addr netip.AddrPort) (family int, sa unix.Sockaddr) {
 	return unix.AF_INET6, in6
 }
 
-// retune gives sockets that are kept what the configuration says of them.
-func retune(cfg *config.Config, listeners []*listener) error {
+// Retune gives sockets that are kept what the configuration says of them.
+func Retune(cfg *config.Config, listeners []*Listener) error {
 	var errs []error
 	for _, l := range listeners {
 		for _, fd := range l.sockets {
@@ -437,10 +446,10 @@ func retune(cfg *config.Config, listeners []*listener) error {
 	return nil
 }
 
-// share deals the sockets out to the loops: an address that has several gives
+// Share deals the sockets out to the loops: an address that has several gives
 // each loop one of its own, spare ones going round; one that has a single socket
 // is shared. shared: all are.
-func share(listeners []*listener, loops int, shared bool) [][]reactor.Listener {
+func Share(listeners []*Listener, loops int, shared bool) [][]reactor.Listener {
 	lists := make([][]reactor.Listener, loops)
 	for _, l := range listeners {
 		if len(l.sockets) == 1 || shared {

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package daemon
+package listener
 
 import (
 	"fmt"
@@ -16,5 +16,5 @@ func tune(fd int, _ bool) error {
 	return nil
 }
 
-// backlogMax is not asked for here.
-func backlogMax() int { return 0 }
+// BacklogMax is not asked for here.
+func BacklogMax() int { return 0 }

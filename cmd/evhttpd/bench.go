@@ -16,6 +16,7 @@ import (
 	"github.com/evhttpd/evhttpd/bench/classic"
 	"github.com/evhttpd/evhttpd/bench/report"
 	"github.com/evhttpd/evhttpd/bench/results"
+	"github.com/evhttpd/evhttpd/internal/config"
 )
 
 const benchLong = `Compare IO models, and other servers, on this machine. Each runs as this program in a
@@ -61,6 +62,13 @@ func benchCommand() *cobra.Command {
 	named := fs.String("classic", "", "`name` of an experiment of the literature to make instead: "+strings.Join(classic.Names(), ", "))
 	fs.Uint64Var(&o.Seed, "seed", 1, "`number` that settles the order within rounds")
 	out := fs.String("out", "", "`folder` for the HTML report, its charts, and the results as JSON, CSV and for benchstat")
+	completeList(c, "models", config.Models)
+	completeList(c, "triggers", []string{"edge", "level"})
+	completeList(c, "scenarios", bench.Scenarios())
+	completeOne(c, "classic", classic.Names())
+	completeDirectories(c, "root")
+	completeDirectories(c, "out")
+	c.ValidArgsFunction = cobra.NoFileCompletions
 	c.RunE = func(c *cobra.Command, _ []string) error { return runBench(c, o, *named, *out) }
 	c.AddCommand(compareCommand())
 	return c

@@ -196,6 +196,33 @@ func TestCompletionCommand(t *testing.T) {
 	}
 }
 
+// TestCompletions: what a shell is offered behind the words that were typed.
+func TestCompletions(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, c := range []struct{ typed, offers, never string }{
+		{"serve|", ":16", ""}, // directories
+		{"", ":16", ""},
+		{"check|", ":16", ""},
+		{"serve|x|", ":4", ""}, // one ROOT
+		{"serve|--io-model|", "io_uring", ""},
+		{"bench|--models|", "epoll", ""},
+		{"bench|--models|epoll,", "epoll,poll", "epoll,epoll"},
+		{"bench|--triggers|", "level", ""},
+		{"bench|--scenarios|", "small", ""},
+		{"bench|--classic|", "waits", ""},
+		{"bench|--out|", ":16", ""},
+		{"man|--dir|", ":16", ""},
+		{"completion|", "fish", ""},
+	} {
+		args := append([]string{"__complete"}, strings.Split(c.typed, "|")...)
+		stdout, _, err := execute(t, args...)
+		offered := strings.Fields(stdout)
+		if err != nil || !slices.Contains(offered, c.offers) || c.never != "" && slices.Contains(offered, c.never) {
+			t.Errorf("%q: %v, %q, want %q, never %q", args, err, offered, c.offers, c.never)
+		}
+	}
+}
+
 // TestHelpTopics: help explains commands at any depth.
 func TestHelpTopics(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -29,6 +29,7 @@ func healthcheckCommand() *cobra.Command {
 		Long:  healthcheckLong,
 	}
 	sources := addSources(c)
+	c.ValidArgsFunction = cobra.NoFileCompletions // a URL
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) > 1 {
 			return &usageError{fmt.Errorf("one URL is asked, not %d; see \"%s --help\"", len(args), c.CommandPath())}

@@ -27,14 +27,13 @@ func addSources(c *cobra.Command) *config.Sources {
 		} else if name == "config" || name == "access-log" {
 			return // files
 		}
-		if err := c.RegisterFlagCompletionFunc(name, complete); err != nil {
-			panic(err) // a flag of this table twice
-		}
+		completeWith(c, name, complete)
 	}
 	add("config", "c", "a YAML `file`; flags beat EVHTTPD_FLAG_NAME variables, which beat the file", "", nil)
 	for _, f := range config.Flags() {
 		add(f.Name, f.Short, f.Usage, f.Default(), f.Choices())
 	}
+	c.ValidArgsFunction = oneDirectory
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) > 1 {
 			return &usageError{fmt.Errorf("one ROOT is served, not %d: %s", len(args), strings.Join(args, " "))}

@@ -17,6 +17,8 @@ import (
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/admin"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/eventlog"
+	"github.com/evhttpd/evhttpd/internal/grace"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/iomodel"
@@ -131,7 +133,7 @@ func (s *Server) changePlane(c *change) (former *admin.Server) {
 
 // closePlane ends a control plane and closes those of its listeners that are not kept.
 func (s *Server) closePlane(plane *admin.Server, listeners, kept []*listener.Listener, unlink bool) {
-	if err := plane.Close(closeGrace); err != nil {
+	if err := plane.Close(grace.Close); err != nil {
 		s.events.Warn("closing the control plane", zap.Error(err))
 	}
 	if err := listener.Close(listeners, kept, unlink); err != nil {
@@ -152,7 +154,7 @@ func (s *Server) snapshot() *admin.Snapshot {
 	v := s.control.now.Load()
 	c := s.Counters()
 	n := newSnapshot(&c)
-	n.EventsDropped = s.events.sink.lost.Load()
+	n.EventsDropped = s.events.Dropped()
 	n.Model, n.Trigger = v.model.Name, triggerName(v.model)
 	n.ConnectionsLimit = v.connections
 	n.CacheBytes, n.CacheDescriptors, n.CacheEntries = v.cache.Usage()
@@ -218,23 +220,23 @@ func histogram(h *conn.Histogram) admin.Histogram {
 
 // overview is what /status shows.
 type overview struct {
-	Version   string    `json:"version"`
-	Go        string    `json:"go"`
-	Platform  string    `json:"platform"`
-	PID       int       `json:"pid"`
-	Started   time.Time `json:"started"`
-	Uptime    float64   `json:"uptime_seconds"`
-	Ready     bool      `json:"ready"`
-	Draining  bool      `json:"draining"`
-	Model     string    `json:"model"`
-	Trigger   string    `json:"trigger"` // empty: the model has no choice
-	Loops     int       `json:"loops"`   // 0: the model has none
-	Threads   int       `json:"threads,omitempty"`
-	Config    string    `json:"config"` // where it came from
-	Listeners []string  `json:"listeners"`
-	Limits    limits    `json:"limits"`
-	AccessLog string    `json:"access_log"`
-	Warnings  []warning `json:"warnings"`
+	Version   string             `json:"version"`
+	Go        string             `json:"go"`
+	Platform  string             `json:"platform"`
+	PID       int                `json:"pid"`
+	Started   time.Time          `json:"started"`
+	Uptime    float64            `json:"uptime_seconds"`
+	Ready     bool               `json:"ready"`
+	Draining  bool               `json:"draining"`
+	Model     string             `json:"model"`
+	Trigger   string             `json:"trigger"` // empty: the model has no choice
+	Loops     int                `json:"loops"`   // 0: the model has none
+	Threads   int                `json:"threads,omitempty"`
+	Config    string             `json:"config"` // where it came from
+	Listeners []string           `json:"listeners"`
+	Limits    limits             `json:"limits"`
+	AccessLog string             `json:"access_log"`
+	Warnings  []eventlog.Warning `json:"warnings"`
 
 	Counters *admin.Snapshot `json:"counters"`
 }
@@ -267,7 +269,7 @@ func (s *Server) overview() any {
 		Version: s.opts.Version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		PID: os.Getpid(), Started: c.started, Uptime: time.Since(c.started).Seconds(),
 		Ready: s.Ready(), Draining: c.draining.Load(),
-		Warnings: s.events.warnings.list(), Counters: s.snapshot(),
+		Warnings: s.events.Warnings(), Counters: s.snapshot(),
 	}
 	v := c.now.Load()
 	st.Model, st.Trigger, st.Loops = v.model.Name, triggerName(v.model), v.loops

@@ -25,6 +25,8 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/eventlog"
+	"github.com/evhttpd/evhttpd/internal/grace"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/iomodel"
@@ -84,7 +86,7 @@ func (st *state) sockets() []*listener.Listener { return slices.Concat(st.listen
 type Server struct {
 	state
 	opts    Options
-	events  *eventLog
+	events  *eventlog.Log
 	control control
 	lab     lab
 	warn    func(what string, err error)
@@ -123,12 +125,12 @@ type Server struct {
 // configured cannot be used; an error of Load is returned as it is; any other is one of running.
 func Run(opts Options) (err error) {
 	parent, s := -1, &Server{opts: opts, signals: make(chan os.Signal, 4)}
-	if s.events, err = newEventLog(config.Default().Log, opts.Stderr); err != nil {
+	if s.events, err = eventlog.New(config.Default().Log, opts.Stderr); err != nil {
 		return err
 	}
-	defer s.events.sink.close()
+	defer s.events.Close()
 	s.control.started = time.Now()
-	s.warn = warner(s.events.Logger)
+	s.warn = eventlog.Warner(s.events.Logger)
 	s.notify = NewNotifier(s.events.Logger)
 	s.ended = make(chan *serving, 1)
 	// Before the listeners are open: a stop that comes early is not missed.
@@ -306,7 +308,7 @@ func counted(n int, noun string) string {
 
 // reopen opens the logs' files anew, after they were moved away.
 func (s *Server) reopen() {
-	if err := s.events.reopen(); err != nil {
+	if err := s.events.Reopen(); err != nil {
 		s.events.Error("the log cannot be reopened; the old file goes on", zap.Error(err))
 	}
 	if s.access == nil {
@@ -335,36 +337,16 @@ func (s *Server) close() {
 	if s.sites != nil {
 		s.sites.Close()
 	}
-	if s.pool != nil && !s.abandoned && !finishes(s.pool.Close, closeGrace) {
+	if s.pool != nil && !s.abandoned && !grace.Finishes(s.pool.Close, grace.Close) {
 		s.events.Warn("work on a file system that does not answer is given up")
 	}
-	if !finishes(s.cutting.Wait, closeGrace) {
+	if !grace.Finishes(s.cutting.Wait, grace.Close) {
 		s.events.Warn("what a reload has replaced is given up")
 	}
 	if s.access != nil {
 		if err := s.access.Close(); err != nil {
 			s.events.Error("closing the access log", zap.Error(err))
 		}
-	}
-}
-
-// closeGrace is how long the end waits for what may hang: a worker in a file
-// system that does not answer, a log that nobody reads.
-const closeGrace = time.Second
-
-// finishes calls f and reports whether it returned within grace. If not, the
-// call goes on until the process ends.
-func finishes(f func(), grace time.Duration) bool {
-	done := make(chan struct{})
-	go func() {
-		f()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return true
-	case <-time.After(grace):
-		return false
 	}
 }
 
@@ -447,6 +429,3 @@ func (s *Server) connConfig(cfg *config.Config) *conn.Config {
 		Clients:              &s.clients,
 	}
 }
-
-// warnEvery is how often the same warning is repeated.
-const warnEvery = time.Minute

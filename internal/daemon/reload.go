@@ -11,6 +11,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
@@ -20,9 +21,9 @@ import (
 // nothing has changed yet.
 type change struct {
 	state
-	old     state          // that it is made for
-	log     *target        // of events; nil: it stays
-	control []net.Listener // of a new control plane, if replane
+	old     state            // that it is made for
+	log     *eventlog.Target // of events; nil: it stays
+	control []net.Listener   // of a new control plane, if replane
 	replane bool
 	procs   int // GOMAXPROCS before
 	err     error
@@ -100,7 +101,7 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 // openLogs opens the log of events and the access log, if they are other ones.
 func (c *change) openLogs(s *Server, old *state) (err error) {
 	if old.cfg == nil || c.cfg.Log != old.cfg.Log {
-		if c.log, err = s.events.open(c.cfg.Log.Output); err != nil {
+		if c.log, err = s.events.Open(c.cfg.Log.Output); err != nil {
 			return err
 		}
 	}
@@ -135,7 +136,7 @@ func (c *change) undo() error {
 	}
 	errs = append(errs, listener.Close(c.sockets(), old.sockets(), true))
 	if c.log != nil {
-		c.log.close()
+		c.log.Close()
 	}
 	if c.access != nil && c.access != old.access {
 		errs = append(errs, c.access.Close())
@@ -209,7 +210,7 @@ func (s *Server) commit(c *change, old state) error {
 	s.state = c.state
 	s.current.Store(srv)
 	if c.log != nil {
-		s.events.change(c.cfg.Log, c.log)
+		s.events.Change(c.cfg.Log, c.log)
 	}
 	if c.access != nil && c.access != old.access {
 		s.control.logs.add(c.access)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/evhttpd/evhttpd/internal/grace"
 )
 
 const (
@@ -81,7 +83,7 @@ func (n *Notifier) send(lines ...string) {
 		lines[i] = strings.ReplaceAll(line, "\n", " ") // else what follows would be an assignment
 	}
 	var err error
-	if !finishes(func() { err = notify(strings.Join(lines, "\n")) }, notifyMax) {
+	if !grace.Finishes(func() { err = notify(strings.Join(lines, "\n")) }, notifyMax) {
 		n.events.Warn("systemd does not take notifications", zap.Strings("notification", lines))
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -97,7 +98,7 @@ func TestHeirLeavesFiles(t *testing.T) {
 // that is about to take its place; if that fails too, its end is the end.
 func TestModelFailsDuringUpgrade(t *testing.T) {
 	for _, outcome := range []error{nil, errors.New("it does not start")} {
-		events, err := newEventLog(config.Default().Log, io.Discard)
+		events, err := eventlog.New(config.Default().Log, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,6 +136,6 @@ func TestModelFailsDuringUpgrade(t *testing.T) {
 			t.Error(err)
 		}
 		<-u.exited
-		events.sink.close()
+		events.Close()
 	}
 }

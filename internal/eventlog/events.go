@@ -1,4 +1,8 @@
-package daemon
+// Package eventlog is what the server itself has to say: warnings, errors, that it has stopped. Nothing that
+// says something waits for who reads it.
+//
+// It imports config and grace and, of others, zap and x/sys.
+package eventlog
 
 import (
 	"bytes"
@@ -17,19 +21,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/grace"
 )
 
 const (
 	// eventsMax bounds the events that wait to be written. What would be more is
 	// dropped and counted: loops report events too, and must not wait for a reader.
 	eventsMax = 1024
+	// warnEvery is how often the same warning is repeated.
+	warnEvery = time.Minute
 	// eventFileMode is that of a log's new file, less the umask.
 	eventFileMode = 0o640
 )
 
-// eventLog is the log of events (config.Log). Where it goes, its level and its
+// Log is the log of events (config.Log). Where it goes, its level and its
 // format can change while it is written to.
-type eventLog struct {
+type Log struct {
 	*zap.Logger
 	stderr   io.Writer
 	sink     *sink
@@ -39,10 +46,10 @@ type eventLog struct {
 	warnings warnings
 }
 
-// newEventLog opens the log. stderr is where output stderr goes.
-func newEventLog(cfg config.Log, stderr io.Writer) (*eventLog, error) {
-	l := &eventLog{stderr: stderr}
-	t, err := l.open(cfg.Output)
+// New opens the log. stderr is where output stderr goes.
+func New(cfg config.Log, stderr io.Writer) (*Log, error) {
+	l := &Log{stderr: stderr}
+	t, err := l.Open(cfg.Output)
 	if err != nil {
 		return nil, err
 	}
@@ -55,21 +62,21 @@ func newEventLog(cfg config.Log, stderr io.Writer) (*eventLog, error) {
 	return l, nil
 }
 
-// change has the log go on as cfg says, to t, which was opened for it.
-func (l *eventLog) change(cfg config.Log, t *target) {
+// Change has the log go on as cfg says, to t, which was opened for it.
+func (l *Log) Change(cfg config.Log, t *Target) {
 	if err := l.use(cfg, t); err != nil { // not of a configuration that was checked
 		l.Error("the log goes on as it was", zap.Error(err))
-		t.close()
+		t.Close()
 		return
 	}
 	l.sink.replace(t)
 }
 
 // use has events written as cfg says, to t.
-func (l *eventLog) use(cfg config.Log, t *target) error {
+func (l *Log) use(cfg config.Log, t *Target) error {
 	level, err := zapcore.ParseLevel(cfg.Level)
 	if err != nil {
-		return &ConfigError{fmt.Errorf("log.level: %w: want debug, info, warn or error", err)}
+		return fmt.Errorf("log.level: %w: want debug, info, warn or error", err)
 	}
 	output := cfg.Output
 	var core zapcore.Core
@@ -87,9 +94,9 @@ func (l *eventLog) use(cfg config.Log, t *target) error {
 	return nil
 }
 
-// reopen opens the log's file anew, after it was moved away. On an error the old one goes on.
-func (l *eventLog) reopen() error {
-	t, err := l.open(*l.output.Load())
+// Reopen opens the log's file anew, after it was moved away. On an error the old one goes on.
+func (l *Log) Reopen() error {
+	t, err := l.Open(*l.output.Load())
 	if err != nil {
 		return err
 	}
@@ -97,8 +104,8 @@ func (l *eventLog) reopen() error {
 	return nil
 }
 
-// open opens what log.output names.
-func (l *eventLog) open(output string) (*target, error) {
+// Open opens what log.output names.
+func (l *Log) Open(output string) (*Target, error) {
 	switch output {
 	case "", "stderr":
 		return newTarget(l.stderr), nil
@@ -115,13 +122,22 @@ func (l *eventLog) open(output string) (*target, error) {
 	return t, nil
 }
 
+// Close writes what waits, for a bounded time. What comes later is not written.
+func (l *Log) Close() { l.sink.close() }
+
+// Dropped is the number of events that were lost so far.
+func (l *Log) Dropped() uint64 { return l.sink.lost.Load() }
+
+// Warnings returns the last of each kind of warning, the first seen first.
+func (l *Log) Warnings() []Warning { return l.warnings.list() }
+
 // leftOut is the line that stands for n events that were dropped.
-func (l *eventLog) leftOut(n uint64) []byte {
+func (l *Log) leftOut(n uint64) []byte {
 	b, err := (*l.encoder.Load()).EncodeEntry(zapcore.Entry{
 		Level: zapcore.WarnLevel, Time: time.Now(), Message: "events were left out: they came faster than they could be written",
 	}, []zapcore.Field{zap.Uint64("events", n)})
 	if err != nil {
-		return []byte("evhttpd: " + counted(int(n), "event") + " left out\n")
+		return fmt.Appendf(nil, "evhttpd: %d events left out\n", n)
 	}
 	defer b.Free()
 	return bytes.Clone(b.Bytes())
@@ -175,15 +191,15 @@ func (c *switchCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 // Sync implements zapcore.Core.
 func (c *switchCore) Sync() error { return nil }
 
-// target is where events go.
-type target struct {
+// Target is where events go.
+type Target struct {
 	w        io.Writer
 	file     *os.File // that is ours to close; nil: none is
 	terminal bool     // a person reads along
 }
 
-func newTarget(w io.Writer) *target {
-	t := &target{w: w}
+func newTarget(w io.Writer) *Target {
+	t := &Target{w: w}
 	f, ok := w.(*os.File)
 	if !ok {
 		return t
@@ -200,8 +216,8 @@ func newTarget(w io.Writer) *target {
 	return t
 }
 
-// close closes a file. What an error would say of it there is nobody to tell.
-func (t *target) close() {
+// Close closes a file. What an error would say of it there is nobody to tell.
+func (t *Target) Close() {
 	if t.file != nil {
 		_ = t.file.Close()
 	}
@@ -209,8 +225,8 @@ func (t *target) close() {
 
 // sink writes lines from a goroutine of its own.
 type sink struct {
-	now     *target // the goroutine's
-	next    atomic.Pointer[target]
+	now     *Target // the goroutine's
+	next    atomic.Pointer[Target]
 	lines   chan []byte
 	dropped atomic.Uint64 // since the last report
 	lost    atomic.Uint64 // in all
@@ -219,7 +235,7 @@ type sink struct {
 	done    chan struct{}
 }
 
-func newSink(t *target, report func(n uint64) []byte) *sink {
+func newSink(t *Target, report func(n uint64) []byte) *sink {
 	s := &sink{now: t, lines: make(chan []byte, eventsMax), report: report, ending: make(chan struct{}), done: make(chan struct{})}
 	go s.run()
 	return s
@@ -242,9 +258,9 @@ func (s *sink) drop() {
 }
 
 // replace has what comes next written to t, which the sink closes.
-func (s *sink) replace(t *target) {
+func (s *sink) replace(t *Target) {
 	if unused := s.next.Swap(t); unused != nil {
-		unused.close()
+		unused.Close()
 	}
 }
 
@@ -258,7 +274,7 @@ func (s *sink) run() {
 			for len(s.lines) > 0 {
 				s.write(<-s.lines)
 			}
-			s.now.close()
+			s.now.Close()
 			return
 		}
 	}
@@ -267,7 +283,7 @@ func (s *sink) run() {
 // write writes a line, and before it how many were left out.
 func (s *sink) write(line []byte) {
 	if t := s.next.Swap(nil); t != nil {
-		s.now.close()
+		s.now.Close()
 		s.now = t
 	}
 	n := s.dropped.Swap(0)
@@ -283,7 +299,7 @@ func (s *sink) write(line []byte) {
 // close writes what waits, for a bounded time. What comes later is not written.
 func (s *sink) close() {
 	close(s.ending)
-	finishes(func() { <-s.done }, closeGrace)
+	grace.Finishes(func() { <-s.done }, grace.Close)
 }
 
 // cleaned makes lines harmless to a terminal: an error's text, or a path that
@@ -320,8 +336,8 @@ func clean(line []byte) []byte {
 // warningsMax bounds the kinds of warnings that are kept for the status.
 const warningsMax = 32
 
-// warning is a kind of event that an operator should know of.
-type warning struct {
+// Warning is a kind of event that an operator should know of.
+type Warning struct {
 	Level  string    `json:"level"`
 	Text   string    `json:"text"`
 	Detail string    `json:"detail,omitempty"` // of the last one
@@ -332,7 +348,7 @@ type warning struct {
 // warnings keeps the last of each kind of warning. It is a core beside the one that writes.
 type warnings struct {
 	mu  sync.Mutex
-	all []warning
+	all []Warning
 }
 
 // Enabled implements zapcore.Core.
@@ -371,7 +387,7 @@ func (w *warnings) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	switch {
 	case at >= 0:
 	case len(w.all) < warningsMax:
-		w.all = append(w.all, warning{})
+		w.all = append(w.all, Warning{})
 		at = len(w.all) - 1
 	default: // the one that is longest ago
 		at = 0
@@ -380,7 +396,7 @@ func (w *warnings) Write(e zapcore.Entry, fields []zapcore.Field) error {
 				at = i
 			}
 		}
-		w.all[at] = warning{}
+		w.all[at] = Warning{}
 	}
 	k := &w.all[at]
 	k.Level, k.Text, k.Detail, k.Last = e.Level.String(), e.Message, detail, e.Time
@@ -392,15 +408,15 @@ func (w *warnings) Write(e zapcore.Entry, fields []zapcore.Field) error {
 func (*warnings) Sync() error { return nil }
 
 // list returns them, the first seen first.
-func (w *warnings) list() []warning {
+func (w *warnings) list() []Warning {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]warning{}, w.all...)
+	return append([]Warning{}, w.all...)
 }
 
-// warner returns a function that logs each kind of warning at most once in a
+// Warner returns a function that logs each kind of warning at most once in a
 // while, so that what happens a thousand times a second is still one line.
-func warner(events *zap.Logger) func(what string, err error) {
+func Warner(events *zap.Logger) func(what string, err error) {
 	var mu sync.Mutex
 	last := make(map[string]time.Time)
 	return func(what string, err error) {

@@ -1,4 +1,4 @@
-package daemon
+package eventlog
 
 import (
 	"encoding/json"
@@ -23,9 +23,9 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func newLog(t *testing.T, cfg config.Log, stderr io.Writer) *eventLog {
+func newLog(t *testing.T, cfg config.Log, stderr io.Writer) *Log {
 	t.Helper()
-	l, err := newEventLog(cfg, stderr)
+	l, err := New(cfg, stderr)
 	must(t, err)
 	return l
 }
@@ -58,7 +58,7 @@ func TestEventsAreHarmless(t *testing.T) {
 		l := newLog(t, config.Log{Output: "stderr", Level: "info", Format: format}, &out)
 		l.Warn("a link leaves the root", zap.String("path", hostile))
 		l.Warn(hostile, zap.Error(errors.New(hostile)))
-		l.sink.close()
+		l.Close()
 		text := out.String()
 		if n := strings.Count(text, "\n"); n != 2 {
 			t.Errorf("%s: %d lines: %q", format, n, text)
@@ -82,7 +82,7 @@ func TestEventsAsJSON(t *testing.T) {
 	l := newLog(t, config.Log{Output: "stderr", Level: "warn", Format: "auto"}, &out) // not a terminal
 	l.Info("not told")
 	l.Error("told", zap.Int("n", 5), zap.Error(errors.New("why")))
-	l.sink.close()
+	l.Close()
 	var got struct {
 		Time, Level, Msg, Error string
 		N                       int
@@ -104,16 +104,16 @@ func TestEventLogApplies(t *testing.T) {
 	old := l.With(zap.String("of", "old"))
 	old.Debug("1")
 	old.Info("2")
-	if _, err := l.open(filepath.Join(t.TempDir(), "none", "x")); err == nil {
+	if _, err := l.Open(filepath.Join(t.TempDir(), "none", "x")); err == nil {
 		t.Error("a file in a folder that does not exist was opened")
 	}
 	old.Info("3")
 	eventually(t, func() bool { return strings.Count(out.String(), "\n") == 2 })
-	to, err := l.open(file)
+	to, err := l.Open(file)
 	must(t, err)
-	l.change(config.Log{Output: file, Level: "debug", Format: "console"}, to)
+	l.Change(config.Log{Output: file, Level: "debug", Format: "console"}, to)
 	old.Debug("4")
-	l.sink.close()
+	l.Close()
 	text, err := os.ReadFile(file)
 	must(t, err)
 	if got := string(text); !strings.Contains(got, "DEBUG") || !strings.Contains(got, ` 4 {"of": "old"}`) {
@@ -157,11 +157,11 @@ func TestEventLogReopensUnderLoad(t *testing.T) {
 	for i := range 20 {
 		eventually(t, func() bool { info, err := os.Stat(file); return err == nil && info.Size() > 0 })
 		must(t, os.Rename(file, filepath.Join(dir, "old"+string(rune('a'+i)))))
-		must(t, l.reopen())
+		must(t, l.Reopen())
 	}
 	close(stop)
 	group.Wait()
-	l.sink.close()
+	l.Close()
 	names, err := os.ReadDir(dir)
 	must(t, err)
 	lines := 0
@@ -175,8 +175,8 @@ func TestEventLogReopensUnderLoad(t *testing.T) {
 			lines++
 		}
 	}
-	if len(names) != 21 || lines != told || l.sink.lost.Load() != 0 {
-		t.Errorf("%d files with %d of %d events, %d lost", len(names), lines, told, l.sink.lost.Load())
+	if len(names) != 21 || lines != told || l.Dropped() != 0 {
+		t.Errorf("%d files with %d of %d events, %d lost", len(names), lines, told, l.Dropped())
 	}
 }
 
@@ -199,12 +199,12 @@ func TestEventsAreDroppedAndCounted(t *testing.T) {
 	for range sent {
 		l.Info("event")
 	}
-	lost := l.sink.lost.Load()
+	lost := l.Dropped()
 	if lost < sent-eventsMax-1 {
 		t.Errorf("%d events are lost", lost)
 	}
 	close(w.release)
-	l.sink.close()
+	l.Close()
 	if got := strings.Count(w.out.String(), `"msg":"event"`); got+int(lost) != sent {
 		t.Errorf("%d events were written and %d lost of %d", got, lost, sent)
 	}
@@ -216,19 +216,19 @@ func TestEventsAreDroppedAndCounted(t *testing.T) {
 // The status has each kind of warning once, and no more kinds than it has room for.
 func TestWarningsAreKept(t *testing.T) {
 	l := newLog(t, config.Log{Output: "stderr", Level: "error", Format: "json"}, io.Discard) // also below the level
-	defer l.sink.close()
+	defer l.Close()
 	l.Info("no warning")
 	for range 3 {
 		l.Warn("often", zap.String("path", "/a"), zap.Error(errors.New("why")))
 	}
-	got := l.warnings.list()
+	got := l.Warnings()
 	if len(got) != 1 || got[0].Text != "often" || got[0].Count != 3 || got[0].Detail != "why" || got[0].Level != "warn" {
 		t.Errorf("%+v", got)
 	}
 	for i := range 2 * warningsMax {
 		l.Warn("kind " + strings.Repeat("x", i))
 	}
-	if got := l.warnings.list(); len(got) != warningsMax {
+	if got := l.Warnings(); len(got) != warningsMax {
 		t.Errorf("%d kinds are kept", len(got))
 	}
 }

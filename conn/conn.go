@@ -267,7 +267,7 @@ func (c *Conn) timeOut(t Transport, l *Local, reason string) Want {
 	if http1.Parse(in, 0, &l.Config.Limits, req) != http1.Complete {
 		req = nil
 	}
-	l.out.begin(c, req)
+	l.out.begin(c, req, methodOf(req, in))
 	l.out.last = true
 	l.out.Fail(408, "", reason)
 	c.answered(l, req, in)

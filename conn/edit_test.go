@@ -120,7 +120,7 @@ func TestEditAllocations(t *testing.T) {
 	head, added := []byte("HTTP/1.1 200 OK\r\nServer: s\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\n"), []byte("A: b\r\n")
 	out := &r.l.out
 	answer := func() {
-		out.begin(&r.c, nil)
+		out.begin(&r.c, nil, 0)
 		out.Add(added)
 		out.Edit(edit)
 		out.Head(200, head)

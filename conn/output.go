@@ -209,15 +209,15 @@ func (o *Output) fail(e *http1.Error) {
 }
 
 // begin makes the Output ready for the answer to req, which is nil when the
-// head could not be parsed.
-func (o *Output) begin(c *Conn, req *http1.Request) {
+// head could not be parsed or has not ended. method is 0 if that is not known either.
+func (o *Output) begin(c *Conn, req *http1.Request, method http1.Method) {
 	o.conn, o.req = c, req
 	o.status, o.reason, o.body, o.job = 0, "", 0, nil
 	o.user = o.user[:0]
 	o.edit, o.added, o.behind = nil, o.added[:0], false
-	o.noBody = req != nil && req.Method == http1.MethodHEAD
+	o.noBody = method == http1.MethodHEAD
 	// Behind a refused CONNECT may come what is meant for the far end of a tunnel, and is no request.
-	o.last = req == nil || req.Close || req.Method == http1.MethodCONNECT || c.lastAnswer(o.local)
+	o.last = req == nil || req.Close || method == http1.MethodCONNECT || c.lastAnswer(o.local)
 }
 
 // dateField returns the Date field of this second.

@@ -181,10 +181,20 @@ func (c *Conn) takeBody(l *Local, in []byte) []byte {
 // reject answers bytes that are not a request that is served, the last ones of
 // the connection. req is nil if not even their head could be parsed.
 func (c *Conn) reject(l *Local, req *http1.Request, bad *http1.Error, in []byte) []byte {
-	l.out.begin(c, req)
+	l.out.begin(c, req, methodOf(req, in))
 	l.out.fail(bad)
 	c.answered(l, req, in)
 	return nil
+}
+
+// methodOf is the method of a request that is refused before it is served. The answer to HEAD has no body,
+// whichever part of the head is refused (RFC 9110 section 9.3.2): a client would take it for the next answer.
+// req is nil if the head at the start of in could not be parsed.
+func methodOf(req *http1.Request, in []byte) http1.Method {
+	if req != nil {
+		return req.Method
+	}
+	return http1.PeekMethod(in)
 }
 
 // serve answers one request, whose head stands at the start of in. unread: its
@@ -192,7 +202,7 @@ func (c *Conn) reject(l *Local, req *http1.Request, bad *http1.Error, in []byte)
 // has been put off.
 func (c *Conn) serve(l *Local, req *http1.Request, in []byte, unread bool) bool {
 	out := &l.out
-	out.begin(c, req)
+	out.begin(c, req, req.Method)
 	out.last = out.last || unread
 	var failed error
 	if p := c.pending; p != nil {

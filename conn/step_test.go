@@ -67,6 +67,12 @@ var scenarios = []scenario{
 		heads: []int{0, 1, 2, 3, 4}, want: []string{"200", "200", "200", "200", "404", "200 GET /b"},
 		log: []string{"/a 200 0", "/shared/9000 200 0", "/file 200 0", "/source 200 0", "/fail 404 0", "/b 200 6"}},
 
+	{name: "HEAD refused for its line has no body", send: get("/a") + "HEAD / HTTP/1.1\n\n", heads: []int{1}, want: []string{"200 GET /a", "400"}, close: true,
+		log: []string{"/a 200 6", "- 400 0"}},
+	{name: "HEAD refused for a field has no body", send: "\r\nHEAD / HTTP/1.1\r\nHost: a b\r\n\r\n", heads: []int{0}, want: []string{"400"}, close: true},
+	{name: "HEAD without a target has no body", send: "HEAD\r\n", heads: []int{0}, want: []string{"400"}, close: true},
+	{name: "HEAD over the limit has no body", send: "HEAD /" + strings.Repeat("x", 9<<10), heads: []int{0}, want: []string{"414"}, close: true},
+	{name: "HEAD in lower case is no method", send: "head / HTTP/1.1\r\nHost: h\r\n\r\n", want: []string{"501 unknown method"}, close: true},
 	{name: "400 behind a good one", send: get("/a") + "GET /b HTTP/1.1\n\n", want: []string{"200 GET /a", "400 LF without CR at byte 15"}, close: true,
 		log: []string{"/a 200 6", fmt.Sprintf("- 400 %d", len("400: LF without CR at byte 15 (RFC 9112 section 2.2; with nc use -C)\n"))}},
 	{name: "400 without Host", send: "GET / HTTP/1.1\r\n\r\n", want: []string{"400 no Host"}, close: true},

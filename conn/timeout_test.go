@@ -647,3 +647,19 @@ func TestSendCold(t *testing.T) {
 	}
 	r.release()
 }
+
+// RFC 9110 section 9.3.2: the answer to HEAD has no body, also when its head does not come to an end.
+func TestHeadTimeoutOfHEADHasNoBody(t *testing.T) {
+	for head, bodies := range map[string]bool{"HEA": true, "HEAD": true, "HEAD ": false, "HEAD /a HTTP/1.1\r\nHost: h": false, "GET /": true} {
+		r := newRig(t, testConfig())
+		r.start(newScript(t, head))
+		r.run()
+		r.inPhase(PhaseHead)
+		r.wait()
+		_, body, _ := strings.Cut(string(r.t.out), "\r\n\r\n")
+		if !strings.HasPrefix(string(r.t.out), "HTTP/1.1 408 ") || (body != "") != bodies {
+			t.Errorf("%q: %q", head, r.t.out)
+		}
+		r.release()
+	}
+}

@@ -7,7 +7,7 @@
 // servers could read differently is refused, with the reason.
 //
 // Requests: [Parse] a head into a [Request], whose parts are spans of the
-// buffer; [Body] consumes what follows; [AppendPath] decodes the path; [ParseRange],
+// buffer; [PeekMethod] tells the method of one that is refused; [Body] consumes what follows; [AppendPath] decodes the path; [ParseRange],
 // [MatchETag], [ParseDate] and [CodingWeights] read the fields that choose an answer. Responses:
 // [AppendStatusLine], [AppendField], [AppendInt], [AppendDate]. An [Error] explains a refusal.
 // Nothing here allocates once the caller's slices have grown.

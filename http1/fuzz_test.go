@@ -33,6 +33,9 @@ func FuzzParse(f *testing.F) {
 		got := checkSplits(t, buf, &testLimits)
 		switch got.result {
 		case Complete:
+			if method := PeekMethod(buf); method != got.req.Method {
+				t.Errorf("%q: method %d, peeked at %d", buf, got.req.Method, method)
+			}
 			checkInvariants(t, buf, &got.req)
 			checkNetHTTP(t, buf, &got.req)
 		case Invalid:

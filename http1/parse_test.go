@@ -336,6 +336,18 @@ func TestRequestGet(t *testing.T) {
 	}
 }
 
+// The token has passed when a byte behind it is there, whatever that is.
+func TestPeekMethod(t *testing.T) {
+	for head, want := range map[string]Method{
+		"": 0, "\r": 0, "\r\n": 0, "HEA": 0, "HEAD": 0, "\r\nHEAD": 0, "HEADS ": 0, "head ": 0, "\r\n\r\nHEAD ": 0, " HEAD ": 0, "FROB ": 0,
+		"HEAD ": MethodHEAD, "\r\nHEAD /": MethodHEAD, "HEAD\t/": MethodHEAD, "HEAD\r\n": MethodHEAD, "HEAD\n": MethodHEAD, "GET /": MethodGET,
+	} {
+		if got := PeekMethod([]byte(head)); got != want {
+			t.Errorf("%q: %d, want %d", head, got, want)
+		}
+	}
+}
+
 func TestParseForgetsTheRequestBefore(t *testing.T) {
 	for _, c := range acceptedHeads {
 		fresh := Request{Fields: []Field{}}

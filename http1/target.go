@@ -135,6 +135,24 @@ func methodOf(name []byte) Method {
 	return 0
 }
 
+// PeekMethod returns the method of the request that begins at the start of buf, whatever follows it: a head that
+// is refused, or does not come to its end, may have told its method. It is 0 while the token may go on, and
+// for a method that this package does not know.
+func PeekMethod(buf []byte) Method {
+	start := 0
+	if len(buf) >= 2 && buf[0] == '\r' && buf[1] == '\n' { // the empty line that Parse skips
+		start = 2
+	}
+	end := start
+	for end < len(buf) && class[buf[end]]&isToken != 0 {
+		end++
+	}
+	if end == len(buf) {
+		return 0
+	}
+	return methodOf(buf[start:end])
+}
+
 // target finds out the form of the request target. from is where it begins
 // and pathEnd where it ends or its question mark stands.
 func (h *head) target(from, pathEnd int) bool {

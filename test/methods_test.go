@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,6 +74,24 @@ sites:
     paths: [{match: "/**", headers: {X-Rule: all}}]
 `).playMethods(t)
 	})
+}
+
+// TestRefusedHead has every head that is refused, and every one over a limit, sent as HEAD:
+// the answer has no body whatever part is refused (RFC 9110 section 9.3.2).
+func TestRefusedHead(t *testing.T) {
+	s := start(t, defaultVariant(), rawSite(t))
+	for _, c := range slices.Concat(strictness, methods, limits) {
+		rest, isGet := strings.CutPrefix(c.in, "GET ")
+		if !isGet || c.want[0] < 400 {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			c.in, c.method, c.why, c.also = "HEAD "+rest, "HEAD", "", nil
+			s.play(t, c, 0, []string{c.in})
+			s.play(t, c, 1, []string{ok11 + c.in})
+			s.play(t, c, 0, []string{c.in[:5], c.in[5:]})
+		})
+	}
 }
 
 func (s *server) playMethods(t *testing.T) {

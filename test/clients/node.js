@@ -46,6 +46,19 @@ async function keepAlive() {
   assert.strictEqual(posted.status, 405);
 }
 
+// A HEAD that is refused has no body, which the client would take for the next answer.
+async function refusedHead() {
+  for (const [target, headers, status] of [
+    ['x'.repeat(9000), {}, 414], ['a.txt', { 'X-Long': 'x'.repeat(40000) }, 431], ['a.txt', { Host: 'a b' }, 400],
+    ['a.txt', { 'Transfer-Encoding': 'zip' }, 501], ['a.txt', { 'Content-Length': '70000' }, 413],
+  ]) {
+    const got = await ask('HEAD', target, { headers });
+    assert.strictEqual(got.status, status, `HEAD ${target.slice(0, 20)}`);
+    assert(got.complete && got.body.length === 0 && got.res.headers['content-length'] > 0);
+    assert.strictEqual((await ask('GET', 'a.txt')).status, 200);
+  }
+}
+
 async function ranges() {
   for (const [range, want] of [['0-0', big.subarray(0, 1)], ['1000-299999', big.subarray(1000, 300000)], ['-5', big.subarray(-5)]]) {
     const got = await ask('GET', 'big', { headers: { Range: `bytes=${range}` } });
@@ -114,7 +127,7 @@ async function fetches() {
 }
 
 (async () => {
-  for (const part of [keepAlive, ranges, abort, backpressure, many, continues, fetches]) await part();
+  for (const part of [keepAlive, refusedHead, ranges, abort, backpressure, many, continues, fetches]) await part();
   agent.destroy();
   console.log('fine');
   process.exit(0); // fetch keeps its connections

@@ -1,0 +1,45 @@
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestPeers: the comparison with other servers runs, and has figures of every server that it was asked for.
+func TestPeers(t *testing.T) {
+	once(t)
+	t.Parallel()
+	for _, program := range []string{"python3", "wrk", "gcc", "unshare", "nginx"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed", program)
+		}
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("a network namespace of its own needs root")
+	}
+	figures := filepath.Join(t.TempDir(), "figures.json")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "python3", "../bench/peers/compare.py", "--evhttpd", binary, "--only", "floor,nginx,evhttpd",
+		"--scenario", "small", "--rounds", "1", "--seconds", "1", "--json", figures).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(figures)
+	must(t, err)
+	var found map[string]map[string]struct {
+		Rate float64 `json:"rps"`
+		CPU  float64 `json:"cpu_us"`
+	}
+	must(t, json.Unmarshal(text, &found))
+	for _, name := range []string{"floor", "floor again", "nginx", "evhttpd"} {
+		if f := found["small"][name]; f.Rate <= 0 || f.CPU <= 0 {
+			t.Errorf("%s: %+v\n%s", name, f, out)
+		}
+	}
+}

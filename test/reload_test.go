@@ -381,6 +381,8 @@ func TestReloadRefused(t *testing.T) {
 	for _, c := range []struct{ name, yaml, says string }{
 		{"an unknown key", good + "no_such_key: 1\n", "no_such_key"},
 		{"not YAML", "listen: [", "evhttpd.yaml:1"},
+		{"an emptied file", "", "is empty"},
+		{"a file that was cut off before its sites", "listen: [\"127.0.0.1:0\"]\n", "says nothing of what is to be served"},
 		{"no such root", strings.Replace(good, root, missing, 1), missing},
 		{"no such model", good + "io_model: none\n", "none"},
 		{"a port in use", strings.Replace(good, `"127.0.0.1:0"`, `"127.0.0.1:0", "`+taken.Addr().String()+`"`, 1) + "server_header: other\n", "another process has this port"},

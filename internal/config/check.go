@@ -43,12 +43,24 @@ func check(e *Effective, p *problems, s *Sources) {
 		path := fmt.Sprintf("sites[%d]", i)
 		c.site(path, &e.Config.Sites[i])
 		if at := path + ".root"; c.fine(at) {
-			if err := s.checkRoot(e.Config.Sites[i].Root, e.origins.of(at)); err != nil {
+			if err := s.checkRoot(e.Config.Sites[i].Root, e.Config.Sites[i].Listing, e.origins.of(at)); err != nil {
 				c.wrong(at, "%v", err)
 			}
 		}
 		c.passwords(path, e.Config.Sites[i].Paths, s.CheckHtpasswd)
 	}
+	c.served(s)
+}
+
+// served looks that somebody has said what is to be served. Without a file it is the
+// working directory, which a file that was emptied, or cut off, does not mean. A file that is wrong
+// elsewhere is not asked: its sites may be what is misspelled there.
+func (c *checker) served(s *Sources) {
+	inFile := func(p Problem) bool { return p.File == c.File }
+	if c.File == "" || s.Root != nil || s.AnyRoot || c.origins["sites"].From == FromFile || slices.ContainsFunc(c.all, inFile) {
+		return
+	}
+	c.all = append(c.all, Problem{File: c.File, Text: "says nothing of what is to be served: add sites, such as sites: [{root: /srv/www}], or give ROOT on the command line"})
 }
 
 // passwords looks at the files of users.

@@ -85,8 +85,10 @@ func TestDefaultsFromNothing(t *testing.T) {
 	if diff := cmp.Diff(&want, got, equal); diff != "" {
 		t.Error(diff)
 	}
-	if got, err = sources(write(t, "# nothing\n")).Load(); err != nil || got.Sites[0].Listing {
-		t.Errorf("with an empty file: %v, and the listing is on", err)
+	s := sources(write(t, "loops: auto\n"))
+	s.Root = new("www")
+	if got, err = s.Load(); err != nil || got.Sites[0].Listing {
+		t.Errorf("with a file: %v, and the listing is on", err)
 	}
 }
 
@@ -289,6 +291,7 @@ sites:
 func TestPrecedence(t *testing.T) {
 	file := write(t, "io_model: poll\ntrigger: level\nloops: 2\naccept: shared\n")
 	s := sources(file, "io-model=select", "turn-bytes=1KiB")
+	s.Root = new("www")
 	s.Environ = []string{"EVHTTPD_IO_MODEL=spin", "EVHTTPD_TRIGGER=edge", "EVHTTPD_THREADS=9", "EVHTTPD_LOOPS=",
 		"EVHTTPD_PORT=tcp://10.0.0.1:80", "EVHTTPD_SERVICE_HOST=10.0.0.1", "EVHTTPD_ROOT=/", "XEVHTTPD_ACCEPT=no"}
 	e, err := s.Effective()
@@ -301,7 +304,7 @@ func TestPrecedence(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"io_model": "flag --io-model", "trigger": "variable EVHTTPD_TRIGGER", "loops": "f.yaml:3", "accept": "f.yaml:4",
-		"threads": "variable EVHTTPD_THREADS", "turn.bytes": "flag --turn-bytes", "turn.requests": "default", "sites[0].root": "default",
+		"threads": "variable EVHTTPD_THREADS", "turn.bytes": "flag --turn-bytes", "turn.requests": "default", "sites[0].root": "ROOT",
 	} {
 		if got := e.origins.of(path).String(); got != want {
 			t.Errorf("%s comes from %q, want %q", path, got, want)
@@ -312,7 +315,7 @@ func TestPrecedence(t *testing.T) {
 // TestConfigVariable: the file can be named by a variable too; a flag beats it.
 func TestConfigVariable(t *testing.T) {
 	file := write(t, "loops: 5\n")
-	s := &Sources{Environ: []string{"EVHTTPD_CONFIG=" + file}}
+	s := &Sources{Environ: []string{"EVHTTPD_CONFIG=" + file}, Root: new("www")}
 	if c, err := s.Load(); err != nil || c.Loops != 5 || s.File() != file {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -343,7 +346,7 @@ func TestListFlags(t *testing.T) {
 
 // TestReadAgain: the same sources see what has changed in the file, and Diff says what.
 func TestReadAgain(t *testing.T) {
-	file := write(t, "loops: 2\nlimits: {head: 16KiB}\n")
+	file := write(t, "loops: 2\nlimits: {head: 16KiB}\nsites: [{root: .}]\n")
 	s := sources(file, "accept=shared")
 	old, err := s.Load()
 	if err != nil {
@@ -375,7 +378,7 @@ func TestReadAgain(t *testing.T) {
 
 // TestEffectiveIsAFile: what is printed can be used, and means the same from any folder.
 func TestEffectiveIsAFile(t *testing.T) {
-	for name, text := range map[string]string{"defaults": "", "whole": whole, "documented": Documented} {
+	for name, text := range map[string]string{"defaults": "sites: [{root: .}]\n", "whole": whole, "documented": Documented} {
 		t.Run(name, func(t *testing.T) {
 			e, err := sources(write(t, text), "loops=7").Effective()
 			if err != nil {

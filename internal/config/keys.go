@@ -96,8 +96,8 @@ var kinds = map[string]kind{
 	"sites[].paths[].etag":          oneOf("mtime", "content", "off"),
 	"sites[].paths[].hide":          hidePattern,
 	"sites[].paths[].symlinks":      oneOf("beneath", "follow", "deny"),
-	"sites[].paths[].allow":         prefix,
-	"sites[].paths[].deny":          prefix,
+	"sites[].paths[].allow":         atLeastOne(prefix), // of an empty list one thinks that nobody is allowed
+	"sites[].paths[].deny":          atLeastOne(prefix),
 	"sites[].paths[].auth.realm":    refuse(fieldValue, "want a realm without quotes and backslashes", func(s string) bool { return strings.ContainsAny(s, `"\`) }),
 	"sites[].paths[].auth.htpasswd": htpasswd,
 

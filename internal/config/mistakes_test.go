@@ -76,6 +76,11 @@ func TestMistakes(t *testing.T) {
 		{"access lines to stdout", "access_log: {output: stdout}", `1:22: access_log.output "stdout": want off, - (stdout), a file, syslog:udp://HOST:PORT or syslog:unix:PATH (a file of that name is ./stdout)`},
 		{"syslog by TCP", "access_log: {output: \"syslog:tcp://a:1\"}", `1:22: access_log.output "syslog:tcp://a:1": want syslog:udp://HOST:514 or syslog:unix:/dev/log`},
 
+		{"an empty file", "", ` is empty: was it cut off while it was written? "evhttpd config --defaults" prints all that it can say`},
+		{"a file of comments", "# sites:\n#  - root: www\n---\n", ` is empty: was it cut off while it was written? "evhttpd config --defaults" prints all that it can say`},
+		{"a file without sites", "loops: 1\n", ` says nothing of what is to be served: add sites, such as sites: [{root: /srv/www}], or give ROOT on the command line`},
+		{"a section without keys", "{}", ` says nothing of what is to be served: add sites, such as sites: [{root: /srv/www}], or give ROOT on the command line`},
+		{"sites that say nothing", "sites:\n", `1:8: sites is empty: want a list of keys and values, each beginning with "- "`},
 		{"no root", "sites:\n  - listing: true", `2:5: sites[0] has no root: add one, such as root: /srv/www`},
 		{"a root that is not there", "sites: [{root: none}]", `1:16: sites[0].root "none": there is no such directory to serve`},
 		{"a root that is a file", "sites: [{root: f.yaml}]", `1:16: sites[0].root "f.yaml": is a file, not a directory; to serve it, give its directory`},
@@ -104,6 +109,7 @@ func TestMistakes(t *testing.T) {
 		{"a redirect from dots", site + "redirects: [{from: /a/../b/., to: /c}]", `3:24: sites[0].redirects[0].from "/a/../b/.": is not how a path is spelled when it is matched, which is decoded, without //, . and ..: write it as "/b/"`},
 		{"a field of the server's own", site + "paths: [{match: /a, headers: {date: x}}]", `3:35: sites[0].paths[0].headers key "date": is a field that the server makes itself: leave it out`},
 		{"a field twice", site + "paths: [{match: /a, headers: {X-a: x, x-A: y}}]", `3:43: sites[0].paths[0].headers[x-A] "x-A": is the same field as "X-a": keep one of them`},
+		{"nobody allowed", site + "paths: [{match: /a, allow: []}]", `3:32: sites[0].paths[0].allow is empty: want at least one, such as [10.0.0.0/8]`},
 		{"allowed and denied", site + "paths: [{match: /a, allow: [10.0.0.1], deny: [10.0.0.1/32]}]", `3:51: sites[0].paths[0].deny[0] "10.0.0.1/32": is allowed too (sites[0].paths[0].allow in line 3): remove one of them`},
 		{"auth without a file", site + "paths: [{match: /a, auth: {realm: x}}]", `3:32: sites[0].paths[0].auth has no htpasswd: add one, such as htpasswd: /etc/evhttpd/htpasswd`},
 		{"credentials for all", site + "paths: [{match: /a, cors: {origins: [\"*\"], credentials: true}}]", `3:61: sites[0].paths[0].cors.credentials true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins`},
@@ -222,7 +228,7 @@ func TestUnreadable(t *testing.T) {
 
 // TestMerge: anchors, aliases and << are YAML's way to say a thing once.
 func TestMerge(t *testing.T) {
-	got, err := sources(write(t, "limits: &l {head: 16KiB, fields: 7}\nturn: {<<: {requests: 1, bytes: 2}, requests: &n 3}\nthreads: *n\n")).Load()
+	got, err := sources(write(t, "limits: &l {head: 16KiB, fields: 7}\nturn: {<<: {requests: 1, bytes: 2}, requests: &n 3}\nthreads: *n\nsites: [{root: www}]\n")).Load()
 	if err != nil || got.Turn != (Turn{3, 2}) || got.Threads != 3 {
 		t.Errorf("%+v, %v", got, err)
 	}

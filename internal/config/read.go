@@ -89,7 +89,11 @@ func (r *reader) read(text []byte, cfg *Config) {
 		return
 	}
 	body, ok := r.parse(string(text))
-	if !ok || body == nil {
+	switch {
+	case !ok:
+		return
+	case body == nil:
+		r.whole("is empty: was it cut off while it was written? \"evhttpd config --defaults\" prints all that it can say")
 		return
 	}
 	r.anchors = make(map[string]ast.Node)

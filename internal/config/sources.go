@@ -14,6 +14,8 @@ type Sources struct {
 	Flags   map[string][]string // by name, as typed; a flag that was not typed is not there
 	Environ []string            // NAME=value, as [os.Environ] has it
 	Root    *string             // ROOT, if there was one
+	// AnyRoot: nothing is served by this configuration, and a file need not say what is.
+	AnyRoot bool
 
 	// CheckModel says why a model cannot be driven with a trigger here; nil is not asked.
 	CheckModel func(model, trigger string) error
@@ -122,15 +124,15 @@ func (s *Sources) root(hasSites Origin, e *Effective, p *problems) {
 	e.origins["sites[0].root"] = o
 }
 
-// checkRoot says what is wrong with a root that cannot be served.
-func (s *Sources) checkRoot(root string, o Origin) error {
+// checkRoot says what is wrong with a root that cannot be served; listing: it is to be listed too.
+func (s *Sources) checkRoot(root string, listing bool, o Origin) error {
 	if root == "" {
 		return errors.New("is empty: give the directory to serve, . for the current one")
 	}
 	info, err := os.Stat(root)
 	switch {
 	case err == nil && info.IsDir():
-		return nil
+		return mayServe(root, listing)
 	case err == nil:
 		return fmt.Errorf("%q: is a file, not a directory; to serve it, give its directory", root)
 	case !errors.Is(err, os.ErrNotExist):
@@ -142,4 +144,20 @@ func (s *Sources) checkRoot(root string, o Origin) error {
 		}
 	}
 	return fmt.Errorf("%q: there is no such directory to serve", root)
+}
+
+// mayServe says what this process may not do with a root that it would have to.
+func mayServe(root string, listing bool) error {
+	// A name is looked up in the root: that takes the right to search it (path_resolution(7)).
+	if _, err := os.Stat(root + "/."); err != nil {
+		return fmt.Errorf("%q: %s: let user %d search it (chmod o+x), or run as one who may", root, reason(err), os.Geteuid())
+	}
+	if !listing {
+		return nil
+	}
+	f, err := os.Open(root)
+	if err != nil {
+		return fmt.Errorf("%q: %s to list it: let user %d read it (chmod o+r), or set listing to off", root, reason(err), os.Geteuid())
+	}
+	return f.Close()
 }

@@ -121,6 +121,10 @@ func TestPermissionDenied(t *testing.T) {
 					return
 				}
 			}
+			if s, err := newSite(testOptions(dir+"/closed"), NewCache(testLimits()), walks || !haveOpenat2()); err == nil {
+				s.Close()
+				t.Error("a root that may not be searched is served")
+			}
 			opts := testOptions(dir)
 			warned := 0
 			opts.Warn = func(string, string) { warned++ }

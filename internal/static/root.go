@@ -58,7 +58,8 @@ func (t *tree) openRoot() (*root, error) {
 		return nil, err
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	// By a name within it, and not by its descriptor: EACCES if it may not be searched.
+	if err := unix.Fstatat(fd, ".", &st, 0); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}

@@ -99,16 +99,24 @@ func (c *Calls) Accept(listener int, blocking bool) (int, netip.AddrPort, error)
 	}
 }
 
-// Peer is getpeername(2). The address is not valid for a Unix socket. It is
-// [Unknown] if the call fails, as it does for a connection that was reset: who trusts the peers of
-// Unix sockets must not take it for one.
+// Peer is the address that accept4(2) would have given for a connection: getpeername(2), or if that
+// says that there is none, since the connection was reset meanwhile, getsockopt(SO_PEERNAME), which
+// accept4 has it from. The address is not valid for a Unix socket. It is [Unknown] if both fail: a
+// server that trusts the peers of Unix sockets must not take it for one.
 func (c *Calls) Peer(fd int) netip.AddrPort {
 	c.addrLen = uint32(unsafe.Sizeof(*c.addr))
 	if _, _, errno := syscall.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(c.addr)),
-		uintptr(unsafe.Pointer(&c.addrLen))); errno != 0 {
-		return Unknown
+		uintptr(unsafe.Pointer(&c.addrLen))); errno == 0 {
+		return c.remote()
 	}
-	return c.remote()
+	// SO_PEERNAME refuses a length beyond the address's own (EINVAL).
+	for _, c.addrLen = range [...]uint32{unix.SizeofSockaddrInet6, unix.SizeofSockaddrInet4} {
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_PEERNAME,
+			uintptr(unsafe.Pointer(c.addr)), uintptr(unsafe.Pointer(&c.addrLen)), 0); errno == 0 {
+			return c.remote()
+		}
+	}
+	return Unknown
 }
 
 // remote is the address that accept4 or getpeername wrote.

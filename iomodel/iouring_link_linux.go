@@ -27,6 +27,7 @@ type ringLink struct {
 	more      bool // there was more to be received than data
 	eof       bool
 	queued    bool // an opSend is to be submitted
+	awaited   bool // it is to be reported when nothing is queued any more
 	sending   bool // an opRest is out
 	polling   bool // an opPoll is out
 }

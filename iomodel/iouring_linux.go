@@ -44,8 +44,6 @@ const (
 	indexBits = 24
 )
 
-var errStuck = errors.New("the kernel takes no more requests: raise the memory limit of the process or its cgroup")
-
 func userData(token poller.Token, op uint64) uint64 { return uint64(token) | op<<opShift }
 
 // ring is the [reactor.Completer] over one io_uring. Step finds in memory
@@ -57,8 +55,11 @@ type ring struct {
 	ring    *uring.Ring
 	buffers *uring.Buffers
 	direct  reactor.Direct
+	warn    func(what string, err error)
 	enabled bool
-	err     error // a request that the ring has no room for, even after io_uring_enter
+	err     error       // why the ring cannot go on
+	backlog []uring.SQE // requests that the ring had no room for, oldest first
+	refused time.Time   // since when the kernel takes no requests; zero: it does
 
 	links     ringLinks
 	transport ringTransport
@@ -89,7 +90,7 @@ func openRing(poller.Options) (poller.Poller, error) {
 }
 
 func newRing(buffers int) (*ring, error) {
-	r := &ring{}
+	r := &ring{warn: func(string, error) {}}
 	r.transport.ring = r
 	r.wake.fd = -1
 	if err := r.open(buffers); err != nil {
@@ -115,7 +116,7 @@ func (r *ring) open(buffers int) (err error) {
 }
 
 // Bind implements [reactor.Completer].
-func (r *ring) Bind(direct reactor.Direct) { r.direct = direct }
+func (r *ring) Bind(direct reactor.Direct, warn func(string, error)) { r.direct, r.warn = direct, warn }
 
 // Wait implements [poller.Poller]: one io_uring_enter submits what the last
 // batch asked for and waits for what completes. The first one makes the calling
@@ -167,34 +168,43 @@ func (r *ring) arm() (waiting bool) {
 // enter submits, waits no longer than timeout, and takes in what is complete.
 func (r *ring) enter(timeout time.Duration) error {
 	for more := true; more; timeout = 0 {
+		if r.err != nil {
+			return r.err
+		}
+		wait := timeout
+		if r.refill(); len(r.backlog) > 0 {
+			wait = 0
+		}
 		r.enters++
-		if err := errors.Join(r.err, r.ring.EnterWait(timeout)); err != nil {
-			return fmt.Errorf("io_uring loop: %w", err)
+		if r.entered(r.ring.EnterWait(wait), timeout); r.err != nil {
+			return r.err
 		}
 		submitted := r.ring.Pending() == 0
 		r.reap()
-		// The kernel may have kept some back, for which there is room now.
-		if more = r.ring.Overflowed(); submitted && !more {
+		// The kernel may have kept some completions back, for which there is room now.
+		overflowed, all := r.ring.Overflowed(), submitted && len(r.backlog) == 0
+		if all && !overflowed {
 			r.left()
 		}
+		more = r.refused.IsZero() && (overflowed || submitted && !all)
 	}
 	return nil
 }
 
-// request returns a request. If there is no room the others are submitted first.
+// request returns a request. If there is no room the others are submitted first; if
+// the kernel does not take them just now, the new one waits in the backlog.
 func (r *ring) request(token poller.Token, op uint64) *uring.SQE {
-	s := r.ring.Request()
-	if s == nil {
-		r.enters++
-		if err := r.ring.Enter(); err != nil {
-			r.err = err
-		}
+	var s *uring.SQE
+	if len(r.backlog) == 0 {
 		if s = r.ring.Request(); s == nil {
-			// The kernel takes no more: the next Wait says so. Until then the
-			// request is written where nobody looks.
-			r.err = errors.Join(r.err, errStuck)
-			s = new(uring.SQE)
+			r.enters++
+			r.entered(r.ring.Enter(), 0)
+			s = r.ring.Request()
 		}
+	}
+	if s == nil {
+		r.backlog = append(r.backlog, uring.SQE{})
+		s = &r.backlog[len(r.backlog)-1]
 	}
 	r.requests++
 	s.UserData = userData(token, op)
@@ -317,11 +327,9 @@ func (r *ring) Detach(token poller.Token) bool {
 	if k == nil {
 		return true
 	}
-	if k.queued {
-		if err := r.flush(); err != nil {
-			r.err = err
-			return false
-		}
+	if k.queued && r.flush() != nil {
+		k.awaited = true
+		return false
 	}
 	switch {
 	case k.pending():
@@ -345,16 +353,16 @@ func (r *ring) Release(token poller.Token, cut bool) bool {
 	if k == nil {
 		return true
 	}
-	if (k.queued || k.receiving || k.polling) && r.ring.Pending() > 0 {
+	if (k.queued || k.receiving || k.polling || k.sending) && r.unsubmitted() > 0 {
 		// What is not submitted yet would meet whoever has the descriptor's number next.
-		if err := r.flush(); err != nil {
-			r.err = err
-		}
+		// An error is the next Wait's too; withdraw does without the kernel.
+		_ = r.flush()
 	}
-	if k.sending && k.err == nil && !cut {
-		k.reading = false
+	if (k.sending || k.queued) && k.err == nil && !cut {
+		k.reading, k.awaited = false, true
 		return false
 	}
+	r.withdraw(k)
 	if k.receiving {
 		r.cancel(token, opRecv)
 	}

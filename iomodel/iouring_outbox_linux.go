@@ -2,10 +2,10 @@ package iomodel
 
 import (
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/uring"
 	"github.com/evhttpd/evhttpd/poller"
 )
@@ -94,13 +94,14 @@ func (o *outbox) close() error {
 	return err
 }
 
-// flush submits now what is queued and takes in what that completes.
+// flush submits now what is queued and takes in what that completes. It returns
+// conn.ErrAgain if the kernel does not take it yet: it goes with the next Wait.
 func (r *ring) flush() error {
 	if err := r.enter(0); err != nil {
 		return err
 	}
 	if len(r.out.queued) > 0 {
-		return fmt.Errorf("io_uring loop: %w", errStuck)
+		return conn.ErrAgain
 	}
 	return nil
 }
@@ -115,6 +116,10 @@ func (r *ring) left() {
 		}
 		if k.queued = false; !k.sending {
 			k.out = nil
+		}
+		if k.awaited {
+			k.awaited = false
+			r.report(token, poller.Writable)
 		}
 	}
 	r.out.queued, r.out.filled = r.out.queued[:0], 0

@@ -90,7 +90,8 @@ func (r *ring) send(k *ringLink, p []byte) {
 }
 
 // drained has what Send took leave before something is sent directly. It
-// returns ErrAgain if the socket has no room for it.
+// returns ErrAgain if the socket has no room for it, or the kernel takes no requests just now: the
+// poll that [ring.Watch] asks for is then submitted behind it.
 func (t *ringTransport) drained() error {
 	if t.link.queued {
 		if err := t.ring.flush(); err != nil {

@@ -13,8 +13,9 @@ import (
 // Transport of its token and ends with a Release that reports true.
 type Completer interface {
 	poller.Poller
-	// Bind is called once, before everything else, with the loop's own system calls.
-	Bind(direct Direct)
+	// Bind is called once, before everything else, with the loop's own system calls and with
+	// what takes warnings for the operator (Options.Warn).
+	Bind(direct Direct, warn func(what string, err error))
 	// Accept takes a connection that was accepted from the listener of that
 	// descriptor, or accepts one itself if it is not watched. unix.EAGAIN: there is none.
 	Accept(listener int) (fd int, remote conn.Addr, err error)
@@ -32,7 +33,7 @@ type Completer interface {
 	// Release takes the connection out of the kernel's hands, so that its
 	// descriptor can be closed. It reports false while bytes that Send has taken
 	// have yet to leave: token is reported when they have, and Release is to be
-	// called again. cut: they need not leave.
+	// called again. cut: they need not leave, and Release reports true.
 	Release(token poller.Token, cut bool) bool
 }
 

@@ -109,7 +109,7 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	l.inbox.wake = p.Wake
 	l.transport.init(&l.local.Counters)
 	if l.completer, _ = p.(Completer); l.completer != nil {
-		l.completer.Bind(&l.transport)
+		l.completer.Bind(&l.transport, opts.Warn)
 		l.few = completedFew
 	}
 	l.timers.init(opts.Config)

@@ -53,8 +53,8 @@ func (r *ring) add(fd int, token poller.Token) error {
 
 // request returns a free request.
 func (r *ring) request() (*uring.SQE, error) {
-	if r.Full() {
-		if err := r.Enter(); err != nil {
+	for tries := 0; r.Full() && tries < settleTries; tries++ {
+		if err := r.Enter(); err != nil && !uring.Refused(err) {
 			return nil, err
 		}
 	}
@@ -83,7 +83,7 @@ func (r *ring) wait(events []poller.Event) (n int, err error) {
 	if n, err = r.reap(events); n > 0 || err != nil {
 		return n, err
 	}
-	if err = r.EnterWait(r.timeout); err != nil {
+	if err = r.EnterWait(r.timeout); err != nil && !uring.Refused(err) {
 		return 0, err
 	}
 	return r.reap(events)
@@ -118,7 +118,7 @@ const settleTries = 60
 // settle implements settler: cancelled requests end bit by bit, as far as each io_uring_enter gets
 // (io_run_local_work in io_uring/io_uring.c runs 20 or so at a time).
 func (r *ring) settle() error {
-	if err := r.Enter(); err != nil {
+	if err := r.Enter(); err != nil && !uring.Refused(err) {
 		return err
 	}
 	var events [64]poller.Event
@@ -135,7 +135,7 @@ func (r *ring) settle() error {
 		case tries > settleTries:
 			return fmt.Errorf("%d cancelled requests of io_uring have not ended", r.edges-len(r.tokens))
 		}
-		if err := r.EnterWait(waitBound); err != nil {
+		if err := r.EnterWait(waitBound); err != nil && !uring.Refused(err) {
 			return err
 		}
 	}

@@ -140,6 +140,8 @@ func (r *Ring) Pending() int { return int(r.reserved - atomic.LoadUint32(r.sqHea
 
 // Enter submits what was requested and has the kernel post what is complete,
 // without waiting. What it does never blocks, so Go's scheduler is not told.
+// An error that is [Refused] passes: Enter is to be called again. Whether
+// everything was submitted says Pending alone, after a success too.
 func (r *Ring) Enter() error {
 	submit := r.publish()
 	*r.waitArg = waitArg{timespec: r.waitArg.timespec}
@@ -150,6 +152,7 @@ func (r *Ring) Enter() error {
 
 // EnterWait submits what was requested and waits until something is complete,
 // for no longer than timeout and a second. A signal ends it early; that is no error.
+// It can be refused as Enter can.
 func (r *Ring) EnterWait(timeout time.Duration) error {
 	if timeout <= 0 {
 		return r.Enter()
@@ -174,13 +177,24 @@ func enterError(errno syscall.Errno) error {
 	case 0, unix.EINTR, unix.ETIME:
 		return nil
 	case unix.EAGAIN, unix.EBUSY:
-		// No memory for requests just now, or completions wait to be reaped:
-		// what was not taken goes with the next Enter.
-		return nil
+		return errno
 	case unix.EBADR:
 		return errors.New("uring: the kernel had no memory for a completion and dropped it; the ring cannot go on")
 	default:
 		return fmt.Errorf("uring: io_uring_enter: %w", errno)
+	}
+}
+
+// Refused reports whether an error of Enter or EnterWait passes by itself. The kernel has no memory
+// for a request just now (EAGAIN), or completions wait to be reaped (EBUSY), says io_uring_enter(2).
+// Nothing was submitted: the same requests go with the next Enter.
+func Refused(err error) bool { return err == unix.EAGAIN || err == unix.EBUSY }
+
+// EachPending calls do for each request that the kernel has not taken yet, oldest first. The kernel reads a
+// request within Enter alone (there is no IORING_SETUP_SQPOLL), so that do may still change it.
+func (r *Ring) EachPending(do func(*SQE)) {
+	for i := atomic.LoadUint32(r.sqHead); i != r.reserved; i++ {
+		do(&r.requests[i&r.sqMask])
 	}
 }
 

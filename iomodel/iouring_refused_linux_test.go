@@ -1,0 +1,109 @@
+package iomodel
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/uring"
+	"github.com/evhttpd/evhttpd/poller"
+)
+
+// refuseEnter makes every io_uring_enter of the calling thread fail with errno, for good (seccomp(2)).
+func refuseEnter(t *testing.T, errno unix.Errno) {
+	t.Helper()
+	const returnErrno, returnAllow = 0x00050000, 0x7fff0000 // SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // seccomp_data.nr
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_IO_URING_ENTER},
+		{Code: unix.BPF_RET | unix.BPF_K, K: returnErrno | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: returnAllow},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	noErr(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	noErr(t, unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
+}
+
+// onThread runs test on a thread of its own, which ends with it and whose filters are nobody else's.
+func onThread(test func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends
+		test()
+	}()
+	<-done
+}
+
+// TestRingRefused: while the kernel takes no requests, none is lost or written over, however many there
+// are; a wait is no error; a connection that ends leaves no request for whoever has its descriptor next; and
+// after refusedMax the loop ends, with the reason.
+func TestRingRefused(t *testing.T) {
+	if err := probeRing(); err != nil {
+		t.Skip(err)
+	}
+	onThread(func() {
+		r, err := newRing(recvBuffers)
+		noErr(t, err)
+		defer r.ring.Close()
+		var warned error
+		r.Bind(nil, func(_ string, err error) { warned = err })
+		events := make([]poller.Event, 1)
+		_, err = r.Wait(events, 0)
+		noErr(t, err)
+		refuseEnter(t, unix.EBUSY)
+
+		const generation = 1 << 32
+		watched := make([]poller.Token, 2*ringRequests)
+		for i := range watched {
+			watched[i] = poller.Token(generation + i)
+			r.links.begin(watched[i], 1000+i)
+			r.Watch(watched[i], conn.WantRead)
+		}
+		_, err = r.Wait(events, 0)
+		noErr(t, err)
+		if !errors.Is(warned, unix.EBUSY) {
+			t.Errorf("warned of %v, want EBUSY", warned)
+		}
+		if n := r.unsubmitted(); n < len(watched) {
+			t.Errorf("%d of %d requests are there still", n, len(watched))
+		}
+		gone := map[poller.Token]bool{watched[3]: true, watched[len(watched)-3]: true} // one in the ring, one in the backlog
+		for token := range gone {
+			if !r.Release(token, true) {
+				t.Errorf("connection %#x is not let go of", uint64(token))
+			}
+		}
+		for _, token := range watched {
+			if n := requestsOf(r, token); gone[token] && n != 0 || !gone[token] && n != 1 {
+				t.Fatalf("%d requests of connection %#x, which is gone: %v", n, uint64(token), gone[token])
+			}
+		}
+
+		r.refused = time.Now().Add(-refusedMax)
+		if _, err := r.Wait(events, 0); !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "raise the memory limit") {
+			t.Errorf("after %v: %v", refusedMax, err)
+		}
+	})
+}
+
+// requestsOf counts the requests of a connection that are not submitted.
+func requestsOf(r *ring, token poller.Token) (n int) {
+	for i := range r.backlog {
+		if r.backlog[i].UserData == userData(token, opRecv) {
+			n++
+		}
+	}
+	r.ring.EachPending(func(s *uring.SQE) {
+		if s.UserData == userData(token, opRecv) {
+			n++
+		}
+	})
+	return n
+}

@@ -40,8 +40,7 @@ func (w *CodingWeights) Of(c Coding) int {
 	return 0
 }
 
-// Add parses the value of an Accept-Encoding field; one that stands on
-// several lines is added line by line. Of a coding that is named twice the first
+// Add parses the value of an Accept-Encoding field. Of a coding that is named twice the first
 // counts. What is not valid is passed over, up to the next comma. The work is linear in len(value).
 func (w *CodingWeights) Add(value []byte) {
 	for more := true; more; {

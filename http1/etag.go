@@ -6,8 +6,7 @@ import "bytes"
 // tag may be weak) or If-None-Match (weak comparison), RFC 9110 section 8.8.3.2. "*" matches any
 // etag, an empty one too: the caller asks only if there is a representation.
 //
-// A list that is not valid as a whole matches nothing. A field that stands on
-// several lines is several lists, see Request.Next.
+// A list that is not valid as a whole matches nothing: "*" beside tags among them.
 func MatchETag(list, etag []byte, strong bool) (match, valid bool) {
 	if len(list) == 1 && list[0] == '*' {
 		return true, true

@@ -118,6 +118,8 @@ func (h *head) field(pos, end int) bool {
 	first := req.known[id] == 0
 	if first {
 		req.known[id] = uint8(len(req.Fields))
+	} else {
+		req.repeated |= 1 << id
 	}
 	return h.known(id, pos, from, to, first)
 }
@@ -162,8 +164,7 @@ func (h *head) known(id FieldID, pos, from, to int, first bool) bool {
 		return h.codingField(from, to)
 	case FieldExpect:
 		h.expectField(h.buf[from:to])
-	case FieldRange, FieldIfRange, FieldIfModifiedSince, FieldIfUnmodifiedSince, FieldAuthorization, FieldOrigin,
-		FieldAccessControlRequestMethod:
+	case FieldAuthorization, FieldOrigin, FieldAccessControlRequestMethod:
 		if !first {
 			return h.bad(&errTwice, pos)
 		}

@@ -53,7 +53,8 @@ func checkInvariants(t *testing.T, buf []byte, req *Request) {
 	}
 	spans := []Span{req.Name, req.Line, req.Target, req.Path, req.Query, req.Host}
 	hosts := 0
-	for i, field := range req.Fields {
+	values := map[FieldID][]string{}
+	for _, field := range req.Fields {
 		spans = append(spans, field.Name, field.Value)
 		name, value := string(field.Name.In(buf)), string(field.Value.In(buf))
 		if name == "" || strings.Trim(value, " \t") != value || strings.ContainsAny(value, "\r\n\x00") {
@@ -65,8 +66,11 @@ func checkInvariants(t *testing.T, buf []byte, req *Request) {
 		if field.ID != FieldOther && !strings.EqualFold(name, fieldNames[field.ID]) {
 			t.Errorf("%q: %q is known as %q", buf, name, fieldNames[field.ID])
 		}
-		if field.ID != FieldOther && req.Next(field.ID, 0) == i && string(req.Get(field.ID, buf)) != value {
-			t.Errorf("%q: Get %q: %q", buf, name, req.Get(field.ID, buf))
+		values[field.ID] = append(values[field.ID], value)
+	}
+	for id := FieldHost; id < numFields; id++ {
+		if want := strings.Join(values[id], ", "); string(req.Get(id, buf)) != want || req.Has(id) != (values[id] != nil) {
+			t.Errorf("%q: %s is %q, want %q", buf, fieldNames[id], req.Get(id, buf), want)
 		}
 	}
 	for _, s := range spans {

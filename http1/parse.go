@@ -38,11 +38,10 @@ type head struct {
 // capacity is reused: Parse allocates only while that grows.
 //
 // Nothing is repaired where RFC 9112 lets a recipient be lenient. Fields that
-// may stand once and that the answer depends on (RFC 9110 section 5.3: Host, Content-Length,
-// Range, If-Range, If-Modified-Since, If-Unmodified-Since, Authorization, Origin,
-// Access-Control-Request-Method) are refused when they stand twice, since two servers could
-// take a different one each. Of a list on several lines (If-Match, If-None-Match, Accept)
-// Get returns the first; Next finds the others.
+// may stand once and say where the request ends, whom it is for or who sends it (Host, Content-Length,
+// Authorization, Origin, Access-Control-Request-Method) are refused when they stand twice, since two servers could
+// take a different one each. Conditions and ranges (If-Modified-Since, If-Unmodified-Since, If-Range, Range)
+// are not: such a value is one that is not valid, and RFC 9110 says of each what that means. See Request.Get.
 func Parse(buf []byte, seen int, lim *Limits, req *Request) Result {
 	start, ok := skipEmptyLine(buf, req)
 	if !ok {
@@ -104,7 +103,7 @@ func (r *Request) reset() {
 	r.Name, r.Line, r.Target, r.Path, r.Query, r.Host = Span{}, Span{}, Span{}, Span{}, Span{}, Span{}
 	r.HasQuery = false
 	r.Fields = r.Fields[:0]
-	r.known = [numFields]uint8{}
+	r.known, r.repeated = [numFields]uint8{}, 0
 }
 
 // fail fills req.Err with the rule and returns Invalid.
@@ -208,6 +207,9 @@ func (h *head) finish(end int) Result {
 		req.Framing = ChunkedBody
 	case req.Has(FieldContentLength):
 		req.Framing = LengthBody
+	}
+	if req.repeated != 0 {
+		req.combine(h.buf)
 	}
 	req.Close = h.close || req.Minor == 0 && !h.keepAlive
 	if req.Expect == ExpectContinue && (req.Minor == 0 || req.Framing == NoBody || req.Framing == LengthBody && req.Length == 0) {

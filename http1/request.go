@@ -93,6 +93,8 @@ const (
 	numFields
 )
 
+const _ = 32 - uint(numFields) // Request.repeated has a bit for each
+
 // Field is one field line of a head. Value has no white space at its ends.
 type Field struct {
 	ID          FieldID
@@ -119,31 +121,48 @@ type Request struct {
 	Fields   []Field
 	Err      Error // set when Parse returned Invalid
 
-	known [numFields]uint8 // the index+1 in Fields of the first such field
+	known    [numFields]uint8 // the index+1 in Fields of the first such field
+	repeated uint32           // a bit for each field that stands on several lines
+	combined []byte           // the values of those
+	values   [numFields]Span  // of each of those, in combined
 }
 
-// Get returns the value of the first field of that ID, nil if there is none.
-// The bytes are buf's.
+// Get returns the value of the field of that ID, nil if there is none. A field that stands on
+// several lines has one value: that of each line, in order, with a comma and a space between them
+// (RFC 9110 section 5.3). So a list on two lines is one list, and what is no list and stands twice is
+// not valid as a whole. The bytes are buf's or the Request's own, and valid until the next Parse.
 func (r *Request) Get(id FieldID, buf []byte) []byte {
-	if i := r.known[id]; i != 0 {
-		return r.Fields[i-1].Value.In(buf)
+	i := r.known[id]
+	switch {
+	case i == 0:
+		return nil
+	case r.repeated&(1<<id) != 0:
+		return r.values[id].In(r.combined)
 	}
-	return nil
+	return r.Fields[i-1].Value.In(buf)
+}
+
+// combine puts the values of each field that stands on several lines together. All of them are shorter
+// than the head: the separator takes two bytes, a line's name and end take more.
+func (r *Request) combine(buf []byte) {
+	r.combined = r.combined[:0]
+	for id := FieldOther + 1; id < numFields; id++ {
+		if r.repeated&(1<<id) == 0 {
+			continue
+		}
+		from, first := len(r.combined), int(r.known[id])-1
+		r.combined = append(r.combined, r.Fields[first].Value.In(buf)...)
+		for _, f := range r.Fields[first+1:] {
+			if f.ID == id {
+				r.combined = append(append(r.combined, ", "...), f.Value.In(buf)...)
+			}
+		}
+		r.values[id] = span(from, len(r.combined))
+	}
 }
 
 // Has reports whether there is a field of that ID.
 func (r *Request) Has(id FieldID) bool { return r.known[id] != 0 }
-
-// Next returns the index in Fields of the first field of that ID at or after
-// index i, -1 if there is none: a list may stand on several lines (RFC 9110 section 5.3).
-func (r *Request) Next(id FieldID, i int) int {
-	for ; i < len(r.Fields); i++ {
-		if r.Fields[i].ID == id {
-			return i
-		}
-	}
-	return -1
-}
 
 // Error is why bytes are not a request that is served: the status to answer
 // with, and an explanation for the person who sent it. It never holds the peer's bytes.

@@ -60,6 +60,8 @@ const (
 	line = "GET /hello.txt HTTP/1.1"
 	host = "Host: x"
 	te   = "Transfer-Encoding: chunked"
+
+	never = "If-Modified-Since: Fri, 31 Dec 2100 00:00:00 GMT"
 )
 
 // strictness has an entry for every rule under that heading, some with several.
@@ -158,6 +160,13 @@ var strictness = []rawCase{
 		}
 		return nil
 	}},
+	{name: "two Ranges are ignored, RFC 9110 14.2", in: head(line, host, "Range: bytes=0-1", "Range: bytes=2-3"), want: []int{200}, fate: stays, why: hello},
+	{name: "two Ranges of HEAD are ignored, RFC 9110 14.2", in: head("HEAD /hello.txt HTTP/1.1", host, "Range: bytes=0-1", "Range: bytes=2-3"), want: []int{200}, method: "HEAD", fate: stays},
+	{name: "two If-Modified-Since are ignored, RFC 9110 13.1.3", in: head(line, host, never, never), want: []int{200}, fate: stays, why: hello},
+	{name: "two If-Unmodified-Since are ignored, RFC 9110 13.1.4", in: head(line, host, "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT", "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT"), want: []int{200}, fate: stays, why: hello},
+	{name: "two If-Range are no condition that holds, RFC 9110 13.1.5", in: head(line, host, "Range: bytes=0-1", "If-Range: \"a\"", "If-Range: \"a\""), want: []int{200}, fate: stays, why: hello},
+	{name: "If-Match on two lines is one list, RFC 9110 5.3", in: head(line, host, "If-Match: \"a\"", "If-Match: *"), want: []int{412}, fate: stays},
+	{name: "two Authorizations, RFC 9110 5.3", in: head(line, host, "Authorization: "+marker, "Authorization: "+marker), want: []int{400}, fate: closes, why: "twice"},
 	{name: "an Expect other than 100-continue, RFC 9110 10.1.1", in: head(line, host, "Expect: "+marker), want: []int{417}, fate: either, why: "417"},
 	{name: "a body of a GET is thrown away, RFC 9110 9.3.1", in: head(line, host, "Content-Length: 5") + marker, want: []int{200}},
 	{name: "chunks with extensions and trailers, RFC 9112 7.1", in: head(line, host, te) + "5;a;b=c;d=\"e\\\"f\"\r\n" + marker + "\r\n000\r\nTrailer: x\r\n\r\n", want: []int{200}},

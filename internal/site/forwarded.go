@@ -38,30 +38,25 @@ func forwarded(proxies conn.Networks, req *http1.Request, buf []byte, out *conn.
 // walk at the one before it, and so does the bound. It reports false if there is none.
 func forwardedFor(proxies conn.Networks, req *http1.Request, buf []byte) (client conn.Addr, ok bool) {
 	left := forwardedMax
-	for i := len(req.Fields) - 1; i >= 0; i-- {
-		if req.Fields[i].ID != http1.FieldXForwardedFor {
-			continue
+	for value, more := req.Get(http1.FieldXForwardedFor, buf), true; more; {
+		comma := bytes.LastIndexByte(value, ',')
+		word := bytes.Trim(value[comma+1:], " \t")
+		if more = comma >= 0; more {
+			value = value[:comma]
 		}
-		for value, more := req.Fields[i].Value.In(buf), true; more; {
-			comma := bytes.LastIndexByte(value, ',')
-			word := bytes.Trim(value[comma+1:], " \t")
-			if more = comma >= 0; more {
-				value = value[:comma]
-			}
-			if left--; left < 0 {
-				return client, ok
-			}
-			if len(word) == 0 {
-				continue // an empty element of a list is none (RFC 9110 section 5.6.1.2)
-			}
-			at, good := parseForwarded(word)
-			if !good {
-				return client, ok
-			}
-			client, ok = conn.AddrFrom(at), true
-			if !proxies.ContainsIP(at.Addr()) {
-				return client, ok
-			}
+		if left--; left < 0 {
+			return client, ok
+		}
+		if len(word) == 0 {
+			continue // an empty element of a list is none (RFC 9110 section 5.6.1.2)
+		}
+		at, good := parseForwarded(word)
+		if !good {
+			return client, ok
+		}
+		client, ok = conn.AddrFrom(at), true
+		if !proxies.ContainsIP(at.Addr()) {
+			return client, ok
 		}
 	}
 	return client, ok

@@ -51,9 +51,7 @@ func (c *content) vary() string {
 // the first of Options. If nothing is acceptable it is the file.
 func negotiate(c *content, req *http1.Request, buf []byte) *content {
 	var weights http1.CodingWeights
-	for i := req.Next(http1.FieldAcceptEncoding, 0); i >= 0; i = req.Next(http1.FieldAcceptEncoding, i+1) {
-		weights.Add(req.Fields[i].Value.In(buf))
-	}
+	weights.Add(req.Get(http1.FieldAcceptEncoding, buf))
 	best, weight := c, weights.Of(http1.CodingIdentity)
 	for _, v := range c.variants {
 		if v.dynamic && req.Method == http1.MethodGET && req.Has(http1.FieldRange) {

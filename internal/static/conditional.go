@@ -18,7 +18,7 @@ func conditional(req *http1.Request) bool {
 func (h *handler) precondition(c *content, req *http1.Request, buf []byte, out *conn.Output) bool {
 	now := out.Clock().Wall / 1e9
 	if req.Has(http1.FieldIfMatch) {
-		if !matches(req, buf, http1.FieldIfMatch, c.etag, true) {
+		if match, _ := http1.MatchETag(req.Get(http1.FieldIfMatch, buf), c.etag, true); !match {
 			h.fail(req, buf, out, 412, c.vary(), "no entity tag of If-Match is the file's (RFC 9110 section 13.1.1)")
 			return true
 		}
@@ -27,7 +27,7 @@ func (h *handler) precondition(c *content, req *http1.Request, buf []byte, out *
 		return true
 	}
 	if req.Has(http1.FieldIfNoneMatch) {
-		if matches(req, buf, http1.FieldIfNoneMatch, c.etag, false) {
+		if match, _ := http1.MatchETag(req.Get(http1.FieldIfNoneMatch, buf), c.etag, false); match {
 			h.notModified(c, out)
 			return true
 		}
@@ -42,17 +42,8 @@ func (h *handler) precondition(c *content, req *http1.Request, buf []byte, out *
 	return h.partial(c, req, buf, out)
 }
 
-// matches looks for the etag in a list that may stand on several lines.
-func matches(req *http1.Request, buf []byte, id http1.FieldID, etag []byte, strong bool) bool {
-	for i := req.Next(id, 0); i >= 0; i = req.Next(id, i+1) {
-		if ok, _ := http1.MatchETag(req.Fields[i].Value.In(buf), etag, strong); ok {
-			return true
-		}
-	}
-	return false
-}
-
-// date returns the date of a field. One that is not valid is no date.
+// date returns the date of a field. What is not valid is no date, and so are two of them
+// (RFC 9110 sections 13.1.3 and 13.1.4).
 func date(req *http1.Request, buf []byte, id http1.FieldID, now int64) (at int64, ok bool) {
 	if !req.Has(id) {
 		return 0, false
@@ -62,7 +53,7 @@ func date(req *http1.Request, buf []byte, id http1.FieldID, now int64) (at int64
 
 // ifRange reports whether what the client has a part of is still the file
 // (RFC 9110 section 13.1.5): a strong entity tag, or the exact date if that is
-// a strong validator, which a file that has just changed does not have (section 8.8.2.2).
+// a strong validator, which a file that has just changed does not have (section 8.8.2.2). Two of them are neither.
 func ifRange(c *content, req *http1.Request, buf []byte, now int64) bool {
 	if !req.Has(http1.FieldIfRange) {
 		return true

@@ -32,6 +32,12 @@ func TestPreconditions(t *testing.T) {
 			{"If-Match: " + etag + "\r\n", 200},
 			{"If-Match: \"a\", " + etag + "\r\n", 200},
 			{"If-Match: \"a\"\r\nIf-Match: " + etag + "\r\n", 200},
+			{"If-Match: \"a\"\r\nIf-Match: *\r\n", 412}, // one list, in which * is no tag: section 5.3
+			{"If-Match: *\r\nIf-Match: *\r\n", 412},
+			{"If-Match: \"a\r\nIf-Match: " + etag + "\r\n", 412}, // not valid as a whole
+			{"If-None-Match: \"a\"\r\nIf-None-Match: *\r\n", 200},
+			{"If-None-Match: \"a\"\r\nIf-None-Match: " + etag + "\r\n", 304},
+			{"If-None-Match: " + etag + "\r\nIf-None-Match: a\r\n", 200},
 			{"If-Match: \"a\"\r\n", 412},
 			{"If-Match: W/" + etag + "\r\n", 412}, // strong comparison, section 13.1.1
 			{"If-Match: \"a\"\r\nIf-None-Match: " + etag + "\r\n", 412},
@@ -65,6 +71,13 @@ func TestPreconditions(t *testing.T) {
 			{part + "If-Match: \"a\"\r\n", 412},
 			{part + "If-Match: " + etag + "\r\n", 206},
 			{"If-Range: " + etag + "\r\n", 200},
+			// What is no list and stands twice is not valid: ignored, or not what the client has a part of.
+			{"If-Modified-Since: " + at + "\r\nIf-Modified-Since: " + at + "\r\n", 200}, // section 13.1.3
+			{"If-Modified-Since: " + at + ", " + at + "\r\n", 200},
+			{"If-Unmodified-Since: " + before + "\r\nIf-Unmodified-Since: " + before + "\r\n", 200}, // section 13.1.4
+			{part + "If-Range: " + etag + "\r\nIf-Range: " + etag + "\r\n", 200},                    // section 13.1.5
+			{part + "If-Range: " + at + "\r\nIf-Range: " + at + "\r\n", 200},
+			{part + part, 200}, // section 14.2
 		}
 		for _, c := range cases {
 			for _, method := range []string{"GET", "HEAD"} {
@@ -83,6 +96,42 @@ func TestPreconditions(t *testing.T) {
 					t.Errorf("206 with %q %q", r.body, r.Header)
 				}
 			}
+		}
+	}
+}
+
+// TestAListOnSeveralLines has each list that an answer depends on sent on one line and an element a line:
+// that makes no difference (RFC 9110 section 5.3).
+func TestAListOnSeveralLines(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/file.txt", "0123456789")
+	write(t, dir+"/file.txt.gz", "coded")
+	write(t, dir+"/file.txt.br", "otherwise coded")
+	write(t, dir+"/folder/name", "")
+	opts := testOptions(dir)
+	opts.Listing, opts.Siblings = true, []string{"br", "gz"}
+	l := serve(t, opts, false)
+	etag := l.get("/file.txt").Header.Get("ETag")
+	for _, c := range []struct {
+		path, field string
+		elements    []string
+	}{
+		{"/file.txt", "If-Match", []string{`"a"`, "*"}},
+		{"/file.txt", "If-Match", []string{`"a"`, etag, `"b"`}},
+		{"/file.txt", "If-Match", []string{`"a"`, "", `"b"`}},
+		{"/file.txt", "If-None-Match", []string{"*", `"a"`}},
+		{"/file.txt", "If-None-Match", []string{`"a"`, "", "W/" + etag}},
+		{"/file.txt", "If-None-Match", []string{etag, "junk"}},
+		{"/file.txt", "If-None-Match", []string{`"a`, etag, `b"`}},
+		{"/file.txt", "Accept-Encoding", []string{"gzip;q=0.5", "br;q=0.9"}},
+		{"/file.txt", "Accept-Encoding", []string{"", "gzip", "gzip;q=0", "*;q=0"}},
+		{"/folder/", "Accept", []string{"text/plain;q=0.5", "application/json", "text/html;q=0"}},
+		{"/folder/", "Accept", []string{`text/plain;x="a`, `application/json"`, "text/html;q=0.1"}},
+	} {
+		one := l.request("GET", c.path, c.field+": "+strings.Join(c.elements, ", ")+"\r\n")
+		lines := l.request("GET", c.path, c.field+": "+strings.Join(c.elements, "\r\n"+c.field+": ")+"\r\n")
+		if one.StatusCode != lines.StatusCode || one.body != lines.body || one.Header.Get("Content-Type") != lines.Header.Get("Content-Type") {
+			t.Errorf("%s: %q: on one line %d %q, on several %d %q", c.field, c.elements, one.StatusCode, one.body, lines.StatusCode, lines.body)
 		}
 	}
 }

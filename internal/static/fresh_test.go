@@ -38,6 +38,7 @@ func TestStaleness(t *testing.T) {
 				for _, fields := range []string{
 					"Cache-Control: no-cache\r\n", "cache-control: foo, NO-CACHE\r\n", "Cache-Control: max-age=0\r\n",
 					"Cache-Control: foo\r\nCache-Control: max-age=0\r\n", "Pragma: no-cache\r\n",
+					"Pragma: foo, no-cache\r\n", "Pragma: foo\r\nPragma: no-cache\r\n",
 				} {
 					replace(t, dir+"/file", first)
 					l.get("/file").want(t, 200, second)

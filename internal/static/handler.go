@@ -99,22 +99,26 @@ func mustLook(req *http1.Request, buf []byte, out *conn.Output) bool {
 // revalidates reports whether the client asks for no stored answer (RFC 9111
 // sections 5.2.1.1, 5.2.1.4 and 5.4): a browser's reload.
 func revalidates(req *http1.Request, buf []byte) bool {
-	for i := req.Next(http1.FieldCacheControl, 0); i >= 0; i = req.Next(http1.FieldCacheControl, i+1) {
-		list := req.Fields[i].Value.In(buf)
-		for len(list) > 0 {
-			var directive []byte
-			directive, list, _ = bytes.Cut(list, comma)
-			directive = bytes.Trim(directive, " \t")
-			if bytes.EqualFold(directive, noCache) || bytes.EqualFold(directive, maxAge0) {
-				return true
-			}
+	if req.Has(http1.FieldCacheControl) {
+		list := req.Get(http1.FieldCacheControl, buf)
+		return hasDirective(list, noCache) || hasDirective(list, maxAge0)
+	}
+	return hasDirective(req.Get(http1.FieldPragma, buf), noCache)
+}
+
+// hasDirective looks for a directive in a list of them.
+func hasDirective(list, directive []byte) bool {
+	for len(list) > 0 {
+		var d []byte
+		d, list = cutUnquoted(list, ',')
+		if bytes.EqualFold(bytes.Trim(d, " \t"), directive) {
+			return true
 		}
 	}
-	return !req.Has(http1.FieldCacheControl) && bytes.EqualFold(bytes.Trim(req.Get(http1.FieldPragma, buf), " \t"), noCache)
+	return false
 }
 
 var (
-	comma   = []byte{','}
 	noCache = []byte("no-cache")
 	maxAge0 = []byte("max-age=0")
 )

@@ -124,23 +124,20 @@ func oneOf(value []byte, names []string) (int, bool) {
 // accepts none of them gets HTML, as section 12.4.1 allows.
 func acceptedFormat(req *http1.Request, buf []byte) int {
 	var weight, exactness [formats]int
-	seen := 0
-	for i := req.Next(http1.FieldAccept, 0); i >= 0; i = req.Next(http1.FieldAccept, i+1) {
-		list := req.Fields[i].Value.In(buf)
-		for len(list) > 0 && seen < acceptMax {
-			var item []byte
-			item, list = cutUnquoted(list, ',')
-			if len(item) == 0 {
-				continue
-			}
-			seen++
-			media, params := cutUnquoted(item, ';')
-			q := weightOf(params)
-			for format, exact := range rangeMatches(bytes.TrimSpace(media)) {
-				// Of two ranges as exact the one that is accepted counts.
-				if exact > exactness[format] || exact > 0 && exact == exactness[format] && q > weight[format] {
-					weight[format], exactness[format] = q, exact
-				}
+	list := req.Get(http1.FieldAccept, buf)
+	for seen := 0; len(list) > 0 && seen < acceptMax; {
+		var item []byte
+		item, list = cutUnquoted(list, ',')
+		if len(item) == 0 {
+			continue
+		}
+		seen++
+		media, params := cutUnquoted(item, ';')
+		q := weightOf(params)
+		for format, exact := range rangeMatches(bytes.TrimSpace(media)) {
+			// Of two ranges as exact the one that is accepted counts.
+			if exact > exactness[format] || exact > 0 && exact == exactness[format] && q > weight[format] {
+				weight[format], exactness[format] = q, exact
 			}
 		}
 	}

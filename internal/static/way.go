@@ -375,18 +375,14 @@ func (f *found) at(p *Spot) *entry {
 // acceptsHTML reports whether the client names HTML among what it accepts, as a browser does for a
 // page and for nothing that a page loads. A mere */* is what scripts, style sheets and fetch() ask with.
 func acceptsHTML(req *http1.Request, buf []byte) bool {
-	seen := 0
-	for i := req.Next(http1.FieldAccept, 0); i >= 0; i = req.Next(http1.FieldAccept, i+1) {
-		list := req.Fields[i].Value.In(buf)
-		for len(list) > 0 && seen < acceptMax {
-			var item []byte
-			item, list = cutUnquoted(list, ',')
-			media, params := cutUnquoted(item, ';')
-			media = bytes.TrimSpace(media)
-			if (bytes.EqualFold(media, typeHTML) || bytes.EqualFold(media, typeXHTML)) && weightOf(params) > 0 {
-				return true
-			}
-			seen++
+	list := req.Get(http1.FieldAccept, buf)
+	for seen := 0; len(list) > 0 && seen < acceptMax; seen++ {
+		var item []byte
+		item, list = cutUnquoted(list, ',')
+		media, params := cutUnquoted(item, ';')
+		media = bytes.TrimSpace(media)
+		if (bytes.EqualFold(media, typeHTML) || bytes.EqualFold(media, typeXHTML)) && weightOf(params) > 0 {
+			return true
 		}
 	}
 	return false

@@ -259,6 +259,7 @@ func (t *blockingTransport) Recv(p []byte) (int, error) {
 	}
 	switch {
 	case n > 0:
+		t.link.received()
 		return n, nil
 	case err == nil:
 		return 0, io.EOF

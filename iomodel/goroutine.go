@@ -405,6 +405,7 @@ func (t *goroutineTransport) waitWrite(timeout time.Duration) {
 func (t *goroutineTransport) Recv(p []byte) (int, error) {
 	switch {
 	case len(t.ahead) > 0:
+		t.link.received()
 		n := copy(p, t.ahead)
 		t.ahead = t.ahead[n:]
 		return n, nil
@@ -417,6 +418,7 @@ func (t *goroutineTransport) Recv(p []byte) (int, error) {
 	t.more = n == len(p)
 	switch {
 	case n > 0:
+		t.link.received()
 		return n, nil
 	case err == nil:
 		return 0, io.EOF

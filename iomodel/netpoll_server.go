@@ -107,35 +107,41 @@ func (s *netpollServer) Wait() reactor.Ended {
 
 // begin hands a connection to netpoll.
 func (s *netpollServer) begin(a arrival) {
-	fd := a.fd
-	t := &netpollTransport{server: s, fd: fd}
+	t := &netpollTransport{server: s, fd: a.fd}
 	t.link = &link{wire: t}
+	if !t.start(a) {
+		return
+	}
+	// In this order: what came or ended before is seen by the one that follows.
+	err := errors.Join(t.c.AddCloseCallback(t.closed), t.c.SetOnRequest(t.request))
+	if err != nil || !t.c.IsActive() {
+		_ = t.c.Close() // its error is that of closed: none
+	}
+}
+
+// start makes the connection one of the crew and of netpoll. It reports false if it has ended already.
+func (t *netpollTransport) start(a arrival) bool {
+	s := t.server
 	t.turn.Lock()
+	defer t.unlock()
 	s.start(t.link, a)
 	if t.link.first() == conn.WantClose {
 		t.finish(false)
-		t.turn.Unlock()
-		if err := unix.Close(fd); err != nil {
+		if err := unix.Close(t.fd); err != nil {
 			s.opts.Warn("closing a connection", err)
 		}
-		return
+		return false
 	}
-	c, err := netpoll.NewFDConnection(fd)
-	if err != nil { // and fd is closed
+	c, err := netpoll.NewFDConnection(t.fd)
+	if err != nil { // and the descriptor is closed
 		s.opts.Warn("handing a connection to netpoll", err)
 		t.finish(false)
-		t.turn.Unlock()
-		return
+		return false
 	}
 	t.c, t.in = c, c.Reader()
 	t.timer = time.AfterFunc(untimed, t.expired)
 	t.arm()
-	t.turn.Unlock()
-	// In this order: what came or ended before is seen by the one that follows.
-	err = errors.Join(c.AddCloseCallback(t.closed), c.SetOnRequest(t.request))
-	if err != nil || !c.IsActive() {
-		_ = c.Close() // its error is that of closed: none
-	}
+	return true
 }
 
 // hold notes that a connection waits within a turn, or does so no longer.
@@ -191,7 +197,7 @@ type netpollTransport struct {
 // come, one call at a time, and again while not all of it was taken.
 func (t *netpollTransport) request(context.Context, netpoll.Connection) error {
 	t.turn.Lock()
-	defer t.turn.Unlock()
+	defer t.unlock()
 	if t.ended {
 		return t.in.Skip(t.in.Len())
 	}
@@ -203,7 +209,7 @@ func (t *netpollTransport) request(context.Context, netpoll.Connection) error {
 // expired is called when the timer fires, which may be early.
 func (t *netpollTransport) expired() {
 	t.turn.Lock()
-	defer t.turn.Unlock()
+	defer t.unlock()
 	t.firesAt = 0
 	if !t.ended {
 		t.run(conn.WantRead)
@@ -219,7 +225,7 @@ func (t *netpollTransport) closed(netpoll.Connection) error {
 	t.hung.Store(true)
 	t.link.ring() // if expired has a turn that waits
 	t.turn.Lock()
-	defer t.turn.Unlock()
+	defer t.unlock()
 	if !t.ended {
 		t.finish(t.link.conn.Idle())
 	}
@@ -286,6 +292,7 @@ func (t *netpollTransport) Recv(p []byte) (int, error) {
 		return 0, err
 	}
 	copy(p, b)
+	t.link.received()
 	return n, t.in.Release()
 }
 
@@ -341,10 +348,23 @@ func (t *netpollTransport) Unacked() int { return socket.Unacked(t.fd) }
 // connection's. It fails only when that is gone already.
 func (t *netpollTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
 
-// nudge has the timer run anew. Whoever steps the connection does that by itself.
+// nudge has the timer run anew. Who steps the connection meanwhile finds out in unlock.
 func (t *netpollTransport) nudge() {
 	if t.turn.TryLock() {
-		defer t.turn.Unlock()
+		t.unlock()
+	}
+}
+
+// unlock ends what turn was locked for. A nudge that came meanwhile found the lock taken, and left
+// the looking around to its holder: it is done here, until there was no nudge since.
+func (t *netpollTransport) unlock() {
+	for {
+		epoch := t.link.epoch
+		t.turn.Unlock()
+		if t.server.epoch.Load() == epoch || !t.turn.TryLock() {
+			return // who has the lock now unlocks it here
+		}
+		t.link.epoch = t.server.epoch.Load()
 		if !t.ended && t.timer != nil {
 			t.link.borrow() // the terms may be new
 			t.link.giveBack()

@@ -262,7 +262,7 @@ type link struct {
 	local *conn.Local           // lent for the turn, if it is not the thread's own
 	owned bool                  // it is
 	using atomic.Pointer[terms] // of the turn; nil: there is none
-	epoch uint64                // of the crew, before the connection was last about to wait
+	epoch uint64                // of the crew, before the terms of the last turn were read
 	moved bool                  // another server has it
 	stays bool                  // nobody takes it over: its next answer is its last
 	token uint64
@@ -323,6 +323,8 @@ func (c *crew) start(k *link, a arrival) {
 
 // borrow takes a Local for a turn.
 func (k *link) borrow() {
+	// Before the terms: a nudge from here on finds those that wait with an older epoch.
+	k.epoch = k.crew.epoch.Load()
 	if t := k.hold(); k.owned {
 		k.renew(t)
 	} else {
@@ -344,14 +346,24 @@ func (k *link) renew(t *terms) {
 // refresh brings what the Local says up to date: before a turn, and within it
 // after each call that may have waited.
 func (k *link) refresh() {
-	c, l := k.crew, k.local
+	l := k.local
 	now := conn.Now()
 	l.Settle(now.Mono)
 	l.Clock = now
-	l.Closing = c.draining.Load() || c.crowded.Load() || k.stays || c.rooted && c.heir.Load() != nil
+	l.Closing = k.closes()
 	l.Alone = k.slept && k.alone(l.Clock.Mono)
 	k.slept = false
 }
+
+// closes reports whether each answer is to be the connection's last.
+func (k *link) closes() bool {
+	c := k.crew
+	return c.draining.Load() || c.crowded.Load() || k.stays || c.rooted && c.heir.Load() != nil
+}
+
+// received is called when something was received, which may be long after the turn began: whoever asks
+// after Drain or Handover has returned is told that the answer is the last.
+func (k *link) received() { k.local.Closing = k.closes() }
 
 // woke notes that the connection has received something that it waited for.
 func (k *link) woke() {
@@ -436,7 +448,6 @@ func (k *link) left() time.Duration {
 func (k *link) drive(want conn.Want) conn.Want {
 	k.asked = k.crew.mono()
 	for want != conn.WantClose {
-		k.epoch = k.crew.epoch.Load()
 		if want == conn.WantRead && k.handOver() {
 			return conn.WantClose
 		}

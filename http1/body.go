@@ -4,7 +4,7 @@ import "math"
 
 // Limits of chunked framing that no configuration needs to know.
 const (
-	chunkDigitsMax     = 16      // hexadecimal digits of a chunk size
+	chunkDigitsMax     = 128     // hexadecimal digits of a chunk size; all but 16 of them are leading zeros
 	chunkExtensionsMax = 4 << 10 // bytes of all of a body's chunk extensions: none that we know of is in use
 )
 

@@ -95,7 +95,7 @@ var (
 var (
 	errBody       = Error{Status: 413, Rule: "body over the limit", Source: "RFC 9110 section 15.5.14"}
 	errChunkSize  = Error{Status: 400, Rule: "bad chunk size", Source: "RFC 9112 section 7.1"}
-	errChunkLong  = Error{Status: 400, Rule: "chunk size of more than 16 digits", Source: "RFC 9112 section 7.1"}
+	errChunkLong  = Error{Status: 400, Rule: "chunk size of more than 128 digits", Source: "RFC 9112 section 7.1"}
 	errChunkRange = Error{Status: 400, Rule: "chunk size overflows", Source: "RFC 9112 section 7.1"}
 	errChunkExt   = Error{Status: 400, Rule: "bad chunk extension", Source: "RFC 9112 section 7.1.1"}
 	errChunkExts  = Error{Status: 413, Rule: "chunk extensions over the limit", Source: "RFC 9112 section 7.1.1"}

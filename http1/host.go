@@ -3,8 +3,12 @@ package http1
 import "bytes"
 
 // badAuthority returns the index of the first byte that keeps p from being
-// uri-host [ ":" port ] (RFC 9110 section 7.2, RFC 3986 section 3.2.2), -1 if it is. Both
-// the host and the port may be empty, as there.
+// uri-host [ ":" port ] (RFC 9110 section 7.2, RFC 3986 section 3.2.2), -1 if it is. The port may
+// be empty, and so may all of it.
+//
+// Of what the RFCs have for a host, that is refused which can be no name and no address: an empty label
+// (".", "a..b"; one dot may stand at the end), a port alone (RFC 9110 section 4.2.1), and percent-encoding, which
+// some servers decode before they look for the site and others do not.
 func badAuthority(p []byte) int {
 	i := 0
 	if len(p) > 0 && p[0] == '[' {
@@ -14,15 +18,18 @@ func badAuthority(p []byte) int {
 		}
 		i = end + 1
 	} else {
+		label := 0 // where it begins
 		for i < len(p) && p[i] != ':' {
 			switch {
-			case class[p[i]]&isRegName != 0:
-				i++
-			case validEscape(p[i:]):
-				i += 3
-			default:
+			case class[p[i]]&isRegName == 0, p[i] == '.' && i == label:
 				return i
+			case p[i] == '.':
+				label = i + 1
 			}
+			i++
+		}
+		if i == 0 && len(p) > 0 {
+			return 0
 		}
 	}
 	if i == len(p) {

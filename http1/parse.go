@@ -103,7 +103,8 @@ func (r *Request) reset() {
 	r.Name, r.Line, r.Target, r.Path, r.Query, r.Host = Span{}, Span{}, Span{}, Span{}, Span{}, Span{}
 	r.HasQuery = false
 	r.Fields = r.Fields[:0]
-	r.known, r.repeated = [numFields]uint8{}, 0
+	r.known = [numFields]uint8{}
+	r.repeated = 0
 }
 
 // fail fills req.Err with the rule and returns Invalid.
@@ -115,12 +116,23 @@ func (r *Request) fail(rule *Error, at int) Result {
 // unfinished is Partial unless the line that has no end yet is beyond a limit.
 func unfinished(buf []byte, start int, lim *Limits, req *Request) Result {
 	if lineMax, rule := requestLineMax(lim); len(buf)-start > lineMax && bytes.IndexByte(buf[start:start+lineMax], '\n') < 0 {
-		return req.fail(rule, start+lineMax)
+		return req.tooLong(buf, start, lineMax, rule)
 	}
 	if sizeMax := headMax(lim); len(buf)-start > sizeMax {
 		return req.fail(&errHead, start+sizeMax)
 	}
 	return Partial
+}
+
+// tooLong refuses a request line that is longer than lineMax by that rule, unless all of
+// it is a method: a longer one than any that is implemented is 501 (RFC 9112 section 3).
+func (r *Request) tooLong(buf []byte, start, lineMax int, rule *Error) Result {
+	for _, c := range buf[start : start+lineMax] {
+		if class[c]&isToken == 0 {
+			return r.fail(rule, start+lineMax)
+		}
+	}
+	return r.fail(&errUnknown, start)
 }
 
 // requestLineMax returns the bytes that the request line may take with its
@@ -157,7 +169,7 @@ func (h *head) parse(lim *Limits) Result {
 		return unfinished(buf, h.start, lim, req)
 	}
 	if n >= lineMax {
-		return req.fail(rule, h.start+lineMax)
+		return req.tooLong(buf, h.start, lineMax, rule)
 	}
 	lf := h.start + n
 	if buf[lf-1] != '\r' {

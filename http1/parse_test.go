@@ -95,6 +95,7 @@ var acceptedHeads = []struct{ name, head, want string }{
 	{"RFC 9112 3.2.3 authority form", "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", `CONNECT authority "" 1.1 host "h:443" fields 1`},
 	{"RFC 9112 3.2.4 asterisk form", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", `OPTIONS asterisk "" 1.1 host "h" fields 1`},
 	{"RFC 9110 9.1 registered method", "PROPFIND / HTTP/1.1\r\nHost: h\r\n\r\n", `PROPFIND origin "/" 1.1 host "h" fields 1`},
+	{"RFC 10008 QUERY", "QUERY / HTTP/1.1\r\nHost: h\r\n\r\n", `QUERY origin "/" 1.1 host "h" fields 1`},
 	{"RFC 9110 9.3.8 TRACE", "TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", `TRACE origin "/" 1.1 host "h" fields 1`},
 	{"RFC 9110 6.2 higher minor version", "GET / HTTP/1.9\r\nHost: h\r\n\r\n", `GET origin "/" 1.1 host "h" fields 1`},
 	{"RFC 9112 2.2 one empty line before", "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", `GET origin "/" 1.1 host "h" fields 1`},
@@ -395,7 +396,11 @@ func TestParseLimits(t *testing.T) {
 		{"request line at the limit", longLine + "Host:\r\n\r\n", Limits{RequestLine: 99}, ""},
 		{"request line over the limit", longLine + "Host:\r\n\r\n", Limits{RequestLine: 98}, "414: request line over the limit at byte 100 (RFC 9112 section 3)"},
 		{"request line over the limit behind an empty line", "\r\n" + longLine, Limits{RequestLine: 98}, "414: request line over the limit at byte 102 (RFC 9112 section 3)"},
-		{"request line without an end", strings.Repeat("A", 200), Limits{RequestLine: 98}, "414: request line over the limit at byte 100 (RFC 9112 section 3)"},
+		{"request line without an end", "GET /" + strings.Repeat("A", 200), Limits{RequestLine: 98}, "414: request line over the limit at byte 100 (RFC 9112 section 3)"},
+		{"RFC 9112 3 method over the limit", strings.Repeat("A", 200), Limits{RequestLine: 98}, "501: unknown method at byte 0 (RFC 9110 section 9.1)"},
+		{"RFC 9112 3 method over the limit behind an empty line", "\r\n" + strings.Repeat("A", 200) + " / HTTP/1.1\r\n", Limits{RequestLine: 98}, "501: unknown method at byte 2 (RFC 9110 section 9.1)"},
+		{"RFC 9112 3 method over the head's limit", strings.Repeat("A", 200), Limits{Head: 98}, "501: unknown method at byte 0 (RFC 9110 section 9.1)"},
+		{"RFC 9112 3 method of all but a byte of the limit", strings.Repeat("A", 99) + " /", Limits{RequestLine: 98}, "414: request line over the limit at byte 100 (RFC 9112 section 3)"},
 		{"request line over the limit with an error in it", longLine[:90] + "\x00" + longLine[90:], Limits{RequestLine: 98}, "414: request line over the limit at byte 100 (RFC 9112 section 3)"},
 		{"error before the limit", "GET \x00 HTTP/1.1\r\n" + longLine, Limits{RequestLine: 98}, "400: control character in the request target at byte 4 (RFC 9112 section 3.2; percent-encode it)"},
 		{"request line over the head's limit", longLine, Limits{RequestLine: 98, Head: 50}, "431: head over the limit at byte 50 (RFC 6585 section 5)"},
@@ -444,13 +449,14 @@ func TestParseAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestHostRFC3986Section3_2_2(t *testing.T) {
+func TestHostRFC9110Section7_2(t *testing.T) {
 	for host, bad := range map[string]int{
-		"": -1, ":": -1, ":80": -1, "h": -1, "a_b.example": -1, "127.0.0.1:8080": -1, "h:": -1, "h:65535": -1, "h:00080": -1,
-		"a%20b": -1, "%c3%A4": -1, "!$&'()*+,;=": -1, "-._~": -1, "[::1]": -1, "[::1]:": -1, "[::ffff:1.2.3.4]:80": -1,
+		"": -1, "h": -1, "h.": -1, "a.b.c": -1, "a.b.c.:80": -1, "a_b.example": -1, "127.0.0.1:8080": -1, "h:": -1, "h:65535": -1, "h:00080": -1,
+		"!$&'()*+,;=": -1, "-._~": -1, "[::1]": -1, "[::1]:": -1, "[::ffff:1.2.3.4]:80": -1,
 		"[v1.a:b]": -1, "[VfF.-]": -1,
 		"h:65536": 6, "h:99999999999999999999": 6, "h:-1": 2, "h:80:80": 4, "h:8a": 3, "a b": 1, "a/b": 1, "a@b": 1, "a?": 1, "a#": 1,
-		"a%2": 1, "a%zz": 1, "%": 0, "ä": 0, "a\"b": 1, "a<b": 1, "a\\b": 1, "[::1]x": 5, "a[::1]": 1,
+		":": 0, ":80": 0, ".": 0, "..": 0, ".:80": 0, ".a": 0, "a..b": 2, "a..": 2, "a.b..:80": 4,
+		"a%20b": 1, "%c3%A4": 0, "%65xample.org": 0, "a%2": 1, "a%zz": 1, "%": 0, "ä": 0, "a\"b": 1, "a<b": 1, "a\\b": 1, "[::1]x": 5, "a[::1]": 1,
 		"[": 0, "[]": 0, "[::1": 0, "[1.2.3.4]": 0, "[v.a]": 0, "[v1.]": 0, "[v1a]": 0, "[v1.a/]": 0, "[w1.a]": 0, "[::1%25eth0]": 0, "[::1%eth0]": 0,
 	} {
 		if got := badAuthority([]byte(host)); got != bad {

@@ -15,7 +15,7 @@ func (s Span) Empty() bool { return s.Len == 0 }
 type Method uint8
 
 // The methods of RFC 9110 section 9, PATCH (RFC 5789) and the rest of the IANA
-// registry as MethodOther, which is known but never allowed by a file server.
+// registry, QUERY (RFC 10008) among them, as MethodOther, which is known but never allowed by a file server.
 // A method outside the registry is not parsed: it is answered 501.
 const (
 	MethodGET Method = iota + 1

@@ -128,7 +128,7 @@ func methodOf(name []byte) Method {
 		return MethodCONNECT
 	case "ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE",
 		"MKACTIVITY", "MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPFIND",
-		"PROPPATCH", "REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE",
+		"PROPPATCH", "QUERY", "REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE",
 		"UPDATEREDIRECTREF", "VERSION-CONTROL":
 		return MethodOther
 	}
@@ -212,11 +212,11 @@ func (h *head) absoluteForm(from, pathEnd int) bool {
 	if i := bytes.IndexByte(authority, '@'); i >= 0 {
 		return h.bad(&errUserInfo, from+host+i)
 	}
-	if i := badAuthority(authority); i >= 0 {
-		return h.bad(&errTargetHost, from+host+i)
-	}
 	if len(authority) == 0 || authority[0] == ':' {
 		return h.bad(&errTargetNoHost, from+host)
+	}
+	if i := badAuthority(authority); i >= 0 {
+		return h.bad(&errTargetHost, from+host+i)
 	}
 	req.Host = span(from+host, from+end)
 	req.Path = span(from+end, pathEnd)

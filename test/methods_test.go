@@ -40,6 +40,7 @@ var methods = []rawCase{
 	{name: "PUT in chunks, RFC 9110 15.5.6", in: head("PUT /hello.txt HTTP/1.1", host, te) + "5\r\n" + marker + "\r\n0\r\n\r\n", want: []int{405}, method: "PUT", fate: stays, also: explained, why: "405: files are read with GET and HEAD (RFC 9110 section 15.5.6)"},
 	{name: "PATCH, RFC 5789", in: head("PATCH /hello.txt HTTP/1.1", host), want: []int{405}, method: "PATCH", fate: stays, also: explained},
 	{name: "PROPFIND, RFC 4918", in: head("PROPFIND / HTTP/1.1", host, "Depth: 1"), want: []int{405}, method: "PROPFIND", fate: stays, also: explained},
+	{name: "QUERY, RFC 10008", in: head("QUERY /hello.txt HTTP/1.1", host, "Content-Length: 5") + marker, want: []int{405}, method: "QUERY", fate: stays, also: explained},
 	{name: "POST to what is missing", in: head("POST /none HTTP/1.1", host), want: []int{405}, method: "POST", fate: stays, also: explained},
 	{name: "TRACE, RFC 9110 9.3.8", in: head("TRACE /hello.txt HTTP/1.1", host, "Cookie: "+marker), want: []int{405}, method: "TRACE", fate: stays, also: explained, why: "405: TRACE is not answered"},
 	{name: "CONNECT, RFC 9110 9.3.6", in: head("CONNECT "+marker+":443 HTTP/1.1", "Host: "+marker+":443"), want: []int{405}, fate: closes, also: explained, why: "405: this is no proxy"},

@@ -13,11 +13,12 @@ import (
 )
 
 // Style is the sheet that every chart follows; a page that contains charts has it once,
-// a chart in a file of its own carries it.
+// a chart in a file of its own carries it. Its colours are variables of the root, so that the
+// page's own text has the same, light and dark.
 const Style = `
-.chart{--bg:#ffffff;--ink:#1f2328;--soft:#59636e;--grid:#d8dee4;--base:#57606a;--same:#9aa4af;--better:#1a7f4b;--worse:#c2410c;--plain:#2563b8;
+:root{color-scheme:light dark;--bg:#ffffff;--ink:#1f2328;--soft:#59636e;--grid:#d8dee4;--base:#57606a;--same:#9aa4af;--better:#1a7f4b;--worse:#c2410c;--plain:#2563b8;
 --s0:#1f2328;--s1:#2563b8;--s2:#c2410c;--s3:#1a7f4b;--s4:#8b3fb5;--s5:#b8860b;--s6:#0e7c86;--s7:#c0266b;--s8:#6b7280;--s9:#7a4b1e;--s10:#4f46e5;--s11:#4d7c0f}
-@media (prefers-color-scheme:dark){.chart{--bg:#15191f;--ink:#e6edf3;--soft:#9da7b3;--grid:#30363d;--base:#b1bac4;--same:#6e7781;--better:#4cc38a;--worse:#f08c4a;--plain:#6ea8fe;
+@media (prefers-color-scheme:dark){:root{--bg:#15191f;--ink:#e6edf3;--soft:#9da7b3;--grid:#30363d;--base:#b1bac4;--same:#6e7781;--better:#4cc38a;--worse:#f08c4a;--plain:#6ea8fe;
 --s0:#e6edf3;--s1:#6ea8fe;--s2:#f08c4a;--s3:#4cc38a;--s4:#c792ea;--s5:#e3b341;--s6:#56c8d3;--s7:#f778ba;--s8:#9da7b3;--s9:#d2a679;--s10:#a5a0ff;--s11:#a3d35c}}
 .chart text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
 .chart .title{font-size:14px;font-weight:600}.chart .soft{fill:var(--soft);font-size:11px}
@@ -51,16 +52,23 @@ type Row struct {
 	Text string
 }
 
-// Bars draws horizontal bars from 0, with intervals.
+// Bars draws horizontal bars from 0, to the left of it where they are negative, with intervals. The axis reaches
+// three times as far as the longest bar at the most: an interval that goes on behind it ends in an arrow.
 func Bars(title, note string, rows []Row) string {
-	most := 0.0
+	least, most := 0.0, 0.0
 	for _, r := range rows {
-		most = max(most, r.Value, min(r.High, 3*r.Value))
+		least, most = min(least, r.Value), max(most, r.Value)
 	}
-	axis := linear(most)
-	d := begin(title, note, len(rows))
+	reach := 3 * max(most, -least)
+	for _, r := range rows {
+		least, most = min(least, max(r.Low, -reach)), max(most, min(r.High, reach))
+	}
+	axis := linear(least, most)
+	d := begin(title, note)
 	left, right := labelWidth, width-valueWidth
-	x := func(v float64) float64 { return left + (right-left)*min(v/axis.top, 1) }
+	x := func(v float64) float64 {
+		return left + (right-left)*(min(max(v, axis.low), axis.top)-axis.low)/(axis.top-axis.low)
+	}
 	bottom := headHeight + rowHeight*float64(len(rows))
 	for _, t := range axis.ticks {
 		d.vertical(x(t), headHeight-4, bottom, tick(t))
@@ -69,13 +77,14 @@ func Bars(title, note string, rows []Row) string {
 		y := headHeight + rowHeight*float64(i)
 		d.text(left-8, y+15, "end", "", r.Name)
 		if r.Text == "" {
-			d.text(left+6, y+15, "start", "soft", "–")
+			d.text(x(0)+6, y+15, "start", "soft", "–")
 			continue
 		}
+		from, to := x(min(r.Value, 0)), x(max(r.Value, 0))
 		d.add(`<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"><title>%s: %s</title></rect>`,
-			r.Class, left, y+4, max(x(r.Value)-left, 1), rowHeight-8, html.EscapeString(r.Name), html.EscapeString(r.Text))
+			r.Class, from, y+4, max(to-from, 1), rowHeight-8, html.EscapeString(r.Name), html.EscapeString(r.Text))
 		if r.High > r.Low {
-			d.whisker(x(r.Low), x(r.High), y+rowHeight/2)
+			d.whisker(x(r.Low), x(r.High), y+rowHeight/2, r.Low < axis.low, r.High > axis.top)
 		}
 		d.text(right+8, y+15, "start", "", r.Text)
 	}
@@ -99,7 +108,7 @@ func DotRows(title, note string, legend []string, rows []Dots) string {
 		}
 	}
 	axis := decades(low, high)
-	d := begin(title, note, len(rows))
+	d := begin(title, note)
 	left, right := labelWidth, width-24
 	x := func(v float64) float64 { return left + (right-left)*axis.at(v) }
 	bottom := headHeight + rowHeight*float64(len(rows))
@@ -150,7 +159,7 @@ func Lines(title, note, xName string, lines []Line) string {
 	xs, ys := bounds(lines)
 	hasZero := xs.zero
 	xAxis, yAxis := decades(xs.low, xs.high), decades(ys.low, ys.high)
-	d := begin(title, note, 0)
+	d := begin(title, note)
 	left, right := 56.0, width-labelWidth
 	top, bottom := headHeight, headHeight+linesHeight-90
 	start := left
@@ -266,21 +275,22 @@ type axis struct {
 	ticks    []float64
 }
 
-// linear is an axis from 0 with some five round steps.
-func linear(most float64) axis {
-	if !(most > 0) || math.IsInf(most, 0) {
-		most = 1
+// linear is an axis over 0 and what lies between least and most, with some five round steps.
+func linear(least, most float64) axis {
+	span := most - least
+	if !(span > 0) || math.IsInf(span, 0) {
+		least, most, span = 0, 1, 1
 	}
-	step := math.Pow(10, math.Floor(math.Log10(most/4)))
+	step := math.Pow(10, math.Floor(math.Log10(span/4)))
 	for _, factor := range []float64{2, 2.5, 2} { // 2, 5, 10
-		if most/step <= 6 {
+		if span/step <= 6 {
 			break
 		}
 		step *= factor
 	}
-	a := axis{top: most * 1.02}
-	for t := 0.0; t <= a.top; t += step {
-		a.ticks = append(a.ticks, t)
+	a := axis{low: least - 0.02*max(-least, 0), top: most + 0.02*max(most, 0)}
+	for n := math.Ceil(a.low / step); n*step <= a.top; n++ {
+		a.ticks = append(a.ticks, n*step)
 	}
 	return a
 }
@@ -311,6 +321,8 @@ func (a axis) at(v float64) float64 { return math.Log(v/a.low) / math.Log(a.top/
 // tick writes a number at an axis.
 func tick(v float64) string {
 	switch {
+	case v == 0:
+		return "0" // and not -0
 	case v >= 1e6:
 		return fmt.Sprintf("%.3gM", v/1e6)
 	case v >= 1e3:
@@ -326,7 +338,7 @@ type drawing struct {
 	b     strings.Builder
 }
 
-func begin(title, note string, _ int) *drawing {
+func begin(title, note string) *drawing {
 	d := &drawing{title: title}
 	d.text(12, 22, "start", "title", title)
 	d.text(12, 40, "start", "soft", note)
@@ -345,8 +357,15 @@ func (d *drawing) vertical(x, top, bottom float64, text string) {
 	d.text(x, bottom+17, "middle", "soft", text)
 }
 
-func (d *drawing) whisker(from, to, y float64) {
-	d.add(`<path class="whisker" fill="none" d="M%.1f %.1fH%.1fM%.1f %.1fv8M%.1f %.1fv8"/>`, from, y, to, from, y-4, to, y-4)
+// whisker is an interval. An end that lies within the axis is a cap, one beyond it an arrow.
+func (d *drawing) whisker(from, to, y float64, beforeAxis, behindAxis bool) {
+	end := func(x, outwards float64, beyond bool) string {
+		if beyond {
+			return fmt.Sprintf("M%.1f %.1fl%.0f 4l%.0f 4", x-5*outwards, y-4, 5*outwards, -5*outwards)
+		}
+		return fmt.Sprintf("M%.1f %.1fv8", x, y-4)
+	}
+	d.add(`<path class="whisker" fill="none" d="M%.1f %.1fH%.1f%s%s"/>`, from, y, to, end(from, -1, beforeAxis), end(to, 1, behindAxis))
 }
 
 // end is the whole drawing.

@@ -3,8 +3,11 @@ package chart
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -48,6 +51,44 @@ func TestBars(t *testing.T) {
 	wellFormed(t, Bars("empty", "", nil))
 }
 
+// TestBarsBelowZero: a negative value has its bar, and an interval both of its ends, on either side of 0.
+func TestBarsBelowZero(t *testing.T) {
+	svg := Bars("saved", "", []Row{{Name: "a", Value: -2, Low: -4, High: 1, Class: "same", Text: "-2"}, {Name: "b", Value: 8, Low: 6, High: 9, Class: "better", Text: "8"}})
+	wellFormed(t, svg)
+	var x, length, from, to float64
+	bar, whisker := regexp.MustCompile(`class="same" x="([\d.]+)".* width="([\d.]+)"`), regexp.MustCompile(`class="whisker" fill="none" d="M([\d.]+) [\d.]+H([\d.]+)`)
+	for _, m := range []struct {
+		found []string
+		into  []*float64
+	}{{bar.FindStringSubmatch(svg), []*float64{&x, &length}}, {whisker.FindStringSubmatch(svg), []*float64{&from, &to}}} {
+		if len(m.found) != 3 {
+			t.Fatalf("%q in\n%s", m.found, svg)
+		}
+		for i, into := range m.into {
+			if _, err := fmt.Sscan(m.found[i+1], into); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	zero := x + length // where the bar of a negative value ends
+	if scale := length / 2; math.Abs(from-(zero-4*scale)) > 0.2 || math.Abs(to-(zero+scale)) > 0.2 {
+		t.Errorf("the bar is %v to %v, its interval %v to %v", x, zero, from, to)
+	}
+}
+
+// TestIntervalsBeyondTheAxis: an end behind the axis is no cap, as if the interval ended there.
+func TestIntervalsBeyondTheAxis(t *testing.T) {
+	const cap, arrow = "v8", "l5 4l-5 4"
+	within := Bars("", "", []Row{{Name: "a", Value: 5, Low: 4, High: 6, Text: "5"}})
+	beyond := Bars("", "", []Row{{Name: "a", Value: 5, Low: 4, High: 600, Text: "5"}})
+	if strings.Count(within, cap) != 2 || strings.Contains(within, arrow) {
+		t.Errorf("within:\n%s", within)
+	}
+	if strings.Count(beyond, cap) != 1 || !strings.Contains(beyond, arrow) {
+		t.Errorf("beyond:\n%s", beyond)
+	}
+}
+
 func TestDotRowsLeaveOutTheUnknown(t *testing.T) {
 	svg := DotRows("latency", "", []string{"p50", "p99"}, []Dots{{"a", []float64{10, 1000}}, {"b", []float64{0, 5}}, {"c", []float64{0, 0}}})
 	if counts := wellFormed(t, svg); counts["circle"] != 3+2 { // and the legend
@@ -87,13 +128,16 @@ func TestDecades(t *testing.T) {
 
 func TestLinearTicksAreFewAndRound(t *testing.T) {
 	for _, most := range []float64{0.003, 1, 7.3, 99, 100, 12345, 9e6} {
-		if n := len(linear(most).ticks); n < 3 || n > 8 {
-			t.Errorf("%v: %v", most, linear(most).ticks)
+		for _, least := range []float64{0, -most / 3, -2 * most} {
+			a := linear(least, most)
+			if n := len(a.ticks); n < 3 || n > 9 || !slices.Contains(a.ticks, 0) || a.low > least || a.top < most {
+				t.Errorf("%v to %v: %+v", least, most, a)
+			}
 		}
 	}
 	for _, most := range []float64{0, -1, math.NaN(), math.Inf(1)} {
-		if n := len(linear(most).ticks); n < 2 || n > 8 {
-			t.Errorf("%v: %v", most, linear(most).ticks)
+		if n := len(linear(0, most).ticks); n < 2 || n > 8 {
+			t.Errorf("%v: %v", most, linear(0, most).ticks)
 		}
 	}
 }

@@ -66,16 +66,9 @@ type Figure struct {
 	stats.Estimate
 	// Ratio is to the first subject's figure of the same round; nil where there is none.
 	Ratio *stats.Estimate `json:"ratio,omitempty"`
-	// Verdict is what may be said: Less, More, Same, or nothing.
-	Verdict string `json:"verdict,omitempty"`
+	// Verdict is what may be said of Ratio; empty: nothing.
+	Verdict stats.Verdict `json:"verdict,omitempty"`
 }
-
-// Verdicts on a figure beside the first subject's.
-const (
-	Less = "less"
-	More = "more"
-	Same = "same"
-)
 
 // Counted returns count as a point: 1000 is named 1,000.
 func Counted(count int) Point { return Point{Name: thousands(count), X: float64(count)} }
@@ -147,22 +140,15 @@ func (g *Grid) ratio(point, subject int, metric string) *stats.Estimate {
 }
 
 // verdict calls nothing a difference that is not greater than what the control differs by at the same point.
-func (g *Grid) verdict(point int, metric string, ratio *stats.Estimate) string {
+func (g *Grid) verdict(point int, metric string, ratio *stats.Estimate) stats.Verdict {
 	for subject := range g.Subjects {
 		if !g.Subjects[subject].Control {
 			continue
 		}
-		control := g.ratio(point, subject, metric)
-		switch {
-		case control == nil || ratio.N < 2:
-			return ""
-		case !ratio.Beyond(control.Band()):
-			return Same
-		case ratio.Median < 1:
-			return Less
-		default:
-			return More
+		if control := g.ratio(point, subject, metric); control != nil {
+			return ratio.Beside(control.Band())
 		}
+		return ""
 	}
 	return "" // without a control nothing can be said
 }

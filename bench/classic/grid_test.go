@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/bench/chart"
+	"github.com/evhttpd/evhttpd/bench/stats"
 )
 
 // sampled is a grid of one point whose control differs by 5 % at most; "more" is twice, "less" half of the baseline,
@@ -33,7 +34,7 @@ func sampled() *Grid {
 
 func TestVerdictsNeedMoreThanTheControlsDifference(t *testing.T) {
 	g := sampled()
-	for subject, want := range []string{"", "", More, Less, Same, Same} {
+	for subject, want := range []stats.Verdict{"", "", stats.More, stats.Less, stats.Same, stats.Same} {
 		f, ok := g.Figure(0, subject, "m")
 		if !ok || f.Verdict != want || f.N != 8 {
 			t.Errorf("%s: %+v, want verdict %q", g.Subjects[subject].Name, f, want)

@@ -16,6 +16,7 @@ import (
 	"github.com/evhttpd/evhttpd/bench/chart"
 	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/server"
+	"github.com/evhttpd/evhttpd/bench/stats"
 )
 
 const (
@@ -26,8 +27,6 @@ const (
 	// priceScrapes is how often the metrics are fetched while they are on: 150 times as often as Prometheus does by itself (15 s).
 	priceScrapes = 100 * time.Millisecond
 	priceTimeout = 5 * time.Second
-	// priceNotice is the share of a request's CPU from which something is looked into.
-	priceNotice = 0.03
 )
 
 // priceServers are evhttpd with everything on, once more as control, and without one thing each.
@@ -223,14 +222,9 @@ func priceChart(g *Grid, parts []part) string {
 	for p := range g.Points {
 		for i := 1; i < len(g.Subjects); i++ {
 			median, low, high, ok := price(g, p, i)
-			row := chart.Row{Name: strings.TrimPrefix(g.Subjects[i].Name, "everything on ") + []string{"", " ×16"}[p], Class: "plain"}
+			row := chart.Row{Name: strings.TrimPrefix(g.Subjects[i].Name, "everything on ") + []string{"", " ×16"}[p], Class: priceClass(g, p, i)}
 			if ok {
-				row.Value, row.Low, row.High, row.Text = max(100*median, 0), max(100*low, 0), max(100*high, 0), fmt.Sprintf("%.1f %%", 100*median)
-			}
-			if g.Subjects[i].Control {
-				row.Class = "same"
-			} else if median >= priceNotice {
-				row.Class = "worse"
+				row.Value, row.Low, row.High, row.Text = 100*median, 100*low, 100*high, fmt.Sprintf("%.1f %%", 100*median)
 			}
 			rows = append(rows, row)
 		}
@@ -238,12 +232,23 @@ func priceChart(g *Grid, parts []part) string {
 	for _, t := range parts {
 		if whole, ok := g.Figure(0, 0, "cpu"); ok && whole.Median > 0 {
 			share := 100 * t.costs() / 1e3 / whole.Median
-			row := chart.Row{Name: t.short, Value: max(share, 0), Class: "plain", Text: fmt.Sprintf("%.1f %%", share)}
-			if share >= 100*priceNotice {
-				row.Class = "worse"
-			}
-			rows = append(rows, row)
+			rows = append(rows, chart.Row{Name: t.short, Value: share, Class: "plain", Text: fmt.Sprintf("%.1f %%", share)})
 		}
 	}
-	return chart.Bars("The price of being correct", "% of a request's CPU (1 KiB) that it saves to be without; ×16: pipelined; grey: the same server twice", rows)
+	return chart.Bars("The price of being correct", "% of a request's CPU (1 KiB) that it saves to be without; ×16: pipelined; green: a saving, grey: no difference, blue: not to be told or not compared", rows)
+}
+
+// priceClass colours a bar by the verdict on what it stands for.
+func priceClass(g *Grid, point, subject int) string {
+	f, _ := g.Figure(point, subject, "cpu")
+	switch {
+	case g.Subjects[subject].Control, f.Verdict == stats.Same:
+		return "same"
+	case f.Verdict == stats.Less:
+		return "better"
+	case f.Verdict == stats.More:
+		return "worse"
+	default:
+		return "plain"
+	}
 }

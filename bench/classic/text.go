@@ -81,7 +81,7 @@ func (o *Original) row() []string {
 
 // ratios is a metric beside the first subject's: the median, and the interval where it is a difference.
 func (g *Grid) ratios(m Metric) Table {
-	t := Table{Title: fmt.Sprintf("× %s of the same round [interval of %s]; =: no difference", g.Subjects[0].Name, g.confidence()), Head: []string{""}}
+	t := Table{Title: fmt.Sprintf("× %s of the same round [interval of %s]; =: no difference, ?: too noisy or too few rounds to say", g.Subjects[0].Name, g.confidence()), Head: []string{""}}
 	for _, p := range g.Points {
 		t.Head = append(t.Head, p.Name)
 	}
@@ -94,8 +94,11 @@ func (g *Grid) ratios(m Metric) Table {
 			text := unknown
 			if f, ok := g.Figure(p, i, m.Key); ok && f.Ratio != nil {
 				text = fmt.Sprintf("%s [%s %s]", Number(f.Ratio.Median), Number(f.Ratio.Low), Number(f.Ratio.High))
-				if f.Verdict == Same {
+				switch f.Verdict {
+				case stats.Same:
 					text = "= " + text
+				case stats.Few, stats.Noisy:
+					text = "? " + text
 				}
 			}
 			row = append(row, text)

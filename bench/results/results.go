@@ -77,6 +77,8 @@ type Row struct {
 	// than all of them the row is not compared with others.
 	Served int64 `json:"served"`
 	Wanted int64 `json:"wanted"`
+	// Unanswered is in how many rounds there was not one answer.
+	Unanswered int `json:"unanswered,omitempty"`
 	// Saturated: the client used its CPU up in most rounds, so that requests/s may be its own limit.
 	Saturated bool               `json:"client_saturated"`
 	Figures   map[string]Figures `json:"figures"` // by metric; without what is not known
@@ -87,7 +89,7 @@ type Figures struct {
 	stats.Estimate
 	// Ratio to the baseline, of each round's own value to the baseline's of the same round.
 	Ratio *stats.Estimate `json:"ratio,omitempty"`
-	// Verdict on Ratio: "better", "worse", "same" (no difference that is larger than the control's) or "" (not compared).
+	// Verdict on Ratio, of the constants below; "" where there is none.
 	Verdict string `json:"verdict,omitempty"`
 }
 
@@ -95,7 +97,9 @@ type Figures struct {
 const (
 	Better = "better"
 	Worse  = "worse"
-	Same   = "same"
+	Same   = string(stats.Same)  // no difference that is larger than the control's
+	Few    = string(stats.Few)   // fewer rounds than a verdict needs
+	Noisy  = string(stats.Noisy) // the control differs too much, or there were measurements without an answer
 )
 
 // Whole reports whether every connection was served.
@@ -237,7 +241,7 @@ func (r *Results) Sum() {
 func (c *Cell) sum(subjects []Subject) {
 	for i := range c.Rows {
 		row := &c.Rows[i]
-		row.Served, row.Wanted, row.Saturated = 0, 0, false
+		row.Served, row.Wanted, row.Saturated, row.Unanswered = 0, 0, false, 0
 		saturated := 0
 		for n := range row.Samples {
 			s := &row.Samples[n]
@@ -246,6 +250,9 @@ func (c *Cell) sum(subjects []Subject) {
 			}
 			if s.Saturated {
 				saturated++
+			}
+			if s.Requests == 0 {
+				row.Unanswered++
 			}
 		}
 		row.Saturated = 2*saturated > len(row.Samples)
@@ -283,6 +290,9 @@ func (c *Cell) sumMetric(subjects []Subject, m Metric) {
 		f, ok := c.Rows[i].Figures[m.Key]
 		if ok && f.Ratio != nil {
 			f.Verdict = verdict(f.Ratio, band, m.More)
+			if c.Rows[i].Unanswered+c.Rows[0].Unanswered > 0 && f.Verdict != "" {
+				f.Verdict = Noisy
+			}
 			c.Rows[i].Figures[m.Key] = f
 		}
 	}
@@ -290,15 +300,17 @@ func (c *Cell) sumMetric(subjects []Subject, m Metric) {
 
 // verdict on a ratio to the baseline beside a control's band; 0: there is no control.
 func verdict(ratio *stats.Estimate, band float64, more bool) string {
-	switch {
-	case band == 0:
+	if band == 0 {
 		return ""
-	case !ratio.Beyond(band):
-		return Same
-	case (ratio.Median > 1) == more:
-		return Better
-	default:
+	}
+	switch v := ratio.Beside(band); v {
+	case stats.Less, stats.More:
+		if (v == stats.More) == more {
+			return Better
+		}
 		return Worse
+	default:
+		return string(v)
 	}
 }
 

@@ -61,6 +61,26 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestNoVerdict: too few rounds, a control that differs from itself by too much, and a measurement
+// without an answer allow none.
+func TestNoVerdict(t *testing.T) {
+	few := crafted(map[string][]float64{"epoll": {5, 5, 5, 5, 5}, "control": {5, 5, 5, 5, 5}, "select": {50, 50, 50, 50, 50}}, "epoll", "control", "select")
+	noisy := crafted(map[string][]float64{"epoll": {5, 5, 5, 5, 5, 5}, "control": {5, 5, 5, 5, 5, 9}, "select": {50, 50, 50, 50, 50, 50}}, "epoll", "control", "select")
+	silent := crafted(map[string][]float64{"epoll": {5, 5, 5, 5, 5, 5}, "control": {5, 5, 5, 5, 5, 5}, "select": {50, 50, 50, 50, 50, 50}}, "epoll", "control", "select")
+	silent.Cells[0].Rows[2].Samples[3].Requests = 0
+	silent.Sum()
+	for want, all := range map[string][]*Results{Few: {few}, Noisy: {noisy, silent}} {
+		for _, r := range all {
+			if got := r.Cells[0].Rows[2].Figures[CPU].Verdict; got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+	}
+	if f := silent.Cells[0].Rows[1].Figures[CPU]; f.Verdict != Same {
+		t.Errorf("the control, which answered, is %q", f.Verdict)
+	}
+}
+
 // TestRatiosWithinRounds: a machine that becomes half as fast in the middle changes no ratio.
 func TestRatiosWithinRounds(t *testing.T) {
 	r := crafted(map[string][]float64{

@@ -14,6 +14,13 @@ import (
 // Confidence is what the intervals of [Of] are asked for.
 const Confidence = 0.95
 
+// RoundsMin is the fewest values on which a verdict rests: of fewer no interval has [Confidence].
+const RoundsMin = 6
+
+// BandMax is the largest [Estimate.Band] of a control beside which anything can be told: there
+// the same thing measured twice differs by a half.
+const BandMax = 1.5
+
 // Alpha is the chance of error at which [Differ] calls two samples different.
 const Alpha = 0.05
 
@@ -44,6 +51,9 @@ func Of(values []float64) Estimate {
 	return e
 }
 
+// ConfidenceOf is the confidence that the interval of n values has, of which there is at least one.
+func ConfidenceOf(n int) float64 { return Of(make([]float64, n)).Confidence }
+
 // Band is how far, as a factor of at least 1, an estimate of a ratio reaches from
 // 1: that of a thing to itself says how much difference is none.
 func (e Estimate) Band() float64 {
@@ -53,20 +63,40 @@ func (e Estimate) Band() float64 {
 	return max(e.High, 1/e.High, e.Low, 1/e.Low)
 }
 
-// Beyond reports whether the estimate of a ratio is a difference: its whole
-// interval lies on one side of 1, and its median outside the band.
-func (e Estimate) Beyond(band float64) bool {
-	if e.N < 2 || e.Median <= 0 || e.Low <= 1 && e.High >= 1 {
-		return false
+// Verdict is what may be said of a ratio beside that of a thing to itself, its control.
+type Verdict string
+
+// Verdicts.
+const (
+	Less  Verdict = "less"
+	More  Verdict = "more"
+	Same  Verdict = "same"  // no difference that is larger than the control's
+	Few   Verdict = "few"   // fewer values than RoundsMin
+	Noisy Verdict = "noisy" // a band beyond BandMax, beside which nothing can be told
+)
+
+// Beside says what may be said of the estimate of a ratio: it is a difference if its whole interval
+// lies on one side of 1, and its median outside the control's band.
+func (e Estimate) Beside(band float64) Verdict {
+	switch {
+	case e.N < RoundsMin:
+		return Few
+	case band > BandMax || e.Median <= 0:
+		return Noisy
+	case e.Low <= 1 && e.High >= 1, max(e.Median, 1/e.Median) <= band:
+		return Same
+	case e.Median < 1:
+		return Less
+	default:
+		return More
 	}
-	return e.Median > band || 1/e.Median > band
 }
 
 // Comparison is the outcome of a test of two samples.
 type Comparison struct {
 	// P is the probability of values at least as far apart if both came from the same distribution.
 	P float64
-	// Enough is false where so few values could not be told apart however different.
+	// Enough is false where either side has fewer values than [RoundsMin].
 	Enough bool
 }
 
@@ -77,19 +107,9 @@ func (c Comparison) Differs() bool { return c.Enough && c.P < Alpha }
 // distribution, with the Mann-Whitney U test (exact for small samples).
 func Compare(a, b []float64) Comparison {
 	t := benchmath.AssumeNothing.Compare(sampleOf(a), sampleOf(b))
-	return Comparison{P: t.P, Enough: leastP(len(a), len(b)) < Alpha}
+	return Comparison{P: t.P, Enough: min(len(a), len(b)) >= RoundsMin}
 }
 
 func sampleOf(values []float64) *benchmath.Sample {
 	return benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
-}
-
-// leastP is the smallest P that the test can give for samples without ties: 2 of
-// all the ways to choose n of n+m places.
-func leastP(n, m int) float64 {
-	ways := 1.0
-	for i := 1; i <= n; i++ {
-		ways *= float64(m+i) / float64(i)
-	}
-	return min(2/ways, 1)
 }

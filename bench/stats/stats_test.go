@@ -68,10 +68,10 @@ func TestCompareKnown(t *testing.T) {
 		enough  bool
 		differs bool
 	}{
-		{"five and five, apart", []float64{1, 2, 3, 4, 5}, []float64{6, 7, 8, 9, 10}, 2.0 / 252, true, true},
-		{"four and four, apart", []float64{1, 2, 3, 4}, []float64{6, 7, 8, 9}, 2.0 / 70, true, true},
+		{"six and six, apart", []float64{1, 2, 3, 4, 5, 6}, []float64{7, 8, 9, 10, 11, 12}, 2.0 / 924, true, true},
+		{"six and five, apart, are too few", []float64{1, 2, 3, 4, 5, 6}, []float64{7, 8, 9, 10, 11}, 2.0 / 462, false, false},
 		{"three and three cannot tell", []float64{1, 2, 3}, []float64{60, 70, 80}, 2.0 / 20, false, false},
-		{"interleaved", []float64{1, 3, 5, 7}, []float64{2, 4, 6, 8}, 0.6857142857142857, true, false},
+		{"interleaved", []float64{1, 3, 5, 7, 9, 11}, []float64{2, 4, 6, 8, 10, 12}, 0.6991341991341992, true, false},
 		{"one and one", []float64{1}, []float64{2}, 1, false, false},
 	} {
 		got := Compare(c.a, c.b)
@@ -100,22 +100,35 @@ func TestEqualsDifferSeldom(t *testing.T) {
 	}
 }
 
-func TestBand(t *testing.T) {
+func TestBeside(t *testing.T) {
 	for _, c := range []struct {
 		control, ratio Estimate
-		want           bool
+		want           Verdict
 	}{
-		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.5, Low: 1.4, High: 1.6, N: 6}, true},
-		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.03, Low: 1.01, High: 1.05, N: 6}, false}, // smaller than the control's own
-		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.5, Low: 0.9, High: 1.6, N: 6}, false},    // its interval holds 1
-		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 0.5, Low: 0.4, High: 0.6, N: 6}, true},
-		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 0.97, Low: 0.965, High: 0.99, N: 6}, false},
-		{Estimate{Low: 1.1, High: 1.2}, Estimate{Median: 1.15, Low: 1.1, High: 1.19, N: 6}, false}, // a control that is off
-		{Estimate{Low: 0, High: 1}, Estimate{Median: 9, Low: 8, High: 10, N: 6}, false},            // a control that says nothing
-		{Estimate{Low: 1, High: 1}, Estimate{Median: 2, Low: 2, High: 2, N: 1}, false},             // one round proves nothing
+		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.5, Low: 1.4, High: 1.6, N: 6}, More},
+		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.03, Low: 1.01, High: 1.05, N: 6}, Same}, // smaller than the control's own
+		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.5, Low: 0.9, High: 1.6, N: 6}, Same},    // its interval holds 1
+		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 0.5, Low: 0.4, High: 0.6, N: 6}, Less},
+		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 0.97, Low: 0.965, High: 0.99, N: 6}, Same},
+		{Estimate{Low: 1.1, High: 1.2}, Estimate{Median: 1.15, Low: 1.1, High: 1.19, N: 6}, Same}, // a control that is off
+		{Estimate{Low: 0, High: 1}, Estimate{Median: 9, Low: 8, High: 10, N: 6}, Noisy},           // a control that says nothing
+		{Estimate{Low: 0.6, High: 1}, Estimate{Median: 9, Low: 8, High: 10, N: 6}, Noisy},         // a control that says next to nothing
+		{Estimate{Low: 1, High: 1}, Estimate{Median: 2, Low: 2, High: 2, N: 5}, Few},              // an interval of 94 %
 	} {
-		if got := c.ratio.Beyond(c.control.Band()); got != c.want {
-			t.Errorf("%+v beside a control of %+v: %v", c.ratio, c.control, got)
+		if got := c.ratio.Beside(c.control.Band()); got != c.want {
+			t.Errorf("%+v beside a control of %+v: %q, want %q", c.ratio, c.control, got, c.want)
 		}
+	}
+}
+
+// TestConfidenceOf: from RoundsMin on, an interval has the confidence that it is asked for, and not before.
+func TestConfidenceOf(t *testing.T) {
+	for n := range 20 {
+		if n++; (ConfidenceOf(n) >= Confidence) != (n >= RoundsMin) {
+			t.Errorf("%d values: %v", n, ConfidenceOf(n))
+		}
+	}
+	if got := ConfidenceOf(2); got != 0.5 {
+		t.Errorf("of two values: %v", got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/machine"
 	"github.com/evhttpd/evhttpd/bench/server"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
 const (
@@ -113,7 +114,7 @@ func (s *Session) measureAccept(ctx context.Context, root string, subject, point
 	}
 	role := &result.Roles[0]
 	if failed := role.Failed(); failed > 0 {
-		s.Note("%s, %s at a time: %s in one of the measurements, the first: %s", v.Name, acceptBatches[point].Name, plural(int(failed), "failure"), first(role))
+		s.Note("%s, %s at a time: %s in one of the measurements, the first: %s", v.Name, acceptBatches[point].Name, text.Count(int(failed), "failure"), first(role))
 	}
 	values["p99"] = millis(role.Latency.P99)
 	return values, nil

@@ -3,7 +3,7 @@
 //
 // A new one is a file with its Run function and one line in list.go.
 //
-// It imports bench (for its Step), bench/chart, bench/load, bench/machine, bench/server, bench/stats,
+// It imports bench (for its Step), bench/chart, bench/load, bench/machine, bench/server, bench/stats, bench/text,
 // conn, http1, internal/uring, poller and golang.org/x/sys.
 package classic
 

@@ -1,9 +1,8 @@
 package classic
 
 import (
-	"fmt"
-
 	"github.com/evhttpd/evhttpd/bench/stats"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
 // Grid holds what was measured of every subject at every point, once a round.
@@ -71,16 +70,7 @@ type Figure struct {
 }
 
 // Counted returns count as a point: 1000 is named 1,000.
-func Counted(count int) Point { return Point{Name: thousands(count), X: float64(count)} }
-
-// thousands writes a count as people do.
-func thousands(n int) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
-}
+func Counted(count int) Point { return Point{Name: text.Thousands(count), X: float64(count)} }
 
 // Add keeps a sample.
 func (g *Grid) Add(round, point, subject int, values map[string]float64) {

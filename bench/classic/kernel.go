@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
 // kernelMemory is what of /proc/meminfo the kernel needs for sockets, files, threads and address spaces, in bytes.
@@ -49,7 +51,7 @@ type limit struct {
 // limits are those of this machine, the lowest first.
 func (r *idleRun) limits() []limit {
 	each := r.slope(0, idleUser) + r.slope(0, idleKernel)
-	all := []limit{{"RLIMIT_NOFILE", thousands(r.s.Descriptors), float64(r.s.Descriptors) * 0.9, "descriptors of a process; the server keeps a tenth (LimitNOFILE=, ulimit -n)"}}
+	all := []limit{{"RLIMIT_NOFILE", text.Thousands(r.s.Descriptors), float64(r.s.Descriptors) * 0.9, "descriptors of a process; the server keeps a tenth (LimitNOFILE=, ulimit -n)"}}
 	add := func(file string, of func(v float64) float64, means string) {
 		if text, v, ok := firstNumber(file); ok {
 			all = append(all, limit{strings.ReplaceAll(strings.TrimPrefix(file, "/proc/sys/"), "/", "."), text, of(v), means})
@@ -115,7 +117,7 @@ func limitsTable(limits []limit) Table {
 	for _, l := range limits {
 		most := "no bound"
 		if l.most < math.MaxInt32 {
-			most = thousands(int(l.most))
+			most = text.Thousands(int(l.most))
 		}
 		t.Rows = append(t.Rows, []string{l.name, l.value, most, l.means})
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/bench/chart"
+	"github.com/evhttpd/evhttpd/bench/text"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -51,10 +52,10 @@ func runPipes(ctx context.Context, s *Session) (r *Result, err error) {
 	most := points[len(points)-1]
 	if most < pipesCounts[len(pipesCounts)-1] {
 		s.Tell("the limit of %d descriptors allows %s pipes: ulimit -n %d allows %s",
-			s.Descriptors, thousands(most), 2*pipesCounts[len(pipesCounts)-1]+spare, thousands(pipesCounts[len(pipesCounts)-1]))
+			s.Descriptors, text.Thousands(most), 2*pipesCounts[len(pipesCounts)-1]+spare, text.Thousands(pipesCounts[len(pipesCounts)-1]))
 	}
 	for _, c := range chains {
-		g := &Grid{Name: fmt.Sprintf("%d active", c.active), Title: fmt.Sprintf("%d active, %s writes", c.active, thousands(c.writes)), Axis: "pipes",
+		g := &Grid{Name: fmt.Sprintf("%d active", c.active), Title: fmt.Sprintf("%d active, %s writes", c.active, text.Thousands(c.writes)), Axis: "pipes",
 			Subjects: subjects(p.ways), Metrics: []Metric{
 				{Key: "chain", Name: "µs until all are read", Unit: "µs"},
 				{Key: "registering", Name: "µs to have every pipe forgotten and watched again", Unit: "µs", Alone: true},

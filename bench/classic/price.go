@@ -17,6 +17,7 @@ import (
 	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/server"
 	"github.com/evhttpd/evhttpd/bench/stats"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
 const (
@@ -113,7 +114,7 @@ func (s *Session) measurePrices(ctx context.Context, g *Grid, round, subject int
 			return err
 		}
 		if role := &result.Roles[0]; role.Failed() > 0 {
-			return fmt.Errorf("%s: %s, the first: %s", l.Name, plural(int(role.Failed()), "failure"), first(role))
+			return fmt.Errorf("%s: %s, the first: %s", l.Name, text.Count(int(role.Failed()), "failure"), first(role))
 		}
 		g.Add(round, point, subject, values)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/evhttpd/evhttpd/bench/chart"
 	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/server"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
 const (
@@ -78,7 +79,7 @@ func runRates(ctx context.Context, s *Session) (result *Result, err error) {
 		}
 		r.idle[1] = most
 		s.Tell("the limit of %d descriptors allows %s idle connections: ulimit -n %d allows %s",
-			s.Descriptors, thousands(most), (ratesIdle+512)*10/9+1, thousands(ratesIdle))
+			s.Descriptors, text.Thousands(most), (ratesIdle+512)*10/9+1, text.Thousands(ratesIdle))
 	}
 	if r.root, err = os.MkdirTemp("", "evhttpd-classic-"); err != nil {
 		return nil, err
@@ -129,7 +130,7 @@ func (r *rates) makeGrids() {
 	}
 	for _, idle := range r.idle {
 		for _, q := range requestings {
-			g := &Grid{Name: fmt.Sprintf("rates-%s-%d", q.name, idle), Title: fmt.Sprintf("%s, %s idle", q.title, thousands(idle)),
+			g := &Grid{Name: fmt.Sprintf("rates-%s-%d", q.name, idle), Title: fmt.Sprintf("%s, %s idle", q.title, text.Thousands(idle)),
 				Axis: "requests/s", Subjects: all, Metrics: []Metric{
 					{Key: "replies", Name: "replies/s", Unit: "replies/s"},
 					{Key: "p50", Name: "p50 in µs", Unit: "µs"},
@@ -149,7 +150,7 @@ func (r *rates) makeGrids() {
 
 func (r *rates) measureAll(ctx context.Context) error {
 	name := func(cell int) string {
-		return fmt.Sprintf("%s, %s idle", ratesServers[cell%len(ratesServers)].Name, thousands(r.idle[cell/len(ratesServers)]))
+		return fmt.Sprintf("%s, %s idle", ratesServers[cell%len(ratesServers)].Name, text.Thousands(r.idle[cell/len(ratesServers)]))
 	}
 	return r.s.Each(ctx, len(ratesServers)*len(r.idle), name, func(round, cell int) error {
 		return r.session(ctx, round, cell%len(ratesServers), cell/len(ratesServers))
@@ -176,7 +177,7 @@ func (r *rates) session(ctx context.Context, round, subject, idle int) (err erro
 		for point, rate := range requestings[q].rates {
 			values, err := r.measure(ctx, child, &requestings[q], rate)
 			if err != nil {
-				return fmt.Errorf("%s at %s/s: %w", g.Title, thousands(rate), err)
+				return fmt.Errorf("%s at %s/s: %w", g.Title, text.Thousands(rate), err)
 			}
 			g.Add(round, point, subject, values)
 		}
@@ -250,7 +251,7 @@ func (r *rates) measure(ctx context.Context, child *server.Server, q *requesting
 	}
 	active := &result.Roles[0]
 	if failed := active.Failed(); failed > 0 {
-		r.s.Note("%s at %s/s: %s in one of the measurements, the first: %s", q.title, thousands(rate), plural(int(failed), "failure"), first(active))
+		r.s.Note("%s at %s/s: %s in one of the measurements, the first: %s", q.title, text.Thousands(rate), text.Count(int(failed), "failure"), first(active))
 	}
 	values := map[string]float64{"replies": result.Rate(&active.Counts)}
 	if active.Latency.Count > 0 {

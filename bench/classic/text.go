@@ -6,24 +6,21 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/evhttpd/evhttpd/bench/stats"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
-const (
-	// unknown stands for a figure that cannot be had.
-	unknown = "–"
-	// lineWidth is what sentences are broken at, in columns.
-	lineWidth = 100
-)
+// unknown stands for a figure that cannot be had.
+const unknown = "–"
 
 // WriteText writes the tables, with what was published beneath what was measured, and the notes.
 func (r *Result) WriteText(w io.Writer) error {
 	var b strings.Builder
-	wrap(&b, r.Shows+" After "+r.Source)
-	fmt.Fprintf(&b, "%s, %s; medians of %s of %v; took %v.\n\n", r.Command, r.Machine.Short(), plural(r.Rounds, "round"),
-		r.Duration.Round(time.Millisecond), r.Took.Round(time.Second))
+	text.Wrap(&b, r.Shows+" After "+r.Source)
+	text.Wrap(&b, fmt.Sprintf("%s, %s; medians of %s of %v; took %v.", r.Command, r.Machine.Short(), text.Count(r.Rounds, "round"),
+		r.Duration.Round(time.Millisecond), r.Took.Round(time.Second)))
+	b.WriteString("\n")
 	for _, g := range r.Grids {
 		for _, m := range g.Metrics {
 			g.table(m).write(&b)
@@ -36,7 +33,7 @@ func (r *Result) WriteText(w io.Writer) error {
 		t.write(&b)
 	}
 	for _, note := range r.Notes {
-		wrap(&b, note)
+		text.Wrap(&b, note)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -51,11 +48,11 @@ func (g *Grid) table(m Metric) Table {
 	for i, s := range g.Subjects {
 		row := []string{s.Name}
 		for p := range g.Points {
-			text := unknown
+			figure := unknown
 			if f, ok := g.Figure(p, i, m.Key); ok {
-				text = Number(f.Median)
+				figure = Number(f.Median)
 			}
-			row = append(row, text)
+			row = append(row, figure)
 		}
 		t.Rows = append(t.Rows, row)
 		for _, o := range g.Originals {
@@ -91,17 +88,17 @@ func (g *Grid) ratios(m Metric) Table {
 		}
 		row := []string{s.Name}
 		for p := range g.Points {
-			text := unknown
+			figure := unknown
 			if f, ok := g.Figure(p, i, m.Key); ok && f.Ratio != nil {
-				text = fmt.Sprintf("%s [%s %s]", Number(f.Ratio.Median), Number(f.Ratio.Low), Number(f.Ratio.High))
+				figure = fmt.Sprintf("%s [%s %s]", Number(f.Ratio.Median), Number(f.Ratio.Low), Number(f.Ratio.High))
 				switch f.Verdict {
 				case stats.Same:
-					text = "= " + text
+					figure = "= " + figure
 				case stats.Few, stats.Noisy:
-					text = "? " + text
+					figure = "? " + figure
 				}
 			}
-			row = append(row, text)
+			row = append(row, figure)
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -118,44 +115,8 @@ func (g *Grid) confidence() string {
 }
 
 func (t Table) write(b *strings.Builder) {
-	wide := make([]int, len(t.Head))
-	for _, row := range append([][]string{t.Head}, t.Rows...) {
-		for i, text := range row {
-			wide[i] = max(wide[i], utf8.RuneCountInString(text))
-		}
-	}
-	wrap(b, t.Title)
-	for _, row := range append([][]string{t.Head}, t.Rows...) {
-		var line strings.Builder
-		for i, text := range row {
-			pad := strings.Repeat(" ", wide[i]-utf8.RuneCountInString(text))
-			if i == 0 {
-				line.WriteString(text + pad)
-			} else {
-				line.WriteString("  " + pad + text)
-			}
-		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-	}
-	b.WriteString("\n")
-}
-
-// wrap writes a sentence in lines.
-func wrap(b *strings.Builder, text string) {
-	column := 0
-	for _, word := range strings.Fields(text) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case column > 0 && column+1+n > lineWidth:
-			b.WriteString("\n")
-			column = 0
-		case column > 0:
-			b.WriteString(" ")
-			column++
-		}
-		b.WriteString(word)
-		column += n
-	}
+	text.Wrap(b, t.Title)
+	(&text.Table{Head: [][]string{t.Head}, Rows: t.Rows}).Write(b)
 	b.WriteString("\n")
 }
 
@@ -163,7 +124,7 @@ func wrap(b *strings.Builder, text string) {
 func Number(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 1000:
-		return thousands(int(math.Round(v)))
+		return text.Thousands(int(math.Round(v)))
 	case a >= 100 || a == 0:
 		return fmt.Sprintf("%.0f", v)
 	case a >= 10:
@@ -174,11 +135,4 @@ func Number(v float64) string {
 		digits := 2 - int(math.Floor(math.Log10(a)))
 		return fmt.Sprintf("%.*f", min(digits, 9), v)
 	}
-}
-
-func plural(n int, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return fmt.Sprintf("%d %ss", n, of)
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/bench/chart"
+	"github.com/evhttpd/evhttpd/bench/text"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -56,7 +57,7 @@ func runWaits(ctx context.Context, s *Session) (r *Result, err error) {
 	if w.ways, err = s.watchings(waitBound); err != nil {
 		return nil, err
 	}
-	w.grid = &Grid{Name: "waits", Title: fmt.Sprintf("CPU time of %s waits", thousands(waitsOperations)), Axis: "descriptors watched",
+	w.grid = &Grid{Name: "waits", Title: fmt.Sprintf("CPU time of %s waits", text.Thousands(waitsOperations)), Axis: "descriptors watched",
 		Subjects: subjects(w.ways), Originals: kerrisk, Metrics: []Metric{
 			{Key: "wait", Name: "of the waits alone, s", Unit: "s"},
 			{Key: "whole", Name: "with the write and the read around each wait, s", Unit: "s", Alone: true},
@@ -65,7 +66,7 @@ func runWaits(ctx context.Context, s *Session) (r *Result, err error) {
 	most := 0
 	for i, n := range waitsCounts {
 		if n > s.Descriptors-spare {
-			s.Tell("the limit of %d descriptors leaves out those of %s: ulimit -n %d lets them in", s.Descriptors, thousands(n), n+spare)
+			s.Tell("the limit of %d descriptors leaves out those of %s: ulimit -n %d lets them in", s.Descriptors, text.Thousands(n), n+spare)
 			for k := range kerrisk { // as many figures as points
 				w.grid.Originals = cut(w.grid.Originals, k, i)
 			}

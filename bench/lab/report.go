@@ -10,6 +10,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/evhttpd/evhttpd/bench/load"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
 // Times of the small requests, in nanoseconds as JSON. A request's time counts
@@ -135,11 +136,11 @@ func (r *Report) WriteJSON(w io.Writer) error {
 
 // WriteText writes the report as a table and a paragraph.
 func (r *Report) WriteText(w io.Writer) error {
-	const layout = "%-17s %9s %9s %9s %9s %7s %9s %9s\n"
+	const layout = "%-17s %8s %8s %8s %8s %7s %8s %8s\n"
 	var b strings.Builder
-	fmt.Fprintf(&b, "One loop, and %.0f small requests/s on %d connections, timed from when each was due: alone\n", smallRate, smallConnections)
-	fmt.Fprintf(&b, "(quiet), and beside a connection that pipelines without end and a download of %d MiB.\n", downloadSize>>20)
-	fmt.Fprintf(&b, "%s of %v for each case.\n\n", count(r.Rounds, "round"), r.Duration)
+	text.Wrap(&b, fmt.Sprintf("One loop, and %.0f small requests/s on %d connections, timed from when each was due: alone (quiet), and beside "+
+		"a connection that pipelines without end and a download of %d MiB.", smallRate, smallConnections, downloadSize>>20))
+	fmt.Fprintf(&b, "%s of %v for each case.\n\n", text.Count(r.Rounds, "round"), r.Duration)
 	fmt.Fprintf(&b, layout, "", "p50", "p99", "max", "p99", "small", "greedy", "download")
 	fmt.Fprintf(&b, layout, "small requests", "ms", "ms", "ms", "× quiet", "req/s", "req/s", "MB/s")
 	quiet := r.Rows[0].Small.P99
@@ -160,31 +161,24 @@ func (r *Report) WriteText(w io.Writer) error {
 // explanation says what the table shows.
 func (r *Report) explanation() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `The budget divides the small requests' p99 by %s with the edge trigger, and by %s with
+	text.Wrap(&b, fmt.Sprintf(`The budget divides the small requests' p99 by %s with the edge trigger, and by %s with
 the level trigger. Without it a connection is served until its socket is empty, or full.
 A client that keeps it from ever becoming either makes all others wait until it pauses: how
 long is up to the client, and here to the length of a run. An edge-triggered loop may not
 stop earlier unless it remembers whom it left, since no second event comes. A level trigger
 would tell it again, but does not help a loop that drains its sockets, as this one does.
 The budget is that memory: after %d requests or %d KiB a connection goes to the back of a
-queue, and the others have their turn.
-`, factor(r.EdgeCure), factor(r.LevelCure), turnRequests, turnBytes>>10)
+queue, and the others have their turn.`, factor(r.EdgeCure), factor(r.LevelCure), turnRequests, turnBytes>>10))
 	for i := range r.Rows {
 		if row := &r.Rows[i]; row.Never > 0 {
-			fmt.Fprintf(&b, "%s: %s had no answer even %v after the end; it counts as the time it had waited.\n", row.Name, count(int(row.Never), "request"), drainMax)
+			text.Wrap(&b, fmt.Sprintf("%s: %s had no answer even %v after the end; it counts as the time it had waited.",
+				row.Name, text.Count(int(row.Never), "request"), drainMax))
 		}
 	}
 	if r.Saturated {
 		b.WriteString("The client used its CPU up: a part of these times is its own.\n")
 	}
 	return b.String()
-}
-
-func count(n int, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return fmt.Sprintf("%d %ss", n, of)
 }
 
 // millis writes a time in milliseconds with three significant digits or so.

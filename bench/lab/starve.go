@@ -1,7 +1,7 @@
 // Package lab shows on a running server what a design decision is for: the
 // program starts itself once for each case, loads it, and prints what came of it.
 //
-// It imports bench/load, bench/server and github.com/HdrHistogram/hdrhistogram-go.
+// It imports bench/load, bench/server, bench/text and github.com/HdrHistogram/hdrhistogram-go.
 package lab
 
 import (

@@ -5,10 +5,10 @@ import (
 	"io"
 	"math"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/stats"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
 // compared are the metrics of [WriteComparison], in its order.
@@ -31,13 +31,17 @@ func (c *change) percent() float64 { return 100 * (c.after.Median/c.before.Media
 // both differ from their baselines.
 func WriteComparison(w io.Writer, before, after *results.Results) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "A: %s, %s\nB: %s, %s\n", before.Began.Format("2006-01-02 15:04"), orElse(before.Command, "evhttpd bench"),
-		after.Began.Format("2006-01-02 15:04"), orElse(after.Command, "evhttpd bench"))
+	for _, each := range []struct {
+		name string
+		of   *results.Results
+	}{{"A", before}, {"B", after}} {
+		text.Wrap(&b, fmt.Sprintf("%s: %s, %s", each.name, each.of.Began.Format("2006-01-02 15:04"), orElse(each.of.Command, "evhttpd bench")))
+	}
 	if d := before.Machine.Differences(&after.Machine); len(d) > 0 {
-		wrap(&b, fmt.Sprintf("The machines or programs differ in: %s.", strings.Join(d, ", ")))
+		text.Wrap(&b, fmt.Sprintf("The machines or programs differ in: %s.", strings.Join(d, ", ")))
 	}
 	if before.Setup.Duration != after.Setup.Duration || before.Setup.Loops != after.Setup.Loops {
-		wrap(&b, "They were measured in different ways (--duration or --loops): what differs may come from that.")
+		text.Wrap(&b, "They were measured in different ways (--duration or --loops): what differs may come from that.")
 	}
 	changes, lost := pair(before, after)
 	if len(changes) == 0 {
@@ -56,16 +60,16 @@ func WriteComparison(w io.Writer, before, after *results.Results) error {
 	b.WriteString("\n")
 	switch {
 	case enough == 0:
-		wrap(&b, "Too few rounds to tell: a difference needs 4 rounds on either side at least.")
+		text.Wrap(&b, fmt.Sprintf("Too few rounds to tell: a difference needs %d rounds on either side at least.", stats.RoundsMin))
 	case differ == 0:
-		wrap(&b, fmt.Sprintf("No difference in %d figures.", len(changes)))
+		text.Wrap(&b, fmt.Sprintf("No difference in %d figures.", len(changes)))
 	default:
-		wrap(&b, fmt.Sprintf("%d of %d figures differ.", differ, len(changes)))
+		text.Wrap(&b, fmt.Sprintf("%d of %d figures differ.", differ, len(changes)))
 	}
-	wrap(&b, fmt.Sprintf("A difference has p < %.2f (Mann-Whitney U over the rounds) and is larger than what either control differs from its baseline by. "+
+	text.Wrap(&b, fmt.Sprintf("A difference has p < %.2f (Mann-Whitney U over the rounds) and is larger than what either control differs from its baseline by. "+
 		"Machines change between two runs too: a change of all models alike is the machine's.", stats.Alpha))
-	for _, text := range lost {
-		wrap(&b, text)
+	for _, line := range lost {
+		text.Wrap(&b, line)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -145,41 +149,39 @@ func rowNamed(c *results.Cell, subject string) *results.Row {
 	return nil
 }
 
-// writeChanges writes a table a cell.
+// writeChanges writes a table for each subject of each cell.
 func writeChanges(b *strings.Builder, changes []change) {
-	widest := 0
-	for i := range changes {
-		widest = max(widest, utf8.RuneCountInString(changes[i].subject))
-	}
+	var table text.Table
 	cell, subject := "", ""
 	for i := range changes {
 		c := &changes[i]
-		if c.cell != cell {
-			cell, subject = c.cell, ""
-			fmt.Fprintf(b, "\n%s\n  %-*s  %-22s %12s %12s %9s %8s\n", cell, widest, "", "", "A", "B", "change", "p")
+		if c.cell != cell || c.subject != subject {
+			table.Write(b)
+			table = text.Table{Indent: 4, Head: [][]string{{"", "A", "B", "change", "p", ""}}, Left: map[int]bool{5: true}}
+			if c.cell != cell {
+				b.WriteString("\n" + c.cell + "\n")
+			}
+			cell, subject = c.cell, c.subject
+			b.WriteString("  " + subject + "\n")
 		}
-		name := c.subject
-		if name == subject {
-			name = ""
-		}
-		subject = c.subject
-		verdict := map[string]string{results.Better: "better", results.Worse: "worse", results.Same: "no difference"}[c.verdict]
+		verdict := verdicts[c.verdict]
 		if !c.test.Enough {
-			verdict = "too few rounds"
+			verdict = verdicts[results.Few]
 		}
 		p := fmt.Sprintf("%.3f", c.test.P)
 		if math.IsNaN(c.test.P) {
 			p = unknown
 		}
-		fmt.Fprintf(b, "  %-*s  %-22s %12s %12s %+8.1f%% %8s  %s\n", widest, name, c.metric.Title+" "+inParentheses(c.metric.Unit),
-			Number(c.before.Median), Number(c.after.Median), c.percent(), p, verdict)
+		table.Rows = append(table.Rows, []string{c.metric.Title + inParentheses(c.metric.Unit), Number(c.before.Median), Number(c.after.Median),
+			fmt.Sprintf("%+.1f %%", c.percent()), p, verdict})
 	}
+	table.Write(b)
 }
 
 // inParentheses writes a unit behind a title that does not say it.
 func inParentheses(unit string) string {
 	if unit == "µs" || unit == "B" {
-		return "(" + unit + ")"
+		return " (" + unit + ")"
 	}
 	return ""
 }

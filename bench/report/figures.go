@@ -91,7 +91,7 @@ func bars(r *results.Results, c *results.Cell, key, title string) string {
 		if ok {
 			one.Value, one.Low, one.High, one.Text = f.Median, f.Low, f.High, Number(f.Median)
 			if f.Ratio != nil {
-				one.Text += "  × " + Ratio(f.Ratio.Median)
+				one.Text += " (" + Ratio(f.Ratio.Median) + "×)"
 			}
 			if !row.Whole() {
 				one.Text = Number(f.Median) + " (not all)"
@@ -99,10 +99,7 @@ func bars(r *results.Results, c *results.Cell, key, title string) string {
 		}
 		rows = append(rows, one)
 	}
-	confidence := "95 %"
-	if r.Setup.Rounds < 6 {
-		confidence = fmt.Sprintf("%.0f %%", 100*stats.Of(make([]float64, max(r.Setup.Rounds, 1))).Confidence)
-	}
+	confidence := percent(stats.ConfidenceOf(max(r.Setup.Rounds, 1)))
 	return chart.Bars(title+" – "+c.Title(), describe(c)+"; medians, "+confidence+" intervals", rows)
 }
 
@@ -111,7 +108,7 @@ func class(c *results.Cell, row *results.Row, f results.Figures) string {
 	switch {
 	case row == &c.Rows[0]:
 		return "base"
-	case f.Verdict != "":
+	case f.Verdict == results.Better, f.Verdict == results.Worse, f.Verdict == results.Same:
 		return f.Verdict
 	default:
 		return "plain"

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,16 +22,37 @@ const (
 	textFile      = "table.txt"
 )
 
-// Prepare makes the folder for a report and sees that it can be written, before there is one.
+// Prepare makes the folder for a report and sees that it can be written, before there is one. A folder that has
+// something else in it than a report, which the new one replaces, is refused.
 func Prepare(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("--out: %w", err)
+	}
+	there, err := os.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	if len(there) > 0 && !isReport(folder) {
+		return fmt.Errorf("--out %s: there is something else than a report in it (%s): give a new folder, or an empty one", folder, there[0].Name())
 	}
 	probe, err := os.CreateTemp(folder, ".probe-")
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// isReport reports whether a folder has the results of a comparison or of an experiment in it.
+func isReport(folder string) bool {
+	content, err := os.ReadFile(filepath.Join(folder, jsonFile))
+	if err != nil {
+		return false
+	}
+	var r struct {
+		Version int
+		Took    *int64 `json:"took_ns"`
+	}
+	return json.Unmarshal(content, &r) == nil && r.Version > 0 && r.Took != nil
 }
 
 // Written says what there is in the folder now.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/evhttpd/evhttpd/bench/machine"
 	"github.com/evhttpd/evhttpd/bench/results"
@@ -67,18 +68,74 @@ func TestTable(t *testing.T) {
 	}
 	text := b.String()
 	for _, pattern := range []string{
-		`(?m)^  epoll edge +5\.0\d +1 .* baseline$`,
-		`(?m)^  epoll edge \(control\) .* no difference$`,
-		`(?m)^  select +12\.\d +2\.4\d \[2\.\d+, 2\.\d+\] .* more$`,
-		`(?m)^  goroutine +7\.0\d +1\.4\d .* – +– +– +more$`, // memory, calls and switches are not known
-		`(?m)^  goroutine .* 60 of 64 served$`,
-		`control: the same model twice differs by up to \d\.\d %`,
+		`of × \[98 %\]`,
+		`(?m)^  epoll edge +5\.0\d \(1\.00×\) +baseline +\d+,\d+`,
+		`(?m)^  epoll edge \(control\) .* no difference +\d+,\d+`,
+		`(?m)^  select +12\.\d \(2\.4\d×\) +\[2\.\d+, 2\.\d+\] +worse +\d+,\d+`,
+		`(?m)^  goroutine +7\.0\d \(1\.4\d×\) +\[1\.\d+, 1\.\d+\] +worse +\d+,\d+`,
+		`(?m)^  goroutine +70\d .* – +– +–$`, // memory, calls and switches are not known
+		`(?m)^  goroutine .* 60 of 64 served +\d+,\d+`,
+		`Under 2 loads, nobody needed less CPU a request than epoll edge; select and\s+goroutine \(under 1 of them\) needed more\.`,
+		`The same model measured twice differed by up to \d\.\d %`,
+		`Control: the same model twice differs by up to \d\.\d %`,
 		`kqueue is not available here: linux has none`,
 		`Loopback hides`,
 	} {
 		if !regexp.MustCompile(pattern).MatchString(text) {
 			t.Errorf("nothing matches %s in\n%s", pattern, text)
 		}
+	}
+	fits(t, text)
+}
+
+// fits checks that no line is wider than a terminal of 80 columns.
+func fits(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+// TestTooFewRounds: two rounds are shown with the confidence that they have, and judged by nobody.
+func TestTooFewRounds(t *testing.T) {
+	var b bytes.Buffer
+	if err := WriteText(&b, crafted(1, 2, 1)); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, want := range []string{"[50 %]", "too few rounds", "No verdict is given: 2 rounds leave intervals of 50 % confidence"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+	for _, never := range []string{"worse", "better", "no difference ", "95 %"} {
+		if strings.Contains(text, never) {
+			t.Errorf("it says %q:\n%s", never, text)
+		}
+	}
+}
+
+// TestTooNoisy: beside a control that differs from the baseline many times over, and where there was no
+// answer, the text says so in words and not in per cent.
+func TestTooNoisy(t *testing.T) {
+	r := crafted(1, 7, 1)
+	for i := range 4 {
+		r.Cells[0].Rows[1].Samples[i].CPU.Value *= 120
+	}
+	r.Cells[1].Rows[2].Samples[0].Requests = 0
+	r.Sum()
+	var b bytes.Buffer
+	if err := WriteText(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	if !strings.Contains(text, "Too noisy to say: the same model twice differs by more than 50 %.") || strings.Count(text, "too noisy to say\n")+strings.Count(text, "too noisy to say ") < 4 {
+		t.Errorf("\n%s", text)
+	}
+	if found := regexp.MustCompile(`\d{3,}\.\d %`).FindString(text); found != "" {
+		t.Errorf("it says %s:\n%s", found, text)
 	}
 }
 
@@ -100,7 +157,7 @@ func TestFolder(t *testing.T) {
 			t.Errorf("the page has %s", bad)
 		}
 	}
-	for _, want := range []string{"prefers-color-scheme:dark", "evhttpd bench &lt;x&gt;", "A note &amp; more.", "This &amp; that.", "A paper.", "<svg"} {
+	for _, want := range []string{"What the words mean", "Under 2 loads, ", `class="base"></span>baseline`, "prefers-color-scheme:dark", "evhttpd bench &lt;x&gt;", "A note &amp; more.", "This &amp; that.", "A paper.", "<svg"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page lacks %s", want)
 		}
@@ -136,6 +193,26 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestPrepareRefusesOtherFolders: nothing that is no report is written into, and a report is replaced.
+func TestPrepareRefusesOtherFolders(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "thesis.tex"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Prepare(folder); err == nil || !strings.Contains(err.Error(), "thesis.tex") {
+		t.Error(err)
+	}
+	report := t.TempDir()
+	for range 2 {
+		if err := Prepare(report); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteFolder(report, crafted(1, 7, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestPrepareFails(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -154,9 +231,9 @@ func TestComparison(t *testing.T) {
 		not           []string
 	}{
 		{"the same twice", crafted(1, 7, 1), crafted(1, 7, 1), []string{"No difference in"}, []string{"better", "worse", "The machines"}},
-		{"half the cost of select", crafted(1, 7, 1), crafted(2, 7, 0.5), []string{`(?m)^  select +server CPU a request \(µs\) .* -\d\d\.\d% +0\.001  better$`, `(?m)^ +requests/s .* \+\d+\.\d% +0\.001  better$`}, []string{"worse"}},
-		{"twice the cost", crafted(1, 7, 1), crafted(2, 7, 2), []string{`(?m)^  select .* worse$`}, []string{"better"}},
-		{"too few rounds", crafted(1, 3, 1), crafted(2, 3, 2), []string{"too few rounds", "needs 4 rounds"}, []string{"worse", "better"}},
+		{"half the cost of select", crafted(1, 7, 1), crafted(2, 7, 0.5), []string{`(?m)^  select\n.*\n    server CPU a request \(µs\) .* -\d\d\.\d % +0\.001  better$`, `(?m)^ +requests/s .* \+\d+\.\d % +0\.001  better$`}, []string{"worse"}},
+		{"twice the cost", crafted(1, 7, 1), crafted(2, 7, 2), []string{`(?m)^    server CPU a request .* worse$`}, []string{"better"}},
+		{"too few rounds", crafted(1, 5, 1), crafted(2, 5, 2), []string{"too few rounds", "needs 6 rounds"}, []string{"worse", "better"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -173,6 +250,7 @@ func TestComparison(t *testing.T) {
 					t.Errorf("it says %q:\n%s", text, b.String())
 				}
 			}
+			fits(t, b.String())
 		})
 	}
 }

@@ -1,7 +1,7 @@
 // Package report shows what a comparison found: as a table, as a self-contained HTML page
 // with charts, and beside another one.
 //
-// It imports bench/chart, bench/machine, bench/results, bench/scenario and bench/stats.
+// It imports bench/chart, bench/machine, bench/results, bench/scenario, bench/stats and bench/text.
 package report
 
 import (
@@ -10,44 +10,60 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/stats"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
 // unknown stands for a figure that cannot be had.
 const unknown = "–"
 
-// lineWidth is what sentences are broken at, in columns.
-const lineWidth = 100
-
 // column is one of a cell's table.
 type column struct {
-	head [2]string
+	head [2]string // its name, and its unit or what it is beside
+	key  string    // of the metric that it shows; empty: none
 	text func(c *results.Cell, row *results.Row) string
 	left bool
 }
 
-// columns are those of the table for a cell. wrk: somebody has its figure.
-func columns(r *results.Results) []column {
+// columns are those of the table of a cell: the headline and what may be said of it first.
+func columns(r *results.Results, c *results.Cell) []column {
+	figure := func(name, unit, key string) column {
+		return column{head: [2]string{name, unit}, key: key, text: median(key)}
+	}
 	all := []column{
-		{head: [2]string{"", ""}, left: true, text: func(_ *results.Cell, row *results.Row) string { return row.Subject }},
-		{head: [2]string{"CPU/req", "µs"}, text: median(results.CPU)},
-		{head: [2]string{"× " + r.Subjects[0].Model, "[95 %]"}, left: true, text: ratio},
-		{head: [2]string{"req/s", ""}, text: median(results.Rate)},
-		{head: [2]string{"p50", "µs"}, text: median(results.P50)},
-		{head: [2]string{"p99", "µs"}, text: median(results.P99)},
-		{head: [2]string{"p99.9", "µs"}, text: median(results.P999)},
-		{head: [2]string{"mem/conn", "bytes"}, text: median(results.Memory)},
-		{head: [2]string{"calls", "/req"}, text: median(results.Calls)},
-		{head: [2]string{"ctx sw", "/req"}, text: median(results.Switches)},
+		{left: true, text: func(_ *results.Cell, row *results.Row) string { return row.Subject }},
+		{head: [2]string{"CPU/req", "µs (× " + r.Subjects[0].Model + ")"}, key: results.CPU, text: headline},
+		{head: [2]string{"interval", fmt.Sprintf("of × [%s]", confidence(c))}, left: true, text: ratioInterval},
+		{left: true, text: remark},
+		figure("req/s", "", results.Rate),
+		figure("p50", "µs", results.P50),
+		figure("p99", "µs", results.P99),
+		figure("p99.9", "µs", results.P999),
+		figure("mem/conn", "bytes", results.Memory),
+		figure("calls", "/req", results.Calls),
+		figure("ctx sw", "/req", results.Switches),
 	}
 	if has(r, results.Wrk) {
-		all = append(all, column{head: [2]string{"wrk", "req/s"}, text: median(results.Wrk)})
+		all = append(all, figure("wrk", "req/s", results.Wrk))
 	}
-	return append(all, column{head: [2]string{"", ""}, left: true, text: remark})
+	return all
 }
+
+// confidence is what the intervals of a cell's ratios have at least, in per cent.
+func confidence(c *results.Cell) string {
+	least := 1.0
+	for i := range c.Rows {
+		if ratio := c.Rows[i].Figures[results.CPU].Ratio; ratio != nil {
+			least = min(least, ratio.Confidence)
+		}
+	}
+	return percent(least)
+}
+
+// percent writes a share that is never all: 98 %.
+func percent(share float64) string { return fmt.Sprintf("%.0f %%", math.Floor(100*share)) }
 
 // has reports whether somebody has a figure.
 func has(r *results.Results, key string) bool {
@@ -71,63 +87,83 @@ func median(key string) func(*results.Cell, *results.Row) string {
 	}
 }
 
-// ratio is the headline: CPU a request by the baseline's.
-func ratio(c *results.Cell, row *results.Row) string {
-	f := row.Figures[results.CPU]
+// headline is CPU a request and, in parentheses, its ratio to the baseline's of the same round.
+func headline(c *results.Cell, row *results.Row) string {
+	f, ok := row.Figures[results.CPU]
 	switch {
-	case row == &c.Rows[0]:
-		return "1"
-	case f.Ratio == nil:
+	case !ok:
 		return unknown
+	case row == &c.Rows[0]:
+		return Number(f.Median) + " (1.00×)"
+	case f.Ratio == nil:
+		return Number(f.Median) + " (" + unknown + ")"
 	default:
-		return fmt.Sprintf("%s [%s, %s]", Ratio(f.Ratio.Median), Ratio(f.Ratio.Low), Ratio(f.Ratio.High))
+		return fmt.Sprintf("%s (%s×)", Number(f.Median), Ratio(f.Ratio.Median))
 	}
+}
+
+// ratioInterval is the interval of the headline's ratio.
+func ratioInterval(_ *results.Cell, row *results.Row) string {
+	ratio := row.Figures[results.CPU].Ratio
+	if ratio == nil {
+		return ""
+	}
+	return fmt.Sprintf("[%s, %s]", Ratio(ratio.Low), Ratio(ratio.High))
+}
+
+// verdicts are the words for them, everywhere.
+var verdicts = map[string]string{
+	results.Better: "better", results.Worse: "worse", results.Same: "no difference",
+	results.Few: "too few rounds", results.Noisy: "too noisy to say",
 }
 
 // remark is the verdict on the headline, and what forbids one.
 func remark(c *results.Cell, row *results.Row) string {
-	f := row.Figures[results.CPU]
-	var text string
+	var remark string
 	switch {
 	case !row.Whole():
 		return fmt.Sprintf("%d of %d served", row.Served, row.Wanted)
 	case row == &c.Rows[0]:
-		text = "baseline"
-	case f.Verdict == results.Better:
-		text = "less"
-	case f.Verdict == results.Worse:
-		text = "more"
-	case f.Verdict == results.Same:
-		text = "no difference"
+		remark = "baseline"
+	default:
+		remark = verdicts[row.Figures[results.CPU].Verdict]
 	}
 	if row.Saturated {
-		text = strings.TrimPrefix(text+", client full", ", ")
+		remark = strings.TrimPrefix(remark+" *", " ")
 	}
-	return text
+	return remark
 }
 
 // WriteText writes the table, what it means, and what is to be known of it.
 func WriteText(w io.Writer, r *results.Results) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s\n", r.Began.Format("2006-01-02 15:04"), r.Machine.Short())
-	fmt.Fprintf(&b, "%s, medians of %d rounds of %v, %s\n", orElse(r.Command, "evhttpd bench"), r.Setup.Rounds, r.Setup.Duration.Round(time.Millisecond), pinned(&r.Setup))
+	text.Wrap(&b, fmt.Sprintf("%s, %s", r.Began.Format("2006-01-02 15:04"), r.Machine.Short()))
+	text.Wrap(&b, fmt.Sprintf("%s, medians of %s of %v, %s", orElse(r.Command, "evhttpd bench"), text.Count(r.Setup.Rounds, "round"),
+		r.Setup.Duration.Round(time.Millisecond), pinned(&r.Setup)))
+	b.WriteString("\n")
+	for _, line := range summary(r) {
+		text.Wrap(&b, line)
+	}
 	for i := range r.Cells {
 		c := &r.Cells[i]
-		fmt.Fprintf(&b, "\n%s: %s\n", c.Title(), describe(c))
+		b.WriteString("\n")
+		text.Wrap(&b, c.Title()+": "+describe(c))
 		writeCell(&b, r, c)
-		if text := control(r, c); text != "" {
-			fmt.Fprintf(&b, "  %s\n", text)
+		for _, line := range []string{control(r, c), full(c)} {
+			if line != "" {
+				text.Wrap(&b, line)
+			}
 		}
 	}
 	b.WriteString("\n")
 	for _, a := range r.Absent {
-		wrap(&b, fmt.Sprintf("%s is not available here: %s", a.Name, a.Reason))
+		text.Wrap(&b, fmt.Sprintf("%s is not available here: %s", a.Name, a.Reason))
 	}
 	for _, n := range r.Notes {
-		wrap(&b, n)
+		text.Wrap(&b, n)
 	}
 	for _, f := range results.Footer() {
-		wrap(&b, f)
+		text.Wrap(&b, f)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -191,61 +227,39 @@ func control(r *results.Results, c *results.Cell) string {
 	switch {
 	case band == 0:
 		return ""
-	case math.IsInf(band, 1):
-		return "the control says nothing: no difference can be told"
+	case band > stats.BandMax:
+		return fmt.Sprintf("Too noisy to say: the same model twice differs by more than %.0f %%.", 100*(stats.BandMax-1))
 	default:
-		return fmt.Sprintf("control: the same model twice differs by up to %.1f %%; less is no difference", 100*(band-1))
+		return fmt.Sprintf("Control: the same model twice differs by up to %.1f %%; less is no difference.", 100*(band-1))
 	}
 }
 
+// full explains the mark of rows beside which the client was full.
+func full(c *results.Cell) string {
+	for i := range c.Rows {
+		if c.Rows[i].Saturated {
+			return "* The client used its CPU up: requests/s may be its limit, CPU/req is not affected."
+		}
+	}
+	return ""
+}
+
 func writeCell(b *strings.Builder, r *results.Results, c *results.Cell) {
-	cols := columns(r)
-	rows := make([][]string, 2, len(c.Rows)+2)
-	for _, col := range cols {
-		rows[0] = append(rows[0], col.head[0])
-		rows[1] = append(rows[1], col.head[1])
+	cols := columns(r, c)
+	table := text.Table{Indent: 2, Head: make([][]string, 2), Left: make(map[int]bool)}
+	for i, col := range cols {
+		table.Head[0] = append(table.Head[0], col.head[0])
+		table.Head[1] = append(table.Head[1], col.head[1])
+		table.Left[i] = col.left
 	}
 	for i := range c.Rows {
 		var line []string
 		for _, col := range cols {
 			line = append(line, col.text(c, &c.Rows[i]))
 		}
-		rows = append(rows, line)
+		table.Rows = append(table.Rows, line)
 	}
-	widths := make([]int, len(cols))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	for _, row := range rows {
-		line := ""
-		for i, cell := range row {
-			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if cols[i].left {
-				line += "  " + cell + space
-			} else {
-				line += "  " + space + cell
-			}
-		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
-}
-
-// wrap writes a sentence, broken between words.
-func wrap(b *strings.Builder, text string) {
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > lineWidth {
-			b.WriteString(line + "\n")
-			line = ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	b.WriteString(line + "\n")
+	table.Write(b)
 }
 
 // Number writes a figure with three digits or so, and thousands apart.
@@ -260,16 +274,8 @@ func Number(v float64) string {
 	case a < 99.5:
 		return fmt.Sprintf("%.1f", v)
 	default:
-		return thousands(int64(math.Round(v)))
+		return text.Thousands(int64(math.Round(v)))
 	}
-}
-
-func thousands(n int64) string {
-	text := fmt.Sprint(n)
-	for at := len(text) - 3; at > 0 && text[at-1] != '-'; at -= 3 {
-		text = text[:at] + "," + text[at:]
-	}
-	return text
 }
 
 // Ratio writes one.

@@ -1,0 +1,104 @@
+// Package text lays out what a comparison prints: sentences and tables that fit a terminal of 80 columns.
+//
+// It imports the standard library alone.
+package text
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Width is the number of columns that nothing written here exceeds, but for a word or a cell that is longer by itself.
+const Width = 80
+
+// gap is the number of spaces between two columns of a table.
+const gap = 2
+
+// Wrap writes text with line breaks between words, and a line's end behind it.
+func Wrap(b *strings.Builder, text string) {
+	column := 0
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case column > 0 && column+1+n > Width:
+			b.WriteString("\n")
+			column = 0
+		case column > 0:
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	b.WriteString("\n")
+}
+
+// Thousands writes a count with its thousands apart: 1,234.
+func Thousands[N int | int64](n N) string {
+	text := fmt.Sprint(n)
+	for at := len(text) - 3; at > 0 && text[at-1] != '-'; at -= 3 {
+		text = text[:at] + "," + text[at:]
+	}
+	return text
+}
+
+// Count writes a number of things: 1 round, 2 rounds.
+func Count(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%s %ss", Thousands(n), of)
+}
+
+// Table is rows of text in columns. The first column and those in Left are flush left, the others right.
+type Table struct {
+	Indent int        // spaces before each line
+	Head   [][]string // lines above the rows, with a cell for each column
+	Rows   [][]string // with a cell for each column
+	Left   map[int]bool
+}
+
+// Write writes the table. One that is wider than Width is written in parts beneath one another, each with the first column.
+func (t *Table) Write(b *strings.Builder) {
+	lines := append(append([][]string{}, t.Head...), t.Rows...)
+	if len(lines) == 0 {
+		return
+	}
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for from := 1; ; {
+		to, width := from, t.Indent+widths[0]
+		for to < len(widths) && (to == from || width+gap+widths[to] <= Width) {
+			width += gap + widths[to]
+			to++
+		}
+		for _, line := range lines {
+			t.writeLine(b, line, widths, from, to)
+		}
+		if to >= len(widths) {
+			return
+		}
+		b.WriteString("\n")
+		from = to
+	}
+}
+
+// writeLine writes the first cell of a line, and those from one to another.
+func (t *Table) writeLine(b *strings.Builder, line []string, widths []int, from, to int) {
+	pad := func(i int) string { return strings.Repeat(" ", widths[i]-utf8.RuneCountInString(line[i])) }
+	text := strings.Repeat(" ", t.Indent) + line[0] + pad(0)
+	for i := from; i < to; i++ {
+		text += strings.Repeat(" ", gap)
+		if t.Left[i] {
+			text += line[i] + pad(i)
+		} else {
+			text += pad(i) + line[i]
+		}
+	}
+	b.WriteString(strings.TrimRight(text, " ") + "\n")
+}

@@ -85,7 +85,7 @@ var rules = []rule{
 	{folder: "bench/classic", project: []string{"bench", "conn", "http1", "bench/chart", "bench/load", "bench/machine", "bench/server", "bench/stats", "bench/text", "internal/uring", "poller"},
 		modules: []string{xsys}},
 	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/classic", "bench/lab", "bench/report", "bench/results", "bench/slowfs"},
-		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "github.com/schollz/progressbar/v3"}},
+		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "github.com/schollz/progressbar/v3", "golang.org/x/term"}},
 }
 
 // oneFile names the modules that a single file of a folder imports.

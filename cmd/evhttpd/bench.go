@@ -26,11 +26,11 @@ a round. The headline is the server's CPU time a request. Every comparison
 contains its own control, the baseline once more: what differs less than these two is
 called no difference.`
 
-const benchExample = `  evhttpd bench --quick                                  two cells, under a minute
-  evhttpd bench --out report                             everything, with charts
+const benchExample = `  evhttpd bench --quick                        two cells, under a minute
+  evhttpd bench --out report                   everything, with charts
+  evhttpd bench --classic waits --out report   an experiment of the literature
   evhttpd bench --models epoll,io_uring --scenarios small,churn --rounds 15
   evhttpd bench --root /srv/bench --target nginx=http://127.0.0.1:8081/
-  evhttpd bench --classic waits --out report             an experiment of the literature, made again
   evhttpd bench compare before/results.json after/results.json`
 
 func benchCommand() *cobra.Command {

@@ -45,6 +45,7 @@ func newRootCommand() *cobra.Command {
 	root.Flags().Bool("version", false, "print the version") // cobra's own would have -v too
 	root.AddCommand(serveCommand(), checkCommand(), configCommand(), modelsCommand(), benchCommand(), labCommand(),
 		healthcheckCommand(), versionCommand(), completionCommand(), manCommand())
+	wrappedHelp(root)
 	root.InitDefaultHelpCmd() // so that it is in Commands
 	root.PersistentPreRun = warnShadowed
 	for _, c := range append(root.Commands(), root) {

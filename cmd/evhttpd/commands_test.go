@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
 
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/daemon"
@@ -231,6 +234,50 @@ func TestHelpTopics(t *testing.T) {
 		if want := strings.TrimSpace("evhttpd " + topic); err != nil || stderr != "" || !strings.Contains(stdout, "\n  "+want+" ") {
 			t.Errorf("help %s: %v, %q on stderr, no usage line in\n%s", topic, err, stderr, stdout)
 		}
+	}
+}
+
+// TestHelpFits: nothing in the help of a command is wider than 80 columns, no word is broken, and an example stays on its line.
+func TestHelpFits(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var all func(c *cobra.Command)
+	all = func(c *cobra.Command) {
+		path := strings.Fields(c.CommandPath())[1:]
+		stdout, _, err := execute(t, append(path, "--help")...)
+		if err != nil {
+			t.Fatalf("%q: %v", path, err)
+		}
+		for line := range strings.Lines(stdout) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("%q: %d columns: %s", path, n, line)
+			}
+		}
+		c.InitDefaultHelpFlag()
+		words := strings.Fields(c.Long + "\n" + c.UsageString())
+		if c.Long == "" {
+			words = strings.Fields(c.Short + "\n" + c.UsageString())
+		}
+		if !slices.Equal(strings.Fields(stdout), words) {
+			t.Errorf("%q: the words are others:\n%s", path, stdout)
+		}
+		for line := range strings.Lines(c.Example) {
+			if !strings.Contains(stdout, strings.TrimSuffix(line, "\n")+"\n") {
+				t.Errorf("%q: the example is broken: %s", path, line)
+			}
+		}
+		for _, each := range c.Commands() {
+			all(each)
+		}
+	}
+	all(newRootCommand())
+}
+
+// TestWrapHelp: a narrow terminal has the same words.
+func TestWrapHelp(t *testing.T) {
+	const text = "A paragraph of two\nlines.\n\nFlags:\n  -c, --config file   a YAML file; flags beat variables, which beat it\n      --x [a]   [a] of it\n"
+	const want = "A paragraph of two lines.\n\nFlags:\n  -c, --config file   a YAML file; flags\n                      beat variables, which\n                      beat it\n      --x [a]   [a] of it\n"
+	if got := wrapHelp(text, 44); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

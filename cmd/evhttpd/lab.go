@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -82,14 +81,4 @@ func starve(c *cobra.Command, o lab.Options, asJSON bool) error {
 	default:
 		return report.WriteText(c.OutOrStdout())
 	}
-}
-
-// isTerminal takes every character device for one: what is written to /dev/null disturbs nobody.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

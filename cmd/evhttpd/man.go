@@ -22,7 +22,7 @@ func manCommand() *cobra.Command {
 		Short: "Print the manual page of evhttpd, of a command or of the configuration file",
 		Example: `  evhttpd man | man -l -                  read it
   evhttpd man evhttpd.yaml | man -l -     the configuration file's
-  evhttpd man --dir /usr/local/share/man  install all: man1 has a page for every command, man5 the file's`,
+  evhttpd man --dir /usr/local/share/man  install all, into man1 and man5`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] == configPage {
 				return nil

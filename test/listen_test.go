@@ -106,6 +106,54 @@ func TestListenUnixRefused(t *testing.T) {
 	}
 }
 
+// TestUnixSocketMadeAgain: a Unix socket whose file was removed is there again after a reload or an
+// upgrade, of which nothing in the configuration has changed; the control plane's too.
+func TestUnixSocketMadeAgain(t *testing.T) {
+	root, served, plane := t.TempDir(), socketPath(t), socketPath(t)
+	write(t, root, "a", []byte(hello))
+	yaml := strings.Replace(yamlOf(root, "admin: {listen: [\"unix:"+plane+"\"]}"), `"127.0.0.1:0"`, `"127.0.0.1:0", "unix:`+served+`"`, 1)
+	o := operate(t, yaml)
+	for _, step := range []struct {
+		name string
+		do   func()
+	}{{"reload", func() { o.reload(yaml) }}, {"upgrade", o.upgrade}} {
+		must(t, os.Remove(served))
+		must(t, os.Remove(plane))
+		step.do()
+		if got := overUnix(t, served); got.status != 200 || string(got.body) != hello {
+			t.Errorf("after a %s: %d %q", step.name, got.status, got.body)
+		}
+		if code, _, stderr := command(t, "healthcheck", "--config", o.config); code != 0 {
+			t.Errorf("the control plane after a %s: exit code %d, %s", step.name, code, stderr)
+		}
+	}
+	o.end()
+	for _, path := range []string{served, plane} {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there after the end: %v", path, err)
+		}
+	}
+}
+
+// TestPortOfAnotherServer: an address that a reload adds is refused if another server has it, though both let sockets share their ports.
+func TestPortOfAnotherServer(t *testing.T) {
+	if !hasAddress(t, "127.0.0.2") {
+		return // only Linux has all of 127.0.0.0/8
+	}
+	root := t.TempDir()
+	write(t, root, "a", []byte(hello))
+	good := yamlOf(root)
+	o := operate(t, good)
+	_, port, err := net.SplitHostPort(o.addr)
+	must(t, err)
+	second := net.JoinHostPort("127.0.0.2", port)
+	other := launch(t, exec.Command(binary, "serve", root, "--listen", second, "--access-log", "off"))
+	defer other.stop(t)
+	if line := o.refuse(strings.Replace(good, `"127.0.0.1:0"`, `"127.0.0.1:0", "`+second+`"`, 1)); !strings.Contains(line, "another process has this port") {
+		t.Error(line)
+	}
+}
+
 // says checks for a part of a text that grows.
 func says(text func() string, part string) func() error {
 	return func() error {
@@ -116,13 +164,14 @@ func says(text func() string, part string) func() error {
 	}
 }
 
-// TestListenAny: a port alone is IPv4 and IPv6, and the start-up lines name
+// TestListenAny: a port alone, or with the unspecified address of IPv6, is IPv4 and IPv6, and the start-up lines name
 // what other machines can use, and how it is served.
 func TestListenAny(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")
 		write(t, root, "a", []byte(hello))
-		s := launch(t, exec.Command(binary, "serve", root, "--listen", ":0", "--io-model", v.model, "--trigger", v.trigger,
+		listen := map[bool]string{true: ":0", false: "[::]:0"}[v.loops()]
+		s := launch(t, exec.Command(binary, "serve", root, "--listen", listen, "--io-model", v.model, "--trigger", v.trigger,
 			"--loops", "2", "--access-log", log))
 		defer s.stop(t)
 		host, port, err := net.SplitHostPort(s.addr)

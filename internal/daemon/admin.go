@@ -92,7 +92,7 @@ func (a *accessLogs) dropped() uint64 {
 
 // openAdmin opens what a new control plane is to accept from, if it is another one.
 func (c *change) openAdmin(old *state) (err error) {
-	if old.cfg != nil && reflect.DeepEqual(c.cfg.Admin, old.cfg.Admin) {
+	if old.cfg != nil && reflect.DeepEqual(c.cfg.Admin, old.cfg.Admin) && listener.Reachable(old.admin) {
 		c.admin = old.admin
 		return nil
 	}

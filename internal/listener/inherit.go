@@ -32,6 +32,7 @@ type inherited struct {
 type inheritedSocket struct {
 	Address string `json:"address"` // as it is configured
 	Foreign bool   `json:"foreign,omitempty"`
+	Lost    bool   `json:"lost,omitempty"` // no client reaches it: the Unix socket's file is not ours any more
 	FDs     []int  `json:"fds"`
 }
 
@@ -41,7 +42,7 @@ type inheritedSocket struct {
 func Bequest(listeners []*Listener) (variable string, fds []int, err error) {
 	var will inherited
 	for _, l := range listeners {
-		one := inheritedSocket{Address: l.key, Foreign: l.foreign}
+		one := inheritedSocket{Address: l.key, Foreign: l.foreign, Lost: !l.reachable()}
 		for _, fd := range l.sockets {
 			one.FDs = append(one.FDs, firstFD+len(fds))
 			fds = append(fds, fd)
@@ -76,7 +77,7 @@ func Inherit() (listeners []*Listener, ready int, err error) {
 	}
 	for _, one := range will.Listeners {
 		l := &Listener{key: one.Address, foreign: one.Foreign, sockets: one.FDs}
-		if err := l.learn(); err != nil {
+		if err := l.learn(one.Lost); err != nil {
 			return nil, ready, fmt.Errorf("%s: %w", inheritVariable, err)
 		}
 		listeners = append(listeners, l)
@@ -105,7 +106,7 @@ func passed(pid, count, names string) ([]*Listener, error) {
 			name = named[i]
 		}
 		l := &Listener{key: "systemd:" + name, foreign: true, sockets: []int{firstFD + i}}
-		if err := l.learn(); err != nil {
+		if err := l.learn(false); err != nil {
 			return nil, fmt.Errorf("the socket %q of systemd: %w: want ListenStream= and Accept=no in its unit", name, err)
 		}
 		all = append(all, l)
@@ -113,8 +114,9 @@ func passed(pid, count, names string) ([]*Listener, error) {
 	return all, nil
 }
 
-// learn finds out where inherited sockets listen, and makes them as ours are.
-func (l *Listener) learn() error {
+// learn finds out where inherited sockets listen, and makes them as ours are. lost: what is at
+// their path is not theirs.
+func (l *Listener) learn(lost bool) error {
 	if len(l.sockets) == 0 {
 		return errors.New("a listener without sockets")
 	}
@@ -139,7 +141,7 @@ func (l *Listener) learn() error {
 		return err
 	}
 	l.unix = path.Name
-	if info, err := os.Lstat(l.unix); err == nil && !l.foreign {
+	if info, err := os.Lstat(l.unix); err == nil && !l.foreign && !lost {
 		l.file = info
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -62,16 +63,27 @@ func (l *Listener) url() string {
 	return "http://" + host + ":" + strconv.Itoa(int(l.addr.Port())) + "/"
 }
 
-// RemoveFile removes a Unix socket's file.
+// RemoveFile removes a Unix socket's file, unless somebody has put another one in its place.
 func (l *Listener) RemoveFile() error {
-	if l.file == nil {
-		return nil
-	}
-	// Unless another process has put its own there.
-	if info, err := os.Lstat(l.unix); err == nil && os.SameFile(info, l.file) {
+	if l.file != nil && l.reachable() {
 		return os.Remove(l.unix)
 	}
 	return nil
+}
+
+// reachable reports whether the file by which clients find a Unix socket of ours is there.
+func (l *Listener) reachable() bool {
+	if l.unix == "" || l.foreign {
+		return true
+	}
+	info, err := os.Lstat(l.unix)
+	return err == nil && l.file != nil && os.SameFile(info, l.file)
+}
+
+// Reachable reports whether clients can reach all of the listeners: the file of a Unix socket may
+// have been removed, and Open makes it again.
+func Reachable(all []*Listener) bool {
+	return !slices.ContainsFunc(all, func(l *Listener) bool { return !l.reachable() })
 }
 
 // Close closes the sockets that are in from and not in to, and removes the
@@ -139,8 +151,9 @@ func Open(cfg *config.Config, addresses []config.Address, sockets int, old []*Li
 // listen listens on one configured address; a name may stand for several.
 func (o *opening) listen(a config.Address) error {
 	key := a.String()
-	if n := len(o.all); o.keep(key, func(l *Listener) bool { return l.key == key }) != nil || len(o.all) > n {
-		return nil
+	n := len(o.all)
+	if err := o.keep(key, func(l *Listener) bool { return l.key == key }); err != nil || len(o.all) > n {
+		return err
 	}
 	switch {
 	case a.Systemd != "":
@@ -148,7 +161,7 @@ func (o *opening) listen(a config.Address) error {
 			"and the name of the unit if it has none (LISTEN_FDNAMES)", a)
 	case a.Unix != "":
 		return o.open(key, func(l *Listener) bool { return l.unix == a.Unix }, func() (*Listener, error) { return listenUnix(o.cfg, a.Unix) })
-	case a.Host == "":
+	case isEvery(a.Host):
 		err := o.openTCP(key, netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port))
 		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) {
 			err = o.openTCP(key, netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port))
@@ -158,13 +171,31 @@ func (o *opening) listen(a config.Address) error {
 	return o.openHost(key, a)
 }
 
-// openHost listens on every address of a name.
-func (o *opening) openHost(key string, a config.Address) error {
+// isEvery reports whether a host means every address, of IPv4 too.
+func isEvery(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.Is6() && ip.IsUnspecified()
+}
+
+// addressesOf are the addresses that a host stands for: itself, or those of a name.
+func addressesOf(a config.Address) ([]netip.Addr, error) {
+	if ip, err := netip.ParseAddr(a.Host); err == nil {
+		return []netip.Addr{ip}, nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupMax)
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", a.Host)
 	if err != nil {
-		return fmt.Errorf("listen %s: no address for the host %q: %w", a, a.Host, err)
+		return nil, fmt.Errorf("listen %s: no address for the host %q: %w", a, a.Host, err)
+	}
+	return ips, nil
+}
+
+// openHost listens on every address of a host.
+func (o *opening) openHost(key string, a config.Address) error {
+	ips, err := addressesOf(a)
+	if err != nil {
+		return err
 	}
 	found := false
 	var failed error
@@ -209,14 +240,14 @@ func (o *opening) open(key string, meant func(*Listener) bool, open func() (*Lis
 // keep keeps those of old that are meant and not kept for another address yet.
 func (o *opening) keep(key string, meant func(*Listener) bool) error {
 	for _, l := range o.old {
-		if !meant(l) || len(Gone([]*Listener{l}, o.all)) == 0 {
+		if !meant(l) || !l.reachable() || len(Gone([]*Listener{l}, o.all)) == 0 {
 			continue
 		}
 		kept := *l
 		kept.key, kept.sockets = key, slices.Clone(l.sockets)
 		o.all = append(o.all, &kept)
 		for reusePort != 0 && l.unix == "" && !l.foreign && len(kept.sockets) < o.sockets {
-			fd, err := socketTCP(o.cfg, l.addr)
+			fd, err := socketTCP(o.cfg, l.addr, true)
 			if err != nil {
 				return listenError(l.addr, err)
 			}
@@ -226,31 +257,39 @@ func (o *opening) keep(key string, meant func(*Listener) bool) error {
 	return nil
 }
 
-// ours reports whether it is this process that has the port.
+// ours reports whether a socket of ours has an address that overlaps with addr.
 func (o *opening) ours(addr netip.AddrPort) bool {
-	return slices.ContainsFunc(o.old, func(l *Listener) bool {
-		return l.unix == "" && l.addr.Port() == addr.Port() && !l.foreign
+	return slices.ContainsFunc(slices.Concat(o.old, o.all), func(l *Listener) bool {
+		return l.unix == "" && !l.foreign && overlap(l.addr, addr)
 	})
+}
+
+// overlap reports whether packets to one of the addresses may be packets to the other. The
+// unspecified address of IPv6 is that of IPv4 too (see bindTCP).
+func overlap(a, b netip.AddrPort) bool {
+	covers := func(wide, ip netip.Addr) bool { return wide.IsUnspecified() && (wide.Is6() || ip.Is4()) }
+	return a.Port() == b.Port() && (a.Addr() == b.Addr() || covers(a.Addr(), b.Addr()) || covers(b.Addr(), a.Addr()))
 }
 
 // lookupMax is how long a host's addresses are looked for.
 const lookupMax = 5 * time.Second
 
-// listenTCP opens the sockets of one address. They may share their port from the
-// first on, so that a reload can add others.
+// listenTCP opens the sockets of one address. The first takes the port for itself alone,
+// unless we have it already; then others may join it, those of a later reload too.
 func (o *opening) listenTCP(addr netip.AddrPort) (*Listener, error) {
-	l := &Listener{addr: addr}
-	if reusePort != 0 && !o.ours(addr) {
-		if err := probe(addr); err != nil {
-			return nil, listenError(addr, err)
+	for _, l := range o.all {
+		if l.unix == "" && l.addr == addr && addr.Port() != 0 {
+			return nil, fmt.Errorf("listen %s: %s has it already: leave one out", addr, l.key)
 		}
 	}
-	sockets := o.sockets
-	if reusePort == 0 {
+	l := &Listener{addr: addr}
+	sockets, joins := o.sockets, o.ours(addr)
+	if !SharesPorts {
 		sockets = 1
 	}
 	for range sockets {
-		fd, err := socketTCP(o.cfg, l.addr)
+		fd, err := socketTCP(o.cfg, l.addr, joins)
+		joins = true
 		if err == nil {
 			l.sockets = append(l.sockets, fd)
 			l.addr, err = boundTo(fd)
@@ -262,9 +301,7 @@ func (o *opening) listenTCP(addr netip.AddrPort) (*Listener, error) {
 	return l, nil
 }
 
-// probe finds out whether somebody else listens on addr, which binding with
-// SO_REUSEPORT does not tell: another server of the same user would silently
-// be given half of the connections.
+// probe finds out whether somebody else listens on addr.
 func probe(addr netip.AddrPort) error {
 	if addr.Port() == 0 {
 		return nil
@@ -276,9 +313,18 @@ func probe(addr netip.AddrPort) error {
 	return unix.Close(fd)
 }
 
-// socketTCP returns a listening socket.
-func socketTCP(cfg *config.Config, addr netip.AddrPort) (int, error) {
-	fd, err := bindTCP(addr, reusePort != 0)
+// socketTCP returns a listening socket. joins: one that shares a port which is ours. Else
+// nobody else may listen there, and with SO_REUSEPORT the kernel would not say that somebody does:
+// another server of the same user would be given half of the connections. So the socket gets that
+// option when it listens, which the kernel has granted it alone by then: of two servers that start
+// in the same moment at most one does. Where that is too late (FreeBSD) the port is tried before.
+func socketTCP(cfg *config.Config, addr netip.AddrPort, joins bool) (int, error) {
+	if !joins && SharesPorts && !sharesLater {
+		if err := probe(addr); err != nil {
+			return -1, err
+		}
+	}
+	fd, err := bindTCP(addr, SharesPorts && (joins || !sharesLater))
 	if err != nil {
 		return -1, err
 	}
@@ -289,6 +335,12 @@ func socketTCP(cfg *config.Config, addr netip.AddrPort) (int, error) {
 	if err := unix.Listen(fd, cfg.Backlog); err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("listen: %w", err)
+	}
+	if sharesLater {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, reusePort, 1); err != nil {
+			unix.Close(fd)
+			return -1, fmt.Errorf("SO_REUSEPORT: %w", err)
+		}
 	}
 	return fd, nil
 }
@@ -329,6 +381,7 @@ func bindTCP(addr netip.AddrPort, reuse bool) (int, error) {
 // listenUnix opens a Unix socket. A file that a dead process left is replaced.
 func listenUnix(cfg *config.Config, path string) (*Listener, error) {
 	fail := func(err error) (*Listener, error) { return nil, fmt.Errorf("listen unix:%s: %w", path, err) }
+	defer lockFolder(filepath.Dir(path))()
 	if err := removeStale(path); err != nil {
 		return fail(err)
 	}
@@ -352,6 +405,26 @@ func listenUnix(cfg *config.Config, path string) (*Listener, error) {
 	}
 	unix.Close(fd)
 	return fail(err)
+}
+
+// lockMax is how long a folder's lock is waited for. It is held for a moment only, but any process
+// may take it, and one that keeps it is not to keep us from serving.
+const lockMax = time.Second
+
+// lockFolder keeps others that call it out of a folder until unlock is called. Of two servers that
+// find the same stale socket, the second would else remove the one that the first has just made. Where there is no such lock
+// (flock(2) of a folder that may not be read, or of NFS) nobody is kept out.
+func lockFolder(folder string) (unlock func()) {
+	fd, err := unix.Open(folder, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return func() {}
+	}
+	for end := time.Now().Add(lockMax); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK && err != unix.EINTR {
+			break
+		}
+	}
+	return func() { _ = unix.Close(fd) } // with the lock
 }
 
 // removeStale makes room for a socket at path. Only a refused connect proves

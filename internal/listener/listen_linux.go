@@ -16,6 +16,9 @@ const notSentLow = 128 << 10
 // reusePort is the option that shares a port out among sockets (Linux 3.9).
 const reusePort = unix.SO_REUSEPORT
 
+// sharesLater: a socket that listens already can be given the option.
+const sharesLater = true
+
 // tune sets on a listener what its connections inherit (tcp(7)), and
 // TCP_DEFER_ACCEPT: a connection is accepted with its first bytes.
 func tune(fd int, deferAccept bool) error {

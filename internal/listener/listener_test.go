@@ -1,10 +1,14 @@
 package listener
 
 import (
+	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -121,5 +125,240 @@ func TestShare(t *testing.T) {
 				t.Errorf("%+v: socket %d has %d loops, shared %v", c, fd, users[fd], shared[fd])
 			}
 		}
+	}
+}
+
+// addresses parses what listen may say.
+func addresses(t *testing.T, texts ...string) (all []config.Address) {
+	t.Helper()
+	for _, text := range texts {
+		a, err := config.ParseAddress(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// opened opens listeners until the test ends.
+func opened(t *testing.T, sockets int, old []*Listener, texts ...string) ([]*Listener, error) {
+	t.Helper()
+	cfg := config.Default()
+	cfg.DeferAccept = false // a connection is there without a byte of its client
+	all, err := Open(&cfg, addresses(t, texts...), sockets, old)
+	t.Cleanup(func() { Close(all, old, true) })
+	return all, err
+}
+
+// mustOpen is opened for what can be.
+func mustOpen(t *testing.T, sockets int, old []*Listener, texts ...string) []*Listener {
+	t.Helper()
+	all, err := opened(t, sockets, old, texts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestPortIsTakenAlone: of several servers that start in the same moment at most one has the port.
+func TestPortIsTakenAlone(t *testing.T) {
+	cfg := config.Default()
+	served := 0
+	for range 100 {
+		free, err := Open(&cfg, addresses(t, "127.0.0.1:0"), 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := addresses(t, free[0].addr.String())
+		if err := Close(free, nil, true); err != nil {
+			t.Fatal(err)
+		}
+		var starts sync.WaitGroup
+		var results [4][]*Listener
+		begin := make(chan struct{})
+		for i := range results {
+			starts.Go(func() {
+				<-begin
+				results[i], _ = Open(&cfg, address, 2, nil)
+			})
+		}
+		close(begin)
+		starts.Wait()
+		has := 0
+		for _, all := range results {
+			has += len(all)
+			if err := Close(all, nil, true); err != nil {
+				t.Error(err)
+			}
+		}
+		if served += has; has > 1 {
+			t.Fatalf("%d servers have %s", has, address)
+		}
+	}
+	if served == 0 {
+		t.Error("no server has ever had the port")
+	}
+}
+
+// TestUnixIsTakenAlone: of several servers that find the same stale socket one makes it anew, and its file is there.
+func TestUnixIsTakenAlone(t *testing.T) {
+	cfg := config.Default()
+	for range 50 {
+		path := filepath.Join(t.TempDir(), "s")
+		stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale.SetUnlinkOnClose(false)
+		stale.Close()
+		address := addresses(t, "unix:"+path)
+		var starts sync.WaitGroup
+		var results [4][]*Listener
+		begin := make(chan struct{})
+		for i := range results {
+			starts.Go(func() {
+				<-begin
+				results[i], _ = Open(&cfg, address, 1, nil)
+			})
+		}
+		close(begin)
+		starts.Wait()
+		has := 0
+		for _, all := range results {
+			has += len(all)
+			if !Reachable(all) {
+				t.Error("a server listens where no client comes")
+			}
+		}
+		if has != 1 {
+			t.Errorf("%d servers have the socket", has)
+		}
+		for _, all := range results {
+			if err := Close(all, nil, true); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestPortOfAnother: an address that a reload adds is another server's, though its port is ours at another address.
+func TestPortOfAnother(t *testing.T) {
+	ours := mustOpen(t, 2, nil, "127.0.0.1:0")
+	first := ours[0].addr
+	second := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), first.Port()).String()
+	if !SharesPorts {
+		t.Log("nothing is shared here, and only one address of loopback may be there")
+		return
+	}
+	mustOpen(t, 2, nil, second)
+	if all, err := opened(t, 2, ours, first.String(), second); err == nil || !strings.Contains(err.Error(), "another process has this port") {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// TestPortOfOurs: what overlaps with an address of ours is no other server's.
+func TestPortOfOurs(t *testing.T) {
+	if !SharesPorts {
+		t.Log("an address that overlaps with another is refused here")
+		return
+	}
+	ours := mustOpen(t, 1, nil, "127.0.0.1:0")
+	port := ours[0].addr.Port()
+	wide := mustOpen(t, 1, ours, fmt.Sprintf("0.0.0.0:%d", port))
+	if err := Close(ours, wide, true); err != nil {
+		t.Error(err)
+	}
+	both := mustOpen(t, 1, wide, fmt.Sprintf("0.0.0.0:%d", port), fmt.Sprintf("127.0.0.1:%d", port))
+	if len(both) != 2 {
+		t.Errorf("%+v", both)
+	}
+	if all, err := opened(t, 1, both, fmt.Sprintf("localhost:%d", port), fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+		t.Errorf("twice the same: %+v", all)
+	}
+}
+
+// TestSocketsShare: each socket of an address gets a part of its connections.
+func TestSocketsShare(t *testing.T) {
+	l := mustOpen(t, 3, nil, "127.0.0.1:0")[0]
+	want := 3
+	if !SharesPorts {
+		want = 1
+	}
+	if len(l.sockets) != want {
+		t.Fatalf("%d sockets", len(l.sockets))
+	}
+	for range 100 {
+		c, err := net.Dial("tcp", l.addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	for _, fd := range l.sockets {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10_000); n != 1 {
+			t.Errorf("socket %d of %v has none of 100 connections: %v", fd, l.sockets, err)
+		}
+	}
+}
+
+// TestEveryAddress: the unspecified address of IPv6 is one socket, and IPv4's too.
+func TestEveryAddress(t *testing.T) {
+	for _, text := range []string{"[::]:0", "[0::0]:0", ":0"} {
+		all := mustOpen(t, 1, nil, text)
+		if len(all) != 1 {
+			t.Errorf("%s: %d listeners", text, len(all))
+		}
+		hosts := []string{"127.0.0.1"}
+		if all[0].addr.Addr().Is6() {
+			hosts = append(hosts, "::1")
+		}
+		for _, host := range hosts {
+			c, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(int(all[0].addr.Port()))))
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+				continue
+			}
+			c.Close()
+		}
+	}
+	if all := mustOpen(t, 1, nil, "0.0.0.0:0"); len(all) != 1 || all[0].addr.Addr() != netip.IPv4Unspecified() {
+		t.Errorf("%+v", all)
+	}
+}
+
+// TestUnixMadeAgain: a Unix socket whose file was removed is made again, here and by the process
+// to which it is passed on; one that another server has put in its place is that server's.
+func TestUnixMadeAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	first := mustOpen(t, 1, nil, "unix:"+path)
+	if again := mustOpen(t, 1, first, "unix:"+path); again[0].sockets[0] != first[0].sockets[0] {
+		t.Error("it is another one though its file is there")
+	}
+	if variable, _, err := Bequest(first); err != nil || strings.Contains(variable, "lost") {
+		t.Error(variable, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if Reachable(first) {
+		t.Error("it can be reached without its file")
+	}
+	if variable, _, err := Bequest(first); err != nil || !strings.Contains(variable, `"lost":true`) {
+		t.Error(variable, err)
+	}
+	second := mustOpen(t, 1, first, "unix:"+path)
+	if second[0].sockets[0] == first[0].sockets[0] || !Reachable(second) {
+		t.Error("it was not made again")
+	}
+	if all, err := opened(t, 1, first, "unix:"+path); err == nil || !strings.Contains(err.Error(), "another process listens there") {
+		t.Errorf("%+v, %v", all, err)
+	}
+	passed := &Listener{sockets: first[0].sockets}
+	if err := passed.learn(true); err != nil || passed.reachable() {
+		t.Errorf("%+v, %v", passed, err)
+	}
+	if err := passed.RemoveFile(); err != nil || !Reachable(second) {
+		t.Errorf("another server's file was removed: %v", err)
 	}
 }

@@ -30,7 +30,7 @@ func healthcheckCommand() *cobra.Command {
 	}
 	sources := addSources(c)
 	c.ValidArgsFunction = cobra.NoFileCompletions // a URL
-	sources.AnyRoot = true // the server's command line may say it
+	sources.AnyRoot = true                        // the server's command line may say it
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) > 1 {
 			return &usageError{fmt.Errorf("one URL is asked, not %d; see \"%s --help\"", len(args), c.CommandPath())}

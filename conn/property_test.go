@@ -37,7 +37,8 @@ func book(method, target, version, connection, body string, log *[]string) excha
 		status, content = "404 Not Found", "404: no such thing\n"
 		fields = "Server: test\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
 	}
-	last := connection == "close" || version == "1.0" && connection != "keep-alive" || target == "/close"
+	expects := len(body) > 0 && len(body)%4 == 0
+	last := connection == "close" || version == "1.0" && connection != "keep-alive" || target == "/close" || expects && version == "1.1"
 	if target == "/close" {
 		content = "bye"
 	}
@@ -67,7 +68,7 @@ func book(method, target, version, connection, body string, log *[]string) excha
 		body = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
 	default:
 		sent = append(sent, fmt.Sprintf("Content-Length: %d", len(body)))
-		if len(body)%4 == 0 {
+		if expects {
 			sent = append(sent, "Expect: 100-continue")
 		}
 	}

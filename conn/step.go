@@ -127,9 +127,11 @@ func (c *Conn) answer(l *Local, in []byte) []byte {
 		case http1.Invalid:
 			return c.reject(l, nil, c.unexpected(&req.Err, in), in)
 		}
-		// A body that is not wanted is not waited for: its client may wait for the answer.
+		// Where the client may wait for an answer before it sends the body, it gets the final one at once, and never
+		// 100: what is answered is known from the head alone (RFC 9110 section 10.1.1). Whether the body comes
+		// all the same nobody can say, so that the connection is to end.
 		unread := req.Framing != http1.NoBody && !c.bodyRead()
-		if unread && req.Expect != http1.ExpectUnknown && !c.refused() {
+		if unread && req.Expect == http1.NoExpectation && !c.refused() {
 			if in = c.startBody(l, req, in); !c.bodyRead() {
 				return in
 			}
@@ -144,19 +146,12 @@ func (c *Conn) answer(l *Local, in []byte) []byte {
 	return in
 }
 
-// startBody begins the body of the request at the start of in, and tells a
-// client that waits with it to go on (RFC 9110 section 10.1.1), unless some
-// of it is here or the head is enough to refuse it.
+// startBody begins the body of the request at the start of in.
 func (c *Conn) startBody(l *Local, req *http1.Request, in []byte) []byte {
 	p := c.hold()
 	p.body.Start(req)
 	p.reading, p.head, p.began = true, req.HeadLen, l.Clock.Mono
-	in = c.takeBody(l, in)
-	if c.inBody() && p.consumed == 0 && req.Expect == http1.ExpectContinue {
-		l.out.arena = append(l.out.arena, "HTTP/1.1 100 Continue\r\n\r\n"...)
-		l.out.copied()
-	}
-	return in
+	return c.takeBody(l, in)
 }
 
 // takeBody reads what is there of the request's body and throws it away. It

@@ -100,10 +100,11 @@ async function many() {
   using.destroy();
 }
 
+// The answer to what expects 100 is the final one, before the body is sent.
 async function continues() {
   const req = http.request(url + 'a.txt', { method: 'PUT', agent, headers: { Expect: '100-continue', 'Content-Length': 5 } });
   const status = await new Promise((resolve, reject) => {
-    req.on('continue', () => req.end('12345'));
+    req.on('continue', () => reject(new Error('the body was asked for')));
     req.on('response', (res) => res.resume().on('end', () => resolve(res.statusCode)));
     req.on('error', reject);
     req.flushHeaders();

@@ -86,7 +86,7 @@ func (l *look) siblings() []sibling {
 }
 
 // openSibling opens a sibling of l.name, whose state is l.stat then. fd is -1
-// if there is none that is served. The only error is errWait.
+// if there is none that is served. The error is errWait, or a fault: there may be one.
 func (l *look) openSibling(b sibling, peek bool) (fd int, err error) {
 	l.sibling = append(append(append(l.sibling[:0], l.name[:len(l.name)-1]...), b.suffix...), 0)
 	fd, err = l.root.open(l.sibling, l.site.links, peek, l.cached)
@@ -98,11 +98,13 @@ func (l *look) openSibling(b sibling, peek bool) (fd int, err error) {
 			l.site.closer.close(fd)
 		}
 	}
-	switch err {
-	case nil, errWait:
+	if err == nil || err == errWait {
 		return fd, err
 	}
 	l.noSibling(err)
+	if fault(err) {
+		return -1, err
+	}
 	return -1, nil
 }
 
@@ -118,27 +120,30 @@ func (l *look) noSibling(err error) {
 }
 
 // variants makes the answers of the siblings of l.name, whose media type is
-// the file's. It leaves l.stat changed. The only error is errWait.
-func (l *look) variants(mediaType string) (all []*content, recent bool, err error) {
+// the file's. unsettled: the next look may find others, since one has just changed, or because of a fault. It leaves
+// l.stat changed. The only error is errWait.
+func (l *look) variants(mediaType string) (all []*content, unsettled bool, err error) {
 	for _, b := range l.siblings() {
 		fd, err := l.openSibling(b, false)
 		var c *content
-		var unsettled bool
+		var recent bool
 		if err == nil && fd >= 0 {
-			c, unsettled, err = l.content(fd, &representation{mediaType: mediaType, coding: b.coding, negotiable: true})
+			if c, recent, err = l.content(fd, &representation{mediaType: mediaType, coding: b.coding, negotiable: true}); err != nil && err != errWait {
+				l.noSibling(err)
+			}
 		}
 		switch {
 		case err == errWait:
 			release(all)
 			return nil, false, err
 		case err != nil:
-			l.noSibling(err)
+			unsettled = true
 		case c != nil:
 			c.id = identityOf(&l.stat)
-			all, recent = append(all, c), recent || unsettled
+			all, unsettled = append(all, c), unsettled || recent
 		}
 	}
-	return all, recent, nil
+	return all, unsettled, nil
 }
 
 // siblingsUnchanged reports whether the siblings are still those of the old
@@ -152,8 +157,11 @@ func (l *look) siblingsUnchanged() (bool, error) {
 	known := l.old.content.Load().variants
 	for _, b := range l.siblings() {
 		fd, err := l.openSibling(b, l.cached)
-		if err != nil {
+		switch {
+		case err == errWait:
 			return false, err
+		case err != nil:
+			return false, nil
 		}
 		var was *content
 		if len(known) > 0 && known[0].coding == b.coding && !known[0].dynamic {

@@ -218,31 +218,19 @@ func TestHugeFile(t *testing.T) {
 	}
 }
 
-// TestValidators covers times that cannot validate anything (RFC 9110 section 8.8).
+// TestValidators covers times at the edges of what can validate something (RFC 9110 section 8.8).
 func TestValidators(t *testing.T) {
 	dir := t.TempDir()
 	future := time.Now().Add(1000 * time.Hour)
-	for name, at := range map[string]time.Time{
-		"epoch": time.Unix(0, 0), "one": time.Unix(1, 999), "negative": time.Unix(-86400, 0), "two": time.Unix(2, 0), "future": future,
-	} {
+	for name, at := range map[string]time.Time{"first": time.Unix(validFrom, 0), "future": future} {
 		write(t, dir+"/"+name, name)
 		if err := os.Chtimes(dir+"/"+name, at, at); err != nil {
 			t.Fatal(err)
 		}
 	}
 	l := serve(t, testOptions(dir), false)
-	for _, name := range []string{"epoch", "one", "negative"} {
-		r := l.get("/" + name)
-		r.want(t, 200, name)
-		if r.Header.Get("ETag") != "" || r.Header.Get("Last-Modified") != "" {
-			t.Errorf("%s: %v", name, r.Header)
-		}
-		l.request("GET", "/"+name, "If-None-Match: \"0-5\"\r\n").wantStatus(t, 200)
-		l.request("GET", "/"+name, "If-None-Match: *\r\n").wantStatus(t, 304)
-		l.request("GET", "/"+name, "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT\r\n").wantStatus(t, 200)
-	}
-	if r := l.get("/two"); r.Header.Get("ETag") == "" || r.Header.Get("Last-Modified") != "Thu, 01 Jan 1970 00:00:02 GMT" {
-		t.Errorf("two: %v", r.Header)
+	if r := l.get("/first"); r.Header.Get("ETag") != `"8c24d6667470000-5"` || r.Header.Get("Last-Modified") != "Mon, 01 Jan 1990 00:00:00 GMT" {
+		t.Errorf("first: %v", r.Header)
 	}
 	r := l.get("/future")
 	if r.Header.Get("Last-Modified") != r.Header.Get("Date") {
@@ -253,7 +241,7 @@ func TestValidators(t *testing.T) {
 
 	opts := testOptions(dir)
 	opts.ETag = ETagOff
-	if r := serve(t, opts, false).get("/two"); r.Header.Get("ETag") != "" || r.Header.Get("Last-Modified") == "" {
+	if r := serve(t, opts, false).get("/first"); r.Header.Get("ETag") != "" || r.Header.Get("Last-Modified") == "" {
 		t.Errorf("without etag: %v", r.Header)
 	}
 }

@@ -14,13 +14,13 @@ import (
 type identity struct {
 	dev, ino     uint64
 	size         int64
-	mtime, ctime int64 // nanoseconds since 1970
+	mtime, ctime timestamp
 }
 
 func identityOf(st *unix.Stat_t) identity {
 	return identity{
 		dev: uint64(st.Dev), ino: uint64(st.Ino), size: st.Size,
-		mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
+		mtime: timestampOf(st.Mtim), ctime: timestampOf(st.Ctim),
 	}
 }
 
@@ -166,7 +166,7 @@ type representation struct {
 	coding     http1.Coding
 	negotiable bool
 	size       int64
-	mtime      int64  // nanoseconds since 1970
+	mtime      timestamp
 	wall       int64  // of the look, nanoseconds since 1970
 	recent     bool   // changed so short before the look that it may have changed again unseen
 	dynamic    bool   // coded by us, out of the bytes that all else is about
@@ -183,9 +183,7 @@ func (s *Site) newContent(r representation) *content {
 	if r.hash != nil {
 		c.etag = appendHashETag(nil, r.hash, r.dynamic)
 	}
-	// Files of reproducible builds and of image layers all say 0 or 1: that
-	// tells no two versions apart, so it is no validator.
-	if sec := r.mtime / 1e9; sec > 1 {
+	if sec := r.mtime.seconds; r.mtime.validator() {
 		c.dated, c.dateExact = true, !r.recent && !r.dynamic && sec <= r.wall/1e9
 		// RFC 9110 section 8.8.2.1: not later than the Date of the answer.
 		sec = min(sec, r.wall/1e9)
@@ -235,13 +233,11 @@ func (c *content) join(body []byte) {
 
 // appendETag makes an entity tag of size and modification time. weak: RFC 9110
 // section 8.8.1 has a validator weak that may stay while the bytes change.
-func appendETag(dst []byte, size, mtime int64, weak bool) []byte {
+func appendETag(dst []byte, size int64, mtime timestamp, weak bool) []byte {
 	if weak {
 		dst = append(dst, "W/"...)
 	}
-	dst = append(dst, '"')
-	dst = appendHex(dst, uint64(mtime))
-	dst = append(dst, '-')
+	dst = append(mtime.appendHex(append(dst, '"')), '-')
 	dst = appendHex(dst, uint64(size))
 	return append(dst, '"')
 }
@@ -254,14 +250,15 @@ func appendHashETag(dst, hash []byte, weak bool) []byte {
 	return append(hex.AppendEncode(append(dst, '"'), hash[:16]), '"')
 }
 
+const hexDigits = "0123456789abcdef"
+
 func appendHex(dst []byte, n uint64) []byte {
-	const digits = "0123456789abcdef"
 	shift := 60
 	for shift > 0 && n>>shift == 0 {
 		shift -= 4
 	}
 	for ; shift >= 0; shift -= 4 {
-		dst = append(dst, digits[n>>shift&15])
+		dst = append(dst, hexDigits[n>>shift&15])
 	}
 	return dst
 }

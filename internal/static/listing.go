@@ -108,8 +108,8 @@ func (c *Cache) page(space uint64, path string, v view, oldest int64) *entry {
 // sendListing answers with what a listJob made.
 func (h *handler) sendListing(l *listing, req *http1.Request, buf []byte, out *conn.Output) {
 	switch {
-	case l.pastEnd > 0:
-		h.fail(req, buf, out, 404, "", "no such page of the listing: the last one is ?page="+strconv.Itoa(l.pastEnd))
+	case l.status != 0:
+		h.fail(req, buf, out, l.status, "Vary: Accept\r\n", l.reason)
 		return
 	case l.page != nil:
 		h.answer(l.page, req, buf, out)
@@ -131,13 +131,15 @@ func (h *handler) sendListing(l *listing, req *http1.Request, buf []byte, out *c
 }
 
 // listing is the conn.Result of a listJob: one of an answer that is whole, one to be
-// streamed, and a page that is not there.
+// streamed, and an error.
 type listing struct {
 	refs atomic.Int32
 	path string // of the directory
 
-	page    *entry // the whole answer
-	pastEnd int    // the last page's number
+	page *entry // the whole answer
+
+	status int    // there is no such view of the directory: an error's
+	reason string // why
 
 	first []byte // the first block, framed as a chunk; immutable
 	from  render // where it goes on; its directory is counted
@@ -198,7 +200,11 @@ func (j *listJob) Run() conn.Result {
 	defer dir.Release()
 	from, last := newRender(dir, j.view)
 	if last > 0 {
-		return newListing(&listing{path: j.path, pastEnd: last})
+		return newListing(&listing{path: j.path, status: 404, reason: "no such page of the listing: the last one is ?page=" + strconv.Itoa(last)})
+	}
+	if dir.omitted > 0 && j.view.format == formatHTML && j.view.page == 0 {
+		// Whoever mirrors the directory would remove what is not listed, and has no eye for a line that says so.
+		return newListing(&listing{path: j.path, status: 500, reason: "the directory has more names than one listing holds: ask for ?page=1, or for ?format=text and look at X-Not-Listed"})
 	}
 	first, done := from.block(nil)
 	if !done {

@@ -5,7 +5,6 @@ import (
 	"html"
 	"strconv"
 	"strings"
-	"time"
 )
 
 const (
@@ -29,14 +28,14 @@ const listingStyle = `:root{color-scheme:light dark;--fg:#1c2128;--dim:#59636e;-
 	`.s{color:var(--dim);margin:0 0 1rem}` +
 	`table{border-collapse:collapse;width:100%}` +
 	`th,td{border-bottom:1px solid var(--line);font-weight:400;padding:0;text-align:left;vertical-align:middle}` +
-	`thead th{border-bottom-width:2px;min-width:44px;font-size:.875rem;white-space:nowrap}thead a{color:var(--dim);font-weight:600}thead th a{gap:.25rem}` +
-	`th a{display:flex;align-items:center;gap:.6rem;padding:.42rem .5rem}` +
-	`th a b{font-weight:400;min-width:0;overflow-wrap:anywhere;white-space:pre-wrap}` +
+	`thead th{border-bottom-width:2px;min-width:44px;font-size:.875rem;white-space:nowrap}thead a{color:var(--dim);font-weight:600}thead th a{align-items:center;display:flex;gap:.25rem}` +
+	`th a{display:block;padding:.42rem .5rem}` +
+	`tbody th a{overflow-wrap:anywhere;padding-left:2.15rem;position:relative;white-space:pre-wrap}` +
 	`th+th a{justify-content:flex-end}td{color:var(--dim);font-variant-numeric:tabular-nums;padding:.42rem .5rem;text-align:right;white-space:nowrap;width:1%}` +
 	`td:last-child,th:last-child{padding-left:1rem}` +
 	`tbody tr:hover{background:var(--card)}` +
-	`tbody a::before{background:var(--dim);clip-path:polygon(0 0,62% 0,100% 30%,100% 100%,0 100%);content:"";flex:none;height:1rem;margin:0 .12rem;opacity:.55;width:.8rem}` +
-	`tbody .d a::before{background:var(--dir);clip-path:polygon(0 0,40% 0,52% 18%,100% 18%,100% 100%,0 100%);height:.85rem;margin:0;opacity:1;width:1.04rem}` +
+	`tbody a::before{background:var(--dim);clip-path:polygon(0 0,62% 0,100% 30%,100% 100%,0 100%);content:"";height:1rem;left:.62rem;opacity:.55;position:absolute;top:.66rem;width:.8rem}` +
+	`tbody .d a::before{background:var(--dir);clip-path:polygon(0 0,40% 0,52% 18%,100% 18%,100% 100%,0 100%);height:.85rem;left:.5rem;opacity:1;top:.72rem;width:1.04rem}` +
 	`.e{color:var(--dim);padding:2rem .5rem;text-align:center}` +
 	`.n{align-items:center;display:flex;flex-wrap:wrap;gap:.25rem .75rem;justify-content:center;margin-top:1rem}` +
 	`.n a,.n span{align-items:center;display:inline-flex;min-height:44px;padding:0 .75rem}.n a{border:1px solid var(--line);border-radius:6px}` +
@@ -45,7 +44,7 @@ const listingStyle = `:root{color-scheme:light dark;--fg:#1c2128;--dim:#59636e;-
 	`.r pre{font:.875rem/1.5 ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;margin:0;overflow-wrap:anywhere;padding:1rem;tab-size:4;white-space:pre-wrap}` +
 	`.r p{border-top:1px solid var(--line);color:var(--dim);margin:0;padding:.6rem 1rem}` +
 	`@media(max-width:40rem){body{padding:.75rem .75rem 2rem}th a,.p a,.p span{min-height:44px}.p a,.p span{align-items:center;display:inline-flex;min-width:44px;justify-content:center}` +
-	`td,th a{padding-left:.3rem;padding-right:.3rem}td{font-size:.875rem}td:last-child,th:last-child{padding-left:.3rem}time span,.u{display:none}.r a{display:inline-flex;align-items:center;min-height:44px}}`
+	`td,th a{padding-left:.3rem;padding-right:.3rem}tbody th a{padding-bottom:.6rem;padding-left:1.95rem;padding-top:.6rem}tbody th a::before{left:.42rem;top:.85rem}tbody .d a::before{left:.3rem;top:.9rem}td{font-size:.875rem}td:last-child{white-space:normal}td:last-child,th:last-child{padding-left:.3rem}.u{display:none}}`
 
 // appendHTML renders what is not a row.
 func (r *render) appendHTML(b []byte) []byte {
@@ -55,7 +54,7 @@ func (r *render) appendHTML(b []byte) []byte {
 	case renderBelow:
 		b = r.appendBelow(b)
 	case renderReadme:
-		if len(r.dir.readmeText) > 0 && r.view.page == 1 {
+		if r.showsReadme() {
 			piece := r.dir.readmeText[r.readme:]
 			piece = piece[:min(len(piece), readmePiece)]
 			b = appendEscaped(b, piece)
@@ -91,7 +90,7 @@ func (r *render) appendHead(b []byte) []byte {
 	b = r.appendColumn(b, sortTime, "Modified <span class=\"u\">(UTC)</span>")
 	b = append(b, "</tr>\n</thead>\n<tbody>\n"...)
 	if path != "/" {
-		b = append(b, "<tr class=\"d\"><th scope=\"row\"><a href=\"../\" aria-label=\"Parent folder\"><b>../</b></a></th><td></td><td></td></tr>\n"...)
+		b = append(b, "<tr class=\"d\"><th scope=\"row\"><a href=\"../\" aria-label=\"Parent folder\">../</a></th><td></td><td></td></tr>\n"...)
 	}
 	return b
 }
@@ -146,26 +145,31 @@ func (r *render) appendColumn(b []byte, by uint8, title string) []byte {
 	return append(b, "</a></th>"...)
 }
 
+// appendRow writes a row for people and for programs, which read listings with patterns: the link holds the
+// name and nothing else, and the cells size and time as text without markup.
 func appendRow(b, name []byte, r *row) []byte {
-	if r.dir {
+	if r.kind == rowDir {
 		b = append(b, "<tr class=\"d\">"...)
 	} else {
 		b = append(b, "<tr>"...)
 	}
-	b = appendReference(append(b, "<th scope=\"row\"><a href=\""...), name, r.dir)
-	b = appendText(append(b, "\"><b>"...), string(name))
-	if r.dir {
+	b = appendReference(append(b, "<th scope=\"row\"><a href=\""...), name, r.kind == rowDir)
+	b = appendText(append(b, "\">"...), string(name))
+	if r.kind == rowDir {
 		b = append(b, '/')
 	}
-	b = append(b, "</b></a></th><td>"...)
-	if !r.dir {
-		b = appendSizeTitle(b, r.size)
+	b = append(b, "</a></th><td"...)
+	if r.kind == rowFile {
+		b = appendGrouped(append(b, " title=\""...), r.size)
+		b = appendSize(append(b, " bytes\">"...), r.size)
+	} else {
+		b = append(b, '>')
 	}
-	b = appendTime(append(b, "</td><td><time datetime=\""...), r.mtime)
-	at := time.Unix(0, r.mtime).UTC()
-	b = at.AppendFormat(append(b, "\">"...), "2006-01-02")
-	b = at.AppendFormat(append(b, "<span> "...), "15:04")
-	return append(b, "</span></time></td></tr>\n"...)
+	b = append(b, "</td><td>"...)
+	if at, ok := r.changed(); ok {
+		b = at.AppendFormat(b, "2006-01-02 15:04")
+	}
+	return append(b, "</td></tr>\n"...)
 }
 
 // appendBelow writes what stands between the rows and the README's text.
@@ -178,7 +182,7 @@ func (r *render) appendBelow(b []byte) []byte {
 	if d.omitted > 0 {
 		b = append(appendCount(append(b, "<p class=\"e\">and "...), d.omitted, " more", " more"), ", not listed</p>\n"...)
 	}
-	if last := d.pages(); last > 1 {
+	if last := d.pages(); last > 1 && r.view.page > 0 {
 		b = append(b, "<nav class=\"n\" aria-label=\"Pages\">\n"...)
 		page := int(r.view.page)
 		if page > 1 {
@@ -193,12 +197,15 @@ func (r *render) appendBelow(b []byte) []byte {
 		}
 		b = append(b, "</nav>\n"...)
 	}
-	if len(d.readmeText) > 0 && r.view.page == 1 {
+	if r.showsReadme() {
 		b = append(append(b, "<section class=\"r\" aria-labelledby=\"readme\">\n<h2 id=\"readme\">"...), d.readme...)
 		b = append(b, "</h2>\n<pre>\n"...) // HTML drops the first line feed
 	}
 	return b
 }
+
+// showsReadme reports whether the README stands on this page: the first one, or the only one.
+func (r *render) showsReadme() bool { return len(r.dir.readmeText) > 0 && r.view.page <= 1 }
 
 func (r *render) appendPage(b []byte, page int, rel, text string) []byte {
 	v := r.view
@@ -211,12 +218,11 @@ func (r *render) appendPage(b []byte, page int, rel, text string) []byte {
 }
 
 func (r *render) appendEnd(b []byte) []byte {
-	if d := r.dir; len(d.readmeText) > 0 && r.view.page == 1 {
+	if d := r.dir; r.showsReadme() {
 		b = append(b, "</pre>\n"...)
-		if d.readmeSize > readmeMax {
-			b = appendReference(append(b, "<p>The beginning of <a href=\""...), []byte(d.readme), false)
-			b = append(append(b, "\">"...), d.readme...)
-			b = append(appendSizeTitle(append(b, "</a>, "...), d.readmeSize), "</p>\n"...)
+		if d.readmeSize > readmeMax { // without a link: the one above is to be the only one
+			b = append(append(append(b, "<p>The beginning of "...), d.readme...), ", "...)
+			b = append(appendSizeTitle(b, d.readmeSize), "</p>\n"...)
 		}
 		b = append(b, "</section>\n"...)
 	}

@@ -2,6 +2,7 @@ package static
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -41,7 +42,7 @@ const (
 	rowsBlock  = 1 << 10
 	namesBlock = 64 << 10
 	// rowCost is the memory of a row, and of its place in each order that is asked for.
-	rowCost = 24 + 2*sorts*4
+	rowCost = 32 + 2*sorts*4
 	// nameMax bounds a name: NAME_MAX is 255 bytes on Linux, up to 1,023 elsewhere.
 	nameMax = 1 << 10
 )
@@ -59,10 +60,18 @@ var readmes = []string{"README", "README.md", "README.txt"}
 type row struct {
 	at     uint32 // of its name: the block in the upper half, the offset in the lower
 	length uint16 // of its name
-	dir    bool
-	size   int64
-	mtime  int64 // nanoseconds since 1970
+	kind   rowKind
+	size   int64 // of a file
+	mtime  timestamp
 }
+
+type rowKind uint8
+
+const (
+	rowFile    rowKind = iota
+	rowDir             // has no size
+	rowUnknown         // the name is there, what it stands for could not be read: neither size nor time
+)
 
 // snapshot is what a directory held at one time. It is counted, and immutable but for its
 // orders, which are made when they are first asked for.
@@ -78,6 +87,7 @@ type snapshot struct {
 	dirs    int
 	bytes   int64 // of all files together
 	omitted int   // names there was no room for
+	faults  int   // names that are rows of rowUnknown because of a fault
 	cost    int64 // bytes reserved in store
 
 	readme     string // its name; empty: none
@@ -151,7 +161,7 @@ func (d *snapshot) add(name string, r row) error {
 	d.names[last] = append(d.names[last], name...)
 	d.rows[d.n/rowsBlock] = append(d.rows[d.n/rowsBlock], r)
 	d.n++
-	if r.dir {
+	if r.kind == rowDir {
 		d.dirs++
 	} else if d.bytes += r.size; d.bytes < 0 {
 		d.bytes = 1<<63 - 1
@@ -189,33 +199,21 @@ func (l *look) readRows(d *snapshot, fd int, path string) error {
 	defer dir.Close()
 	best := len(readmes)
 	began := time.Now()
-	for read := 0; read < countedMax; {
+	for read := 0; ; {
 		names, err := dir.Readdirnames(namesBatch)
+		if read += len(names); read > countedMax {
+			d.omitted += len(names) // whatever else there is
+			return nil
+		}
 		for _, name := range names {
-			if l.site.hide.name(name) || len(name) > nameMax || !l.site.showsFile(path+name, false) {
-				continue
-			}
-			if d.omitted > 0 {
-				d.omitted++
-				continue
-			}
-			r, ok := l.row(fd, path, name)
-			if !ok {
-				continue
-			}
-			switch err := d.add(name, r); err {
-			case nil:
-			case errFull:
-				d.omitted++
-				continue
-			default:
+			added, err := l.addName(d, fd, path, name)
+			if err != nil {
 				return err
 			}
-			if i := slices.Index(readmes[:best], name); i >= 0 && !r.dir {
+			if i := slices.Index(readmes[:best], name); added && i >= 0 {
 				best, d.readme = i, readmes[i]
 			}
 		}
-		read += len(names)
 		if err == io.EOF {
 			return nil
 		}
@@ -226,7 +224,38 @@ func (l *look) readRows(d *snapshot, fd int, path string) error {
 			return errListingSlow
 		}
 	}
-	return nil
+}
+
+// addName adds a name of the directory dir, if it is listed and there is room for it. An error is one of the listing.
+func (l *look) addName(d *snapshot, dir int, path, name string) (added bool, err error) {
+	if l.site.hide.name(name) || len(name) > nameMax || !l.site.showsFile(path+name, false) {
+		return false, nil
+	}
+	if d.omitted > 0 {
+		d.omitted++
+		return false, nil
+	}
+	r, err := l.row(dir, path, name)
+	switch {
+	case missing(err):
+		return false, nil
+	case exhausted(err):
+		return false, err
+	case fault(err):
+		if d.faults == 0 {
+			l.failure(nil, err).Release() // tells the operator: the first stands for all of the directory
+		}
+		d.faults++
+	}
+	switch err := d.add(name, r); err {
+	case nil:
+		return true, nil
+	case errFull:
+		d.omitted++
+		return false, nil
+	default:
+		return false, err
+	}
 }
 
 // unwrapErrno returns the errno behind an error of package os.
@@ -238,54 +267,65 @@ func unwrapErrno(err error) error {
 	return err
 }
 
-// row describes one name. ok: a request for it would be answered. A link is what it leads to,
-// and not listed if that is not served: what lies outside the root does not show.
-func (l *look) row(dir int, path, name string) (r row, ok bool) {
+// row describes one name. A link is what it leads to, and not listed if that is not served: what lies outside
+// the root does not show. A missing error says that a request for the name would be answered with 404; any
+// other that the name is there, and all that is known.
+func (l *look) row(dir int, path, name string) (row, error) {
 	var st unix.Stat_t
-	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		return r, false // gone meanwhile
+	l.name = append(append(append(l.name[:0], path[1:]...), name...), 0)
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return row{kind: rowUnknown}, err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		l.name = append(append(append(l.name[:0], path[1:]...), name...), 0)
 		fd, err := l.root.open(l.name, l.site.links, false, false)
 		if err != nil {
-			return r, false
+			return row{kind: rowUnknown}, err
 		}
 		err = unix.Fstat(fd, &st)
 		// Here, since links are many and may be waited for. Nothing was written to it.
 		_ = unix.Close(fd)
 		if err != nil {
-			return r, false
+			return row{kind: rowUnknown}, err
 		}
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		return row{dir: true, mtime: st.Mtim.Nano()}, true
+		return row{kind: rowDir, mtime: timestampOf(st.Mtim)}, nil
 	case unix.S_IFREG:
-		return row{size: st.Size, mtime: st.Mtim.Nano()}, true
+		return row{kind: rowFile, size: st.Size, mtime: timestampOf(st.Mtim)}, nil
 	}
-	return r, false
+	return row{}, unix.ENODEV
 }
 
 // readReadme reads the README, opened like any file that is asked for. One that cannot be
-// read, or that there is no memory for, is not shown.
+// read, of which the operator is told, or that there is no memory for, is not shown.
 func (l *look) readReadme(d *snapshot, path string) {
 	l.name = append(append(append(l.name[:0], path[1:]...), d.readme...), 0)
 	fd, err := l.root.open(l.name, l.site.links, false, false)
-	if err != nil {
-		return
+	if err == nil {
+		err = l.readText(d, fd)
+		l.site.closer.close(fd)
 	}
-	defer l.site.closer.close(fd)
+	if fault(err) {
+		l.failure(nil, err).Release()
+	}
+}
+
+// readText reads the README that fd is.
+func (l *look) readText(d *snapshot, fd int) error {
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || servable(st.Mode) != nil {
-		return
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if err := servable(st.Mode); err != nil {
+		return err
 	}
 	text := make([]byte, min(max(st.Size, 0), readmeMax))
 	n := 0
 	for n < len(text) {
 		m, err := l.readAt(fd, text[n:], int64(n))
 		if err != nil {
-			return
+			return err
 		}
 		if m == 0 {
 			break
@@ -296,6 +336,7 @@ func (l *look) readReadme(d *snapshot, path string) {
 	if d.reserve(int64(len(text))) == nil {
 		d.readmeText, d.readmeSize = text, st.Size
 	}
+	return nil
 }
 
 // plainText makes text of bytes: valid UTF-8 without control characters but tab and LF.
@@ -347,18 +388,18 @@ func (d *snapshot) order(by uint8, desc bool) []int32 {
 	}
 	slices.SortFunc(order, func(i, j int32) int {
 		a, b := d.row(int(i)), d.row(int(j))
-		if a.dir != b.dir {
-			if a.dir {
+		if aDir, bDir := a.kind == rowDir, b.kind == rowDir; aDir != bDir {
+			if aDir {
 				return -1
 			}
 			return 1
 		}
 		c := 0
 		switch {
-		case by == sortSize && !a.dir:
-			c = compareInt(a.size, b.size)
+		case by == sortSize && a.kind != rowDir:
+			c = cmp.Compare(a.size, b.size)
 		case by == sortTime:
-			c = compareInt(a.mtime, b.mtime)
+			c = a.mtime.compare(b.mtime)
 		case by == sortName:
 			c = compareNames(d.name(a), d.name(b))
 		}
@@ -372,16 +413,6 @@ func (d *snapshot) order(by uint8, desc bool) []int32 {
 	})
 	d.orders[by][direction] = order
 	return order
-}
-
-func compareInt(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // compareNames is the order of names as people count: runs of digits by their value

@@ -25,21 +25,22 @@ func appendReference(dst, name []byte, dir bool) []byte {
 	return dst
 }
 
-func appendTime(dst []byte, nanoseconds int64) []byte {
-	return time.Unix(0, nanoseconds).UTC().AppendFormat(dst, time.RFC3339)
-}
-
 // appendJSONRow writes an object on a line of its own. Names and types are those of nginx's
 // autoindex; url is the reference, which has every byte of a name that is not UTF-8.
 func appendJSONRow(b, name []byte, r *row, last bool) []byte {
 	b = appendJSONString(append(b, `{"name":`...), name)
-	if r.dir {
+	switch r.kind {
+	case rowDir:
 		b = append(b, `,"type":"directory"`...)
-	} else {
+	case rowFile:
 		b = strconv.AppendInt(append(b, `,"type":"file","size":`...), r.size, 10)
+	case rowUnknown:
+		b = append(b, `,"type":"unknown"`...)
 	}
-	b = appendTime(append(b, `,"mtime":"`...), r.mtime)
-	b = append(appendReference(append(b, `","url":"`...), name, r.dir), '"', '}')
+	if at, ok := r.changed(); ok {
+		b = append(at.AppendFormat(append(b, `,"mtime":"`...), time.RFC3339), '"')
+	}
+	b = append(appendReference(append(b, `,"url":"`...), name, r.kind == rowDir), '"', '}')
 	if !last {
 		b = append(b, ',')
 	}
@@ -66,14 +67,26 @@ func appendJSONString(b, s []byte) []byte {
 	return append(b, '"')
 }
 
-// appendTextRow writes the reference, the size ("-" for a directory) and the time, with tabs
-// between them: no name can break a line or a column.
+// appendTextRow writes the reference, the size and the time, with tabs between them and "-" for what is not
+// known or, as a directory's size, not there: no name can break a line or a column.
 func appendTextRow(b, name []byte, r *row) []byte {
-	b = append(appendReference(b, name, r.dir), '\t')
-	if r.dir {
-		b = append(b, '-')
-	} else {
+	b = append(appendReference(b, name, r.kind == rowDir), '\t')
+	if r.kind == rowFile {
 		b = strconv.AppendInt(b, r.size, 10)
+	} else {
+		b = append(b, '-')
 	}
-	return append(appendTime(append(b, '\t'), r.mtime), '\n')
+	b = append(b, '\t')
+	if at, ok := r.changed(); ok {
+		b = at.AppendFormat(b, time.RFC3339)
+	} else {
+		b = append(b, '-')
+	}
+	return append(b, '\n')
+}
+
+// changed is when what the row stands for was last changed, in UTC. ok: it is known, and can be written.
+func (r *row) changed() (at time.Time, ok bool) {
+	at, ok = r.mtime.civil()
+	return at, ok && r.kind != rowUnknown
 }

@@ -104,10 +104,18 @@ func viewOf(req *http1.Request, buf []byte) (v view, reason string) {
 	if format < 0 {
 		format = acceptedFormat(req, buf)
 	}
-	if v.format = uint8(format); format == formatHTML && v.page == 0 {
+	if v.format = uint8(format); format == formatHTML && v.page == 0 && browses(req, buf) {
 		v.page = 1
 	}
 	return v, ""
+}
+
+// browses reports whether a request is a browser's, where people turn pages: Accept names both HTML and XHTML, as
+// all of them do. Programs that read listings take one page for all there is. They send no Accept (rclone), */* (lftp,
+// wget, curl, Kodi), or HTML alone or among other types (pip).
+func browses(req *http1.Request, buf []byte) bool {
+	html, xhtml := acceptsPages(req, buf)
+	return html && xhtml
 }
 
 func oneOf(value []byte, names []string) (int, bool) {

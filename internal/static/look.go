@@ -205,7 +205,7 @@ func (l *look) renewed() *entry {
 func (l *look) load(fd int, path, index string) (*entry, error) {
 	stat, mediaType := l.stat, l.site.typeOf(path+index)
 	compress := l.site.compresses(mediaType, l.stat.Size)
-	if l.cached && (compress || l.site.etag == ETagContent) {
+	if l.cached && (compress || l.hashed()) {
 		l.site.closer.close(fd)
 		return nil, errWait // neither is for a loop
 	}
@@ -215,7 +215,7 @@ func (l *look) load(fd int, path, index string) (*entry, error) {
 		return nil, err
 	}
 	l.stat = stat
-	r := representation{mediaType: mediaType, negotiable: compress || len(variants) > 0}
+	r := representation{mediaType: mediaType, negotiable: compress || len(variants) > 0 || unsettled}
 	c, recent, err := l.content(fd, &r)
 	if err != nil {
 		release(variants)
@@ -242,6 +242,10 @@ func (l *look) load(fd int, path, index string) (*entry, error) {
 // over fd. recent: it may have changed again unseen, and is not to be kept.
 func (l *look) content(fd int, r *representation) (c *content, recent bool, err error) {
 	s := l.site
+	if l.cached && l.hashed() { // a sibling: its time is its own
+		s.closer.close(fd)
+		return nil, false, errWait
+	}
 	var body []byte
 	inMemory := s.cache.keeps(l.stat.Size)
 	if inMemory {
@@ -256,12 +260,12 @@ func (l *look) content(fd int, r *representation) (c *content, recent bool, err 
 	switch {
 	case inMemory && err == nil:
 		r.size = int64(len(body))
-		if s.etag == ETagContent {
+		if l.hashed() {
 			sum := sha256.Sum256(body)
 			r.hash = sum[:]
 		}
 	case !inMemory:
-		if s.etag == ETagContent && !recent {
+		if l.hashed() && !recent {
 			r.hash, recent, err = l.hash(fd)
 		}
 		r.size = l.stat.Size
@@ -270,7 +274,7 @@ func (l *look) content(fd int, r *representation) (c *content, recent bool, err 
 		s.closer.close(fd)
 		return nil, false, err
 	}
-	r.mtime, r.wall, r.recent = l.stat.Mtim.Nano(), l.wall, recent
+	r.mtime, r.wall, r.recent = timestampOf(l.stat.Mtim), l.wall, recent
 	c = s.newContent(*r)
 	if inMemory {
 		s.closer.close(fd)
@@ -289,9 +293,23 @@ const (
 	// hashMax is the size up to which a file is hashed, in bytes: a disk reads that
 	// in a second or two. Larger ones have a tag of size and time, as without ETagContent.
 	hashMax = 256 << 20
+	// hashUntimedMax is the size up to which a file is hashed because its time tells no versions apart, in
+	// bytes. Nobody asked for that: it takes a worker a millisecond or two when the file is first served.
+	hashUntimedMax = 1 << 20
 	// hashChunk is how much is read at a time to be hashed.
 	hashChunk = 128 << 10
 )
+
+// hashed reports whether the entity tag of the file whose state is l.stat is made of its bytes.
+func (l *look) hashed() bool {
+	switch l.site.etag {
+	case ETagContent:
+		return true
+	case ETagMtime:
+		return l.stat.Size <= hashUntimedMax && !timestampOf(l.stat.Mtim).validator()
+	}
+	return false
+}
 
 // hash reads the open file, whose state is l.stat. changed: it was written to
 // meanwhile, so that there is no hash. It waits for the disk.
@@ -370,8 +388,7 @@ func (l *look) readAt(fd int, p []byte, offset int64) (int, error) {
 // another change may not show. Its ctime tells, since no one can set it; its mtime
 // too, where a file system has no ctime.
 func (l *look) recent() bool {
-	near := func(at int64) bool { return l.wall-at < recentChange && at-l.wall < recentChange }
-	return near(l.stat.Ctim.Nano()) || near(l.stat.Mtim.Nano())
+	return timestampOf(l.stat.Ctim).near(l.wall, recentChange) || timestampOf(l.stat.Mtim).near(l.wall, recentChange)
 }
 
 // entry completes a new entry.
@@ -397,8 +414,6 @@ func (l *look) failure(path []byte, err error) *entry {
 	s := l.site
 	file := s.path + "/" + strings.TrimSuffix(string(l.name), "\x00")
 	switch err {
-	case unix.ENOENT, unix.ENOTDIR, unix.ENAMETOOLONG, unix.EINVAL:
-		return l.fail(path, 404, reasonMissing)
 	case unix.EXDEV:
 		s.warner.warn(l.mono, "a symbolic link leads out of the site's root: move its target beneath the root, "+
 			"or set symlinks: follow", file)
@@ -416,14 +431,17 @@ func (l *look) failure(path []byte, err error) *entry {
 		s.warner.warn(l.mono, "permission denied: let the server's user read the file and search the directories above it", file)
 		return l.fail(path, 403, "the server may not read this file")
 	}
+	if missing(err) {
+		return l.fail(path, 404, reasonMissing)
+	}
 	e := l.fail(path, 500, "the file cannot be read")
 	e.transient = true
-	switch err {
-	case unix.EMFILE, unix.ENFILE:
+	switch {
+	case err == unix.EMFILE || err == unix.ENFILE:
 		s.cache.shed()
 		s.warner.warn(l.mono, "too many open files: raise RLIMIT_NOFILE (LimitNOFILE=) or lower cache.descriptors", s.path)
 		e.status, e.reason = 503, "too many open files"
-	case unix.ENOMEM, unix.EAGAIN:
+	case exhausted(err):
 		e.status, e.reason = 503, "the file cannot be opened now"
 	default:
 		s.warner.warn(l.mono, "the file cannot be read: "+err.Error(), file)

@@ -17,7 +17,7 @@ import (
 type ETag uint8
 
 const (
-	ETagMtime   ETag = iota // size and modification time: replicas with the same times agree
+	ETagMtime   ETag = iota // size and modification time, or the bytes of a small file whose time says nothing
 	ETagContent             // a hash of the bytes, made off the loop; see hashMax
 	ETagOff                 // there are none
 )

@@ -84,11 +84,14 @@ func (w *walker) step(name string) (fd int, last bool, err error) {
 	case err == nil:
 		return -1, false, w.enter(fd)
 	}
+	if exhausted(err) {
+		return -1, false, err
+	}
 	// The errno for a link differs: ELOOP, EMLINK, EFTYPE, and ENOTDIR with O_DIRECTORY.
 	target := make([]byte, linkTargetMax)
 	n, notLink := unix.Readlinkat(w.here(), name, target)
 	switch {
-	case notLink != nil && w.outside >= 0:
+	case notLink != nil && w.outside >= 0 && !fault(err):
 		return -1, false, unix.EXDEV // a file, or nothing, outside the root
 	case notLink != nil:
 		return -1, false, err

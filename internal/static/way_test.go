@@ -316,7 +316,7 @@ func TestFallbackToAListing(t *testing.T) {
 		for range 2 {
 			asked = 0
 			r := l.request("GET", "/route", navigates)
-			if r.StatusCode != 200 || r.Header.Get("X-Step") != "fallback" || asked != 2 || !strings.Contains(r.body, "<b>x</b>") {
+			if r.StatusCode != 200 || r.Header.Get("X-Step") != "fallback" || asked != 2 || !strings.Contains(r.body, `<a href="x">x</a>`) {
 				t.Errorf("%d %v, asked %d times", r.StatusCode, r.Header, asked)
 			}
 			closed = true

@@ -1,0 +1,72 @@
+package static
+
+import (
+	"cmp"
+	"math/bits"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// timestamp is a time that a file has, as the kernel tells it. Seconds and nanoseconds stand apart: one
+// number of nanoseconds in 64 bits ends in the years 1678 and 2262, and tmpfs, XFS, Btrfs and ext4 go beyond.
+type timestamp struct {
+	seconds     int64 // since 1970
+	nanoseconds int32 // 0 to 999,999,999
+}
+
+func timestampOf(ts unix.Timespec) timestamp {
+	seconds, nanoseconds := ts.Unix()
+	return timestamp{seconds, int32(nanoseconds)}
+}
+
+// timestampAt converts nanoseconds since 1970, which are not negative.
+func timestampAt(nanoseconds int64) timestamp {
+	return timestamp{nanoseconds / 1e9, int32(nanoseconds % 1e9)}
+}
+
+// validFrom is 1990-01-01, in seconds since 1970. What makes archives and images reproducible sets all times to
+// one that was chosen for that: 0 or 1 (container images, Nix), 1980-01-01 (ZIP's first day), 1980-02-01 (Gradle),
+// 1985-10-26 (npm). No file that is served today was last changed before it.
+const validFrom = 631152000
+
+// validator reports whether the time may tell two versions of a file apart. If it does not, the same size and
+// time may stand for other bytes, and neither ETag nor Last-Modified can be made of it (RFC 9110 section 8.8.1).
+func (t timestamp) validator() bool { return t.seconds >= validFrom }
+
+func (t timestamp) compare(other timestamp) int {
+	if c := cmp.Compare(t.seconds, other.seconds); c != 0 {
+		return c
+	}
+	return cmp.Compare(t.nanoseconds, other.nanoseconds)
+}
+
+// near reports whether the time is less than distance from wall, both in nanoseconds.
+func (t timestamp) near(wall, distance int64) bool {
+	return t.compare(timestampAt(max(wall-distance, 0))) > 0 && t.compare(timestampAt(wall+distance)) < 0
+}
+
+// appendHex appends the nanoseconds since 1970 of a time that is not before.
+func (t timestamp) appendHex(dst []byte) []byte {
+	high, low := bits.Mul64(uint64(t.seconds), 1e9)
+	low, carry := bits.Add64(low, uint64(t.nanoseconds), 0)
+	if high += carry; high > 0 {
+		dst = appendHex(dst, high)
+		for shift := 60; shift >= 0; shift -= 4 {
+			dst = append(dst, hexDigits[low>>shift&15])
+		}
+		return dst
+	}
+	return appendHex(dst, low)
+}
+
+// Times before the year 0 and after 9999 have no form in RFC 3339: these are the bounds, in seconds since 1970.
+const (
+	calendarFirst = -62167219200
+	calendarEnd   = 253402300800
+)
+
+// civil is the time in UTC. ok: it has a year of four digits, and can be written.
+func (t timestamp) civil() (at time.Time, ok bool) {
+	return time.Unix(t.seconds, int64(t.nanoseconds)).UTC(), t.seconds >= calendarFirst && t.seconds < calendarEnd
+}

@@ -142,6 +142,9 @@ func Run(ctx context.Context, o Options) (r *results.Results, err error) {
 	}
 	c.setup()
 	defer c.pin()()
+	if text := busyNow(ctx); text != "" {
+		c.say(text)
+	}
 	othersWorked := watchOthers()
 	if err := c.rounds(ctx); err != nil {
 		return nil, err
@@ -315,33 +318,6 @@ func (c *comparison) heatUp(ctx context.Context) error {
 		CPUs:     c.out.Setup.ClientCPUs,
 	})
 	return errors.Join(err, child.Stop())
-}
-
-// othersShare of all CPUs is how much others may work before it is said.
-const othersShare = 0.03
-
-// watchOthers begins to watch what others use of the machine. The function that it returns says so if that is
-// enough to be in the figures; of other servers that are measured it says nothing, since they are such others.
-func watchOthers() func(targets bool) string {
-	began, own := time.Now(), machine.OwnUsage()
-	busy, stolen, ok := machine.Usage()
-	return func(targets bool) string {
-		busyNow, stolenNow, stillOK := machine.Usage()
-		if !ok || !stillOK {
-			return ""
-		}
-		all := float64(time.Since(began)) * float64(runtime.NumCPU())
-		others := float64(busyNow-busy-(machine.OwnUsage()-own)) / all
-		taken := float64(stolenNow-stolen) / all
-		switch {
-		case others > othersShare && !targets:
-			return fmt.Sprintf("Other programs used %.0f %% of this machine's CPUs meanwhile: they are in the latencies and in the intervals. Stop them and measure again.", 100*others)
-		case taken > othersShare:
-			return fmt.Sprintf("The hypervisor took %.0f %% of the CPUs' time meanwhile: it is in all figures.", 100*taken)
-		default:
-			return ""
-		}
-	}
 }
 
 // groups are the cells that one process serves one after the other: each alone,

@@ -159,7 +159,7 @@ func TestBenchWrk(t *testing.T) {
 func TestBenchCompareSame(t *testing.T) {
 	once(t)
 	folder := t.TempDir()
-	code, _, stderr := command(t, "bench", "--models", "epoll", "--triggers", "edge", "--scenarios", "small", "--rounds", "4", "--duration", "20ms", "--out", folder)
+	code, _, stderr := command(t, "bench", "--models", "epoll", "--triggers", "edge", "--scenarios", "small", "--rounds", "6", "--duration", "20ms", "--out", folder)
 	if code != 0 {
 		t.Fatal(stderr)
 	}

@@ -11,10 +11,11 @@ import (
 )
 
 // progress shows on a terminal what is measured now and how long the rest takes;
-// elsewhere it shows nothing.
+// elsewhere it writes a line when a round begins.
 type progress struct {
-	to  io.Writer
-	bar *progressbar.ProgressBar // nil: no terminal
+	to    io.Writer
+	bar   *progressbar.ProgressBar // nil: no terminal
+	round int                      // that the last line was about
 }
 
 func newProgress(to io.Writer) *progress {
@@ -30,6 +31,10 @@ func newProgress(to io.Writer) *progress {
 // step is bench.Options.Progress.
 func (p *progress) step(s bench.Step) {
 	if p.bar == nil {
+		if s.Round != p.round {
+			p.round = s.Round
+			p.say(fmt.Sprintf("round %d of %d, %v left", s.Round, s.Rounds, s.Left.Round(time.Second)))
+		}
 		return
 	}
 	p.bar.ChangeMax(s.All)

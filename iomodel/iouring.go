@@ -1,9 +1,6 @@
 package iomodel
 
-import (
-	"github.com/evhttpd/evhttpd/poller"
-	"github.com/evhttpd/evhttpd/reactor"
-)
+import "github.com/evhttpd/evhttpd/poller"
 
 // ioUring is the model of io_uring(7): the loops of package reactor over completions.
 func ioUring() Model {
@@ -15,7 +12,7 @@ func ioUring() Model {
 		Probe:     probeRing,
 		New: func(o Options) (Server, error) {
 			o.Backend = poller.Backend{Name: "io_uring", Open: openRing}
-			return reactor.New(o.Loops, o.Options)
+			return newLoops(o)
 		},
 	}
 }

@@ -41,18 +41,56 @@ type netpollServer struct {
 
 func probeNetpoll() error { return nil }
 
-// netpollOnce configures netpoll. A process has one set of pollers, and the first server decides.
-var netpollOnce sync.Once
+// netpollPollers says whether netpoll has its pollers. A process has one set of them, and the first
+// server decides how many.
+var netpollPollers struct {
+	sync.Mutex
+	silent, open bool
+}
+
+// openNetpollPollers has netpoll open n pollers. It takes one more at a time: one that cannot be opened makes
+// netpoll close those that it had before, so that a later try begins anew and no descriptor is left.
+func openNetpollPollers(n int) error {
+	p := &netpollPollers
+	p.Lock()
+	defer p.Unlock()
+	if !p.silent {
+		// It logs connections that broke, and accepting, which is not its own here.
+		if err := netpoll.Configure(netpoll.Config{LoggerOutput: io.Discard}); err != nil {
+			return fmt.Errorf("iomodel: configuring netpoll: %w", err)
+		}
+		p.silent = true
+	}
+	for have := 0; have < n && !p.open; have++ {
+		if err := growNetpollPollers(have + 1); err != nil {
+			return err
+		}
+	}
+	p.open = true
+	return nil
+}
+
+// growNetpollPollers has netpoll open its pollers up to the n-th. Initialize returns no error:
+// where a poller cannot be opened, netpoll 0.7 drops the error (Pick in poll_manager.go) and panics
+// over the list of pollers that it does not have.
+func growNetpollPollers(n int) (err error) {
+	defer func() {
+		if said := recover(); said != nil {
+			err = fmt.Errorf("iomodel: netpoll cannot open poller %d, which takes two descriptors: "+
+				"raise LimitNOFILE= or ulimit -n (netpoll says: %v)", n, said)
+		}
+	}()
+	if err := netpoll.Configure(netpoll.Config{PollerNum: n}); err != nil {
+		return fmt.Errorf("iomodel: configuring netpoll: %w", err)
+	}
+	netpoll.Initialize()
+	return nil
+}
 
 func newNetpoll(o Options) (Server, error) {
-	var err error
-	netpollOnce.Do(func() {
-		// What it logs are connections that broke, and accepting, which is not its own here.
-		err = netpoll.Configure(netpoll.Config{PollerNum: max(o.Loops, 1), LoggerOutput: io.Discard})
-		netpoll.Initialize()
-	})
+	err := openNetpollPollers(max(o.Loops, 1))
 	if err != nil {
-		return nil, fmt.Errorf("iomodel: configuring netpoll: %w", err)
+		return nil, err
 	}
 	s := &netpollServer{crew: newCrew(o), held: make(map[*link]struct{})}
 	s.rooted = true

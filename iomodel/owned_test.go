@@ -19,6 +19,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/iomodel"
+	"github.com/evhttpd/evhttpd/poller"
 )
 
 // TestKeepAliveAndPipelining, RFC 9112 section 9.3: requests that come one by
@@ -599,5 +600,27 @@ func readAll(t testing.TB, fd int) string {
 			return string(all)
 		}
 		all = append(all, p[:n]...)
+	}
+}
+
+// TestNoServerWithAnError: a model that cannot be opened, here for want of descriptors, returns an error and no
+// server: a nil pointer in a Server would pass for one.
+func TestNoServerWithAnError(t *testing.T) {
+	for _, m := range iomodel.Models() {
+		if m.Probe() != nil {
+			continue
+		}
+		t.Run(m.Name, func(t *testing.T) {
+			defer exhaust(t)()
+			o := iomodel.Options{Loops: 2, Threads: 2}
+			o.Trigger, o.Config = m.Triggers&poller.Level, &conn.Config{}
+			if o.Trigger == 0 {
+				o.Trigger = m.Triggers
+			}
+			o.NewHandler = func() conn.Handler { return nil }
+			if s, err := m.New(o); err != nil && s != nil {
+				t.Errorf("a server of %T with the error %v", s, err)
+			}
+		})
 	}
 }

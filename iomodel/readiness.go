@@ -24,7 +24,17 @@ func readiness(name, class, mechanism string, triggers poller.Trigger) Model {
 		},
 		New: func(o Options) (Server, error) {
 			o.Backend, _ = poller.Lookup(name)
-			return reactor.New(o.Loops, o.Options)
+			return newLoops(o)
 		},
 	}
+}
+
+// newLoops returns a server of event loops over Options.Backend. On an error it returns no server, rather than a
+// nil *reactor.Reactor, which as a Server would not be nil.
+func newLoops(o Options) (Server, error) {
+	r, err := reactor.New(o.Loops, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }

@@ -143,10 +143,7 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 		Workers: st.cfg.Workers,
 	}
 	procs = runtime.GOMAXPROCS(srv.choice.MaxProcs(&options))
-	server, err := srv.choice.Start(options)
-	if err == nil { // else it is not nil, but a nil pointer of its type
-		srv.server = server
-	}
+	srv.server, err = srv.choice.Start(options)
 	return procs, err
 }
 

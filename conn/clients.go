@@ -44,7 +44,7 @@ type verdict uint8
 
 const (
 	serve   verdict = iota
-	refuse          // its first request gets 503
+	refuse          // its first request gets 503, but for OPTIONS *
 	dismiss         // it is closed at once
 )
 
@@ -167,7 +167,8 @@ func (c *Conn) Delist(cfg *Config) {
 // once: its client has too many. A Step does that; who would have to wait before the first one asks here.
 func (c *Conn) Dismissed() bool { return c.closing && c.requests == 0 && c.direct }
 
-// refused reports whether the connection's first request gets 503, and is its last.
+// refused reports whether the connection's first request gets 503, and is its last. OPTIONS * is
+// answered as ever: a health check is to tell a busy server from one that hangs.
 func (c *Conn) refused() bool { return c.standing&(overAll|overOwn) != 0 }
 
 // refusal names the limit.

@@ -204,7 +204,7 @@ func (c *Conn) serve(l *Local, req *http1.Request, in []byte, unread bool) bool 
 		out.result, failed = p.result, p.err
 	}
 	switch {
-	case c.refused():
+	case c.refused() && req.Form != http1.AsteriskForm: // OPTIONS * asks whether the server works: it does
 		out.Fail(503, "Retry-After: 1\r\n", c.refusal())
 	case req.Expect == http1.ExpectUnknown:
 		out.Fail(417, "", "an expectation other than 100-continue (RFC 9110 section 10.1.1)")

@@ -24,6 +24,27 @@ func TestHealthcheck(t *testing.T) {
 	})
 }
 
+// TestHealthcheckOfBusyServer: one that has all the connections that it may have is not broken.
+func TestHealthcheckOfBusyServer(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		root, folder := t.TempDir(), t.TempDir()
+		write(t, root, "large", pattern(slowBytes, 5))
+		write(t, folder, "c.yaml", []byte("limits: {connections: 2}\n"))
+		s := start(t, v, root, "--config", filepath.Join(folder, "c.yaml"))
+		for range 2 {
+			s.beginDownload(t, "/large")
+		}
+		if got := s.get(t, "/large"); got.status != 503 || !strings.Contains(string(got.body), "limits.connections") {
+			t.Errorf("a third connection: %d %.200q", got.status, got.body)
+		}
+		if code, said, complaint := command(t, "healthcheck", "--listen", s.addr); code != 0 {
+			t.Errorf("exit %d, %q, %q", code, said, complaint)
+		}
+		s.cmd.Process.Kill() // the downloads are not waited for
+		<-s.exited
+	})
+}
+
 // TestHealthcheckOfAnyAddress: by the port alone, over IPv4 and IPv6, and over a Unix socket.
 func TestHealthcheckOfAnyAddress(t *testing.T) {
 	folder, err := os.MkdirTemp("", "") // short, for the socket

@@ -59,7 +59,7 @@ type Options struct {
 	Models    []string // none: all that can run here
 	Triggers  []string // of models that have a choice; none: all
 	Scenarios []string // none: all
-	// Targets are other servers: [NAME=]http://HOST:PORT/PATH. With a PATH that ends in a
+	// Targets are other servers: [NAME=]URL, as load.ParseURL reads it. With a PATH that ends in a
 	// slash the files of Root are asked for beneath it, otherwise PATH itself in every cell.
 	Targets []string
 	// Root is where the files are made that are asked for, and left; empty: in a folder that is removed.
@@ -313,7 +313,7 @@ func (c *comparison) heatUp(ctx context.Context) error {
 		return fmt.Errorf("bench: %w", err)
 	}
 	_, err = load.Run(ctx, load.Options{
-		Roles:    c.cells[0].Roles(child.Addr(), func(f scenario.File) load.Target { return c.target(s, f) })[:1],
+		Roles:    c.cells[0].Roles(load.TCP(child.Addr()), func(f scenario.File) load.Target { return c.target(s, f) })[:1],
 		Duration: min(heat, 4*c.out.Setup.Duration*time.Duration(c.out.Setup.Rounds)), // a short comparison has a short one
 		CPUs:     c.out.Setup.ClientCPUs,
 	})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -81,7 +80,7 @@ func (c *comparison) session(ctx context.Context, round, i int, cells []int) (er
 			}
 			err = errors.Join(err, end())
 		}()
-		p.child, p.pids, addr = child, []int{child.Pid()}, child.Addr()
+		p.child, p.pids, addr = child, []int{child.Pid()}, load.TCP(child.Addr())
 	}
 	for _, cell := range cells {
 		c.step(round, i, cell)
@@ -114,7 +113,7 @@ func (c *comparison) serverArgs(s *subject, cells []int) []string {
 }
 
 // measure puts one load on one server.
-func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cell, addr netip.AddrPort, p *probe) (results.Sample, error) {
+func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cell, addr load.Addr, p *probe) (results.Sample, error) {
 	p.reset()
 	setup := &c.out.Setup
 	result, err := load.Run(ctx, load.Options{
@@ -137,18 +136,33 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 	}
 	sample := sampleOf(result, cell)
 	if sample.Served == 0 {
-		return sample, fmt.Errorf("not one answer (%s)", orElse(sample.Failure, "no failure was seen either"))
+		return sample, fmt.Errorf("not one answer (%s)", orElse(sample.Failure, fmt.Sprintf("and no failure: %d requests were sent, and nothing came within %v",
+			sentBy(result), (result.Window+drain(cell)).Round(time.Millisecond))))
+	}
+	if s.URL != "" && sample.Failed > 0 {
+		if err := addr.Try(ctx); err != nil {
+			return sample, fmt.Errorf("it has ended: %w (%s)", err, sample.Failure)
+		}
 	}
 	if sample.Requests == 0 {
 		c.note(fmt.Sprintf("%s, %s: not one answer within one of the measurements.", title(cell), s.Name))
 	}
 	p.fill(&sample, cell)
-	if c.wrk != "" && cell.WrkCan() {
-		if sample.Wrk, err = c.runWrk(ctx, s, cell, addr); err != nil {
+	if tcp, ok := addr.TCP(); ok && c.wrk != "" && cell.WrkCan() {
+		if sample.Wrk, err = c.runWrk(ctx, s, cell, tcp); err != nil {
 			return sample, err
 		}
 	}
 	return sample, nil
+}
+
+// sentBy is how many requests a run made.
+func sentBy(r *load.Result) int64 {
+	var sent int64
+	for i := range r.Roles {
+		sent += r.Roles[i].Requests
+	}
+	return sent
 }
 
 // drain is how long late answers are waited for: of an open loop they count.

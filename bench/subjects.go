@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"net/url"
 	"os/exec"
 	"slices"
 	"strings"
@@ -23,9 +20,8 @@ import (
 type subject struct {
 	results.Subject
 	// Of another server:
-	addr    netip.AddrPort
-	host    string // its Host field
-	path    string
+	addr    load.Addr
+	at      load.URL
 	targets map[string]load.Target // by file name
 	pids    []int                  // of its processes, if they are on this machine
 }
@@ -161,39 +157,24 @@ func (c *comparison) checkNames(models []model) error {
 	return nil
 }
 
-// parseTarget reads [NAME=]URL and looks the address up.
+// parseTarget reads [NAME=]URL and finds the address at which the server listens.
 func parseTarget(ctx context.Context, text string) (subject, error) {
 	var s subject
 	name, address, named := strings.Cut(text, "=")
 	if !named || strings.Contains(name, "/") {
 		name, address = "", text
 	}
-	u, err := url.Parse(address)
-	switch {
-	case err == nil && u.Scheme == "https":
-		return s, mistake("--target %q: TLS is not measured: give the server's http:// address", text)
-	case err != nil || u.Scheme != "http" || u.Hostname() == "" || u.RawQuery != "" || u.User != nil:
-		return s, mistake("--target %q: want [NAME=]http://HOST[:PORT]/PATH", text)
-	}
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil {
-		return s, fmt.Errorf("bench: --target %q: %w", text, err)
-	}
-	if s.addr, err = netip.ParseAddrPort(net.JoinHostPort(found[0].Unmap().String(), port)); err != nil {
+	var err error
+	if s.at, err = load.ParseURL(address); err != nil {
 		return s, mistake("--target %q: %w", text, err)
 	}
-	s.host, s.path = u.Host, u.EscapedPath()
-	if s.path == "" {
-		s.path = "/"
+	if s.addr, err = s.at.Find(ctx); err != nil {
+		return s, fmt.Errorf("bench: --target %q: %w", text, err)
 	}
-	if name == "" {
-		name = u.Host
+	if _, isTCP := s.addr.TCP(); name == "" && isTCP {
+		name = s.at.Host
 	}
-	s.Name, s.URL = name, address
+	s.Name, s.URL = orElse(name, s.addr.String()), address
 	return s, nil
 }
 
@@ -205,7 +186,7 @@ func (c *comparison) learnTargets(ctx context.Context) error {
 			continue
 		}
 		s.targets = make(map[string]load.Target)
-		s.pids = machine.Listeners(s.addr)
+		s.pids = listeners(s.addr)
 		if len(s.pids) == 0 {
 			c.note(s.Name + ": its process is not seen from here, so its CPU, memory and context switches are not known.")
 		}
@@ -214,27 +195,50 @@ func (c *comparison) learnTargets(ctx context.Context) error {
 				return err
 			}
 		}
-		if len(c.files()) > 1 && !strings.HasSuffix(s.path, "/") {
-			c.note(fmt.Sprintf("%s: every cell asks for %s, whatever sizes the cells are named after.", s.Name, s.path))
+		if len(c.files()) > 1 && !strings.HasSuffix(s.at.Path, "/") {
+			c.note(fmt.Sprintf("%s: every cell asks for %s, whatever sizes the cells are named after.", s.Name, s.at.Path))
 		}
 	}
 	return nil
 }
 
+// listeners are the processes behind an address.
+func listeners(addr load.Addr) []int {
+	if path, ok := addr.Unix(); ok {
+		return machine.UnixListeners(path)
+	}
+	tcp, _ := addr.TCP()
+	return machine.Listeners(tcp)
+}
+
+// learn asks a target for a file. What is not the file of --root may be made anew for each
+// request: what changes between two answers is not what later ones are compared with.
 func (c *comparison) learn(ctx context.Context, s *subject, f scenario.File) error {
-	path := s.path
+	path := s.at.Path
 	beneath := strings.HasSuffix(path, "/")
 	if beneath {
 		path += f.Name
 	}
-	t, err := load.Learn(ctx, s.addr, load.Target{Path: path, Host: s.host})
-	switch {
+	ask := load.Target{Path: path, Host: s.at.Host}
+	t, fields, err := load.Learn(ctx, s.addr, ask)
+	switch location := fields.Get("Location"); {
 	case err != nil:
 		return fmt.Errorf("bench: --target %s: %w", s.Name, err)
+	case t.Status >= 300 && t.Status < 400 && location != "":
+		return fmt.Errorf("bench: --target %s: it answers %d for %s, and redirects are not followed: give the URL of what it leads to, %s",
+			s.Name, t.Status, path, location)
 	case t.Status != 200:
 		return fmt.Errorf("bench: --target %s: it answers %d for %s: have it serve the folder that --root makes, or give the URL of one file", s.Name, t.Status, path)
 	case beneath && string(t.Body) != string(c.bodies[f.Name]):
 		return fmt.Errorf("bench: --target %s: %s is not the file of --root: have it serve that folder, or give the URL of one file", s.Name, path)
+	case !beneath:
+		again, _, err := load.Learn(ctx, s.addr, ask)
+		if err != nil {
+			return fmt.Errorf("bench: --target %s, asked twice: %w", s.Name, err)
+		}
+		if text := t.Keep(again); text != "" {
+			c.note(fmt.Sprintf("%s: two answers for %s differ in their %s, which is not checked therefore.", s.Name, path, text))
+		}
 	}
 	s.targets[f.Name] = t
 	return nil

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"errors"
+	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -59,17 +61,34 @@ func TestModelsThatCannotRun(t *testing.T) {
 }
 
 func TestParseTarget(t *testing.T) {
-	s, err := parseTarget(t.Context(), "nginx=http://127.0.0.1:8081/a/")
-	if err != nil || s.Name != "nginx" || s.addr.String() != "127.0.0.1:8081" || s.path != "/a/" || s.host != "127.0.0.1:8081" {
-		t.Errorf("%+v, %v", s, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	s, err = parseTarget(t.Context(), "http://127.0.0.1/x=y")
-	if err != nil || s.Name != "127.0.0.1" || s.addr.Port() != 80 || s.path != "/x=y" {
-		t.Errorf("%+v, %v", s, err)
+	defer listener.Close()
+	socket := filepath.Join(t.TempDir(), "s")
+	behind, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, bad := range []string{"", "x", "127.0.0.1:80", "https://127.0.0.1/", "http://", "http://127.0.0.1/?q", "ftp://127.0.0.1/", "http://127.0.0.1:99999/"} {
-		if _, err := parseTarget(t.Context(), bad); err == nil {
-			t.Errorf("%q is taken", bad)
+	defer behind.Close()
+	at := listener.Addr().String()
+	for _, c := range []struct{ text, name, addr, host, path string }{
+		{"nginx=http://" + at + "/a/", "nginx", at, at, "/a/"},
+		{"http://" + at + "/x=y", at, at, at, "/x=y"},
+		{"http://" + at + "?q=1", at, at, at, "/?q=1"},
+		{"http://unix:" + socket, "unix:" + socket, "unix:" + socket, "localhost", "/"},
+		{"u=http://unix:" + socket + ":/a/", "u", "unix:" + socket, "localhost", "/a/"},
+	} {
+		s, err := parseTarget(t.Context(), c.text)
+		if err != nil || s.Name != c.name || s.addr.String() != c.addr || s.at.Path != c.path || s.at.Host != c.host {
+			t.Errorf("%s: %+v, %v", c.text, s, err)
+		}
+	}
+	for _, bad := range []string{"", "x", "127.0.0.1:80", "https://127.0.0.1/", "http://", "http://u:p@127.0.0.1/", "ftp://127.0.0.1/",
+		"http://127.0.0.1:99999/", "http://unix:x"} {
+		if _, err := parseTarget(t.Context(), bad); !errors.Is(err, ErrOptions) {
+			t.Errorf("%q: %v, want that it is a mistake", bad, err)
 		}
 	}
 }

@@ -190,7 +190,7 @@ func TestBenchErrors(t *testing.T) {
 		{"no such scenario", []string{"--scenarios", "huge"}, 2, []string{"huge", "large"}},
 		{"no rounds", []string{"--rounds", "0"}, 2, []string{"--rounds"}},
 		{"a TLS target", []string{"--target", "https://127.0.0.1/"}, 2, []string{"TLS", "http://"}},
-		{"no URL", []string{"--target", "127.0.0.1:80"}, 2, []string{"[NAME=]http://HOST"}},
+		{"no URL", []string{"--target", "127.0.0.1:80"}, 2, []string{"http://HOST", "unix:/SOCKET"}},
 		{"a target that refuses", []string{"--target", closed.URL + "/", "--scenarios", "small"}, 1, []string{"refused"}},
 		{"a target without the files", []string{"--target", "x=" + empty.URL + "/", "--scenarios", "small"}, 1, []string{"x", "404", "--root"}},
 		{"--out is a file", []string{"--out", file}, 1, []string{"--out", file}},

@@ -174,7 +174,7 @@ func cachedLoad(t *testing.T, s *server) generator.Latency {
 	t.Helper()
 	target := generator.Target{Path: "/cached", Status: 200, Length: int64(len(cachedBody)), Body: cachedBody}
 	result, err := generator.Run(context.Background(), generator.Options{
-		Roles: []generator.Role{{Name: "cached", Addr: netip.MustParseAddrPort(s.addr), Connections: 16, Rate: 5000,
+		Roles: []generator.Role{{Name: "cached", Addr: generator.TCP(netip.MustParseAddrPort(s.addr)), Connections: 16, Rate: 5000,
 			Targets: []generator.Target{target}}},
 		Duration: time.Second, Drain: patience, Timeout: patience, CheckEvery: 1,
 	})

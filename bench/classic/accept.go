@@ -106,7 +106,7 @@ func (s *Session) measureAccept(ctx context.Context, root string, subject, point
 	}
 	defer func() { err = errors.Join(err, child.Stop()) }()
 	values, result, err := s.serve(ctx, child, load.Options{
-		Roles: []load.Role{{Name: "connections", Addr: child.Addr(), Connections: acceptConnections, CloseEach: true,
+		Roles: []load.Role{{Name: "connections", Addr: load.TCP(child.Addr()), Connections: acceptConnections, CloseEach: true,
 			Targets: []load.Target{{Path: "/" + smallFile, Body: smallBody()}}}},
 		Duration: s.Duration, WarmUp: acceptWarmUp, CPUs: client})
 	if err != nil {

@@ -182,10 +182,10 @@ func (s *Session) measureCold(ctx context.Context, c *coldCell, root string, cpu
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, srv.Stop()) }()
-	roles := []load.Role{{Name: "small", Addr: srv.Addr(), Connections: coldSmallConnections, Rate: coldSmallRate, Greet: true,
+	roles := []load.Role{{Name: "small", Addr: load.TCP(srv.Addr()), Connections: coldSmallConnections, Rate: coldSmallRate, Greet: true,
 		Targets: []load.Target{{Path: "/" + smallFile, Body: smallBody()}}}}
 	if c.point != coldAlone {
-		roles = append(roles, load.Role{Name: "cold", Addr: srv.Addr(), Connections: coldConnections, Targets: coldTargets})
+		roles = append(roles, load.Role{Name: "cold", Addr: load.TCP(srv.Addr()), Connections: coldConnections, Targets: coldTargets})
 	}
 	result, err := load.Run(ctx, load.Options{Roles: roles, Duration: s.Duration, WarmUp: coldWarmUp, Drain: coldDrain,
 		Timeout: s.Duration + 2*coldDrain, Seed: uint64(srv.Addr().Port()), CPUs: cpus})

@@ -129,7 +129,7 @@ func (r *idleRun) measure(ctx context.Context, subject, point int) (values map[s
 		return nil, err
 	}
 	result, err := load.Run(ctx, load.Options{
-		Roles: []load.Role{{Name: "idle", Addr: child.Addr(), Connections: count, Idle: true,
+		Roles: []load.Role{{Name: "idle", Addr: load.TCP(child.Addr()), Connections: count, Idle: true,
 			Targets: []load.Target{{Path: "/" + smallFile, Body: smallBody()}}}},
 		Duration: r.s.Duration, WarmUp: idleWarmUp, Ramp: idleRamp, CPUs: r.client,
 		OnBegin: from.read(child.Pid()), OnEnd: to.read(child.Pid())})

@@ -107,7 +107,7 @@ func (s *Session) measurePrices(ctx context.Context, g *Grid, round, subject int
 	}
 	for point, l := range priceLoads {
 		values, result, err := s.serve(ctx, child, load.Options{
-			Roles: []load.Role{{Name: "requests", Addr: child.Addr(), Connections: l.connections, Pipeline: l.pipeline, Greet: true,
+			Roles: []load.Role{{Name: "requests", Addr: load.TCP(child.Addr()), Connections: l.connections, Pipeline: l.pipeline, Greet: true,
 				Targets: []load.Target{{Path: "/" + smallFile, Body: smallBody()}}}},
 			Duration: s.Duration, WarmUp: priceWarmUp, CPUs: client})
 		if err != nil {

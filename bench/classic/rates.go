@@ -196,7 +196,7 @@ func (r *rates) openIdle(ctx context.Context, child *server.Server, count int) (
 	left := errors.New("the rates are over")
 	go func() {
 		result, err := load.Run(ctx, load.Options{
-			Roles:    []load.Role{{Name: "idle", Addr: child.Addr(), Connections: count, Idle: true, Targets: []load.Target{target()}}},
+			Roles:    []load.Role{{Name: "idle", Addr: load.TCP(child.Addr()), Connections: count, Idle: true, Targets: []load.Target{target()}}},
 			Duration: idleStays, Ramp: idleMax, CPUs: r.client, OnBegin: func() { close(opened) },
 		})
 		if errors.Is(err, left) {
@@ -241,7 +241,7 @@ func (r *reading) read(child *server.Server) func() {
 func (r *rates) measure(ctx context.Context, child *server.Server, q *requesting, rate int) (map[string]float64, error) {
 	var from, to reading
 	result, err := load.Run(ctx, load.Options{
-		Roles: []load.Role{{Name: "active", Addr: child.Addr(), Connections: q.connections, Rate: float64(rate), CloseEach: q.closeEach,
+		Roles: []load.Role{{Name: "active", Addr: load.TCP(child.Addr()), Connections: q.connections, Rate: float64(rate), CloseEach: q.closeEach,
 			Greet: !q.closeEach, Targets: []load.Target{target()}}},
 		Duration: r.s.Duration, WarmUp: min(r.s.Duration/2, ratesWarmUp), Drain: ratesDrain, CPUs: r.client,
 		OnBegin: from.read(child), OnEnd: to.read(child),

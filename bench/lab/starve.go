@@ -209,14 +209,14 @@ func serverArgs(c Case, root string) []string {
 
 func roles(c Case, s *server.Server) []load.Role {
 	small := load.Target{Path: "/" + smallPath, Body: smallContent()}
-	all := []load.Role{{Name: roleSmall, Addr: s.Addr(), Connections: smallConnections, Rate: smallRate, Targets: []load.Target{small}}}
+	all := []load.Role{{Name: roleSmall, Addr: load.TCP(s.Addr()), Connections: smallConnections, Rate: smallRate, Targets: []load.Target{small}}}
 	if !c.Greedy {
 		return all
 	}
 	greedy := load.Target{Path: small.Path, Status: 304, Fields: reloadFields}
 	return append(all,
-		load.Role{Name: roleGreedy, Addr: s.Addr(), Connections: 1, Pipeline: greedyPipeline, Targets: []load.Target{greedy}},
-		load.Role{Name: roleDownload, Addr: s.Addr(), Connections: 1, Targets: []load.Target{{Path: "/" + downloadPath, Length: downloadSize}}})
+		load.Role{Name: roleGreedy, Addr: load.TCP(s.Addr()), Connections: 1, Pipeline: greedyPipeline, Targets: []load.Target{greedy}},
+		load.Role{Name: roleDownload, Addr: load.TCP(s.Addr()), Connections: 1, Targets: []load.Target{{Path: "/" + downloadPath, Length: downloadSize}}})
 }
 
 // failures is an error if anything but waiting went wrong.

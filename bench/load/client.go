@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ const (
 	connecting              // connect(2) has not reported
 	open
 	waiting // there is no socket, and a pause before the next try
+	crowded // the same, since the queue of a Unix socket's listener was full
 )
 
 // client is one connection: when it ends, its successor takes its place here.
@@ -46,7 +48,8 @@ type client struct {
 	partial   []byte // of a head that came in parts
 	inBody    bool   // the head is complete
 	head      head
-	remaining int64   // of the content, bytes
+	chunks    chunks  // of a chunked content
+	remaining int64   // of the content, or of the chunk, in bytes
 	offset    int64   // in the content
 	compare   bool    // the content is compared
 	verdict   Failure // NumFailures: nothing wrong yet
@@ -60,7 +63,7 @@ func (c *client) token() poller.Token {
 // them together. A vacant c is connected for them.
 func (l *loop) fill(c *client, limit int) {
 	g := c.group
-	if !l.started || g.Idle || len(c.unsent) > 0 || c.state == connecting || c.state == waiting {
+	if !l.started || g.Idle || len(c.unsent) > 0 || c.state != open && c.state != vacant {
 		return
 	}
 	if c.flight.len == 0 {
@@ -130,6 +133,10 @@ func (l *loop) flush(c *client) bool {
 // loopback the handshake is over when connect(2) returns, though that says EINPROGRESS.
 func (l *loop) connect(c *client, out []byte) {
 	fd, call, err := dial(c.group)
+	if err == unix.EAGAIN && c.group.Addr.path != "" {
+		l.tryLater(c)
+		return
+	}
 	if err != nil {
 		l.failCall(c, call, err)
 		return
@@ -156,15 +163,26 @@ func (l *loop) connect(c *client, out []byte) {
 	c.registered = true
 }
 
+// tryLater has c connect again after a pause: the queue of a Unix socket's listener is full, and unlike TCP's
+// it lets a non-blocking connect(2) neither wait nor hear of room (unix(7)). The requests in
+// flight stay, and Options.Timeout counts from the first try.
+func (l *loop) tryLater(c *client) {
+	if c.state != crowded {
+		c.state, c.active = crowded, l.now
+	}
+	l.retries.push(delay{c.token(), l.now + int64(retryPause)})
+}
+
 // dial makes a socket and begins to connect it. If it fails it says which call did.
 func dial(g *group) (fd int, call string, err error) {
-	if fd, err = socket.New(g.family()); err != nil {
+	if fd, err = socket.New(g.Addr.family()); err != nil {
 		return -1, "socket", err
 	}
 	if g.RecvBuffer > 0 {
 		call, err = "setsockopt SO_RCVBUF", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, g.RecvBuffer)
 	}
-	if err == nil && !g.CloseEach { // one request in one send has nothing to be delayed behind
+	// One request in one send has nothing to be delayed behind, and a Unix socket delays nothing.
+	if err == nil && !g.CloseEach && g.Addr.path == "" {
 		call, err = "setsockopt TCP_NODELAY", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	if err == nil {
@@ -262,6 +280,10 @@ func (l *loop) receive(c *client) {
 // endOfStream is recv's 0.
 func (l *loop) endOfStream(c *client) {
 	g := c.group
+	if c.inBody && c.head.framing == byClose {
+		l.complete(c, nil)
+		return
+	}
 	if c.flight.len > 0 {
 		g.note(Short, fmt.Sprintf("the server closed with %d answers due, %d content bytes into the first", c.flight.len, c.offset))
 		l.fail(c, Short)
@@ -280,16 +302,21 @@ func (l *loop) consume(c *client, data []byte) bool {
 		if !c.inBody {
 			n, err := l.parse(c, data)
 			if err != nil {
-				c.group.note(Malformed, err.Error())
-				l.fail(c, Malformed)
-				return false
+				return l.malformed(c, err)
 			}
 			if data = data[n:]; !c.inBody {
-				return true
+				continue // an interim response, or part of a head, which was all
 			}
 		}
-		data = data[l.content(c, data):]
-		if c.remaining > 0 {
+		if c.head.framing == byChunks {
+			n, err := l.unchunk(c, data)
+			if err != nil {
+				return l.malformed(c, err)
+			}
+			if data = data[n:]; c.chunks.part != chunksOver {
+				return true
+			}
+		} else if data = data[l.content(c, data):]; c.remaining > 0 {
 			return true
 		}
 		if !l.complete(c, data) {
@@ -299,8 +326,38 @@ func (l *loop) consume(c *client, data []byte) bool {
 	return true
 }
 
+// malformed ends the connection of a server whose bytes are no response. It reports false, as consume does.
+func (l *loop) malformed(c *client, err error) bool {
+	c.group.note(Malformed, err.Error())
+	l.fail(c, Malformed)
+	return false
+}
+
+// unchunk takes chunks, and the content in them, from data. It returns how many
+// bytes it took: all, unless the content ended before.
+func (l *loop) unchunk(c *client, data []byte) (int, error) {
+	taken := 0
+	for taken < len(data) && c.chunks.part != chunksOver {
+		if c.chunks.part != chunkData {
+			n, err := c.chunks.next(data[taken:])
+			if err != nil {
+				return 0, err
+			}
+			taken += n
+			c.remaining = c.chunks.size
+			continue
+		}
+		taken += l.content(c, data[taken:])
+		if c.remaining == 0 {
+			c.chunks.dataOver()
+		}
+	}
+	return taken, nil
+}
+
 // parse looks for the head of the response to the first request in flight. It
-// returns how many bytes of data it took; c.inBody says whether the head is complete.
+// returns how many bytes of data it took; c.inBody says whether the head is complete
+// and is the final response's. Interim ones (1xx) are passed over (RFC 9110 section 15.2).
 func (l *loop) parse(c *client, data []byte) (int, error) {
 	if c.flight.len == 0 {
 		return 0, errUninvited
@@ -323,7 +380,16 @@ func (l *loop) parse(c *client, data []byte) (int, error) {
 		return len(data), nil
 	}
 	c.partial = c.partial[:0]
+	if c.head.status < 200 {
+		return n - had, nil
+	}
 	c.inBody, c.remaining, c.offset = true, c.head.length, 0
+	switch c.head.framing {
+	case byChunks:
+		c.chunks = chunks{}
+	case byClose:
+		c.remaining = math.MaxInt64
+	}
 	l.judge(c, t)
 	return n - had, nil
 }
@@ -333,12 +399,12 @@ func (l *loop) judge(c *client, t *target) {
 	h := &c.head
 	c.compare = false
 	switch {
-	case h.status != t.status:
+	case !t.accepts(h.status):
 		c.verdict = WrongStatus
 		if c.group.result.First[WrongStatus] == "" { // not built for every one of a million
-			c.group.note(WrongStatus, fmt.Sprintf("%s: status %d, not %d", t.path, h.status, t.status))
+			c.group.note(WrongStatus, fmt.Sprintf("%s: status %d, not %s", t.path, h.status, statusText(t.status)))
 		}
-	case t.length != AnyLength && max(h.announced, 0) != t.length:
+	case h.framing == byLength && t.length != AnyLength && max(h.announced, 0) != t.length:
 		c.verdict = WrongLength
 		if c.group.result.First[WrongLength] == "" {
 			c.group.note(WrongLength, fmt.Sprintf("%s: Content-Length %d, not %d", t.path, h.announced, t.length))
@@ -353,13 +419,7 @@ func (l *loop) judge(c *client, t *target) {
 func (l *loop) content(c *client, data []byte) int {
 	part := data[:min(int64(len(data)), c.remaining)]
 	if c.compare {
-		t := &c.group.targets[c.flight.at(0).target]
-		if !bytes.Equal(part, t.body[c.offset:c.offset+int64(len(part))]) {
-			c.compare, c.verdict = false, WrongContent
-			if c.group.result.First[WrongContent] == "" {
-				c.group.note(WrongContent, fmt.Sprintf("%s: other content within the %d bytes from offset %d", t.path, len(part), c.offset))
-			}
-		}
+		l.compare(c, part)
 	}
 	c.offset += int64(len(part))
 	c.remaining -= int64(len(part))
@@ -369,12 +429,43 @@ func (l *loop) content(c *client, data []byte) int {
 	return len(part)
 }
 
+// compare holds a part of the content against what is expected. Beyond what is
+// expected there is nothing to compare: the length is wrong then, which is seen at the end.
+func (l *loop) compare(c *client, part []byte) {
+	t := &c.group.targets[c.flight.at(0).target]
+	from := min(c.offset, int64(len(t.body)))
+	to := min(c.offset+int64(len(part)), int64(len(t.body)))
+	if bytes.Equal(part[:to-from], t.body[from:to]) {
+		return
+	}
+	c.compare, c.verdict = false, WrongContent
+	if c.group.result.First[WrongContent] == "" {
+		c.group.note(WrongContent, fmt.Sprintf("%s: other content within the %d bytes from offset %d", t.path, len(part), c.offset))
+	}
+}
+
+// measure looks at the length of a content that had not been announced.
+func (l *loop) measure(c *client) {
+	t := &c.group.targets[c.flight.at(0).target]
+	if c.verdict != NumFailures || t.length == AnyLength || c.offset == t.length {
+		return
+	}
+	c.verdict = WrongLength
+	if c.group.result.First[WrongLength] == "" {
+		c.group.note(WrongLength, fmt.Sprintf("%s: %d bytes of content, not %d", t.path, c.offset, t.length))
+	}
+}
+
 // complete is the end of one response; rest is what came behind it. It reports
 // false when the connection is over.
 func (l *loop) complete(c *client, rest []byte) bool {
 	g := c.group
+	if c.head.framing != byLength {
+		l.measure(c)
+	}
 	req := c.flight.pop()
 	g.inFlight--
+	g.statuses[c.head.status]++
 	c.inBody, c.offset = false, 0
 	if c.verdict != NumFailures {
 		g.result.Failures[c.verdict]++
@@ -386,11 +477,10 @@ func (l *loop) complete(c *client, rest []byte) bool {
 		return true
 	}
 	if len(rest) > 0 {
-		g.note(Malformed, errBehindClose.Error())
-		l.fail(c, Malformed)
-		return false
+		return l.malformed(c, errBehindClose)
 	}
 	l.disconnect(c)
+	g.result.Resent += int64(c.flight.len)
 	l.restart(c)
 	return false
 }
@@ -481,25 +571,29 @@ func (l *loop) disconnect(c *client) {
 	c.unsent, c.partial, c.inBody, c.offset = c.unsent[:0], c.partial[:0], false, 0
 }
 
-// restart has the vacant c go on: with what it had in flight behind an answer
-// that said close, or with new requests, or with a connection for those to come.
+// restart has c, which has no socket, go on: with what it had in flight behind an answer
+// that said close or when it could not connect, or with new requests, or with a connection for those to come.
 func (l *loop) restart(c *client) {
 	g := c.group
 	if g.Idle {
 		return
 	}
 	if c.flight.len > 0 {
-		g.result.Resent += int64(c.flight.len)
-		out := l.out[:0]
-		for i := range c.flight.len {
-			out = append(out, g.targets[c.flight.at(i).target].request...)
-		}
-		l.out = out
-		l.connect(c, out)
+		l.reconnect(c)
 		return
 	}
 	l.fill(c, g.Pipeline)
 	if c.state == vacant && !g.CloseEach && g.left != 0 && l.now < l.until {
 		l.connect(c, nil)
 	}
+}
+
+// reconnect connects c for what it has in flight.
+func (l *loop) reconnect(c *client) {
+	out := l.out[:0]
+	for i := range c.flight.len {
+		out = append(out, c.group.targets[c.flight.at(i).target].request...)
+	}
+	l.out = out
+	l.connect(c, out)
 }

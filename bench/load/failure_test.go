@@ -2,12 +2,13 @@ package load
 
 import (
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
+
+const chunkedHead = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 // TestFailuresAreCountedApart has a hostile server do one wrong thing to each
 // of three requests on one connection at a time.
@@ -31,7 +32,7 @@ func TestFailuresAreCountedApart(t *testing.T) {
 		{name: "reset before the answer", want: lost(Reset, requests), first: "connection reset",
 			serve: func(p *peer) {
 				if _, ok := p.request(); ok {
-					_ = p.SetLinger(0)
+					p.reset()
 				}
 			}},
 		{name: "short: no answer", serve: once(""), want: lost(Short, requests), first: "1 answers due"},
@@ -41,10 +42,20 @@ func TestFailuresAreCountedApart(t *testing.T) {
 			serve: once(okAnswer[:len(okAnswer)-1]), want: lost(Short, requests)},
 		{name: "short: content behind an answer to a pipelining client", role: Role{Pipeline: 3},
 			serve: once(okAnswer + okAnswer[:len(okAnswer)-1]), want: Counts{Answered: 1, Lost: 2, Failures: failures(Short, 1)}},
-		{name: "malformed: chunked", want: lost(Malformed, requests), first: "Transfer-Encoding",
-			serve: once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")},
-		{name: "malformed: no length", want: lost(Malformed, requests), first: "no Content-Length",
-			serve: once("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")},
+		{name: "malformed: chunked, with a wrong size", want: lost(Malformed, requests), first: "size, CRLF, data, CRLF",
+			serve: once(chunkedHead + "4\r\nhello\r\n0\r\n\r\n")},
+		{name: "malformed: chunked and a length", want: lost(Malformed, requests), first: "Transfer-Encoding and Content-Length",
+			serve: once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n")},
+		{name: "malformed: switching protocols", want: lost(Malformed, requests), first: "101",
+			serve: once("HTTP/1.1 101 Switching Protocols\r\n\r\n")},
+		{name: "short: within the chunks", want: lost(Short, requests), first: "5 content bytes",
+			serve: once(chunkedHead + "5\r\nhello\r\n")},
+		{name: "wrong length: chunked, too short", serve: always(chunkedHead + "4\r\nhell\r\n0\r\n\r\n"),
+			want: Counts{Failures: failures(WrongLength, requests)}, first: "4 bytes of content, not 5"},
+		{name: "wrong length: chunked, too long", serve: always(chunkedHead + "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"),
+			want: Counts{Failures: failures(WrongLength, requests)}, first: "11 bytes of content, not 5"},
+		{name: "wrong length: until the close, too short", serve: once("HTTP/1.0 200 OK\r\n\r\nhell"),
+			want: Counts{Failures: failures(WrongLength, requests)}, first: "4 bytes of content, not 5"},
 		{name: "malformed: another protocol", want: lost(Malformed, requests), first: "status line",
 			serve: once("SSH-2.0-OpenSSH_9.2\r\n")},
 		{name: "malformed: more than was asked for", serve: once(okAnswer + "!"),
@@ -88,7 +99,7 @@ func TestRefusedConnectsLoseTheirRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := netip.MustParseAddrPort(listener.Addr().String())
+	addr := addrOf(listener)
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +146,7 @@ func TestIdleConnectionsThatTheServerEnds(t *testing.T) {
 			}
 			<-quiet
 			if reset {
-				_ = p.SetLinger(0)
+				p.reset()
 			} else {
 				p.linger()
 			}

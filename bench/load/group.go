@@ -30,8 +30,11 @@ type group struct {
 	inFlight int64
 	left     int64 // requests that may yet be begun; negative: no bound
 	random   *rand.Rand
-	contents int // answers whose content could have been compared
-	every    int // of them are compared; negative: none
+	turn     int         // of the targets, the next one of a role that asks for them in turn
+	step     int         // from there to this loop's next
+	statuses [1000]int64 // answers by status, which has three digits
+	contents int         // answers whose content could have been compared
+	every    int         // of them are compared; negative: none
 
 	// An open loop's schedule: request next is due at start + next × interval.
 	start    int64
@@ -45,12 +48,15 @@ type group struct {
 // newGroup makes loop's share of a role: of count connections, after those
 // before it have got first.
 func newGroup(r *role, opts *Options, loop, first, count int) group {
-	g := group{role: r, addr: r.sockaddr(), result: RoleResult{Name: r.Name, Latency: newLatency()}, left: -1, every: opts.CheckEvery}
+	g := group{role: r, addr: r.Addr.sockaddr(), result: newRoleResult(r.Name), left: -1, every: opts.CheckEvery}
 	if r.Requests > 0 {
 		g.left = share(r.Requests, first+count, r.Connections) - share(r.Requests, first, r.Connections)
 	}
 	if r.Rate > 0 {
 		g.interval = 1e9 / (r.Rate * float64(count) / float64(r.Connections))
+	}
+	if r.InTurn && len(r.targets) > 0 {
+		g.turn, g.step = loop%len(r.targets), opts.Loops%len(r.targets)
 	}
 	if r.weights != nil {
 		g.random = rand.New(rand.NewPCG(opts.Seed, uint64(loop)))
@@ -92,6 +98,13 @@ func (g *group) take(now, until int64) (due int64, ok bool) {
 
 // pick chooses a target.
 func (g *group) pick() int32 {
+	if g.InTurn {
+		now := g.turn
+		if g.turn += g.step; g.turn >= len(g.targets) {
+			g.turn -= len(g.targets)
+		}
+		return int32(now)
+	}
 	if g.weights == nil {
 		return 0
 	}
@@ -120,6 +133,15 @@ func (g *group) drained(now, until int64) bool {
 		return false
 	}
 	return g.inFlight == 0
+}
+
+// sum makes the statuses a part of the result.
+func (g *group) sum() {
+	for status, n := range g.statuses {
+		if n > 0 {
+			g.result.Statuses[status] = n
+		}
+	}
 }
 
 // note describes the first failure of a kind.

@@ -7,14 +7,14 @@ import (
 )
 
 // Histograms count nanoseconds from 1 µs, in steps of 512 ns and then of a
-// thousandth of the value, up to a minute.
+// thousandth of the value, up to an hour: an open loop's requests wait as long as the server stands still.
 const (
 	latencyMin    = int64(time.Microsecond)
-	latencyMax    = int64(time.Minute)
+	latencyMax    = int64(time.Hour)
 	latencyDigits = 3
 )
 
-// Latency is a distribution of times. Values beyond a minute count as a minute.
+// Latency is a distribution of times. Values beyond an hour count as an hour.
 type Latency struct {
 	Count                          int64
 	Mean, P50, P90, P99, P999, Max time.Duration

@@ -1,13 +1,14 @@
 package load
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
+	"net/textproto"
 	"time"
 )
 
@@ -15,71 +16,181 @@ const (
 	// learnMax is the longest content that Learn keeps, in bytes.
 	learnMax = 64 << 20
 	// learnTime bounds the one request of Learn, unless its context ends sooner.
-	learnTime = 30 * time.Second
+	learnTime = 10 * time.Second
 )
 
 // Learn makes t's request once and returns t with the Status, Length and Body
-// that came, for a server whose contents are not known beforehand. Of content beyond
+// that came, for a server whose contents are not known beforehand, and the fields of the answer. Of content beyond
 // 64 MiB, and of HEAD's, only the length is learnt.
-func Learn(ctx context.Context, addr netip.AddrPort, t Target) (Target, error) {
+func Learn(ctx context.Context, addr Addr, t Target) (Target, textproto.MIMEHeader, error) {
 	r := role{Role: Role{Addr: addr, CloseEach: true}}
 	t.Status, t.Length, t.Body = 0, AnyLength, nil
 	if err := r.addTarget(&t); err != nil {
-		return t, fmt.Errorf("load: %w", err)
+		return t, nil, fmt.Errorf("load: %w", err)
 	}
-	err := r.learn(ctx, &t)
+	l := learner{target: &r.targets[0]}
+	err := l.ask(ctx, addr)
 	if err != nil {
-		err = fmt.Errorf("load: asking %v for %s: %w", addr, r.targets[0].path, errors.Join(err, context.Cause(ctx)))
+		return t, nil, fmt.Errorf("load: asking %v for %s: %w", addr, l.target.path, errors.Join(err, context.Cause(ctx)))
 	}
-	return t, err
+	t.Status, t.Length = l.head.status, l.length
+	switch {
+	case l.target.toHead:
+		t.Length = max(l.head.announced, 0)
+	case l.length <= learnMax:
+		t.Body = l.body
+	}
+	return t, l.fields, nil
 }
 
-func (r *role) learn(ctx context.Context, t *Target) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, learnTime)
+// Keep leaves of what t expects only what another answer to the same request had too. It names what
+// went, "content" or "length and content"; empty: nothing did.
+func (t *Target) Keep(other Target) (went string) {
+	switch {
+	case t.Length != other.Length:
+		went = "length and content"
+		t.Length, t.Body = AnyLength, nil
+	case !bytes.Equal(t.Body, other.Body):
+		went = "content"
+		t.Body = nil
+	}
+	return went
+}
+
+// learner reads one answer.
+type learner struct {
+	target *target
+	head   head
+	fields textproto.MIMEHeader
+	length int64  // of the content
+	body   []byte // its first learnMax bytes
+}
+
+func (l *learner) ask(ctx context.Context, addr Addr) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, learnTime, fmt.Errorf("there was no whole answer within %v", learnTime))
 	defer cancel()
 	var dialer net.Dialer
-	c, err := dialer.DialContext(ctx, "tcp", r.Addr.String())
+	c, err := dialer.DialContext(ctx, addr.network(), addr.address())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	// A deadline in the past ends the reads and writes of a context that has ended.
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
-	if _, err := c.Write(r.targets[0].request); err != nil {
+	if _, err := c.Write(l.target.request); err != nil {
 		return err
 	}
-	var h head
-	content, err := receiveHead(c, r.targets[0].toHead, &h)
-	if err != nil {
-		return err
+	rest, err := l.receiveHead(c)
+	if err == nil {
+		l.body = []byte{}
+		err = l.receiveContent(io.MultiReader(bytes.NewReader(rest), c), len(rest))
 	}
-	t.Status, t.Length = h.status, max(h.announced, 0)
-	if r.targets[0].toHead || h.length > learnMax {
-		return nil
+	if err != nil && ctx.Err() != nil {
+		err = errors.Join(err, context.Cause(ctx))
 	}
-	body := make([]byte, h.length)
-	if int64(len(content)) > h.length {
-		return errUninvited
-	}
-	if _, err := io.ReadFull(io.MultiReader(bytes.NewReader(content), c), body); err != nil {
-		return fmt.Errorf("the content of %d bytes: %w", h.length, err)
-	}
-	t.Length, t.Body = h.length, body
-	return nil
+	return err
 }
 
-// receiveHead reads a head into h, and returns what came of the content with it.
-func receiveHead(c net.Conn, toHead bool, h *head) ([]byte, error) {
-	var buf bytes.Buffer
+// receiveHead reads the final response's head, and returns what came of the content with it.
+func (l *learner) receiveHead(c io.Reader) ([]byte, error) {
+	var got []byte
 	part := make([]byte, 4096)
 	for {
 		n, err := c.Read(part)
-		buf.Write(part[:n])
-		if length, invalid := parseHead(buf.Bytes(), toHead, h); length > 0 || invalid != nil {
-			return buf.Bytes()[length:], invalid
+		got = append(got, part[:n]...)
+		for {
+			length, invalid := parseHead(got, l.target.toHead, &l.head)
+			if invalid != nil {
+				return nil, invalid
+			}
+			if length == 0 {
+				break
+			}
+			if l.head.status >= 200 {
+				return got[length:], l.parseFields(got[:length])
+			}
+			got = got[length:] // an interim response
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the head, after %d bytes: %w", buf.Len(), err)
+			return nil, fmt.Errorf("the head, after %d bytes: %w", len(got), err)
+		}
+	}
+}
+
+func (l *learner) parseFields(head []byte) (err error) {
+	_, lines, _ := bytes.Cut(head, []byte("\r\n"))
+	l.fields, err = textproto.NewReader(bufio.NewReader(bytes.NewReader(lines))).ReadMIMEHeader()
+	return err
+}
+
+// receiveContent reads the content, of which so many bytes have come with the head.
+func (l *learner) receiveContent(from io.Reader, came int) error {
+	switch l.head.framing {
+	case byChunks:
+		return l.receiveChunks(from)
+	case byClose:
+		return l.keep(from)
+	}
+	switch {
+	case int64(came) > l.head.length:
+		return errUninvited
+	case l.head.length > learnMax:
+		l.length = l.head.length
+		return nil
+	}
+	err := l.keep(io.LimitReader(from, l.head.length))
+	if err == nil && l.length < l.head.length {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return fmt.Errorf("the content of %d bytes: %w", l.head.length, err)
+	}
+	return nil
+}
+
+func (l *learner) receiveChunks(from io.Reader) error {
+	var framing chunks
+	in := bufio.NewReader(from)
+	for framing.part != chunksOver {
+		if framing.part == chunkData {
+			before := l.length
+			if err := l.keep(io.LimitReader(in, framing.size)); err != nil {
+				return fmt.Errorf("a chunk of %d bytes: %w", framing.size, err)
+			}
+			if l.length-before < framing.size {
+				return fmt.Errorf("a chunk of %d bytes: %w", framing.size, io.ErrUnexpectedEOF)
+			}
+			framing.dataOver()
+			continue
+		}
+		b, err := in.ReadByte()
+		if err != nil {
+			return fmt.Errorf("a chunk's framing: %w", err)
+		}
+		if _, err := framing.next([]byte{b}); err != nil {
+			return err
+		}
+	}
+	if in.Buffered() > 0 {
+		return errUninvited
+	}
+	return nil
+}
+
+// keep reads all of the content that from has.
+func (l *learner) keep(from io.Reader) error {
+	part := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(part)
+		l.length += int64(n)
+		if l.length <= learnMax {
+			l.body = append(l.body, part[:n]...)
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
 		}
 	}
 }

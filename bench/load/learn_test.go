@@ -24,7 +24,7 @@ func TestLearn(t *testing.T) {
 		{Target{Path: "/empty"}, 200, 0, true},
 		{Target{Path: "/none"}, 404, 19, true},
 	} {
-		got, err := Learn(t.Context(), addr, c.ask)
+		got, _, err := Learn(t.Context(), addr, c.ask)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestLearnRefusesWhatARunWould(t *testing.T) {
 		if answer == "" {
 			go func() { <-asked; cancel() }()
 		}
-		_, err := Learn(ctx, addr, okTarget)
+		_, _, err := Learn(ctx, addr, okTarget)
 		cancel()
 		if !errors.Is(err, want) {
 			t.Errorf("%q: %v, not %v", answer, err, want)

@@ -1,13 +1,14 @@
 // Package load is a client that measures HTTP/1.x servers: closed loop (the
 // next request when the last is answered) or open loop (a fixed rate, latencies
 // from when a request was due), with every answer's status and length checked
-// and contents compared. A loop is one goroutine on a thread of its own over
-// the project's poller; nothing is allocated for a request.
+// and contents compared. Answers of HTTP/1.1 and HTTP/1.0 are taken, with a length,
+// chunked, or until the end of the stream. A loop is one goroutine on a thread of
+// its own over the project's poller; nothing is allocated for a request.
 //
 //	page := load.Target{Path: "/1k.html", Status: 200, Body: content}
 //	result, err := load.Run(ctx, load.Options{
 //		Duration: 2 * time.Second,
-//		Roles: []load.Role{{Name: "small", Addr: addr, Connections: 64, Targets: []load.Target{page}}},
+//		Roles: []load.Role{{Name: "small", Addr: load.TCP(addr), Connections: 64, Targets: []load.Target{page}}},
 //	})
 //
 // [Learn] asks a server for what its answers are to be compared with. Roles are groups of connections that behave alike and are counted apart: one
@@ -18,10 +19,7 @@
 // It imports poller, internal/socket, github.com/HdrHistogram/hdrhistogram-go and golang.org/x/sys.
 package load
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
 // Options say what a run does. Only Roles and Duration have no default.
 type Options struct {
@@ -58,14 +56,17 @@ type Options struct {
 // Role is a group of connections that behave alike.
 type Role struct {
 	Name        string
-	Addr        netip.AddrPort
+	Addr        Addr
 	Connections int
 	// Targets are what is asked for, at random by weight.
 	Targets []Target
+	// InTurn has the targets asked for one after the other, in their order and from the beginning again, instead.
+	// Several loops each take every so many-th.
+	InTurn bool
 	// Pipeline is how many requests a connection has in flight (default 1, at most 4096).
 	Pipeline int
 	// Rate makes the role an open loop: so many requests/s, due at even
-	// intervals whatever the answers do. A request that finds no connection
+	// intervals whatever the answers do; it may be less than 1. A request that finds no connection
 	// free waits, and its latency counts from when it was due. 0: closed loop.
 	Rate float64
 	// CloseEach has each request make its own connection, and say so. The
@@ -90,16 +91,24 @@ type Role struct {
 // AnyLength as a Target's Length accepts every length.
 const AnyLength = -1
 
+// AnyStatus and SuccessStatus as a Target's Status accept every status, or those from 200 to 399.
+const (
+	AnyStatus     = -1
+	SuccessStatus = -2
+)
+
 // Target is a request and the answer it must get.
 type Target struct {
-	Method string   // GET (the default) or HEAD
+	Method string   // default GET
 	Path   string   // the request target as sent; default /
 	Host   string   // the Host field; default the role's address
-	Fields []string // further fields, each "Name: value"
-	Weight float64  // among the role's targets; 0 means 1
+	Fields []string // further fields, each "Name: value"; not Host, Content-Length and Transfer-Encoding
+	// Content is sent with the request, not changed during a run. Requests in flight are copies of it.
+	Content []byte
+	Weight  float64 // among the role's targets; 0 means 1
 
 	Status int    // expected; default 200
-	Length int64  // expected Content-Length in bytes; not needed with Body
+	Length int64  // expected length of the content in bytes, by Content-Length where there is one; not needed with Body
 	Body   []byte // expected content, not changed during a run; nil: only its length is checked
 }
 
@@ -114,7 +123,7 @@ const (
 	Reset                       // ECONNRESET or EPIPE on an open connection
 	Short                       // the stream ended before the answers did
 	Timeout                     // no byte for Options.Timeout
-	Malformed                   // not an HTTP/1.x response with a Content-Length, or bytes that nobody asked for
+	Malformed                   // not an HTTP/1.x response, or bytes that nobody asked for
 	WrongStatus                 // not the target's status
 	WrongLength                 // not the target's length
 	WrongContent                // not the target's bytes
@@ -179,6 +188,8 @@ func (c *Counts) add(o *Counts) {
 type RoleResult struct {
 	Name string
 	Counts
+	// Statuses counts the answers by status, wrong ones included, over the whole run.
+	Statuses map[int]int64
 	// First describes the first failure of each kind; "" where there was none.
 	First [NumFailures]string
 	// Latency is of right answers to requests sent (closed loop) or due (open
@@ -231,7 +242,7 @@ func (r *Result) Rate(c *Counts) float64 {
 
 // Total is all roles together. Histograms are merged; First and LagMax are the first's and the worst.
 func (r *Result) Total() RoleResult {
-	total := RoleResult{Name: "total", Latency: newLatency()}
+	total := newRoleResult("total")
 	for i := range r.Roles {
 		total.merge(&r.Roles[i])
 	}
@@ -239,11 +250,18 @@ func (r *Result) Total() RoleResult {
 	return total
 }
 
+func newRoleResult(name string) RoleResult {
+	return RoleResult{Name: name, Statuses: make(map[int]int64), Latency: newLatency()}
+}
+
 // merge adds another result to r; Latency's percentiles are not taken yet.
 func (r *RoleResult) merge(o *RoleResult) {
 	r.add(&o.Counts)
 	r.LagMax = max(r.LagMax, o.LagMax)
 	r.Latency.Histogram.Merge(o.Latency.Histogram)
+	for status, n := range o.Statuses {
+		r.Statuses[status] += n
+	}
 	for i, text := range o.First {
 		if r.First[i] == "" {
 			r.First[i] = text

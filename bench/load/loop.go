@@ -86,7 +86,7 @@ func (l *loop) populate() {
 		if count > 0 {
 			l.groups = append(l.groups, newGroup(&l.run.roles[i], &l.run.opts, l.index, first, count))
 		} else { // results are merged by position
-			l.groups = append(l.groups, group{role: &l.run.roles[i], result: RoleResult{Latency: newLatency()}})
+			l.groups = append(l.groups, group{role: &l.run.roles[i], result: newRoleResult("")})
 		}
 	}
 	l.clients = make([]client, 0, total)
@@ -333,9 +333,14 @@ func (l *loop) sendDue(g *group) {
 // expire looks at clients whose time has come.
 func (l *loop) expire() {
 	for l.retries.len > 0 && l.retries.at(0).at <= l.now {
-		if c := l.lookup(l.retries.pop().token); c != nil && c.state == waiting {
+		c := l.lookup(l.retries.pop().token)
+		switch {
+		case c == nil:
+		case c.state == waiting:
 			c.state = vacant
 			l.restart(c)
+		case c.state == crowded:
+			l.reconnect(c)
 		}
 	}
 	for i := range l.groups {
@@ -358,7 +363,7 @@ func (l *loop) sweep() {
 	l.sweepAt = l.now + timeout/10
 	for i := range l.clients {
 		c := &l.clients[i]
-		silent := c.state == connecting || c.state == open && c.flight.len > 0 && !c.parked
+		silent := c.state == connecting || c.state == crowded || c.state == open && c.flight.len > 0 && !c.parked
 		if silent && l.now-c.active > timeout {
 			c.group.note(Timeout, fmt.Sprintf("nothing came for %v with %d answers due", l.run.opts.Timeout, c.flight.len))
 			l.fail(c, Timeout)

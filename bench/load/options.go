@@ -3,6 +3,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,9 +14,15 @@ const (
 	pipelineMax    = 4096    // in flight on one connection: a request is 16 bytes of memory there
 	connectionsMax = 1 << 20 // of a run
 	loopsMax       = 256
-	requestMax     = 16 << 10 // bytes of one request
+	headSentMax    = 16 << 10 // bytes of one request's head
+	contentMax     = 64 << 20 // bytes of one request's content
+	// inFlightMax bounds what the requests of all connections may hold in memory when none is taken, in bytes.
+	inFlightMax = 1 << 30
+	timeoutMax  = time.Minute
 	// rateMax keeps an interval at 100 ns and more, which no client of one thread reaches.
-	rateMax         = 1e7
+	rateMax = 1e7
+	// rateMin is about one request a day: an interval that a run can hold.
+	rateMin         = 1e-5
 	descriptorSpare = 32 // descriptors of everything else: the poller's, standard files, files of the caller
 )
 
@@ -31,7 +38,7 @@ type role struct {
 // target is a Target as the loops use it.
 type target struct {
 	path    string // for messages
-	request []byte
+	request []byte // head and content
 	toHead  bool
 	status  int
 	length  int64
@@ -52,8 +59,8 @@ func (o *Options) check() ([]role, error) {
 		return nil, errors.New("load: Duration must be more than 0: a run has an end")
 	case o.WarmUp < 0 || o.Ramp < 0 || o.Drain < 0:
 		return nil, errors.New("load: WarmUp, Ramp and Drain must not be negative")
-	case o.Timeout < time.Millisecond || o.Timeout > time.Duration(latencyMax):
-		return nil, fmt.Errorf("load: a Timeout of %v: it must lie between 1 ms and %v", o.Timeout, time.Duration(latencyMax))
+	case o.Timeout < time.Millisecond || o.Timeout > timeoutMax:
+		return nil, fmt.Errorf("load: a Timeout of %v: it must lie between 1 ms and %v", o.Timeout, timeoutMax)
 	case o.Loops < 1 || o.Loops > loopsMax:
 		return nil, fmt.Errorf("load: %d loops: there must be 1 to %d", o.Loops, loopsMax)
 	}
@@ -97,14 +104,14 @@ func checkDescriptors(connections, loops int) error {
 func (r *role) check() error {
 	r.Pipeline = orDefault(r.Pipeline, 1)
 	switch {
-	case !r.Addr.IsValid() || r.Addr.Port() == 0:
-		return fmt.Errorf("the address %v is not an IP address and port", r.Addr)
+	case !r.Addr.valid():
+		return fmt.Errorf("the address %v is neither an IP address and port nor a Unix socket", r.Addr)
 	case r.Connections < 1:
 		return fmt.Errorf("%d connections: there must be one at least", r.Connections)
 	case r.Pipeline < 1 || r.Pipeline > pipelineMax:
 		return fmt.Errorf("a pipeline of %d: it must be 1 to %d deep", r.Pipeline, pipelineMax)
-	case r.Rate < 0 || r.Rate > rateMax || r.Rate != r.Rate:
-		return fmt.Errorf("a rate of %v requests/s: it must lie between 0 and %v", r.Rate, float64(rateMax))
+	case r.Rate < 0 || r.Rate > rateMax || r.Rate != r.Rate || r.Rate > 0 && r.Rate < rateMin:
+		return fmt.Errorf("a rate of %v requests/s: it must lie between %v and %v", r.Rate, rateMin, float64(rateMax))
 	case r.ReadRate < 0 || r.RecvBuffer < 0 || r.Requests < 0:
 		return errors.New("one of ReadRate, RecvBuffer and Requests is negative")
 	case r.CloseEach && r.Pipeline > 1:
@@ -123,8 +130,21 @@ func (r *role) check() error {
 		sum += orDefault(r.Targets[i].Weight, 1)
 		r.weights = append(r.weights, sum)
 	}
-	if len(r.weights) < 2 {
+	if len(r.weights) < 2 || r.InTurn {
 		r.weights = nil
+	}
+	return r.checkMemory()
+}
+
+// checkMemory bounds what a role's requests can take while the server takes none of them.
+func (r *role) checkMemory() error {
+	longest := 0
+	for i := range r.targets {
+		longest = max(longest, len(r.targets[i].request))
+	}
+	if all := float64(longest) * float64(r.Pipeline) * float64(r.Connections); longest > headSentMax && all > inFlightMax {
+		return fmt.Errorf("%d connections with %d requests of %d bytes in flight may hold %.0f MiB, more than %d: ask for fewer or send less",
+			r.Connections, r.Pipeline, longest, all/(1<<20), inFlightMax>>20)
 	}
 	return nil
 }
@@ -138,33 +158,19 @@ func (r *role) pace() {
 	}
 }
 
-// family and sockaddr are the address as socket(2) and connect(2) take it.
-func (r *role) family() int {
-	if r.Addr.Addr().Unmap().Is4() {
-		return unix.AF_INET
-	}
-	return unix.AF_INET6
-}
-
-// sockaddr makes one for each loop: connecting writes to it.
-func (r *role) sockaddr() unix.Sockaddr {
-	port, ip := int(r.Addr.Port()), r.Addr.Addr().Unmap()
-	if ip.Is4() {
-		return &unix.SockaddrInet4{Port: port, Addr: ip.As4()}
-	}
-	return &unix.SockaddrInet6{Port: port, Addr: ip.As16()}
-}
-
+// addTarget checks t and adds the request as it is sent.
 func (r *role) addTarget(t *Target) error {
 	method, path := orDefault(t.Method, "GET"), orDefault(t.Path, "/")
 	status, length := orDefault(t.Status, 200), t.Length
 	switch {
-	case method != "GET" && method != "HEAD":
-		return fmt.Errorf("method %q: it must be GET or HEAD", method)
+	case !token(method) || method == "CONNECT":
+		return fmt.Errorf("method %q: it must be a token, and not CONNECT, which asks for a tunnel (RFC 9110 section 9.3.6)", method)
 	case strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == 0x7f }):
 		return fmt.Errorf("path %q has a space or a control character: percent-encode it", path)
 	case t.Weight < 0 || t.Weight != t.Weight:
 		return fmt.Errorf("weight %v is not a positive number", t.Weight)
+	case status < SuccessStatus || status > 999:
+		return fmt.Errorf("status %d: give 200 to 999, AnyStatus or SuccessStatus", status)
 	case length < AnyLength:
 		return fmt.Errorf("length %d: give 0 or more, or AnyLength", length)
 	case t.Body != nil && length > 0 && length != int64(len(t.Body)):
@@ -173,19 +179,78 @@ func (r *role) addTarget(t *Target) error {
 	if t.Body != nil {
 		length = int64(len(t.Body))
 	}
-	fields := append([]string{"Host: " + orDefault(t.Host, r.Addr.String())}, t.Fields...)
-	if r.CloseEach {
-		fields = append(fields, "Connection: close")
-	}
-	for _, field := range fields {
-		if name, _, ok := strings.Cut(field, ":"); !ok || name == "" || hasControl([]byte(field)) {
-			return fmt.Errorf("field %q is not of the form \"Name: value\"", field)
-		}
-	}
-	request := []byte(method + " " + path + " HTTP/1.1\r\n" + strings.Join(fields, "\r\n") + "\r\n\r\n")
-	if len(request) > requestMax {
-		return fmt.Errorf("the request has %d bytes, more than %d", len(request), requestMax)
+	request, err := r.request(method, path, t)
+	if err != nil {
+		return err
 	}
 	r.targets = append(r.targets, target{path: path, request: request, toHead: method == "HEAD", status: status, length: length, body: t.Body})
 	return nil
+}
+
+// request is the bytes of a request.
+func (r *role) request(method, path string, t *Target) ([]byte, error) {
+	fields := append([]string{"Host: " + orDefault(t.Host, r.Addr.host())}, t.Fields...)
+	if r.CloseEach {
+		fields = append(fields, "Connection: close")
+	}
+	if len(t.Content) > 0 || method == "POST" || method == "PUT" || method == "PATCH" {
+		// Where a method is for content its absence is said too (RFC 9110 section 8.6).
+		fields = append(fields, fmt.Sprintf("Content-Length: %d", len(t.Content)))
+	}
+	for i, field := range fields {
+		name, _, ok := strings.Cut(field, ":")
+		if !ok || !token(name) || hasControl([]byte(field)) {
+			return nil, fmt.Errorf("field %q is not of the form \"Name: value\"", field)
+		}
+		if given := i > 0 && i <= len(t.Fields); given && writtenHere(name) {
+			return nil, fmt.Errorf("field %q: the client writes %s itself", field, name)
+		}
+	}
+	head := method + " " + path + " HTTP/1.1\r\n" + strings.Join(fields, "\r\n") + "\r\n\r\n"
+	switch {
+	case len(head) > headSentMax:
+		return nil, fmt.Errorf("the request's head has %d bytes, more than %d", len(head), headSentMax)
+	case len(t.Content) > contentMax:
+		return nil, fmt.Errorf("the request's content has %d bytes, more than %d", len(t.Content), contentMax)
+	}
+	return append([]byte(head), t.Content...), nil
+}
+
+// writtenHere reports whether a field is not the caller's: a second one would make the request ambiguous.
+func writtenHere(name string) bool {
+	return strings.EqualFold(name, "Host") || strings.EqualFold(name, "Content-Length") || strings.EqualFold(name, "Transfer-Encoding")
+}
+
+// token reports whether s is one (RFC 9110 section 5.6.2).
+func token(s string) bool {
+	for i := range len(s) {
+		if !isToken[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// accepts reports whether an answer of that status is a right one.
+func (t *target) accepts(status int) bool {
+	switch t.status {
+	case AnyStatus:
+		return true
+	case SuccessStatus:
+		return status >= 200 && status < 400
+	default:
+		return status == t.status
+	}
+}
+
+// statusText names what accepts accepts.
+func statusText(status int) string {
+	switch status {
+	case AnyStatus:
+		return "any"
+	case SuccessStatus:
+		return "200 to 399"
+	default:
+		return strconv.Itoa(status)
+	}
 }

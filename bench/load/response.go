@@ -26,10 +26,11 @@ var (
 	errFieldValue   error = malformed("a field value has a control character (RFC 9110 section 5.5)")
 	errLengthValue  error = malformed("Content-Length is not 1 to 18 digits (RFC 9110 section 8.6)")
 	errLengthTwice  error = malformed("there are two Content-Length fields (RFC 9112 section 6.3)")
-	errLengthNone   error = malformed("there is no Content-Length, so a short answer could not be told from a whole one")
-	errCoding       error = malformed("the response has Transfer-Encoding, and files are to have a Content-Length")
+	errCodingTwice  error = malformed("there are Transfer-Encoding and Content-Length (RFC 9112 section 6.3)")
+	errChunkLine    error = malformed("the framing of a chunk is not size, CRLF, data, CRLF (RFC 9112 section 7.1)")
+	errChunkLong    error = malformed("a chunk or its framing is longer than this client takes")
 	errHeadTooLong  error = malformed("the head is longer than 32 KiB")
-	errInterim      error = malformed("an interim (1xx) response that was not asked for")
+	errSwitching    error = malformed("the server switches protocols (101), which was not asked for")
 	errUninvited    error = malformed("bytes came that no request had asked for")
 	errBehindClose  error = malformed("bytes came behind an answer that said Connection: close")
 	errConflicting  error = malformed("the response to 204 or 304 has content announced (RFC 9110 section 8.6)")
@@ -38,16 +39,29 @@ var (
 	fieldCoding           = []byte("transfer-encoding")
 	optionClose           = []byte("close")
 	optionKeepAlive       = []byte("keep-alive")
+	codingChunked         = []byte("chunked")
+)
+
+// framing is how the end of a content is told (RFC 9112 section 6.3).
+type framing uint8
+
+const (
+	byLength framing = iota // by its length, which is 0 where there is no content
+	byChunks                // by the last chunk
+	byClose                 // by the end of the stream
 )
 
 // head is what a response head says.
 type head struct {
-	status int
-	length int64 // of the content that follows; 0 when there is none
+	status  int
+	framing framing
+	length  int64 // of the content that follows, in bytes; 0 when there is none or framing is another
 	// announced is Content-Length as written, which for HEAD is of content that
 	// does not follow; -1: there was no such field.
 	announced int64
 	close     bool // the server closes the connection behind this response
+	http10    bool // the version is HTTP/1.0
+	coded     bool // there is a Transfer-Encoding
 }
 
 // parseHead parses the head that buf begins with into h and returns its
@@ -58,18 +72,18 @@ func parseHead(buf []byte, toHead bool, h *head) (int, error) {
 	if next == 0 || err != nil {
 		return 0, err
 	}
-	keepAlive, err := h.statusLine(line)
+	http11, err := h.statusLine(line)
 	if err != nil {
 		return 0, err
 	}
-	h.announced, h.close = -1, !keepAlive
+	h.http10, h.announced, h.close, h.coded, h.framing = !http11, -1, !http11, false, byLength
 	for {
 		line, next, err = cutLine(buf, next)
 		switch {
 		case next == 0 || err != nil:
 			return 0, err
 		case len(line) == 0:
-			return next, h.framing(toHead)
+			return next, h.settle(toHead)
 		}
 		if err := h.field(line); err != nil {
 			return 0, err
@@ -94,8 +108,8 @@ func cutLine(buf []byte, at int) (line []byte, next int, err error) {
 	return buf[at : at+length-1], at + length + 1, nil
 }
 
-// statusLine parses "HTTP/1.1 200 OK" and reports whether the version keeps connections by default.
-func (h *head) statusLine(line []byte) (keepAlive bool, err error) {
+// statusLine parses "HTTP/1.1 200 OK" and reports whether the version is HTTP/1.1, which keeps connections by default.
+func (h *head) statusLine(line []byte) (http11 bool, err error) {
 	// The reason may be empty, the space before it may not be missing.
 	if len(line) < len("HTTP/1.1 200 ") || string(line[:7]) != "HTTP/1." || line[7]&^1 != '0' || line[8] != ' ' || line[12] != ' ' {
 		return false, errStatusLine
@@ -132,9 +146,21 @@ func (h *head) field(line []byte) error {
 	case len(name) == len(fieldConnection) && bytes.EqualFold(name, fieldConnection):
 		h.connection(value)
 	case len(name) == len(fieldCoding) && bytes.EqualFold(name, fieldCoding):
-		return errCoding
+		h.coding(value)
 	}
 	return nil
+}
+
+// coding reads Transfer-Encoding: where chunked is the last coding the content ends with
+// its last chunk, and with the stream otherwise.
+func (h *head) coding(value []byte) {
+	if comma := bytes.LastIndexByte(value, ','); comma >= 0 {
+		value = value[comma+1:]
+	}
+	h.coded, h.framing = true, byClose
+	if bytes.EqualFold(trim(value), codingChunked) {
+		h.framing = byChunks
+	}
 }
 
 func (h *head) contentLength(value []byte) error {
@@ -175,23 +201,25 @@ func (h *head) connection(value []byte) {
 	h.close = h.close && !keep
 }
 
-// framing settles how long the content is, once all fields are read.
-func (h *head) framing(toHead bool) error {
+// settle says how the content ends, once all fields are read.
+func (h *head) settle(toHead bool) error {
+	none := toHead || h.status < 200 || h.status == 204 || h.status == 304
 	switch {
-	case h.status < 200:
-		return errInterim
-	case h.status == 204 || h.status == 304:
+	case h.status == 101:
+		return errSwitching
+	case h.status == 204 && h.announced > 0:
 		// A 304 may say the length of what it does not send (RFC 9110 section 8.6), a 204 may not.
-		if h.status == 204 && h.announced > 0 {
-			return errConflicting
-		}
-		h.length = 0
-	case h.announced < 0 && toHead:
-		h.length = 0 // a HEAD may leave the field out (RFC 9110 section 9.3.2)
+		return errConflicting
+	case h.coded && h.announced >= 0:
+		return errCodingTwice
+	case none:
+		h.length, h.framing = 0, byLength
+	case h.coded:
+		// HTTP/1.0 has no Transfer-Encoding: who sends it is not trusted with another
+		// response on this connection (RFC 9112 section 6.1).
+		h.length, h.close = 0, h.close || h.http10 || h.framing == byClose
 	case h.announced < 0:
-		return errLengthNone
-	case toHead:
-		h.length = 0
+		h.length, h.framing, h.close = 0, byClose, true
 	default:
 		h.length = h.announced
 	}

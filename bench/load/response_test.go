@@ -17,14 +17,21 @@ var headCases = []struct {
 	{name: "names in any case, white space around values", text: "HTTP/1.1 200 OK\r\nServer: x\r\ncontent-LENGTH:\t 7 \r\n\r\n", want: head{status: 200, length: 7, announced: 7}},
 	{name: "an empty reason", text: "HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n", want: head{status: 404}},
 	{name: "RFC 9112 section 9.6 close", text: "HTTP/1.1 200 OK\r\nConnection: foo, Close\r\nContent-Length: 0\r\n\r\n", want: head{status: 200, close: true}},
-	{name: "RFC 9112 section 9.3 HTTP/1.0 closes", text: "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", want: head{status: 200, close: true}},
-	{name: "RFC 9112 section 9.3 HTTP/1.0 keep-alive", text: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", want: head{status: 200}},
-	{name: "close beats keep-alive", text: "HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 0\r\n\r\n", want: head{status: 200, close: true}},
+	{name: "RFC 9112 section 9.3 HTTP/1.0 closes", text: "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", want: head{status: 200, close: true, http10: true}},
+	{name: "RFC 9112 section 9.3 HTTP/1.0 keep-alive", text: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", want: head{status: 200, http10: true}},
+	{name: "close beats keep-alive", text: "HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 0\r\n\r\n", want: head{status: 200, close: true, http10: true}},
 	{name: "RFC 9112 section 6.3 HEAD has no content", text: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", toHead: true, want: head{status: 200, announced: 9}},
 	{name: "RFC 9110 section 9.3.2 HEAD without a length", text: "HTTP/1.1 200 OK\r\n\r\n", toHead: true, want: head{status: 200, announced: -1}},
 	{name: "RFC 9110 section 8.6 304 says another's length", text: "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", want: head{status: 304, announced: 9}},
 	{name: "204", text: "HTTP/1.1 204 No Content\r\n\r\n", want: head{status: 204, announced: -1}},
 	{name: "a tab and bytes above 7F in a value", text: "HTTP/1.1 200 OK\r\nX: a\tb \xff\r\nContent-Length: 0\r\n\r\n", want: head{status: 200}},
+
+	{name: "RFC 9112 section 6.3 no length: until the close", text: "HTTP/1.1 200 OK\r\n\r\n", want: head{status: 200, framing: byClose, announced: -1, close: true}},
+	{name: "RFC 9112 section 6.3 chunked", text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked \r\n\r\n", want: head{status: 200, framing: byChunks, announced: -1, coded: true}},
+	{name: "RFC 9112 section 6.3 another coding: until the close", text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", want: head{status: 200, framing: byClose, announced: -1, coded: true, close: true}},
+	{name: "RFC 9112 section 6.1 chunked in HTTP/1.0", text: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n", want: head{status: 200, framing: byChunks, announced: -1, coded: true, close: true, http10: true}},
+	{name: "RFC 9112 section 6.3 HEAD of what is chunked", text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", toHead: true, want: head{status: 200, announced: -1, coded: true}},
+	{name: "RFC 9110 section 15.2 an interim response", text: "HTTP/1.1 100 Continue\r\n\r\n", want: head{status: 100, announced: -1}},
 
 	{name: "204 with content", text: "HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n\r\n", err: errConflicting},
 	{name: "another protocol", text: "HTTP/2.0 200 OK\r\n\r\n", err: errStatusLine},
@@ -45,9 +52,8 @@ var headCases = []struct {
 	{name: "RFC 9110 section 8.6 no digits", text: "HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n", err: errLengthValue},
 	{name: "a length that overflows", text: "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", err: errLengthValue},
 	{name: "RFC 9112 section 6.3 two lengths", text: "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", err: errLengthTwice},
-	{name: "no length", text: "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", err: errLengthNone},
-	{name: "chunked", text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", err: errCoding},
-	{name: "RFC 9110 section 15.2 an interim response", text: "HTTP/1.1 100 Continue\r\n\r\n", err: errInterim},
+	{name: "RFC 9112 section 6.3 chunked and a length", text: "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", err: errCodingTwice},
+	{name: "another protocol from here", text: "HTTP/1.1 101 Switching Protocols\r\n\r\n", err: errSwitching},
 	{name: "a head without an end", text: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", headMax), err: errHeadTooLong},
 	{name: "a head that ends too late", text: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", headMax) + "\r\n\r\n", err: errHeadTooLong},
 }
@@ -88,24 +94,61 @@ func TestHasControl(t *testing.T) {
 	}
 }
 
-// TestConsumeSplitAtEveryByte has three pipelined answers come in two parts, cut anywhere.
+// TestConsumeSplitAtEveryByte has three pipelined answers of every framing come in two parts, cut anywhere.
 func TestConsumeSplitAtEveryByte(t *testing.T) {
+	const (
+		announced = "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 10\r\n\r\n0123456789"
+		interim   = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+		chunked   = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			"00000000000000000000000000000000000000003;a=\"b\"\r\n012\r\n7 \r\n3456789\r\n0\r\nX: y\r\nZ: \r\n\r\n"
+	)
 	body := []byte("0123456789")
-	stream := []byte(strings.Repeat("HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 10\r\n\r\n0123456789", 3))
-	for cut := range len(stream) + 1 {
-		l := testLoop(t, Role{Connections: 1, Pipeline: 3, Targets: []Target{{Body: body}}})
-		c := &l.clients[0]
-		for range 3 {
-			l.out = l.begin(c, l.now, l.out)
+	for _, text := range []string{announced + announced + announced, chunked + chunked + announced, interim + chunked + interim + interim + announced + chunked} {
+		stream := []byte(text)
+		for cut := range len(stream) + 1 {
+			l := testLoop(t, Role{Connections: 1, Pipeline: 3, Targets: []Target{{Body: body}}})
+			c := &l.clients[0]
+			for range 3 {
+				l.out = l.begin(c, l.now, l.out)
+			}
+			if !l.consume(c, stream[:cut]) || !l.consume(c, stream[cut:]) {
+				t.Fatalf("%q, cut at %d: the connection ended: %q", text, cut, c.group.result.First)
+			}
+			if r := &c.group.result; r.Answered != 3 || r.Compared != 3 || c.flight.len != 0 {
+				t.Fatalf("%q, cut at %d: %+v with %d in flight", text, cut, r.Counts, c.flight.len)
+			}
+			if err := l.close(); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if !l.consume(c, stream[:cut]) || !l.consume(c, stream[cut:]) {
-			t.Fatalf("cut at %d: the connection ended: %q", cut, c.group.result.First)
+	}
+}
+
+// TestChunkFraming: each is no framing of chunks, whole and byte by byte.
+func TestChunkFraming(t *testing.T) {
+	for text, want := range map[string]error{
+		"\r\n":                              errChunkLine,
+		"g\r\n":                             errChunkLine,
+		";x\r\n":                            errChunkLine,
+		"5\n":                               errChunkLine,
+		"5\rx":                              errChunkLine,
+		"5;x\n":                             errChunkLine,
+		"-5\r\n":                            errChunkLine,
+		"0x5\r\n":                           errChunkLine,
+		"0\r\nX: y\r\n\rx":                  errChunkLine,
+		"ffffffffffffffff\r\n":              errChunkLong,
+		"5;" + strings.Repeat("x", headMax): errChunkLong,
+		strings.Repeat("0", headMax+1):      errChunkLong,
+		"0\r\n" + strings.Repeat("X: y\r\n", 8000): errChunkLong,
+	} {
+		var whole, single chunks
+		_, err := whole.next([]byte(text))
+		var parted error
+		for i := 0; i < len(text) && parted == nil; i++ {
+			_, parted = single.next([]byte{text[i]})
 		}
-		if r := &c.group.result; r.Answered != 3 || r.Compared != 3 || c.flight.len != 0 {
-			t.Fatalf("cut at %d: %+v with %d in flight", cut, r.Counts, c.flight.len)
-		}
-		if err := l.close(); err != nil {
-			t.Fatal(err)
+		if err != want || parted != want {
+			t.Errorf("%.20q: %v whole and %v byte by byte, want %v", text, err, parted, want)
 		}
 	}
 }

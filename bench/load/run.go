@@ -148,10 +148,11 @@ func (r *run) loopFinished() {
 func (r *run) result() *Result {
 	out := &Result{Began: r.epoch.Add(time.Duration(r.start.Load())), Roles: make([]RoleResult, len(r.roles))}
 	for i := range r.roles {
-		out.Roles[i] = RoleResult{Name: r.roles[i].Name, Latency: newLatency()}
+		out.Roles[i] = newRoleResult(r.roles[i].Name)
 	}
 	for _, l := range r.loops {
 		for i := range l.groups {
+			l.groups[i].sum()
 			out.Roles[i].merge(&l.groups[i].result)
 		}
 		out.Loops = append(out.Loops, l.cpu)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -15,7 +14,7 @@ import (
 )
 
 // files is a net/http server of bodies by path.
-func files(t *testing.T, bodies map[string]string) (addr netip.AddrPort, hits map[string]*atomic.Int64) {
+func files(t *testing.T, bodies map[string]string) (addr Addr, hits map[string]*atomic.Int64) {
 	t.Helper()
 	hits = make(map[string]*atomic.Int64)
 	for path := range bodies {
@@ -31,7 +30,7 @@ func files(t *testing.T, bodies map[string]string) (addr netip.AddrPort, hits ma
 		http.ServeContent(w, r, "x.bin", time.Time{}, strings.NewReader(body))
 	}))
 	t.Cleanup(s.Close)
-	return netip.MustParseAddrPort(s.Listener.Addr().String()), hits
+	return addrOf(s.Listener), hits
 }
 
 // TestEveryKindOfRole against net/http: all requests made, all answers right.
@@ -223,7 +222,7 @@ func TestNoAllocationForARequest(t *testing.T) {
 	addr := server(t, func(p *peer) {
 		request := make([]byte, 4096) // one request of a client that does not pipeline comes in one piece
 		for {
-			if _, err := p.TCPConn.Read(request); err != nil {
+			if _, err := p.Read(request); err != nil {
 				return
 			}
 			if _, err := p.Write(answer); err != nil {
@@ -302,7 +301,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{Options{Roles: []Role{good}, Duration: 1, WarmUp: -1}, "WarmUp"},
 		{Options{Roles: []Role{good}, Duration: 1, Timeout: time.Hour}, "Timeout"},
 		{Options{Roles: []Role{good}, Duration: 1, Loops: -1}, "loops"},
-		{role(func(r *Role) { r.Addr = netip.AddrPort{} }), "address"},
+		{role(func(r *Role) { r.Addr = Addr{} }), "address"},
 		{role(func(r *Role) { r.Connections = 0 }), "connections"},
 		{role(func(r *Role) { r.Connections = connectionsMax + 1 }), "at most"},
 		{role(func(r *Role) { r.Pipeline = pipelineMax + 1 }), "pipeline"},
@@ -311,7 +310,16 @@ func TestOptionsAreChecked(t *testing.T) {
 		{role(func(r *Role) { r.CloseEach, r.Pipeline = true, 2 }), "CloseEach"},
 		{role(func(r *Role) { r.Idle, r.Rate = true, 2 }), "Idle"},
 		{role(func(r *Role) { r.Targets = nil }), "no targets"},
-		{target(Target{Method: "POST"}), "method"},
+		{role(func(r *Role) { r.Rate = 1e-6 }), "rate"},
+		{role(func(r *Role) {
+			r.Pipeline, r.Connections, r.Targets = 4096, 512, []Target{{Method: "PUT", Content: make([]byte, 32<<10)}}
+		}), "MiB"},
+		{target(Target{Method: "GET /"}), "method"},
+		{target(Target{Method: "CONNECT"}), "tunnel"},
+		{target(Target{Status: -3}), "status"},
+		{target(Target{Fields: []string{"host: other"}}), "itself"},
+		{target(Target{Fields: []string{"Content-Length: 4"}}), "itself"},
+		{target(Target{Method: "PUT", Content: make([]byte, contentMax+1)}), "content"},
 		{target(Target{Path: "/a b"}), "percent-encode"},
 		{target(Target{Path: "/\r\nX: y"}), "percent-encode"},
 		{target(Target{Host: "a\r\nX: y"}), "field"},
@@ -319,7 +327,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{target(Target{Weight: -1}), "weight"},
 		{target(Target{Length: -2}), "length"},
 		{target(Target{Length: 4, Body: []byte("hello")}), "length 4"},
-		{target(Target{Path: "/" + strings.Repeat("a", requestMax)}), "bytes"},
+		{target(Target{Path: "/" + strings.Repeat("a", headSentMax)}), "bytes"},
 	} {
 		if _, err := Run(t.Context(), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v does not say %q", err, c.want)

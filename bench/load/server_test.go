@@ -12,18 +12,33 @@ import (
 	"time"
 )
 
-func loopback(port uint16) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+func loopback(port uint16) Addr {
+	return TCP(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port))
+}
+
+// addrOf is where a listener of this process listens.
+func addrOf(l net.Listener) Addr {
+	if unix, ok := l.Addr().(*net.UnixAddr); ok {
+		return Unix(unix.Name)
+	}
+	return TCP(l.Addr().(*net.TCPAddr).AddrPort())
 }
 
 // server is a raw server: serve is called for each connection, on a goroutine
 // of its own, and owns it.
-func server(t *testing.T, serve func(c *peer)) netip.AddrPort {
+func server(t *testing.T, serve func(c *peer)) Addr {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveOn(t, listener, serve)
+	return addrOf(listener)
+}
+
+// serveOn is server over a listener, which it owns.
+func serveOn(t *testing.T, listener net.Listener, serve func(c *peer)) {
+	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -34,7 +49,7 @@ func server(t *testing.T, serve func(c *peer)) netip.AddrPort {
 			}
 			go func() {
 				defer c.Close()
-				serve(&peer{TCPConn: c.(*net.TCPConn), in: bufio.NewReader(c), t: t})
+				serve(&peer{streamConn: c.(streamConn), in: bufio.NewReader(c), t: t})
 			}()
 		}
 	}()
@@ -44,12 +59,17 @@ func server(t *testing.T, serve func(c *peer)) netip.AddrPort {
 		}
 		<-done
 	})
-	return netip.MustParseAddrPort(listener.Addr().String())
+}
+
+// streamConn is a connection of either kind.
+type streamConn interface {
+	net.Conn
+	CloseWrite() error
 }
 
 // peer is the server's end of one connection.
 type peer struct {
-	*net.TCPConn
+	streamConn
 	in *bufio.Reader
 	t  *testing.T
 }
@@ -74,6 +94,9 @@ func (p *peer) write(text string) bool {
 	_, err := p.Write([]byte(text))
 	return err == nil
 }
+
+// reset has the connection end by a reset when it is closed.
+func (p *peer) reset() { _ = p.streamConn.(*net.TCPConn).SetLinger(0) }
 
 // linger ends the stream and waits until the client has too, so that no reset overtakes what was sent.
 func (p *peer) linger() {

@@ -215,6 +215,32 @@ func Listeners(addr netip.AddrPort) []int {
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		listening(table, addr, sockets)
 	}
+	return owners(sockets)
+}
+
+// UnixListeners are the processes that have a socket listening at that path, as far as this process may look.
+func UnixListeners(path string) []int {
+	const acceptsConnections = 1 << 16 // __SO_ACCEPTCON of net/unix/af_unix.c, in the column Flags
+	sockets := make(map[string]bool)
+	file, err := os.Open("/proc/net/unix")
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		words := strings.Fields(lines.Text()) // Num RefCount Protocol Flags Type St Inode Path
+		if len(words) != 8 || words[7] != path {
+			continue
+		}
+		if flags, err := strconv.ParseUint(words[3], 16, 32); err == nil && flags&acceptsConnections != 0 {
+			sockets["socket:["+words[6]+"]"] = true
+		}
+	}
+	return owners(sockets)
+}
+
+// owners are the processes that have one of the sockets open, which are named as /proc/PID/fd names them.
+func owners(sockets map[string]bool) []int {
 	if len(sockets) == 0 {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"slices"
@@ -93,6 +94,29 @@ func TestListeners(t *testing.T) {
 		if pids := Listeners(ask); pids != nil {
 			t.Errorf("%v: closed, and yet %v", addr, pids)
 		}
+	}
+}
+
+// TestUnixListeners finds this process behind a Unix socket, and not those that are connected to it.
+func TestUnixListeners(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if pids := UnixListeners(path); !slices.Equal(pids, []int{os.Getpid()}) {
+		t.Errorf("processes %v, want %d", pids, os.Getpid())
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if pids := UnixListeners(path); pids != nil {
+		t.Errorf("closed, and yet %v", pids)
 	}
 }
 

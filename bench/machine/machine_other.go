@@ -44,5 +44,8 @@ func Switches(int) (voluntary, involuntary int64, ok bool) { return 0, 0, false 
 // Listeners are not known here.
 func Listeners(netip.AddrPort) []int { return nil }
 
+// UnixListeners cannot be had here.
+func UnixListeners(string) []int { return nil }
+
 // Usage of all CPUs is not known here.
 func Usage() (busy, stolen time.Duration, ok bool) { return 0, 0, false }

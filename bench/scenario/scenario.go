@@ -6,7 +6,6 @@ package scenario
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -67,7 +66,7 @@ const (
 )
 
 // Roles is the load of the cell on a server, given the answer it must get for each file by name.
-func (c *Cell) Roles(addr netip.AddrPort, target func(File) load.Target) []load.Role {
+func (c *Cell) Roles(addr load.Addr, target func(File) load.Target) []load.Role {
 	active := load.Role{Name: Active, Addr: addr, Connections: c.Active, Pipeline: c.Pipeline, CloseEach: c.CloseEach, Rate: c.Rate,
 		Greet: true}
 	for _, f := range c.active() {

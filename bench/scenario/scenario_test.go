@@ -33,7 +33,7 @@ func TestTableIsComplete(t *testing.T) {
 
 // TestRoles: what a cell says is what the client is told.
 func TestRoles(t *testing.T) {
-	addr := netip.MustParseAddrPort("127.0.0.1:80")
+	addr := load.TCP(netip.MustParseAddrPort("127.0.0.1:80"))
 	target := func(f File) load.Target { return load.Target{Path: "/" + f.Name} }
 	for _, s := range append(All(), Quick(20000)) {
 		for _, c := range s.Cells {

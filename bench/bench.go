@@ -106,8 +106,9 @@ type comparison struct {
 }
 
 // Run makes the comparison. What cannot work is an error before any time is spent; one
-// that ErrOptions marks is a mistake in o. When Run returns, its servers are
-// gone, and so are its files but those of Root.
+// that ErrOptions marks is a mistake in o. An error after that, of ctx or of a server that ended,
+// ends the comparison: the rounds that were whole by then, if any, are returned with it. When Run
+// returns, its servers are gone, and so are its files but those of Root.
 func Run(ctx context.Context, o Options) (r *results.Results, err error) {
 	c := &comparison{Options: o, began: time.Now()}
 	if err := c.checkNumbers(); err != nil {
@@ -146,8 +147,9 @@ func Run(ctx context.Context, o Options) (r *results.Results, err error) {
 		c.say(text)
 	}
 	othersWorked := watchOthers()
-	if err := c.rounds(ctx); err != nil {
-		return nil, err
+	failed := c.rounds(ctx)
+	if failed != nil && !c.keepWhole(failed) {
+		return nil, failed
 	}
 	if text := othersWorked(len(c.Targets) > 0); text != "" {
 		c.note(text)
@@ -155,7 +157,7 @@ func Run(ctx context.Context, o Options) (r *results.Results, err error) {
 	c.out.Took = time.Since(c.began)
 	c.out.Sum()
 	c.remark()
-	return c.out, nil
+	return c.out, failed
 }
 
 func (c *comparison) checkNumbers() error {
@@ -303,6 +305,28 @@ func (c *comparison) rounds(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// keepWhole leaves the rounds in which everything was measured before err, and reports whether there are any.
+func (c *comparison) keepWhole(err error) bool {
+	whole := c.out.Setup.Rounds
+	for i := range c.out.Cells {
+		for n := range c.out.Cells[i].Rows {
+			whole = min(whole, len(c.out.Cells[i].Rows[n].Samples))
+		}
+	}
+	if whole == 0 {
+		return false
+	}
+	for i := range c.out.Cells {
+		for n := range c.out.Cells[i].Rows {
+			row := &c.out.Cells[i].Rows[n]
+			row.Samples = row.Samples[:whole]
+		}
+	}
+	c.note(fmt.Sprintf("This is %d of %d rounds, those that were whole when the comparison ended: %v.", whole, c.out.Setup.Rounds, err))
+	c.out.Setup.Rounds = whole
+	return true
 }
 
 // heatUp has the baseline serve the first cell for a while, for nothing but to have the machine awake.

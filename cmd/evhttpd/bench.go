@@ -89,6 +89,9 @@ func runBench(c *cobra.Command, o bench.Options, named, out string) (err error) 
 	return compare(c, out, func(ctx context.Context, bar *progress) (comparison, error) {
 		o.Progress, o.Say = bar.step, bar.say
 		r, err := bench.Run(ctx, o)
+		if r == nil {
+			return nil, err
+		}
 		return models{r}, err
 	})
 }
@@ -107,7 +110,7 @@ func (m models) WriteText(w io.Writer) error     { return report.WriteText(w, m.
 func (m models) WriteFolder(folder string) error { return report.WriteFolder(folder, m.r) }
 func (m models) Written(folder string) string    { return report.Written(folder) }
 
-// compare measures by run, which a signal ends, and shows what it has found; out is a folder for all of it, or empty.
+// compare measures by run, which a signal ends, and shows what it has found, beside an error too; out is a folder for all of it, or empty.
 func compare(c *cobra.Command, out string, run func(context.Context, *progress) (comparison, error)) error {
 	if out != "" {
 		// Before an hour is spent: the folder can be made and written.
@@ -120,19 +123,24 @@ func compare(c *cobra.Command, out string, run func(context.Context, *progress) 
 	bar := newProgress(c.ErrOrStderr())
 	found, err := run(ctx, bar)
 	bar.clear()
-	switch {
-	case errors.Is(err, bench.ErrOptions), errors.Is(err, classic.ErrOptions):
+	if errors.Is(err, bench.ErrOptions) || errors.Is(err, classic.ErrOptions) {
 		return &usageError{err}
-	case err != nil:
+	}
+	if found == nil {
 		return err
 	}
+	return errors.Join(err, show(c, found, out))
+}
+
+// show writes what was found to standard output, and into the folder out if there is one.
+func show(c *cobra.Command, found comparison, out string) error {
 	if err := found.WriteText(c.OutOrStdout()); err != nil || out == "" {
 		return err
 	}
 	if err := found.WriteFolder(out); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "\n%s\n", found.Written(out))
+	_, err := fmt.Fprintf(c.OutOrStdout(), "\n%s\n", found.Written(out))
 	return err
 }
 

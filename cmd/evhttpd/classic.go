@@ -45,7 +45,11 @@ func runClassic(c *cobra.Command, name string, o bench.Options, out string) erro
 		return &usageError{fmt.Errorf("--classic settles by itself what is compared: leave out %s", strings.Join(other, ", "))}
 	}
 	return compare(c, out, func(ctx context.Context, bar *progress) (comparison, error) {
-		return classic.Run(ctx, name, classic.Options{Binary: o.Binary, Version: o.Version, Command: o.Command,
+		r, err := classic.Run(ctx, name, classic.Options{Binary: o.Binary, Version: o.Version, Command: o.Command,
 			Rounds: o.Rounds, Duration: o.Duration, Seed: o.Seed, Models: o.Models, Progress: bar.step, Say: bar.say})
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
 	})
 }

@@ -19,8 +19,9 @@ const (
 	lingerBytes = 64 << 10
 	lingerIdle  = 5 * time.Second
 	lingerTotal = 30 * time.Second
-	// checkEvery is how often a body's and an answer's progress is looked at.
-	checkEvery = 30 * time.Second
+	// An answer's progress is looked at this often within Config.Send, and no less than every lookMax.
+	looks   = 8
+	lookMax = 30 * time.Second
 	// bodyRate is the slowest body, in bytes a second, beyond the grace of Config.Body.
 	bodyRate = 500
 )
@@ -137,7 +138,6 @@ type Conn struct {
 	closing   bool // the last answer is queued
 	direct    bool // it may be closed without lingering
 	lingering bool
-	moved     bool // bytes were sent since the last look
 }
 
 // Start makes c a new connection of that peer. refuse answers its first request with 503.
@@ -193,9 +193,9 @@ func (cfg *Config) Timeout(p Phase) time.Duration {
 	case PhaseHead:
 		return cfg.Head
 	case PhaseBody:
-		return min(cfg.Body, checkEvery)
+		return cfg.Body
 	case PhaseSending:
-		return min(cfg.Send, checkEvery)
+		return min((cfg.Send+looks-1)/looks, lookMax)
 	case PhaseDeferred:
 		return cfg.Deferred
 	case PhaseLingering:
@@ -203,6 +203,12 @@ func (cfg *Config) Timeout(p Phase) time.Duration {
 	default:
 		return cfg.KeepAlive
 	}
+}
+
+// LookAgain is since when (Clock.Mono) the timer of PhaseSending is to run for progress to be looked at next: after
+// its timeout, or before that when Config.Send is over after the last progress.
+func (cfg *Config) LookAgain(now, moved int64) (since int64) {
+	return min(now, moved+int64(cfg.Send)-int64(cfg.Timeout(PhaseSending)))
 }
 
 // Release frees what the connection holds, and writes the access line of an
@@ -220,12 +226,20 @@ func (c *Conn) Release(l *Local) {
 	c.in, c.out, c.want = nil, nil, WantClose
 }
 
-// Expire is called when the timer of the connection's phase has run out.
+// Expire is called when the timer of the connection's phase has run out. What has arrived by then counts, though
+// nobody has looked: the process may have been stopped, or its loop been late. So whoever calls has the
+// Transport's next Recv ask the socket.
 func (c *Conn) Expire(t Transport, l *Local) Want {
 	now := l.Clock.Mono
-	if c.want == WantYield { // it waits for the loop, not for its peer
+	switch c.want {
+	case WantYield: // it waits for the loop, not for its peer
 		c.since = now
 		return WantYield
+	case WantRead:
+		phase, since := c.phase, c.since
+		if want := c.Step(t, l); want == WantClose || c.phase != phase || c.since != since {
+			return want
+		}
 	}
 	switch c.phase {
 	case PhaseHead:
@@ -233,14 +247,15 @@ func (c *Conn) Expire(t Transport, l *Local) Want {
 		return c.timeOut(t, l, "the head took longer than timeouts.head (RFC 9110 section 15.5.9)")
 	case PhaseBody:
 		p := c.pending
-		if now-p.began < int64(l.Config.Body)+p.body.Received()*int64(time.Second)/bodyRate {
-			c.since = now
+		// The time that it may take grows with it.
+		if since := p.began + p.body.Received()*int64(time.Second)/bodyRate; now-since < int64(l.Config.Body) {
+			c.since = since
 			return c.want
 		}
 		l.Counters.Timeouts[PhaseBody]++
 		return c.timeOut(t, l, "the body took longer than timeouts.body (RFC 9110 section 15.5.9)")
 	case PhaseSending:
-		want := c.checkProgress(t, now, int64(l.Config.Send))
+		want := c.checkProgress(t, l.Config, now)
 		if want == WantClose {
 			l.Counters.Timeouts[PhaseSending]++
 		}
@@ -277,18 +292,19 @@ func (c *Conn) timeOut(t Transport, l *Local, reason string) Want {
 }
 
 // checkProgress closes a connection whose peer has not acknowledged a byte in
-// limit. A slow but moving download is never cut: progress is what was sent
-// and what the peer acknowledged since the last look, and the first look,
+// Config.Send. A slow but moving download is never cut: progress is what was sent, when it was, and
+// what the peer was seen to have acknowledged since the last look. The first look,
 // which has nothing to compare with, takes it that there was some.
-func (c *Conn) checkProgress(t Transport, now, limit int64) Want {
+func (c *Conn) checkProgress(t Transport, cfg *Config, now int64) Want {
 	unacked := int32(t.Unacked())
-	if c.moved || unacked >= 0 && unacked < c.unacked {
+	if unacked >= 0 && unacked < c.unacked {
 		c.mark = now
 	}
-	c.moved, c.unacked, c.since = false, unacked, now
-	if now-c.mark >= limit {
+	c.unacked = unacked
+	if now-c.mark >= int64(cfg.Send) {
 		return WantClose
 	}
+	c.since = cfg.LookAgain(now, c.mark)
 	return c.want
 }
 

@@ -81,7 +81,7 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 		switch err {
 		case nil:
 			l.turnBytes -= n
-			c.moved = true
+			c.mark = l.Clock.Mono
 		case ErrAgain:
 			return WantWrite, false
 		case errEmpty:
@@ -356,8 +356,11 @@ func (c *Conn) park(l *Local, in []byte, want Want) {
 	}
 	if phase != c.phase {
 		c.phase, c.since = phase, l.Clock.Mono
+		if phase == PhaseLingering { // no longer than lingerTotal, whatever the peer sends
+			c.since = min(c.since, c.mark+int64(lingerTotal-lingerIdle))
+		}
 		if phase == PhaseSending {
-			c.mark, c.moved, c.unacked = l.Clock.Mono, false, math.MaxInt32
+			c.mark, c.unacked = l.Clock.Mono, math.MaxInt32
 		}
 	}
 }

@@ -236,6 +236,12 @@ func (t *blockingTransport) wait(want conn.Want, timeout time.Duration) bool {
 	return true
 }
 
+// look implements wire.
+func (t *blockingTransport) look() bool {
+	t.waits, t.empty = false, false
+	return false
+}
+
 // Recv implements [conn.Transport].
 func (t *blockingTransport) Recv(p []byte) (int, error) {
 	flags := unix.MSG_DONTWAIT

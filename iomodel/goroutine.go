@@ -389,6 +389,12 @@ func (t *goroutineTransport) wait(want conn.Want, timeout time.Duration) bool {
 	return true
 }
 
+// look implements wire.
+func (t *goroutineTransport) look() bool {
+	t.more = true
+	return false
+}
+
 // waitWrite waits for room. The question is put once the runtime listens, so
 // that room made before is not missed: its poller is edge-triggered.
 func (t *goroutineTransport) waitWrite(timeout time.Duration) {

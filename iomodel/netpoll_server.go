@@ -26,6 +26,9 @@ const (
 	unreadMax = 4 << 20
 	// unreadEvery is how often that is looked at while a connection waits.
 	unreadEvery = 50 * time.Millisecond
+	// arrivesMin is how soon a timer that has run out is looked at again, while what has arrived is on
+	// its way to netpoll's buffer.
+	arrivesMin = 10 * time.Millisecond
 )
 
 // netpollServer is a [Server] on netpoll's pollers.
@@ -293,6 +296,9 @@ func (t *netpollTransport) finish(idle bool) {
 // when that is later, which it is after each request.
 func (t *netpollTransport) arm() {
 	left := t.link.left()
+	if left <= 0 { // what has come is on its way: see look
+		left = arrivesMin
+	}
 	if at := t.server.mono() + int64(left); t.firesAt == 0 || at < t.firesAt {
 		t.firesAt = at
 		t.timer.Reset(left)
@@ -308,6 +314,11 @@ func (t *netpollTransport) wait(want conn.Want, timeout time.Duration) bool {
 	t.failed = t.server.room.await(t.fd, timeout, t.link.bell)
 	t.server.hold(t.link, false)
 	return true
+}
+
+// look implements wire. What is there and not in the buffer is netpoll's to receive: its poller is about to.
+func (t *netpollTransport) look() bool {
+	return t.in.Len() == 0 && t.c.IsActive() && ready(t.fd, unix.POLLIN)
 }
 
 // errUnread ends a connection whose client sends more than is taken.

@@ -238,6 +238,9 @@ type wire interface {
 	// WantWrite, no longer than timeout, or has the next call of the Transport
 	// wait. It may return early. False: nobody is to wait, an event steps the connection.
 	wait(want conn.Want, timeout time.Duration) bool
+	// look has the next Recv ask the socket, without waiting, where it would know without that nothing
+	// is there. True: something is, and an event steps the connection.
+	look() bool
 	// interrupt ends waits for the socket, now and from now on, by shutdown(2). It may be called
 	// from any goroutine until close.
 	interrupt(how int)
@@ -457,6 +460,9 @@ func (k *link) drive(want conn.Want) conn.Want {
 		}
 		left := k.left()
 		if left <= 0 {
+			if want == conn.WantRead && k.wire.look() {
+				return want
+			}
 			want = k.expire()
 			continue
 		}

@@ -12,6 +12,8 @@ import (
 // Its Add and Remove are for listeners alone. A connection begins with the first
 // Transport of its token and ends with a Release that reports true.
 type Completer interface {
+	// With no room for events, Wait takes in what is complete, so that a Transport has it at once, and
+	// reports it the next time.
 	poller.Poller
 	// Bind is called once, before everything else, with the loop's own system calls and with
 	// what takes warnings for the operator (Options.Warn).
@@ -94,6 +96,6 @@ func (l *Loop) release(s *slot) bool {
 	}
 	l.leaving[token] = state
 	s.want = conn.WantClose
-	l.timers.set(&l.slab, s, conn.PhaseSending, now)
+	l.timers.set(&l.slab, s, conn.PhaseSending, l.opts.Config.LookAgain(now, state.moved))
 	return false
 }

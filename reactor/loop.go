@@ -375,14 +375,20 @@ func (l *Loop) yielded() {
 }
 
 // expire runs the timers that are due. Each either starts anew or ends its
-// connection, so there is an end.
+// connection, so there is an end. What has arrived by then is looked for first: a process that was
+// stopped finds its timers run out, and a signal to have ended its wait before it gave an event.
 func (l *Loop) expire() {
 	now := l.local.Clock.Mono
-	for {
+	for looked := false; ; looked = true {
 		s, _ := l.timers.due(&l.slab, now)
 		if s == nil {
 			break
 		}
+		if l.completer != nil && !looked {
+			// An error is met by the next wait.
+			_, _ = l.completer.Wait(l.events[:0], 0)
+		}
+		s.ready |= poller.Readable
 		l.local.Counters.Lateness.Observe(1, l.timers.late(s, now))
 		if s.want == conn.WantClose {
 			l.leave(s)

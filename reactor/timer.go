@@ -6,15 +6,21 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 )
 
-// timers holds the one timer of each connection: a list a phase, oldest first.
-// A phase's timeout is the same for all, so the lists stay sorted by appending.
+// timers holds the one timer of each connection, by its phase. A phase's timeout is the same for all, so
+// whose timer was started first is due first. Most are started now, and their phases are lists that stay sorted
+// by appending. The time of a body grows with it, and an answer's and a lingering close's have another bound beside
+// that: their timers are started earlier or later than now, and are kept in a heap.
 type timers struct {
 	lists [conn.NumPhases]struct {
 		first, last uint32 // slot numbers plus one
 		n           uint32 // slots
 		timeout     int64  // nanoseconds; 0: it never runs out
+		heap        timerHeap
 	}
 }
+
+// inHeap is which phases are kept in a heap.
+var inHeap = [conn.NumPhases]bool{conn.PhaseBody: true, conn.PhaseSending: true, conn.PhaseLingering: true}
 
 func (t *timers) init(cfg *conn.Config) {
 	for phase := range conn.NumPhases {
@@ -22,8 +28,8 @@ func (t *timers) init(cfg *conn.Config) {
 	}
 }
 
-// set moves the slot's timer to the end of the phase's list. since (Clock.Mono) is
-// no earlier than that of any other slot set before.
+// set starts the slot's timer in that phase. since (Clock.Mono) is no earlier than that of any other slot in the
+// phase, unless the phase is one in a heap.
 func (t *timers) set(b *slab, s *slot, phase conn.Phase, since int64) {
 	if phase == s.phase && since == s.since {
 		return
@@ -32,6 +38,11 @@ func (t *timers) set(b *slab, s *slot, phase conn.Phase, since int64) {
 	s.phase, s.since = phase, since
 	list := &t.lists[phase]
 	list.n++
+	if inHeap[phase] {
+		list.heap.slab = b
+		list.heap.put(s)
+		return
+	}
 	s.prev, s.next = list.last, 0
 	if list.last != 0 {
 		b.at(list.last - 1).next = s.index + 1
@@ -41,13 +52,18 @@ func (t *timers) set(b *slab, s *slot, phase conn.Phase, since int64) {
 	list.last = s.index + 1
 }
 
-// unset takes the slot out of its list.
+// unset stops the slot's timer.
 func (t *timers) unset(b *slab, s *slot) {
 	if s.phase == conn.NumPhases {
 		return
 	}
 	list := &t.lists[s.phase]
 	list.n--
+	if inHeap[s.phase] {
+		list.heap.take(s)
+		s.prev, s.phase = 0, conn.NumPhases
+		return
+	}
 	if s.prev != 0 {
 		b.at(s.prev - 1).next = s.next
 	} else {
@@ -61,10 +77,63 @@ func (t *timers) unset(b *slab, s *slot) {
 	s.prev, s.next, s.phase = 0, 0, conn.NumPhases
 }
 
-// oldest returns the connection that has been in the phase longest, nil if there is none.
+// timerHeap is slots in the order of a binary heap, the one whose timer was started first in front. A slot's
+// prev is its position. (container/heap would allocate for each slot that is added.)
+type timerHeap struct {
+	slab  *slab
+	slots []uint32 // their indexes
+}
+
+func (h *timerHeap) put(s *slot) {
+	s.prev = uint32(len(h.slots))
+	h.slots = append(h.slots, s.index)
+	h.sift(int(s.prev))
+}
+
+func (h *timerHeap) take(s *slot) {
+	at, last := int(s.prev), len(h.slots)-1
+	h.swap(at, last)
+	if h.slots = h.slots[:last]; at < last {
+		h.sift(at)
+	}
+}
+
+// sift moves the slot at position i to where it belongs.
+func (h *timerHeap) sift(i int) {
+	for ; i > 0 && h.earlier(i, (i-1)/2); i = (i - 1) / 2 {
+		h.swap(i, (i-1)/2)
+	}
+	for {
+		first := i
+		for child := 2*i + 1; child <= 2*i+2 && child < len(h.slots); child++ {
+			if h.earlier(child, first) {
+				first = child
+			}
+		}
+		if first == i {
+			return
+		}
+		h.swap(i, first)
+		i = first
+	}
+}
+
+func (h *timerHeap) earlier(i, j int) bool {
+	return h.slab.at(h.slots[i]).since < h.slab.at(h.slots[j]).since
+}
+
+func (h *timerHeap) swap(i, j int) {
+	h.slots[i], h.slots[j] = h.slots[j], h.slots[i]
+	h.slab.at(h.slots[i]).prev, h.slab.at(h.slots[j]).prev = uint32(i), uint32(j)
+}
+
+// oldest returns the connection whose timer in the phase was started first, nil if there is none.
 func (t *timers) oldest(b *slab, phase conn.Phase) *slot {
-	if first := t.lists[phase].first; first != 0 {
-		return b.at(first - 1)
+	switch list := &t.lists[phase]; {
+	case len(list.heap.slots) > 0:
+		return b.at(list.heap.slots[0])
+	case list.first != 0:
+		return b.at(list.first - 1)
 	}
 	return nil
 }
@@ -72,13 +141,12 @@ func (t *timers) oldest(b *slab, phase conn.Phase) *slot {
 // due returns a connection whose timer has run out, or nil and the time
 // (Clock.Mono) of the next one; 0: there is none.
 func (t *timers) due(b *slab, now int64) (s *slot, next int64) {
-	for i := range t.lists {
-		list := &t.lists[i]
-		if list.first == 0 || list.timeout == 0 {
+	for phase := range t.lists {
+		s, timeout := t.oldest(b, conn.Phase(phase)), t.lists[phase].timeout
+		if s == nil || timeout == 0 {
 			continue
 		}
-		s := b.at(list.first - 1)
-		at := s.since + list.timeout
+		at := s.since + timeout
 		if at <= now {
 			return s, 0
 		}

@@ -152,7 +152,7 @@ table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;
 th,td{padding:3px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--grid)}th{font-weight:600;color:var(--soft)}
 th.left,td.left{text-align:left}
 th:first-child,td:first-child{position:sticky;left:0;background:var(--bg)}
-tr.base td{font-weight:600}tr.better td:nth-child(4){color:var(--better)}tr.worse td:nth-child(4){color:var(--worse)}tr.same td:nth-child(4),tr.few td:nth-child(4),tr.noisy td:nth-child(4){color:var(--soft)}
+tr.base td{font-weight:600}tr.better td:nth-child(3){color:var(--better)}tr.worse td:nth-child(3){color:var(--worse)}tr.same td:nth-child(3),tr.few td:nth-child(3),tr.noisy td:nth-child(3){color:var(--soft)}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(520px,100%),1fr));gap:14px;margin:12px 0}
 .charts svg{width:100%;height:auto;border:1px solid var(--grid);border-radius:6px;display:block}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:3px 16px;font-size:13.5px}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}

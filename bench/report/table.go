@@ -35,8 +35,8 @@ func columns(r *results.Results, c *results.Cell) []column {
 	all := []column{
 		{left: true, text: func(_ *results.Cell, row *results.Row) string { return row.Subject }},
 		{head: [2]string{"CPU/req", "µs (× " + r.Subjects[0].Model + ")"}, key: results.CPU, text: headline},
-		{head: [2]string{"interval", fmt.Sprintf("of × [%s]", confidence(c))}, left: true, text: ratioInterval},
 		{left: true, text: remark},
+		{head: [2]string{"interval", fmt.Sprintf("of × [%s]", confidence(c))}, left: true, text: ratioInterval},
 		figure("req/s", "", results.Rate),
 		figure("p50", "µs", results.P50),
 		figure("p99", "µs", results.P99),

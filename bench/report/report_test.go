@@ -70,7 +70,7 @@ func TestTable(t *testing.T) {
 	for _, pattern := range []string{
 		`of × \[98 %\]`,
 		`(?m)^  epoll edge +5\.0\d \(1\.00×\) +baseline +\d+,\d+`,
-		`(?m)^  epoll edge \(control\) .* no difference +\d+,\d+`,
+		`(?m)^  epoll edge \(control\) .* no difference +\[\d.*\] +\d+,\d+`,
 		`(?m)^  select +12\.\d \(2\.4\d×\) +worse +\[2\.\d+, 2\.\d+\] +\d+,\d+`,
 		`(?m)^  goroutine +7\.0\d \(1\.4\d×\) +worse +\[1\.\d+, 1\.\d+\] +\d+,\d+`,
 		`(?m)^  goroutine +70\d .* – +– +–$`, // memory, calls and switches are not known

@@ -48,9 +48,6 @@ func found(r *results.Results) string {
 	if names := ranked(r, worse); names != "" {
 		most = names + " needed more"
 	}
-	if noisy == len(r.Cells) {
-		return fmt.Sprintf("It was too noisy: under every load the same model measured twice differed by more than %.0f %%.", 100*(stats.BandMax-1))
-	}
 	sentence := fmt.Sprintf("Under %s, %s; %s.", text.Count(len(r.Cells), "load"), least, most)
 	return strings.Replace(sentence, "; and nobody", ", and nobody", 1)
 }
@@ -90,6 +87,9 @@ func trust(r *results.Results) string {
 		} else {
 			widest = max(widest, band)
 		}
+	}
+	if noisy == len(r.Cells) {
+		return fmt.Sprintf("It was too noisy: under every load the same model measured twice differed by more than %.0f %%.", 100*(stats.BandMax-1))
 	}
 	sentence := fmt.Sprintf("The same model measured twice differed by up to %.1f %%, so what differs by less is called no difference", 100*(widest-1))
 	if noisy > 0 {

@@ -133,7 +133,7 @@ func (r *Rule) view(options *static.ViewOptions) {
 		options.Links = *r.Links
 	}
 	if mediaType, ok := valueOf(r.Headers, contentType); ok {
-		options.Type = mediaType
+		options.Type = &mediaType
 	}
 	if coding, ok := valueOf(r.Headers, contentEncoding); ok {
 		options.Coded = coding != ""

@@ -2,6 +2,7 @@ package site
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,7 +100,7 @@ func TestPlainSiteCostsNothing(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"index.html", "assets/app.js", "assets/app.css", "list/x", "list/.dot", "secret.bak", "LICENSE", "docs/index.html"} {
+	for _, name := range []string{"index.html", "assets/app.js", "assets/app.css", "list/x", "list/.dot", "secret.bak", "LICENSE", "untyped.txt", "own.html", "doc.html", "docs/index.html"} {
 		write(t, dir+"/"+name, name)
 	}
 	s := options(dir)
@@ -111,6 +112,8 @@ func TestRules(t *testing.T) {
 		{Match: "/list/**", Hide: []string{}},
 		{Match: "/*.bak", Hide: []string{"*.bak"}},
 		{Match: "/LICENSE", Headers: map[string]string{"content-type": "text/plain"}},
+		{Match: "/untyped.txt", Headers: map[string]string{"Content-Type": ""}},
+		{Match: "/own.html", Headers: map[string]string{"Content-Type": "text/html"}},
 		{Match: "/**/index.html", Headers: map[string]string{"X-Index": "1"}},
 	}
 	both(t, open(t, s), func(t *testing.T, l *loop) {
@@ -142,8 +145,13 @@ func TestRules(t *testing.T) {
 			l.want("/docs/", 200, "docs/index.html")
 			l.want("/secret.bak", 404, "")
 			l.want("/assets/", 404, "")
-			if r = l.get("/LICENSE"); r.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			if r = l.get("/LICENSE"); r.Header.Get("Content-Type") != "text/plain" {
 				t.Errorf("%v", r.Header)
+			}
+			for path, want := range map[string][]string{"/untyped.txt": nil, "/own.html": {"text/html"}, "/doc.html": {"text/html; charset=utf-8"}} {
+				if r = l.get(path); r.StatusCode != 200 || !slices.Equal(r.Header["Content-Type"], want) {
+					t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)
+				}
 			}
 			if r = l.request("GET", "/LICENSE", "a", "Range: bytes=0-0,2-2,4-4\r\n"); r.StatusCode != 200 { // too small for parts
 				t.Errorf("%d", r.StatusCode)

@@ -162,7 +162,7 @@ func (e *entry) Release() {
 
 // representation is what the head of a file's answer is made of.
 type representation struct {
-	mediaType  string
+	mediaType  string // empty: none is sent
 	coding     http1.Coding
 	negotiable bool
 	size       int64
@@ -202,7 +202,9 @@ func (s *Site) newContent(r representation) *content {
 	}
 	b = append(b, c.vary()...) // a 304 has it too (RFC 9110 section 15.4.5)
 	c.validators = len(b)
-	b = http1.AppendField(b, "Content-Type", r.mediaType)
+	if r.mediaType != "" {
+		b = http1.AppendField(b, "Content-Type", r.mediaType)
+	}
 	c.typed = len(b)
 	b = append(b, "X-Content-Type-Options: nosniff\r\n"...)
 	if !r.dynamic {

@@ -58,8 +58,8 @@ type Site struct {
 	etag    ETag
 	ranges  int // a request may ask for
 	types   mediaTypes
-	only    string // the media type of every file; empty: types says it
-	coded   bool   // the files are: there are neither siblings nor compression
+	only    *string // the media type of every file; empty: none; nil: types says it
+	coded   bool    // the files are: there are neither siblings nor compression
 
 	siblings []sibling
 	compress []compressor

@@ -30,8 +30,7 @@ func parseTypes(text string) map[string]string {
 	return types
 }
 
-// withCharset adds the charset to a text type that has none. XML and JSON say
-// their own encoding.
+// withCharset adds the charset to a built-in text type. XML and JSON say their own encoding.
 func withCharset(mediaType string) string {
 	if strings.HasPrefix(mediaType, "text/") && !strings.Contains(mediaType, ";") {
 		return mediaType + "; charset=utf-8"
@@ -50,38 +49,37 @@ func newMediaTypes(own map[string]string) (mediaTypes, error) {
 		if name == "" || strings.ContainsAny(name, "/\x00") {
 			return nil, fmt.Errorf("types: %q is no file name extension: write it like \".wasm\"", ext)
 		}
-		known, err := newMediaType(mediaType)
-		if err != nil {
+		if err := checkMediaType(mediaType); err != nil {
 			return nil, fmt.Errorf("types: %s: %w", ext, err)
 		}
-		types[name] = known
+		types[name] = mediaType
 	}
 	return types, nil
 }
 
-// newMediaType checks a media type of Options.
-func newMediaType(mediaType string) (string, error) {
+// checkMediaType checks a media type of Options. It is sent as it is written, without a charset where there is none:
+// HTML, CSS and XML may name their own, and the field would overrule that.
+func checkMediaType(mediaType string) error {
 	main, sub, ok := strings.Cut(mediaType, "/")
 	if !ok || main == "" || sub == "" || strings.ContainsFunc(mediaType, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", fmt.Errorf("%q is no media type: write it like \"application/wasm\"", mediaType)
+		return fmt.Errorf("%q is no media type: write it like \"application/wasm\"", mediaType)
 	}
-	return withCharset(mediaType), nil
+	return nil
 }
 
 // of returns the media type of a file by its name: the longest extension that
-// is known counts, so that .tar.gz may differ from .gz. A name that only
+// is known counts, so that .tar.gz may differ from .gz; the site's own, however short, before the built-in ones. A name that only
 // begins with a dot has no extension.
 func (types mediaTypes) of(name string) string {
 	name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
-	for at := 1; at < len(name); at++ {
-		if name[at] != '.' {
-			continue
-		}
-		if t, ok := types[name[at+1:]]; ok {
-			return t
-		}
-		if t, ok := builtinTypes[name[at+1:]]; ok {
-			return t
+	for _, known := range []map[string]string{types, builtinTypes} {
+		for at := 1; at < len(name); at++ {
+			if name[at] != '.' {
+				continue
+			}
+			if t, ok := known[name[at+1:]]; ok {
+				return t
+			}
 		}
 	}
 	return defaultType

@@ -3,6 +3,7 @@ package static
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // ViewOptions are what a view of a root has of its own.
@@ -11,8 +12,8 @@ type ViewOptions struct {
 	Hide    []string // as in Options
 	Links   Links
 	ETag    ETag
-	Type    string // the media type of every file; empty: as the first view has it
-	Coded   bool   // the files are coded already, as a field says that is not the server's: no siblings, no compression
+	Type    *string // the media type of every file, as it is sent; empty: none is; nil: as the first view has it
+	Coded   bool    // the files are coded already, as a field says that is not the server's: no siblings, no compression
 }
 
 // errViews says that a root has no room for another view.
@@ -24,7 +25,11 @@ func (s *Site) ViewOptions() ViewOptions {
 }
 
 func (o ViewOptions) id() string {
-	return fmt.Sprintf("%t %q %d %d %q %t", o.Listing, o.Hide, o.Links, o.ETag, o.Type, o.Coded)
+	mediaType := "by name"
+	if o.Type != nil {
+		mediaType = strconv.Quote(*o.Type)
+	}
+	return fmt.Sprintf("%t %q %d %d %s %t", o.Listing, o.Hide, o.Links, o.ETag, mediaType, o.Coded)
 }
 
 // View returns the view of the same root with those options, which is made if there is
@@ -71,8 +76,8 @@ func (s *Site) newView(opts ViewOptions) (*Site, error) {
 	if v.hide, err = newHidden(opts.Hide); err != nil {
 		return nil, err
 	}
-	if v.only = opts.Type; v.only != "" {
-		v.only, err = newMediaType(opts.Type)
+	if v.only = opts.Type; v.only != nil && *v.only != "" {
+		err = checkMediaType(*v.only)
 	}
 	return &v, err
 }
@@ -80,10 +85,10 @@ func (s *Site) newView(opts ViewOptions) (*Site, error) {
 // Hides reports whether a decoded path is hidden.
 func (s *Site) Hides(path []byte) bool { return s.hide.path(path) }
 
-// typeOf is the media type of a file by its name.
+// typeOf is the media type of a file by its name; empty: none is sent.
 func (s *Site) typeOf(name string) string {
-	if s.only != "" {
-		return s.only
+	if s.only != nil {
+		return *s.only
 	}
 	return s.types.of(name)
 }

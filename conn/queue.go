@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// segmentsMax bounds the parts of one queue: an answer of 16 ranges takes
-	// two each, and no answer is begun when half of them are taken. (One of more ranges,
-	// if limits.ranges allows them, takes two for each of those.)
+	// segmentsMax bounds the parts of one queue: no answer is begun when half of
+	// them are taken. One answer of many ranges may take more: two for each of limits.ranges.
 	segmentsMax = 64
 	// copyMax is the size up to which a shared body is copied behind its
 	// head: one contiguous send is cheaper than an iovec of two until about here.

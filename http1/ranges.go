@@ -20,12 +20,15 @@ const (
 // order, without those that are beyond the end.
 //
 // A value that is not valid, another unit than bytes, or more than max ranges
-// (0: any number) is ignored: section 14.2 lets a server do that. So is a suffix
-// of an empty representation, which is satisfiable but has no bytes to name. The work is linear in len(value).
+// (0: any number) is ignored: section 14.2 lets a server do that. So is any range of an empty representation, as by
+// nginx: clients that ask for what they lack of a file take 416 for a failure. The work is linear in len(value).
 func ParseRange(value []byte, size int64, max int, dst []ByteRange) ([]ByteRange, RangeResult) {
 	const unit = "bytes"
 	base := len(dst)
 	if len(value) <= len(unit) || value[len(unit)] != '=' || !equalFold(value[:len(unit)], unit) {
+		return dst, RangeIgnored
+	}
+	if size == 0 {
 		return dst, RangeIgnored
 	}
 	list := value[len(unit)+1:]
@@ -55,7 +58,7 @@ func ParseRange(value []byte, size int64, max int, dst []ByteRange) ([]ByteRange
 }
 
 // parseRangeSpec parses first-last, first- or -suffix. A range without a byte
-// of the representation has Length 0. ok: it is valid and can be answered.
+// of the representation, which is not empty, has Length 0. ok: it is valid.
 func parseRangeSpec(spec []byte, size int64) (r ByteRange, ok bool) {
 	first, rest := cutNumber(spec)
 	if len(rest) == 0 || rest[0] != '-' {
@@ -70,7 +73,7 @@ func parseRangeSpec(spec []byte, size int64) (r ByteRange, ok bool) {
 		return r, false
 	case first < 0:
 		length := min(last, size)
-		return ByteRange{size - length, length}, size > 0 || last == 0
+		return ByteRange{size - length, length}, true
 	case last < 0:
 		last = math.MaxInt64
 	case last < first:
@@ -103,11 +106,18 @@ func cutNumber(p []byte) (n int64, rest []byte) {
 
 // CoalesceRanges joins the ranges that overlap or touch, in place, and returns
 // what is left. A joined range stands where the first of its parts stood, so that the
-// order stays the client's (RFC 9110 section 15.3.7.2). The work grows with the
-// square of len(ranges), which ParseRange bounds.
+// order stays the client's (RFC 9110 section 15.3.7.2). Of ranges in ascending order, as clients send them, the work is
+// linear; at worst it grows with the square of len(ranges), which ParseRange bounds.
 func CoalesceRanges(ranges []ByteRange) []ByteRange {
-	kept := ranges[:0] // disjoint, with a gap between any two
+	kept := ranges[:0]   // disjoint, with a gap between any two
+	highest := int64(-1) // end of all of them
 	for _, r := range ranges {
+		beyond := r.Offset > highest
+		highest = max(highest, r.Offset+r.Length)
+		if beyond {
+			kept = append(kept, r)
+			continue
+		}
 		at, n := -1, 0
 		for _, k := range kept {
 			if k.Offset > r.Offset+r.Length || r.Offset > k.Offset+k.Length {

@@ -36,10 +36,10 @@ func TestParseRangeRFC9110Section14(t *testing.T) {
 		{"14.1.2 suffix of nothing", "bytes=-0", 1000, 16, whole, RangeUnsatisfiable},
 		{"14.1.1 overflow of first", "bytes=99999999999999999999999-", 1000, 16, whole, RangeUnsatisfiable},
 		{"14.1.1 overflow of both", "bytes=99999999999999999999998-99999999999999999999999", 1000, 16, whole, RangeUnsatisfiable},
-		{"14.1.2 empty representation", "bytes=0-", 0, 16, whole, RangeUnsatisfiable},
-		{"14.1.2 suffix of nothing of an empty representation", "bytes=-0", 0, 16, whole, RangeUnsatisfiable},
-
-		{"14.1.2 suffix of an empty representation", "bytes=-5", 0, 16, whole, RangeIgnored},
+		{"14.2 of an empty representation", "bytes=0-", 0, 16, whole, RangeIgnored},
+		{"14.2 of an empty representation, beyond it", "bytes=5-9", 0, 16, whole, RangeIgnored},
+		{"14.2 suffix of nothing of an empty representation", "bytes=-0", 0, 16, whole, RangeIgnored},
+		{"14.2 suffix of an empty representation", "bytes=-5", 0, 16, whole, RangeIgnored},
 		{"14.1.1 last before first", "bytes=5-4", 1000, 16, whole, RangeIgnored},
 		{"14.1.1 last before first behind a good one", "bytes=0-0,5-4", 1000, 16, whole, RangeIgnored},
 		{"14.1.1 last before first beyond the end", "bytes=5000-4000", 1000, 16, whole, RangeIgnored},
@@ -90,6 +90,7 @@ func TestCoalesceRangesRFC9110Section15_3_7_2(t *testing.T) {
 		{"within", []ByteRange{{0, 100}, {20, 1}}, []ByteRange{{0, 100}}},
 		{"around", []ByteRange{{20, 1}, {0, 100}}, []ByteRange{{0, 100}}},
 		{"the same", []ByteRange{{1, 2}, {1, 2}, {1, 2}}, []ByteRange{{1, 2}}},
+		{"ascending and then not", []ByteRange{{0, 5}, {10, 5}, {20, 5}, {5, 1}, {30, 5}}, []ByteRange{{0, 6}, {10, 5}, {20, 5}, {30, 5}}},
 		{"the last joins the others", []ByteRange{{0, 5}, {50, 5}, {10, 5}, {4, 7}}, []ByteRange{{0, 15}, {50, 5}}},
 		{"a joined range stands first", []ByteRange{{50, 5}, {90, 5}, {10, 5}, {55, 2}}, []ByteRange{{50, 7}, {90, 5}, {10, 5}}},
 	} {

@@ -183,7 +183,7 @@ func Default() Config {
 		Workers:      16,
 		Turn:         Turn{Requests: 64, Bytes: 256 * KiB},
 		Limits: Limits{
-			RequestLine: 8 * KiB, Head: 32 * KiB, Fields: 100, Body: 64 * KiB, Ranges: 16, Output: 256 * KiB,
+			RequestLine: 8 * KiB, Head: 32 * KiB, Fields: 100, Body: 64 * KiB, Ranges: 256, Output: 256 * KiB,
 		},
 		Timeouts: Timeouts{
 			FirstByte: 30 * time.Second, Head: 10 * time.Second, Body: 20 * time.Second, Send: 2 * time.Minute,

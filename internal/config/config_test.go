@@ -203,7 +203,7 @@ func TestEveryKey(t *testing.T) {
 		Backlog: 128, UnixMode: 0o600, IOModel: "poll", Trigger: "level", Loops: 3, Accept: "shared", Threads: 10, Workers: 4,
 		Turn: Turn{Bytes: MiB},
 		Limits: Limits{Connections: 1000, RequestsPerConnection: 7, RequestLine: 4096, Head: 16 * KiB, Fields: 50,
-			Ranges: 16, Output: 64 * KiB},
+			Ranges: 256, Output: 64 * KiB},
 		Timeouts: Timeouts{FirstByte: time.Second, Head: 2 * time.Second, Body: 3 * time.Second, Send: 90 * time.Second,
 			Deferred: 500 * time.Millisecond, Connection: 24 * time.Hour, DrainDelay: 5 * time.Second},
 		Cache:     Cache{Memory: GiB, Descriptors: 10},

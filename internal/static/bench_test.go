@@ -150,12 +150,16 @@ func BenchmarkRanges(b *testing.B) {
 		return "GET /large.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=" + v.String() + "\r\n\r\n"
 	}
 	overlapping := func(int) string { return "0-," }
+	backwards := func(i int) string { return strconv.Itoa((1024-i)*20) + "-" + strconv.Itoa((1024-i)*20+9) + "," }
 	apart := func(i int) string { return strconv.Itoa(i*20) + "-" + strconv.Itoa(i*20+9) + "," }
 	for _, c := range []struct {
 		name, raw string
 		limit     int
 	}{
 		{"16", many(16, apart), 0},
+		{"256", many(256, apart), 0},
+		{"256 backwards", many(256, backwards), 0},
+		{"1024 backwards of 1024", many(1024, backwards), 1024},
 		{"overlapping 10000", many(10_000, overlapping), 0},
 		{"overlapping 1024 of 1024", many(1024, overlapping), 1024},
 		{"apart 1024 of 1024", many(1024, apart), 1024},

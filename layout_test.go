@@ -78,13 +78,15 @@ var rules = []rule{
 	{folder: "bench/chart"},
 	{folder: "bench/text"},
 	{folder: "bench/slowfs", modules: []string{"github.com/hanwen/go-fuse/v2"}},
+	// What is linked runs its initialization in every start, so the server links no FUSE.
+	{folder: "cmd/evhttpd-slowfs", project: []string{"bench/slowfs", "internal/config"}},
 	// What shows a comparison knows nothing of how it was made.
 	{folder: "bench/report", project: []string{"bench/chart", "bench/machine", "bench/results", "bench/scenario", "bench/stats", "bench/text"}},
 	// It waits with the pollers and with io_uring itself, and measures the server from outside, but for two parts
 	// of it that have no switch: the parser and the counters.
 	{folder: "bench/classic", project: []string{"bench", "conn", "http1", "bench/chart", "bench/load", "bench/machine", "bench/server", "bench/stats", "bench/text", "internal/uring", "poller"},
 		modules: []string{xsys}},
-	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/classic", "bench/lab", "bench/report", "bench/results", "bench/slowfs"},
+	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/classic", "bench/lab", "bench/report", "bench/results"},
 		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "github.com/schollz/progressbar/v3", "golang.org/x/term"}},
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/evhttpd/evhttpd/bench/chart"
@@ -82,6 +83,15 @@ func runCold(ctx context.Context, s *Session) (r *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, removeColdRoot(root)) }()
+	scratch, err := os.MkdirTemp("", "evhttpd-slowfs-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	slow, err := findSlow(ctx, s.Binary, scratch)
+	if err != nil {
+		return nil, err
+	}
 	g := newColdGrid()
 	cells, err := s.coldCells(ctx, g, serverCPUs)
 	if err != nil {
@@ -92,7 +102,7 @@ func runCold(ctx context.Context, s *Session) (r *Result, err error) {
 		if round > 0 && cells[i].point == coldBare {
 			return nil // once is enough where it is by hundreds
 		}
-		values, err := s.measureCold(ctx, &cells[i], root, clientCPUs)
+		values, err := s.measureCold(ctx, &cells[i], root, slow, clientCPUs)
 		if err == nil {
 			g.Add(round, cells[i].point, cells[i].subject, values)
 		}
@@ -169,10 +179,10 @@ func (s *Session) coldCells(ctx context.Context, g *Grid, cpus []int) (cells []c
 	return cells, nil
 }
 
-// measureCold measures one server at one point.
-func (s *Session) measureCold(ctx context.Context, c *coldCell, root string, cpus []int) (values map[string]float64, err error) {
+// measureCold measures one server at one point, beside the files that the program slow mounts.
+func (s *Session) measureCold(ctx context.Context, c *coldCell, root, slow string, cpus []int) (values map[string]float64, err error) {
 	// One for each measurement: what the kernel has of it goes with it. It runs on the client's CPUs.
-	mount, err := mountSlow(ctx, s.Binary, filepath.Join(root, slowDir), coldSize, coldDelay)
+	mount, err := mountSlow(ctx, slow, filepath.Join(root, slowDir), coldSize, coldDelay)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +195,7 @@ func (s *Session) measureCold(ctx context.Context, c *coldCell, root string, cpu
 	roles := []load.Role{{Name: "small", Addr: load.TCP(srv.Addr()), Connections: coldSmallConnections, Rate: coldSmallRate, Greet: true,
 		Targets: []load.Target{{Path: "/" + smallFile, Body: smallBody()}}}}
 	if c.point != coldAlone {
-		roles = append(roles, load.Role{Name: "cold", Addr: load.TCP(srv.Addr()), Connections: coldConnections, Targets: coldTargets})
+		roles = append(roles, load.Role{Name: "cold", Addr: load.TCP(srv.Addr()), Connections: coldConnections, Targets: coldTargets()})
 	}
 	result, err := load.Run(ctx, load.Options{Roles: roles, Duration: s.Duration, WarmUp: coldWarmUp, Drain: coldDrain,
 		Timeout: s.Duration + 2*coldDrain, Seed: uint64(srv.Addr().Port()), CPUs: cpus})
@@ -208,13 +218,13 @@ func (s *Session) measureCold(ctx context.Context, c *coldCell, root string, cpu
 func millis(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
 // coldTargets are the files of the slow file system.
-var coldTargets = func() []load.Target {
+var coldTargets = sync.OnceValue(func() []load.Target {
 	all := make([]load.Target, coldFiles)
 	for i := range all {
 		all[i] = load.Target{Path: "/" + slowDir + "/f" + strconv.Itoa(i), Length: coldSize}
 	}
 	return all
-}()
+})
 
 // coldRatio is how many times its p99 alone a subject's small requests have at a point, in the median of the rounds; 0: not known.
 func coldRatio(g *Grid, point, subject int) float64 {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,7 +22,29 @@ const (
 	slowNice = 10
 )
 
-// slowMount is `evhttpd lab slowfs` at work: in a process of its own, so that its garbage is collected beside
+// slowProgram mounts the slow file system. It is no part of the server, which links no FUSE library.
+const slowProgram = "evhttpd-slowfs"
+
+// findSlow returns the program that mounts: the one beside binary, or in PATH; in a clone of the
+// repository it is built, in the folder scratch.
+func findSlow(ctx context.Context, binary, scratch string) (string, error) {
+	beside := filepath.Join(filepath.Dir(binary), slowProgram)
+	if _, err := os.Stat(beside); err == nil {
+		return beside, nil
+	}
+	if path, err := exec.LookPath(slowProgram); err == nil {
+		return path, nil
+	}
+	const source = "github.com/evhttpd/evhttpd/cmd/" + slowProgram
+	built := filepath.Join(scratch, slowProgram)
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", built, source).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("the slow file system takes %[1]s, which is neither beside %[2]s nor in PATH, and cannot be built here "+
+			"(in a clone: go build ./cmd/%[1]s): %[3]w: %[4]s", slowProgram, binary, err, strings.TrimSpace(string(out)))
+	}
+	return built, nil
+}
+
+// slowMount is slowProgram at work: in a process of its own, so that its garbage is collected beside
 // the client and not within it. It ends, and unmounts, with its standard input too, whatever becomes of this process.
 type slowMount struct {
 	cmd    *exec.Cmd
@@ -28,9 +52,9 @@ type slowMount struct {
 	stderr strings.Builder
 }
 
-// mountSlow mounts one at dir.
-func mountSlow(ctx context.Context, binary, dir string, size int64, delay time.Duration) (*slowMount, error) {
-	m := &slowMount{cmd: exec.Command(binary, "lab", "slowfs", dir, "--size", strconv.FormatInt(size, 10), "--delay", delay.String())}
+// mountSlow has the program mount one at dir.
+func mountSlow(ctx context.Context, program, dir string, size int64, delay time.Duration) (*slowMount, error) {
+	m := &slowMount{cmd: exec.Command(program, "--size", strconv.FormatInt(size, 10), "--delay", delay.String(), dir)}
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for the parent, which ends it in order
 	m.cmd.Stderr = &m.stderr
 	input, err := m.cmd.StdinPipe()

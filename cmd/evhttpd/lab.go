@@ -26,7 +26,7 @@ func labCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(starveCommand(), slowfsCommand())
+	c.AddCommand(starveCommand())
 	return c
 }
 

@@ -27,6 +27,8 @@ const (
 	DurationMax = 10 * time.Minute
 	// quickBudget is when Quick begins no other round that would not end by then; so it stays below a minute.
 	quickBudget = 54 * time.Second
+	// quickMax is when Quick ends whatever it is at, on a machine on which the rounds take longer than was foreseen.
+	quickMax = 58 * time.Second
 	// quickRounds is how many Quick makes if they fit: of 9 the interval of 95 % leaves out
 	// the least and the greatest value (see bench/stats), so that one disturbed round does not make it useless.
 	quickRounds = 9
@@ -84,6 +86,9 @@ type Step struct {
 	// Left is about how long the rest takes, this measurement included.
 	Left time.Duration
 }
+
+// errMinute is why a quick comparison is shorter than it was meant to be.
+var errMinute = errors.New("bench: --quick ends after a minute")
 
 // ErrOptions marks an error in Options.
 var ErrOptions = errors.New("bench")
@@ -148,8 +153,13 @@ func Run(ctx context.Context, o Options) (r *results.Results, err error) {
 	}
 	othersWorked := watchOthers()
 	failed := c.rounds(ctx)
-	if failed != nil && !c.keepWhole(failed) {
+	switch whole := failed == nil || c.keepWhole(failed); {
+	case !whole && errors.Is(failed, errMinute):
+		return nil, fmt.Errorf("%w, and not one round was whole by then: this machine is too slow or too busy for it", failed)
+	case !whole:
 		return nil, failed
+	case errors.Is(failed, errMinute):
+		failed = nil // it is as long as it was meant to be
 	}
 	if text := othersWorked(len(c.Targets) > 0); text != "" {
 		c.note(text)
@@ -284,7 +294,17 @@ func (c *comparison) pin() (undo func()) {
 
 // rounds measures everything once a round, in an order of each round's own, so that
 // nobody always follows the same one.
-func (c *comparison) rounds(ctx context.Context) error {
+func (c *comparison) rounds(ctx context.Context) (err error) {
+	if c.Quick && c.Rounds == 0 && c.Duration == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, c.began.Add(quickMax), errMinute)
+		defer cancel()
+		defer func() {
+			if err != nil && errors.Is(context.Cause(ctx), errMinute) {
+				err = errMinute // and not what it interrupted
+			}
+		}()
+	}
 	random := rand.New(rand.NewPCG(c.Seed, 0))
 	if err := c.heatUp(ctx); err != nil {
 		return err
@@ -378,6 +398,7 @@ func (c *comparison) step(round, subject, cell int) {
 
 // remark notes what the figures show of their own worth.
 func (c *comparison) remark() {
+	var silent []string
 	for i := range c.out.Cells {
 		cell := &c.out.Cells[i]
 		var saturated []string
@@ -386,14 +407,20 @@ func (c *comparison) remark() {
 			if row.Saturated {
 				saturated = append(saturated, row.Subject)
 			}
+			if row.Unanswered > 0 {
+				silent = append(silent, cell.Title()+", "+row.Subject)
+			}
 			if !row.Whole() {
 				c.note(fmt.Sprintf("%s, %s: %d of %d connections were served; it is not compared.", cell.Title(), row.Subject, row.Served, row.Wanted))
 			}
 		}
 		if len(saturated) > 0 {
 			c.note(fmt.Sprintf("%s: the client used its CPU up beside %s: requests/s may be the client's limit there; CPU a request is not affected.",
-				cell.Title(), list(saturated)))
+				cell.Title(), list(saturated, "servers")))
 		}
+	}
+	if len(silent) > 0 {
+		c.note(fmt.Sprintf("Too noisy to say, since there was not one answer within one of the measurements: %s.", list(silent, "rows")))
 	}
 	m := &c.out.Machine
 	if m.Governor != "" && m.Governor != "performance" {
@@ -401,9 +428,9 @@ func (c *comparison) remark() {
 	}
 }
 
-func list(names []string) string {
+func list(names []string, of string) string {
 	if len(names) > 3 {
-		return fmt.Sprintf("%d servers, %s among them", len(names), names[0])
+		return fmt.Sprintf("%d %s, %s among them", len(names), of, names[0])
 	}
 	text := names[0]
 	for _, n := range names[1:] {

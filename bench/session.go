@@ -144,9 +144,6 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 			return sample, fmt.Errorf("it has ended: %w (%s)", err, sample.Failure)
 		}
 	}
-	if sample.Requests == 0 {
-		c.note(fmt.Sprintf("%s, %s: not one answer within one of the measurements.", title(cell), s.Name))
-	}
 	p.fill(&sample, cell)
 	if tcp, ok := addr.TCP(); ok && c.wrk != "" && cell.WrkCan() {
 		if sample.Wrk, err = c.runWrk(ctx, s, cell, tcp); err != nil {

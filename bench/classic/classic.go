@@ -65,7 +65,7 @@ func Names() []string {
 	return names
 }
 
-// Run makes the experiment of that name.
+// Run makes the experiment of that name. With an error there may be a result: of the rounds that were whole by then.
 func Run(ctx context.Context, name string, o Options) (*Result, error) {
 	i := slices.IndexFunc(classics, func(c Classic) bool { return c.Name == name })
 	switch {
@@ -93,5 +93,11 @@ func Run(ctx context.Context, name string, o Options) (*Result, error) {
 	r.Version, r.Name, r.Shows, r.Source, r.Command = resultVersion, c.Name, c.Shows, c.Source, o.Command
 	r.Began, r.Took, r.Machine, r.Rounds, r.Duration = s.began, time.Since(s.began), fingerprint, s.Rounds, s.Duration
 	r.Notes = append(s.notes, r.Notes...)
+	if s.ended != nil {
+		for _, g := range r.Grids {
+			g.keep(s.Rounds)
+		}
+		return r, fmt.Errorf("bench --classic %s: %w", name, s.ended)
+	}
 	return r, nil
 }

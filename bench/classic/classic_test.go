@@ -85,3 +85,27 @@ func TestCancellationEndsTheRounds(t *testing.T) {
 		t.Errorf("%d calls, then %v", calls, err)
 	}
 }
+
+// TestWholeRoundsAreKept: what ends a later round leaves those before it, and no more of it.
+func TestWholeRoundsAreKept(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &Session{Options: Options{Rounds: 5}}
+	g := sampled()
+	g.Samples = nil
+	err := s.Each(ctx, len(g.Subjects), func(int) string { return "" }, func(round, cell int) error {
+		g.Add(round, 0, cell, map[string]float64{"m": 1})
+		if len(g.Samples) == 2*len(g.Subjects)+1 {
+			cancel()
+		}
+		return nil
+	})
+	if err != nil || !errors.Is(s.ended, context.Canceled) || s.Rounds != 2 {
+		t.Fatalf("%v, ended by %v after %d rounds", err, s.ended, s.Rounds)
+	}
+	g.keep(s.Rounds)
+	for subject := range g.Subjects {
+		if f, ok := g.Figure(0, subject, "m"); !ok || f.N != 2 {
+			t.Errorf("subject %d: %+v", subject, f)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package classic
 
 import (
+	"slices"
+
 	"github.com/evhttpd/evhttpd/bench/stats"
 	"github.com/evhttpd/evhttpd/bench/text"
 )
@@ -75,6 +77,11 @@ func Counted(count int) Point { return Point{Name: text.Thousands(count), X: flo
 // Add keeps a sample.
 func (g *Grid) Add(round, point, subject int, values map[string]float64) {
 	g.Samples = append(g.Samples, Sample{Round: round + 1, Point: point, Subject: subject, Values: values})
+}
+
+// keep drops the samples of all rounds but the first so many.
+func (g *Grid) keep(rounds int) {
+	g.Samples = slices.DeleteFunc(g.Samples, func(s Sample) bool { return s.Round > rounds })
 }
 
 // Figure is what the rounds say of a metric; false without a sample of it.

@@ -20,6 +20,7 @@ type Session struct {
 
 	began time.Time
 	notes []string
+	ended error // what ended the rounds early; those before are whole, and Rounds is their number
 }
 
 // Defaults settles rounds and duration where the user did not.
@@ -48,14 +49,15 @@ func (s *Session) Tell(format string, args ...any) {
 }
 
 // Each calls measure once a round for each of count cells, in an order of each round's own, so that nobody
-// always follows the same one. name is what progress calls a cell.
+// always follows the same one. name is what progress calls a cell. An error, ctx's too, ends it: it is returned if it
+// came within the first round, and else kept, so that the rounds that were whole are reported.
 func (s *Session) Each(ctx context.Context, count int, name func(cell int) string, measure func(round, cell int) error) error {
 	random := rand.New(rand.NewPCG(s.Seed, 0))
 	done, all, began := 0, s.Rounds*count, time.Now()
 	for round := range s.Rounds {
 		for _, cell := range random.Perm(count) {
 			if err := context.Cause(ctx); err != nil {
-				return err
+				return s.end(round, err)
 			}
 			if s.Progress != nil {
 				left := s.Duration * time.Duration(all)
@@ -65,11 +67,21 @@ func (s *Session) Each(ctx context.Context, count int, name func(cell int) strin
 				s.Progress(bench.Step{Done: done, All: all, Round: round + 1, Rounds: s.Rounds, Subject: name(cell), Left: left})
 			}
 			if err := measure(round, cell); err != nil {
-				return fmt.Errorf("round %d, %s: %w", round+1, name(cell), err)
+				return s.end(round, fmt.Errorf("round %d, %s: %w", round+1, name(cell), err))
 			}
 			done++
 		}
 	}
+	return nil
+}
+
+// end ends the rounds after so many that were whole.
+func (s *Session) end(whole int, err error) error {
+	if whole == 0 {
+		return err
+	}
+	s.Note("This is %d of %d rounds, those that were whole when the experiment ended: %v.", whole, s.Rounds, err)
+	s.Rounds, s.ended = whole, err
 	return nil
 }
 

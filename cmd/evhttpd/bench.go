@@ -120,6 +120,7 @@ func compare(c *cobra.Command, out string, run func(context.Context, *progress) 
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	bar := newProgress(c.ErrOrStderr())
 	found, err := run(ctx, bar)
 	bar.clear()

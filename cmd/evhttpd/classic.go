@@ -47,9 +47,9 @@ func runClassic(c *cobra.Command, name string, o bench.Options, out string) erro
 	return compare(c, out, func(ctx context.Context, bar *progress) (comparison, error) {
 		r, err := classic.Run(ctx, name, classic.Options{Binary: o.Binary, Version: o.Version, Command: o.Command,
 			Rounds: o.Rounds, Duration: o.Duration, Seed: o.Seed, Models: o.Models, Progress: bar.step, Say: bar.say})
-		if err != nil {
+		if r == nil {
 			return nil, err
 		}
-		return r, nil
+		return r, err
 	})
 }

@@ -205,7 +205,7 @@ func TestCORSWithCurl(t *testing.T) {
 		with, without      []string
 	}{
 		{"preflight, without a password", "private/secret.txt", "https://app.example", []string{"-X", "OPTIONS", "-H", "Access-Control-Request-Method: GET", "-H", "Access-Control-Request-Headers: authorization, x-a"}, "204",
-			[]string{"Access-Control-Allow-Origin: https://app.example", "Access-Control-Allow-Credentials: true", "Access-Control-Allow-Methods: GET", "Access-Control-Allow-Headers: X-A", "Access-Control-Max-Age: 600", "Vary: Origin"}, []string{"Content-Length"}},
+			[]string{"Access-Control-Allow-Origin: https://app.example", "Access-Control-Allow-Credentials: true", "Access-Control-Allow-Methods: GET", "Access-Control-Allow-Headers: X-A, Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since", "Access-Control-Max-Age: 600", "Vary: Origin"}, []string{"Content-Length"}},
 		{"a stranger's preflight", "private/secret.txt", "https://evil.example", []string{"-X", "OPTIONS", "-H", "Access-Control-Request-Method: GET"}, "204", []string{"Vary: Origin"}, []string{"Access-Control-Allow"}},
 		{"a refusal", "private/secret.txt", "https://app.example", nil, "401", []string{"Access-Control-Allow-Origin: https://app.example", "WWW-Authenticate: Basic"}, nil},
 		{"a file", "private/secret.txt", "https://app.example", []string{"-u", "alice:a"}, "200", []string{"Access-Control-Allow-Origin: https://app.example", "Access-Control-Expose-Headers: ", "Vary: Origin", "ETag: "}, nil},

@@ -400,4 +400,29 @@ sites: [{root: `+root+`, fallback: /index.html, try_files: [$path, $path.html]}]
 			t.Errorf("%s: %d", script, status)
 		}
 	}
+	b.asksAnotherOrigin(t)
+}
+
+// asksAnotherOrigin has a script of the page ask another server for parts of a file and for what has changed: the
+// browser asks that first whether it may, and tells the script nothing if not.
+func (b *chromium) asksAnotherOrigin(t *testing.T) {
+	t.Helper()
+	root := t.TempDir()
+	write(t, root, "data", pattern(4000, 1))
+	other := serveConfig(t, `access_log: {output: "off"}
+sites: [{root: `+root+`, paths: [{match: "/**", cors: {origins: ["*"]}}]}]
+`)
+	for fields, want := range map[string]int{
+		`"Range": "bytes=0-1,5-6"`:                               206,
+		`"Range": "bytes=0-1,5-6", "If-Range": '"a"'`:            200,
+		`"If-Match": '"a"'`:                                      412,
+		`"If-None-Match": "*"`:                                   304,
+		`"If-Modified-Since": "Fri, 31 Dec 2100 00:00:00 GMT"`:   304,
+		`"If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"`: 412,
+	} {
+		var status int
+		if b.eval(`fetch("`+other.url+`data", {headers: {`+fields+`}}).then(r => r.status)`, &status); status != want {
+			t.Errorf("%s: %d, want %d", fields, status, want)
+		}
+	}
 }

@@ -16,7 +16,7 @@ import (
 type CORS struct {
 	Origins     []string // such as https://example.org; "*" is all of them
 	Methods     []string
-	Headers     []string // fields that a script may set; "*" is all, without credentials
+	Headers     []string // fields that a script may set, beside those of conditions; "*" is all, without credentials
 	Credentials bool     // a script may send cookies and passwords; not with the origin "*"
 	MaxAge      time.Duration
 }
@@ -24,6 +24,10 @@ type CORS struct {
 // exposed are the fields of our answers that scripts may read beside those that
 // they always may (Fetch, CORS-safelisted response-header name).
 const exposed = "Accept-Ranges, Content-Encoding, Content-Range, ETag, Retry-After"
+
+// conditions are the fields of a request that ask for a part of a file, or for it only if it has changed. Scripts may
+// set them wherever they may read the answer: a browser asks for leave even where its own cache would set them.
+var conditions = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}
 
 // cors is a CORS ready for use. It is never changed, and safe for use by any number of goroutines.
 type cors struct {
@@ -65,9 +69,13 @@ func newCORS(o *CORS, server string) (*cors, error) {
 	if len(o.Methods) > 0 {
 		c.preflight = http1.AppendField(c.preflight, "Access-Control-Allow-Methods", strings.Join(o.Methods, ", "))
 	}
-	if len(o.Headers) > 0 {
-		c.preflight = http1.AppendField(c.preflight, "Access-Control-Allow-Headers", strings.Join(o.Headers, ", "))
+	headers := slices.Clone(o.Headers)
+	for _, name := range conditions {
+		if !slices.ContainsFunc(headers, func(h string) bool { return strings.EqualFold(h, name) }) {
+			headers = append(headers, name)
+		}
 	}
+	c.preflight = http1.AppendField(c.preflight, "Access-Control-Allow-Headers", strings.Join(headers, ", "))
 	c.preflight = http1.AppendField(c.preflight, "Access-Control-Max-Age", fmt.Sprint(int64(o.MaxAge/time.Second)))
 	return c, nil
 }

@@ -46,8 +46,11 @@ func TestCORS(t *testing.T) {
 	private.Credentials = true
 	const ask = "Access-Control-Request-Method: GET\r\n"
 	from := func(origin string) string { return "Origin: " + origin + "\r\n" }
-	preflightAny := []string{"Allow-Methods: GET, HEAD", "Allow-Origin: *", expose, "Max-Age: 600"}
-	preflightNamed := []string{"Allow-Headers: X-A, X-B", "Allow-Methods: GET", "Allow-Origin: https://a.example", expose, "Max-Age: 0", "Vary: Origin"}
+	const conditions = "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since"
+	ranged := named
+	ranged.Headers = []string{"range", "X-A"}
+	preflightAny := []string{"Allow-Headers: " + conditions, "Allow-Methods: GET, HEAD", "Allow-Origin: *", expose, "Max-Age: 600"}
+	preflightNamed := []string{"Allow-Headers: X-A, X-B, " + conditions, "Allow-Methods: GET", "Allow-Origin: https://a.example", expose, "Max-Age: 0", "Vary: Origin"}
 	for _, c := range []struct {
 		name   string
 		cors   CORS
@@ -78,6 +81,8 @@ func TestCORS(t *testing.T) {
 		{"named: preflight", named, "OPTIONS", from("https://a.example") + ask, 204, preflightNamed},
 		{"named: a preflight for what is not allowed says what is", named, "OPTIONS",
 			from("https://a.example") + "Access-Control-Request-Method: DELETE\r\nAccess-Control-Request-Headers: x-evil\r\n", 204, preflightNamed},
+		{"named: a field that is always allowed stands once", ranged, "OPTIONS", from("https://a.example") + ask, 204,
+			append([]string{"Allow-Headers: range, X-A" + strings.TrimPrefix(conditions, "Range")}, preflightNamed[1:]...)},
 		{"named: a stranger's preflight", named, "OPTIONS", from("https://x.example") + ask, 204, []string{"Vary: Origin"}},
 		{"named: credentials are not allowed", named, "GET", from("https://a.example") + "Cookie: a=b\r\n", 200, []string{"Allow-Origin: https://a.example", expose, "Vary: Origin"}},
 		{"credentials: simple", private, "GET", from("https://a.example"), 200, []string{"Allow-Credentials: true", "Allow-Origin: https://a.example", expose, "Vary: Origin"}},

@@ -107,7 +107,7 @@ func TestPipelined(t *testing.T) {
 
 // TestTypes holds the table to its form, and names to their types.
 func TestTypes(t *testing.T) {
-	form := regexp.MustCompile(`^[a-z]+/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$`)
+	form := regexp.MustCompile(`^[a-z-]+/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$`)
 	extension := regexp.MustCompile(`^[a-z0-9][a-z0-9._+-]*$`)
 	seen := map[string]string{}
 	last := ""

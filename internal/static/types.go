@@ -6,6 +6,8 @@ import (
 	"strings"
 )
 
+//go:generate go run -C ../../tools ./mediatypes -in $MEDIATYPES -out ../internal/static/types.txt
+
 //go:embed types.txt
 var typesText string
 

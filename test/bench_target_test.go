@@ -65,7 +65,7 @@ func TestBenchWholeRoundsSurvive(t *testing.T) {
 		if whole, all := wholeRounds(t, stdout); whole != 1 || all != 3 || !strings.Contains(stdout, "\n  other ") {
 			t.Errorf("%d of %d rounds in\n%s", whole, all, stdout)
 		}
-		if code != 1 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "round 2, other: ") || !strings.Contains(stderr, "refused") {
+		if code != 1 || strings.Count(withoutProgress(stderr), "\n") != 1 || !strings.Contains(stderr, "round 2, other: ") || !strings.Contains(stderr, "refused") {
 			t.Errorf("exit code %d, %q on stderr", code, stderr)
 		}
 		if _, err := os.Stat(filepath.Join(folder, "results.json")); err != nil {
@@ -147,10 +147,10 @@ func TestBenchTargetsOfEveryKind(t *testing.T) {
 			url := answering(t, c.answer, c.closes)
 			code, stdout, stderr := command(t, append(append([]string{"bench"}, oneCell...), "--rounds", "1", "--target", "other="+url+"/file")...)
 			if c.says != "" {
-				oneLine(t, 1, code, stdout, stderr, []string{"--target other", c.says})
+				oneLine(t, 1, code, stdout, withoutProgress(stderr), []string{"--target other", c.says})
 				return
 			}
-			if code != 0 || stderr != "" || !strings.Contains(stdout, "\n  other ") || strings.Contains(stdout, " failures in ") || !strings.Contains(stdout, c.notes) {
+			if code != 0 || withoutProgress(stderr) != "" || !strings.Contains(stdout, "\n  other ") || strings.Contains(stdout, " failures in ") || !strings.Contains(stdout, c.notes) {
 				t.Errorf("exit code %d, %q on stderr\n%s", code, stderr, stdout)
 			}
 		})

@@ -105,7 +105,7 @@ func TestTooFewRounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"[50 %]", "too few rounds", "No verdict is given: 2 rounds leave intervals of 50 % confidence"} {
+	for _, want := range []string{"[50 %]", "too few rounds", "No verdict is given: an interval of 2 rounds has 50 % confidence"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}

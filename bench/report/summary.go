@@ -77,7 +77,7 @@ func ranked(r *results.Results, loads map[string]int) string {
 // trust says on what the verdicts rest.
 func trust(r *results.Results) string {
 	if r.Setup.Rounds < stats.RoundsMin {
-		return fmt.Sprintf("No verdict is given: %s leave intervals of %s confidence, and %d rounds are the least.",
+		return fmt.Sprintf("No verdict is given: an interval of %s has %s confidence, and %d rounds are the least.",
 			text.Count(r.Setup.Rounds, "round"), percent(stats.ConfidenceOf(max(r.Setup.Rounds, 1))), stats.RoundsMin)
 	}
 	widest, noisy := 1.0, 0

@@ -225,7 +225,7 @@ func describe(c *results.Cell) string {
 func control(r *results.Results, c *results.Cell) string {
 	band := c.Band(r.Subjects, results.CPU)
 	switch {
-	case band == 0:
+	case band == 0 || r.Setup.Rounds < stats.RoundsMin:
 		return ""
 	case band > stats.BandMax:
 		return fmt.Sprintf("Too noisy to say: the same model twice differs by more than %.0f %%.", 100*(stats.BandMax-1))

@@ -81,6 +81,7 @@ func (f *File) Warm(offset, count int64) error {
 	for end := offset + count; offset < end; {
 		n, err := pread(f.fd, buf[:min(end-offset, scratchSize)], offset)
 		if err != nil {
+			f.failed(err)
 			return fmt.Errorf("sendfile: read ahead at offset %d: %w", offset, err)
 		}
 		if n == 0 {

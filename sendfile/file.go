@@ -26,6 +26,7 @@ type File struct {
 	// block (the last close of a deleted file frees its blocks), so a server
 	// hands it to a worker.
 	close func(fd int)
+	fault func(err error) // see OnFault
 }
 
 // Flags say what is known of a file's file system. FlagsFor finds those that
@@ -50,6 +51,18 @@ func New(fd int, flags Flags, close func(fd int)) *File {
 	f.learn(flags)
 	f.refs.Store(1)
 	return f
+}
+
+// OnFault has report called whenever the file cannot be read: with the error that Send or Warm returns, if that is
+// the file's and not the socket's. The answer that is being sent ends there and nobody else knows why. report may be called
+// from any goroutine and must not block. It is set before the File is shared.
+func (f *File) OnFault(report func(err error)) { f.fault = report }
+
+// failed reports a fault of the file.
+func (f *File) failed(err error) {
+	if f.fault != nil {
+		f.fault(err)
+	}
 }
 
 // FD returns the descriptor, valid for as long as the caller holds a reference.

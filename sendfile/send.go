@@ -44,11 +44,25 @@ func Send(sock int, f *File, offset, count int64) (n int64, err error) {
 	if !f.is(NoSendfile) {
 		n, err = transfer(sock, f.fd, offset, int(min(count, maxTransfer)))
 		if !refused(err) {
+			if err != nil && !ofSocket(err) {
+				f.failed(err)
+			}
 			return n, err
 		}
 		f.learn(NoSendfile)
 	}
-	return copyOut(sock, f.fd, offset, count)
+	return copyOut(sock, f, offset, count)
+}
+
+// ofSocket reports whether an error of sendfile(2) is the socket's (send(2), tcp(7)) and not the file's. The call
+// has errors of both and does not say whose they are.
+func ofSocket(err error) bool {
+	switch err {
+	case unix.EAGAIN, unix.EPIPE, unix.ECONNRESET, unix.ETIMEDOUT, unix.ENOTCONN, unix.EHOSTUNREACH, unix.EHOSTDOWN,
+		unix.ENETUNREACH, unix.ENETDOWN, unix.ENOBUFS, unix.ECONNREFUSED, unix.EPERM, unix.EACCES, unix.EPROTO:
+		return true
+	}
+	return false
 }
 
 // refused reports whether err says that sendfile(2) does not do this file, or
@@ -62,15 +76,17 @@ func refused(err error) bool {
 // copyOut does what transfer does by reading and writing. What was read and
 // finds no room in the socket is read again with the next Send, so nothing is
 // kept between two.
-func copyOut(sock, fd int, offset, count int64) (int64, error) {
+func copyOut(sock int, f *File, offset, count int64) (int64, error) {
 	buf := scratch.Get().(*[scratchSize]byte)
 	defer scratch.Put(buf)
-	r, err := pread(fd, buf[:min(count, scratchSize)], offset)
+	r, err := pread(f.fd, buf[:min(count, scratchSize)], offset)
 	switch {
 	case err != nil:
+		f.failed(err)
 		// Wrapped: EAGAIN from a file system must not pass for a full socket.
 		return 0, fmt.Errorf("sendfile: read %d bytes at offset %d: %w", min(count, scratchSize), offset, err)
 	case r == 0:
+		f.failed(io.ErrUnexpectedEOF)
 		return 0, io.ErrUnexpectedEOF
 	}
 	for {

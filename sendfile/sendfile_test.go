@@ -193,6 +193,8 @@ func TestSendOfAFileTruncatedMeanwhileIsUnexpectedEOF(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			f, path := create(t, data, way.flags)
+			var told error
+			f.OnFault(func(err error) { told = err })
 			sender, receiver := connect(t, 8192)
 			at := int64(0)
 			var got []byte
@@ -215,6 +217,9 @@ func TestSendOfAFileTruncatedMeanwhileIsUnexpectedEOF(t *testing.T) {
 					t.Fatal(err)
 				}
 				at += n
+			}
+			if told != io.ErrUnexpectedEOF {
+				t.Errorf("the owner was told %v", told)
 			}
 			if at != 1<<20 {
 				t.Errorf("%d bytes sent of a file cut to %d", at, 1<<20)
@@ -301,6 +306,7 @@ func TestSendToAPeerThatResetIsAnErrorAndNoSignal(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			f, _ := create(t, data, way.flags)
+			f.OnFault(func(err error) { t.Errorf("the peer's error is told of the file: %v", err) })
 			sender, receiver := connect(t, 4096)
 			if err := unix.SetsockoptLinger(receiver, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 				t.Fatal(err)
@@ -342,12 +348,21 @@ func TestSendReportsADescriptorThatCannotBeRead(t *testing.T) {
 	}
 	f := New(dir, 0, nil)
 	defer f.Release()
+	told := 0
+	f.OnFault(func(err error) {
+		if told++; err != unix.EISDIR {
+			t.Errorf("the owner was told %v", err)
+		}
+	})
 	sender, _ := connect(t, 0)
 	if n, err := Send(sender, f, 0, 1); n != 0 || !errors.Is(err, unix.EISDIR) {
 		t.Errorf("Send of a directory = %d, %v", n, err)
 	}
 	if err := f.Warm(0, 1); !errors.Is(err, unix.EISDIR) {
 		t.Errorf("Warm of a directory: %v", err)
+	}
+	if told != 2 {
+		t.Errorf("the owner was told %d times", told)
 	}
 }
 

@@ -3,11 +3,13 @@ package static
 import (
 	"crypto/sha256"
 	"errors"
+	"io"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
 
@@ -285,7 +287,12 @@ func (l *look) content(fd int, r *representation) (c *content, recent bool, err 
 	if !l.cached {
 		flags = sendfile.FlagsFor(fd) // it may be another mount's
 	}
+	name := l.name
+	if r.coding != http1.CodingIdentity {
+		name = l.sibling
+	}
 	c.file = sendfile.New(fd, flags, s.closer.close)
+	c.file.OnFault(s.unreadable(name))
 	return c, recent, nil
 }
 
@@ -381,6 +388,19 @@ func (l *look) readAt(fd int, p []byte, offset int64) (int, error) {
 		if err != unix.EINTR {
 			return n, err
 		}
+	}
+}
+
+// unreadable returns what tells the operator that an open file, whose name ends with NUL, cannot be read on. Its
+// answers are cut short, which the status in the access log does not show.
+func (s *Site) unreadable(name []byte) func(error) {
+	path := s.path + "/" + string(name[:len(name)-1])
+	return func(err error) {
+		msg := "the file cannot be read to its end: " + err.Error()
+		if err == io.ErrUnexpectedEOF {
+			msg = "the file became shorter while it was sent: replace files by renaming new ones over them"
+		}
+		s.warner.warn(s.checked.Load(), msg, path)
 	}
 }
 

@@ -217,7 +217,7 @@ func (s *server) race(batch string, depth, times int, count *raced) error {
 				count.inside.Add(1)
 			case got.status == 200 && bytes.HasPrefix(got.body, []byte("file\t")):
 				count.listed.Add(1)
-			case got.status == 301 && got.header.Get("Location") == "./sub/":
+			case got.status == 301 && strings.HasSuffix(got.header.Get("Location"), "/sub/"):
 				count.moved.Add(1)
 			case got.status == 404:
 				count.missing.Add(1)

@@ -200,8 +200,9 @@ var paths = []rawCase{
 	{name: "link that leaves the root", in: request("/outside"), want: []int{404}},
 	{name: "a FIFO is not served", in: request("/fifo"), want: []int{404}},
 	{name: "a file is no folder", in: request("/hello.txt/"), want: []int{404}},
-	{name: "a folder's redirect is relative", in: request("/sub"), want: []int{301}, why: "Location: ./sub/"},
-	{name: "a folder's redirect is never built from the path", in: request("//sub"), want: []int{301}, why: "Location: ./sub/"},
+	{name: "a folder's redirect", in: request("/sub?q"), want: []int{301}, why: "Location: /sub/?q"},
+	{name: "a folder's redirect names no host", in: request("//sub"), want: []int{301}, why: "Location: /sub/"},
+	{name: "a folder's redirect names no host, encoded", in: request("/%2f/sub"), want: []int{301}, why: "Location: /sub/"},
 }
 
 // limits is the part of that table that has no clock.

@@ -91,7 +91,7 @@ func TestSites(t *testing.T) {
 		{"HEAD", "/assets/missing.css", "app.test", "", 404, "", map[string]string{"Content-Length": "13"}},
 		{"GET", "/assets/app.js", "app.test", navigates, 200, "a script",
 			map[string]string{"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "", "Etag": "", "Content-Type": "text/x-script", "Vary": ""}},
-		{"GET", "/open", "app.test", navigates, 301, "", map[string]string{"Location": "./open/"}},
+		{"GET", "/open", "app.test", navigates, 301, "", map[string]string{"Location": "/open/"}},
 		{"GET", "/open/?format=text", "app.test", "", 200, "", map[string]string{"Content-Type": "text/plain; charset=utf-8", "X-Frame-Options": "DENY"}},
 		{"GET", "/open/.dot", "app.test", "", 200, "dot", nil},
 		{"GET", "/open/outside", "app.test", "", 200, "elsewhere", nil},

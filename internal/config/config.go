@@ -114,21 +114,22 @@ type Admin struct {
 
 // Site is one document root and how it is served.
 type Site struct {
-	Hosts         []string          `yaml:"hosts"` // lower case: exact, *.example.org, or * for any and none
-	Root          string            `yaml:"root"`
-	Index         []string          `yaml:"index"`
-	Listing       bool              `yaml:"listing"`
-	Hide          []string          `yaml:"hide"`
-	Symlinks      string            `yaml:"symlinks"` // beneath, follow, deny
-	ETag          string            `yaml:"etag"`     // mtime, content, off
-	Types         map[string]string `yaml:"types"`    // .ext: media type
-	Precompressed []string          `yaml:"precompressed"`
-	Compress      []string          `yaml:"compress"`
-	TryFiles      []string          `yaml:"try_files"`
-	Fallback      string            `yaml:"fallback"`    // empty: none
-	ErrorPages    map[int]string    `yaml:"error_pages"` // status: path in the site
-	Redirects     []Redirect        `yaml:"redirects"`
-	Paths         []PathRule        `yaml:"paths"`
+	Hosts             []string          `yaml:"hosts"` // lower case: exact, *.example.org, or * for any and none
+	Root              string            `yaml:"root"`
+	Index             []string          `yaml:"index"`
+	Listing           bool              `yaml:"listing"`
+	Hide              []string          `yaml:"hide"`
+	Symlinks          string            `yaml:"symlinks"` // beneath, follow, deny
+	ETag              string            `yaml:"etag"`     // mtime, content, off
+	Types             map[string]string `yaml:"types"`    // .ext: media type
+	Precompressed     []string          `yaml:"precompressed"`
+	Compress          []string          `yaml:"compress"`
+	TryFiles          []string          `yaml:"try_files"`
+	Fallback          string            `yaml:"fallback"`    // empty: none
+	ErrorPages        map[int]string    `yaml:"error_pages"` // status: path in the site
+	Redirects         []Redirect        `yaml:"redirects"`
+	RelativeRedirects bool              `yaml:"relative_redirects"` // to a directory whose slash is missing
+	Paths             []PathRule        `yaml:"paths"`
 }
 
 // Redirect sends the paths that match From elsewhere.

@@ -53,8 +53,8 @@ func TestMistakes(t *testing.T) {
 		{"a section for a word", "log: {level: {a: b}}", `1:14: log.level is keys and values: want debug, info, warn, error`},
 		{"sites is no list", "sites: {root: www}", `1:8: sites is keys and values: want a list of keys and values, each beginning with "- "`},
 		{"no sites", "sites: []", `1:8: sites is empty: want at least one site, or leave the key out`},
-		{"a site that is a word", "sites: [www]", `1:9: sites[0] is the text "www": want keys and values, of hosts, root, index, listing, hide, symlinks, etag, types, precompressed, compress, try_files, fallback, error_pages, redirects, paths`},
-		{"an empty site", "sites:\n  -", `2:5: sites[0] is empty: want keys and values, of hosts, root, index, listing, hide, symlinks, etag, types, precompressed, compress, try_files, fallback, error_pages, redirects, paths`},
+		{"a site that is a word", "sites: [www]", `1:9: sites[0] is the text "www": want keys and values, of hosts, root, index, listing, hide, symlinks, etag, types, precompressed, compress, try_files, fallback, error_pages, redirects, relative_redirects, paths`},
+		{"an empty site", "sites:\n  -", `2:5: sites[0] is empty: want keys and values, of hosts, root, index, listing, hide, symlinks, etag, types, precompressed, compress, try_files, fallback, error_pages, redirects, relative_redirects, paths`},
 		{"types is no mapping", site + "types: [.a]", `3:12: sites[0].types is a list: want keys and values such as {.wasm: application/wasm}`},
 
 		{"no address", "listen: [nowhere]", `1:10: listen[0] "nowhere": the port is not a number from 0 to 65535: want host:port, [v6]:port, a port, unix:PATH or systemd:NAME`},

@@ -180,13 +180,13 @@ func TestTryFiles(t *testing.T) {
 		try  []string
 		want map[string]string // the body, or the status, or the Location
 	}{
-		{[]string{"$path", "$path.html"}, map[string]string{"/about": "about.html", "/about.html": "about.html", "/docs": "docs.html", "/docs/": "docs/index.html", "/only": "./only/", "/about/": "404",
+		{[]string{"$path", "$path.html"}, map[string]string{"/about": "about.html", "/about.html": "about.html", "/docs": "docs.html", "/docs/": "docs/index.html", "/only": "/only/", "/about/": "404",
 			"/": "404", "/hidden/.secret": "404", "/a/b": "404", "/nothing": "404", "/%61bout": "about.html"}},
-		{[]string{"$path.html", "$path"}, map[string]string{"/about.html": "about.html", "/docs": "docs.html", "/only": "./only/"}},
-		{[]string{"$path", "$path/", "$path.html"}, map[string]string{"/docs": "./docs/", "/about": "about.html", "/only": "./only/"}},
-		{[]string{"$path.html", "$path/"}, map[string]string{"/docs": "docs.html", "/only": "./only/", "/only/": "only/index.html", "/about.html": "404"}},
+		{[]string{"$path.html", "$path"}, map[string]string{"/about.html": "about.html", "/docs": "docs.html", "/only": "/only/"}},
+		{[]string{"$path", "$path/", "$path.html"}, map[string]string{"/docs": "/docs/", "/about": "about.html", "/only": "/only/"}},
+		{[]string{"$path.html", "$path/"}, map[string]string{"/docs": "docs.html", "/only": "/only/", "/only/": "only/index.html", "/about.html": "404"}},
 		{[]string{"$path/index.html"}, map[string]string{"/docs": "docs/index.html", "/docs/": "docs/index.html"}},
-		{[]string{"$path", "/all.html"}, map[string]string{"/nothing": "all.html", "/nothing.css": "all.html", "/only": "./only/", "/hidden/.secret": "404", "/hidden/": "all.html"}},
+		{[]string{"$path", "/all.html"}, map[string]string{"/nothing": "all.html", "/nothing.css": "all.html", "/only": "/only/", "/hidden/.secret": "404", "/hidden/": "all.html"}},
 		{[]string{"/all.html"}, map[string]string{"/about.html": "all.html", "/": "all.html"}},
 		{[]string{"$path", "/only", "//all.html"}, map[string]string{"/nothing": "all.html"}}, // a directory without its slash is no answer
 		{[]string{"$path", "/only/"}, map[string]string{"/nothing": "only/index.html"}},

@@ -313,26 +313,38 @@ func retryAfter(status int) string {
 	return ""
 }
 
-// redirect sends the client to the directory with its slash. The reference is
-// relative, so that it can name no other host ("//evil/") and holds behind a
-// proxy that takes a prefix away; it is made of what follows the last slash of the path
-// as sent, since that is what a relative reference replaces.
+// redirect sends the client to the directory with its slash. The reference is the path as it was decoded, with
+// one slash in front, so that it can name no other host ("//evil/"), or a relative one (Options.RelativeRedirects).
 func (h *handler) redirect(req *http1.Request, buf []byte, out *conn.Output) {
-	sent := req.Path.In(buf)
-	last := bytes.LastIndexByte(sent, '/')
-	var bad http1.Error
-	if h.path, bad = http1.AppendPath(h.path[:0], sent[max(last, 0):]); bad.Status != 0 {
-		// An escaped slash behind dots: no client that follows a redirect sends this.
+	b := append(http1.AppendStatusLine(h.scratch[:0], 301), h.site.server...)
+	b, ok := h.appendDirectory(append(b, "Location: "...), req.Path.In(buf))
+	if !ok {
 		h.fail(req, buf, out, 404, "", "a directory whose path does not end with a slash")
 		return
 	}
-	b := append(http1.AppendStatusLine(h.scratch[:0], 301), h.site.server...)
-	b = append(b, "Location: ./"...)
-	b = append(http1.AppendEscapedPath(b, bytes.Trim(h.path, "/")), '/')
 	if req.HasQuery {
 		b = append(append(b, '?'), req.Query.In(buf)...)
 	}
 	b = append(b, "\r\nContent-Length: 0\r\n"...)
 	h.scratch = b
 	out.Head(301, b)
+}
+
+// appendDirectory appends the reference to the directory of a path as it was sent, which lacks the slash. A relative
+// one is made of what follows the last slash of the path, since that is what it replaces (RFC 3986 section 5.2.3). ok is false
+// if there is none: for an escaped slash behind dots, which no client sends that follows a redirect.
+func (h *handler) appendDirectory(dst, sent []byte) (b []byte, ok bool) {
+	if h.site.relative {
+		sent = sent[max(bytes.LastIndexByte(sent, '/'), 0):]
+	}
+	var bad http1.Error
+	h.path, bad = http1.AppendPath(h.path[:0], sent)
+	name := bytes.Trim(h.path, "/")
+	if bad.Status != 0 || len(name) == 0 {
+		return dst, false
+	}
+	if h.site.relative {
+		dst = append(dst, '.')
+	}
+	return append(http1.AppendEscapedPath(append(dst, '/'), name), '/'), true
 }

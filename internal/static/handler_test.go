@@ -36,23 +36,43 @@ func TestMethods(t *testing.T) {
 	l.get("http://a/file").want(t, 200, "file")
 }
 
-// TestRedirect: a directory without its slash, to a relative reference that names no host.
+// TestRedirect: a directory without its slash, to a reference that names no host.
 func TestRedirect(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
-		write(t, dir+"/sub/dir/index.html", "index")
-		write(t, dir+"/a: b?/index.html", "index")
-		write(t, dir+"/evil.example/index.html", "index")
-		l := serve(t, testOptions(dir), walks)
-		for target, want := range map[string]string{
-			"/sub": "./sub/", "/sub/dir": "./dir/", "/sub/dir?a=b&c": "./dir/?a=b&c", "/sub?": "./sub/?",
-			"//evil.example": "./evil.example/", "/%2fevil.example": "./evil.example/", "/%2F%2Fevil.example": "./evil.example/",
-			"/a:%20b%3F": "./a:%20b%3F/", "/sub%2Fdir": "./sub/dir/", "/sub/../sub": "./sub/", "/x/%2e%2e/sub": "./sub/",
-			"///sub//dir": "./dir/", "http://a/sub": "./sub/",
+		for _, name := range []string{"sub/dir", "a: b?", "evil.example", `\evil`, "\tevil", "ü"} {
+			write(t, dir+"/"+name+"/index.html", "index")
+		}
+		opts := testOptions(dir)
+		rooted := serve(t, opts, walks)
+		opts.RelativeRedirects = true
+		relative := serve(t, opts, walks)
+		for target, want := range map[string][2]string{
+			"/sub": {"/sub/", "./sub/"}, "/sub/dir": {"/sub/dir/", "./dir/"}, "/sub/dir?a=b&c": {"/sub/dir/?a=b&c", "./dir/?a=b&c"},
+			"/sub?": {"/sub/?", "./sub/?"}, "/sub?//evil.example": {"/sub/?//evil.example", "./sub/?//evil.example"},
+			"//evil.example": {"/evil.example/", "./evil.example/"}, "///evil.example": {"/evil.example/", "./evil.example/"},
+			"/%2fevil.example":          {"/evil.example/", "./evil.example/"},
+			"/%2F%2Fevil.example":       {"/evil.example/", "./evil.example/"},
+			"/.//evil.example":          {"/evil.example/", "./evil.example/"},
+			"/x/..//evil.example":       {"/evil.example/", "./evil.example/"},
+			"/sub/..%2f%2Fevil.example": {"/evil.example/", "404"},
+			`/\evil`:                    {"/%5Cevil/", "./%5Cevil/"}, "/%5cevil": {"/%5Cevil/", "./%5Cevil/"}, "/%09evil": {"/%09evil/", "./%09evil/"},
+			"/a:%20b%3F": {"/a:%20b%3F/", "./a:%20b%3F/"}, "/ü": {"/%C3%BC/", "./%C3%BC/"},
+			"/sub%2Fdir": {"/sub/dir/", "./sub/dir/"}, "/sub/../sub": {"/sub/", "./sub/"}, "/x/%2e%2e/sub": {"/sub/", "./sub/"},
+			"///sub//dir": {"/sub/dir/", "./dir/"}, "http://a/sub": {"/sub/", "./sub/"},
 		} {
-			r := l.get(target)
-			if r.StatusCode != 301 || r.Header.Get("Location") != want || r.body != "" {
-				t.Errorf("%s: %d %q, want %q", target, r.StatusCode, r.Header.Get("Location"), want)
+			for i, l := range []*loop{rooted, relative} {
+				r := l.get(target)
+				got := r.Header.Get("Location")
+				if r.StatusCode == 404 {
+					got = "404"
+				}
+				if got != want[i] || r.StatusCode == 301 && r.body != "" {
+					t.Errorf("%s: %d %q, want %q", target, r.StatusCode, got, want[i])
+				}
+				if strings.HasPrefix(got, "//") {
+					t.Errorf("%s: %q names a host", target, got)
+				}
 			}
 		}
 	})

@@ -34,8 +34,11 @@ type Options struct {
 	Types    map[string]string // by extension, in front of the built-in ones
 	Siblings []string          // br, zst, gz: files served in place of the one without that extension, the preferred first
 	Compress []string          // zstd, gzip: codings of compressible files that have no such sibling, the preferred first
-	Server   string            // the Server field; empty: none
-	Valid    time.Duration     // how stale an answer may be under load; 0: every request looks at the file
+	// RelativeRedirects has a directory whose slash is missing redirected to by ./name/ and not by /path/name/, which
+	// holds behind a proxy that takes a prefix away. Some programs do not understand it.
+	RelativeRedirects bool
+	Server            string        // the Server field; empty: none
+	Valid             time.Duration // how stale an answer may be under load; 0: every request looks at the file
 	// Shows says whether a listing has the file of that path (decoded), and whether the text of a README
 	// stands below it (content). It may be called from any goroutine; nil: everything is shown.
 	Shows    func(path string, content bool) bool
@@ -50,16 +53,17 @@ const errorLife = 100e6
 // It is one view of the root; others, with other options, come of View.
 type Site struct {
 	*tree
-	view    uint64 // its number; 0: the one that New made
-	index   []string
-	listing bool
-	hide    hidden
-	links   Links
-	etag    ETag
-	ranges  int // a request may ask for
-	types   mediaTypes
-	only    *string // the media type of every file; empty: none; nil: types says it
-	coded   bool    // the files are: there are neither siblings nor compression
+	view     uint64 // its number; 0: the one that New made
+	index    []string
+	listing  bool
+	hide     hidden
+	links    Links
+	etag     ETag
+	ranges   int  // a request may ask for
+	relative bool // redirects to a directory are
+	types    mediaTypes
+	only     *string // the media type of every file; empty: none; nil: types says it
+	coded    bool    // the files are: there are neither siblings nor compression
 
 	siblings []sibling
 	compress []compressor
@@ -107,7 +111,7 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	s := &Site{
 		tree:  &tree{wall: opts.WallTime, walks: walks, cache: cache},
 		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: opts.ETag, ranges: opts.Ranges,
-		valid: int64(opts.Valid),
+		relative: opts.RelativeRedirects, valid: int64(opts.Valid),
 	}
 	if s.ranges == 0 {
 		s.ranges = rangesDefault

@@ -82,7 +82,7 @@ func TestWays(t *testing.T) {
 				l.get("/docs").want(t, 200, "docs, the file") // a file before the directory's slash
 				l.get("/docs/").want(t, 200, "docs")
 				r := l.get("/only?a=b")
-				if r.StatusCode != 301 || r.Header.Get("Location") != "./only/?a=b" {
+				if r.StatusCode != 301 || r.Header.Get("Location") != "/only/?a=b" {
 					t.Errorf("%d %v", r.StatusCode, r.Header)
 				}
 				l.request("GET", "/only", navigates).wantStatus(t, 301) // not the fallback
@@ -115,7 +115,7 @@ func TestWaysAddNoSlashToOtherPaths(t *testing.T) {
 		for range 2 {
 			l.get("/name").want(t, 404, "not here")
 			l.request("GET", "/name", navigates).want(t, 200, "the application")
-			for path, location := range map[string]string{"/name.html": "./name.html/", "/both": "./both/"} {
+			for path, location := range map[string]string{"/name.html": "/name.html/", "/both": "/both/"} {
 				r := l.get(path)
 				if r.StatusCode != 301 || r.Header.Get("Location") != location {
 					t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)

@@ -122,8 +122,9 @@ type Counters struct {
 	CacheMisses uint64 // nothing was known of the path: the file system was asked
 	CacheLooks  uint64 // what was known was compared with the file again
 
-	Loops  int // that were asked; 0: the model has none
-	Silent int // of them, those that did not answer in time: of these it is what they said last
+	Resting int // listeners that are left alone for a while, after an error; now
+	Loops   int // that were asked; 0: the model has none
+	Silent  int // of them, those that did not answer in time: of these it is what they said last
 	// Unknown are the calls that are not ours to count: those of package net, say. Their Calls and Again mean nothing.
 	Unknown CallSet
 }
@@ -177,6 +178,7 @@ func (c *Counters) Add(other *Counters) {
 	c.CacheHits += other.CacheHits
 	c.CacheMisses += other.CacheMisses
 	c.CacheLooks += other.CacheLooks
+	c.Resting += other.Resting
 	c.Loops += other.Loops
 	c.Silent += other.Silent
 	c.Unknown |= other.Unknown

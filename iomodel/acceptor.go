@@ -22,9 +22,6 @@ const (
 	// lastMax bounds what is still accepted from a listener at the end: more
 	// than a queue holds, so that only a flood that does not end meets it.
 	lastMax = 64 << 10
-	// Out of descriptors, accepting pauses for this long, doubling.
-	backoffMin = 10 * time.Millisecond
-	backoffMax = time.Second
 	// waitMax bounds a wait: garbage collection has been seen stuck behind
 	// unbounded blocking system calls (golang/go#81759).
 	waitMax = time.Second
@@ -64,7 +61,9 @@ func (r *reserve) yield() bool {
 // thread of its own. The listeners are not its own: it neither changes nor closes them.
 type acceptor struct {
 	crew     *crew
-	fds      []unix.PollFd // the listeners, then the end of a pipe that wakes it
+	list     []accepted
+	pipe     int           // its end wakes the acceptor
+	fds      []unix.PollFd // of a round: the pipe, then those of list that are accepted from
 	wakeMu   sync.Mutex
 	wakeEnd  int  // the pipe's other end; -1: closed
 	blocking bool // what is accepted is
@@ -81,13 +80,18 @@ type acceptor struct {
 
 	pulse   reactor.Pulse
 	reserve reserve
-	backoff time.Duration
-	againAt time.Time // out of descriptors, until then
+	waiting reactor.Backoff // after an error of poll
+}
+
+// accepted is a listener as who accepts has it.
+type accepted struct {
+	fd      int
+	backoff reactor.Backoff // after an error
 }
 
 // newAcceptor returns an acceptor for those listening sockets. The crew's stop ends it.
 func newAcceptor(c *crew, listeners []int, blocking bool, begin func(arrival)) (*acceptor, error) {
-	a := &acceptor{crew: c, blocking: blocking, begin: begin, backoff: backoffMin, ended: make(chan struct{})}
+	a := &acceptor{crew: c, blocking: blocking, begin: begin, ended: make(chan struct{})}
 	a.calls.Init()
 	var pipe [2]int
 	if err := unix.Pipe(pipe[:]); err != nil {
@@ -99,11 +103,8 @@ func newAcceptor(c *crew, listeners []int, blocking bool, begin func(arrival)) (
 			a.crew.opts.Warn("making a pipe non-blocking", err)
 		}
 	}
-	for _, fd := range listeners {
-		a.fds = append(a.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
-	}
-	a.fds = append(a.fds, unix.PollFd{Fd: int32(pipe[0]), Events: unix.POLLIN})
-	a.wakeEnd = pipe[1]
+	a.set(listeners)
+	a.pipe, a.wakeEnd = pipe[0], pipe[1]
 	a.reserve = newReserve()
 	c.stop = a.wake
 	c.pinged = []reactor.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
@@ -136,9 +137,10 @@ func (a *acceptor) run() {
 		a.round()
 		a.relisten()
 	}
-	for _, l := range a.listeners() {
-		a.last(int(l.Fd))
+	for i := range a.list {
+		a.last(&a.list[i])
 	}
+	a.crew.resting.Store(0)
 	a.account()
 	a.reserve.yield()
 }
@@ -167,16 +169,11 @@ func (a *acceptor) relisten() {
 	if r == nil {
 		return
 	}
-	old := a.listeners()
-	pipe := a.fds[len(a.fds)-1]
-	a.fds = nil
-	for _, fd := range r.fds {
-		a.fds = append(a.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
-	}
-	a.fds = append(a.fds, pipe)
-	for _, l := range old {
-		if !slices.Contains(r.fds, int(l.Fd)) {
-			a.last(int(l.Fd))
+	old := a.list
+	a.set(r.fds)
+	for i := range old {
+		if !slices.Contains(r.fds, old[i].fd) {
+			a.last(&old[i])
 		}
 	}
 	close(r.done)
@@ -190,7 +187,7 @@ func (a *acceptor) close() {
 	if a.wakeEnd < 0 {
 		return
 	}
-	for _, fd := range []int{a.wakeEnd, int(a.fds[len(a.fds)-1].Fd)} {
+	for _, fd := range []int{a.wakeEnd, a.pipe} {
 		if err := unix.Close(fd); err != nil {
 			a.crew.opts.Warn("closing a pipe", err)
 		}
@@ -198,7 +195,13 @@ func (a *acceptor) close() {
 	a.wakeEnd = -1
 }
 
-func (a *acceptor) listeners() []unix.PollFd { return a.fds[:len(a.fds)-1] }
+// set makes these the listeners to accept from.
+func (a *acceptor) set(listeners []int) {
+	a.list = nil
+	for _, fd := range listeners {
+		a.list = append(a.list, accepted{fd: fd})
+	}
+}
 
 // account moves to the crew what has been counted.
 func (a *acceptor) account() {
@@ -209,33 +212,55 @@ func (a *acceptor) account() {
 // round waits for connections once and begins them.
 func (a *acceptor) round() {
 	defer a.account()
-	waiting := a.fds
-	timeout := waitMax
-	if now := time.Now(); a.againAt.After(now) {
-		waiting = a.fds[len(a.fds)-1:] // the pipe alone
-		timeout = min(timeout, a.againAt.Sub(now))
-	} else if a.reserve.fd < 0 {
-		a.reserve.refill()
-	}
-	n, err := a.poll(waiting, timeout)
+	timeout := a.gather(conn.Mono())
+	n, err := a.poll(a.fds, timeout)
 	if err != nil {
-		a.crew.opts.Warn("waiting for connections", err)
-		a.pause()
-	}
-	if n <= 0 {
+		a.crew.opts.Warn("waiting for connections fails: it is tried again, at least once a second", err)
+		a.waiting.Fail(conn.Mono())
 		return
 	}
-	if pipe := &a.fds[len(a.fds)-1]; pipe.Revents != 0 {
-		a.emptyPipe(int(pipe.Fd))
-	}
-	if len(waiting) == 1 {
+	a.waiting.Succeed()
+	if n == 0 {
 		return
 	}
-	for _, l := range a.listeners() {
-		if l.Revents != 0 && !a.take(int(l.Fd)) {
-			break
+	if a.fds[0].Revents != 0 {
+		a.emptyPipe()
+	}
+	for _, ready := range a.fds[1:] {
+		if ready.Revents == 0 {
+			continue
+		}
+		i := slices.IndexFunc(a.list, func(l accepted) bool { return l.fd == int(ready.Fd) })
+		if !a.take(&a.list[i]) {
+			return
 		}
 	}
+}
+
+// gather has fds be those to wait for, without the listeners that are put off, and returns how long to wait. It
+// rests first if poll has failed: nothing can wake it then.
+func (a *acceptor) gather(now int64) (timeout time.Duration) {
+	if a.waiting.Off() {
+		time.Sleep(time.Duration(a.waiting.Until - now))
+		a.waiting.Until = 0
+	}
+	timeout = waitMax
+	a.fds = append(a.fds[:0], unix.PollFd{Fd: int32(a.pipe), Events: unix.POLLIN})
+	resting := 0
+	for i := range a.list {
+		l := &a.list[i]
+		if l.backoff.Resume(now) {
+			a.reserve.refill()
+		}
+		if l.backoff.Off() {
+			resting++
+			timeout = min(timeout, time.Duration(l.backoff.Until-now))
+			continue
+		}
+		a.fds = append(a.fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
+	}
+	a.crew.resting.Store(int64(resting))
+	return timeout
 }
 
 // poll is poll(2); a signal ends it early. Less than a millisecond is one.
@@ -268,10 +293,10 @@ func ready(fd int, events int16) bool {
 	return n > 0 && err == nil
 }
 
-func (a *acceptor) emptyPipe(fd int) {
+func (a *acceptor) emptyPipe() {
 	var p [64]byte
 	for {
-		if n, err := unix.Read(fd, p[:]); n < len(p) || err != nil {
+		if n, err := unix.Read(a.pipe, p[:]); n < len(p) || err != nil {
 			return
 		}
 	}
@@ -279,19 +304,16 @@ func (a *acceptor) emptyPipe(fd int) {
 
 // take begins connections of a listener that has some. It reports false if the
 // others are not to be looked at now.
-func (a *acceptor) take(listener int) bool {
+func (a *acceptor) take(l *accepted) bool {
 	for range acceptMax {
 		if a.full != nil && a.full() {
 			a.count.Calls[conn.CallWait]++
-			if ready(listener, unix.POLLIN) {
+			if ready(l.fd, unix.POLLIN) {
 				a.awaitRoom()
 			}
 			return false
 		}
-		switch more := a.one(listener); {
-		case a.againAt.After(time.Now()):
-			return false
-		case !more:
+		if !a.one(l) {
 			return true
 		}
 	}
@@ -307,68 +329,70 @@ func (a *acceptor) awaitRoom() {
 	if !a.full() {
 		return
 	}
-	pipe := a.fds[len(a.fds)-1:]
 	// Who is not idle now may be in a while, without telling.
-	if n, err := a.poll(pipe, silentMin/10); n > 0 && err == nil {
-		a.emptyPipe(int(pipe[0].Fd))
+	if n, err := a.poll(a.fds[:1], silentMin/10); n > 0 && err == nil {
+		a.emptyPipe()
 	}
 }
 
 // one accepts a connection. It reports whether there may be another.
-func (a *acceptor) one(listener int) bool {
-	fd, remote, err := a.accept(listener)
-	switch {
-	case err == nil:
-		a.backoff = backoffMin
-		a.begin(arrival{fd: fd, remote: remote, refuse: !a.crew.admit()})
-		return true
-	case err == unix.EAGAIN:
-		return false
+func (a *acceptor) one(l *accepted) bool {
+	var err error
+	for range acceptMax {
+		var fd int
+		var remote conn.Addr
+		switch fd, remote, err = a.accept(l.fd); {
+		case err == nil:
+			l.backoff.Succeed()
+			a.begin(arrival{fd: fd, remote: remote, refuse: !a.crew.admit()})
+			return true
+		case err == unix.EAGAIN:
+			return false
+		}
+		a.count.AcceptErrors++
+		switch {
+		case socket.Starved(err):
+			a.starved(l, err)
+			return false
+		case !socket.Gone(err):
+			a.rest(l, warnAccept, err)
+			return false
+		}
 	}
-	a.count.AcceptErrors++
-	switch {
-	case outOfResources(err):
-		a.starved(listener, err)
-		return false
-	case listenerBroken(err):
-		a.crew.opts.Warn("accepting", fmt.Errorf("accept on descriptor %d: %w", listener, err))
-		a.pause()
-		return false
-	}
-	return true
+	a.rest(l, warnAccept, err)
+	return false
 }
 
 // starved is called when accept fails for want of a descriptor: the reserve is
 // given up to serve one client a 503, and accepting pauses.
-func (a *acceptor) starved(listener int, err error) {
-	a.crew.opts.Warn(warnStarved, err)
+func (a *acceptor) starved(l *accepted, err error) {
 	if a.reserve.yield() {
-		if fd, remote, err := a.accept(listener); err == nil {
+		if fd, remote, err := a.accept(l.fd); err == nil {
 			a.crew.open.Add(1)
 			a.begin(arrival{fd: fd, remote: remote, refuse: true})
 		}
 	}
-	a.pause()
+	a.rest(l, warnStarved, err)
 }
 
-// pause lets accepting rest for a while.
-func (a *acceptor) pause() {
-	a.againAt = time.Now().Add(a.backoff)
-	a.backoff = min(2*a.backoff, backoffMax)
+// rest leaves a listener alone for a while after an error, so that the others are not held up.
+func (a *acceptor) rest(l *accepted, what string, err error) {
+	a.crew.opts.Warn(what, err)
+	l.backoff.Fail(conn.Mono())
 }
 
 // last takes what waits in a listener's queue at the end, since the kernel has
 // promised it to be served.
-func (a *acceptor) last(listener int) {
+func (a *acceptor) last(l *accepted) {
 	for range lastMax {
-		if a.one(listener) {
+		if !l.backoff.Off() && a.one(l) {
 			continue
 		}
-		wait := time.Until(a.againAt)
-		if wait <= 0 || a.crew.over.Load() {
+		if !l.backoff.Off() || a.crew.over.Load() {
 			return
 		}
-		time.Sleep(wait)
+		time.Sleep(time.Duration(l.backoff.Until - conn.Mono()))
+		l.backoff.Until = 0
 		a.reserve.refill()
 	}
 }

@@ -84,5 +84,6 @@ func (c *crew) Counters() (sum conn.Counters) {
 		t.mu.Unlock()
 	}
 	sum.Unknown = c.unknown
+	sum.Resting = int(c.resting.Load())
 	return sum
 }

@@ -110,7 +110,7 @@ func (s *goroutineServer) relisten(fds []int) (gone []*goroutineAcceptor, err er
 			}
 			return nil, err
 		}
-		started[fd] = &goroutineAcceptor{server: s, listener: ln, backoff: backoffMin, ended: make(chan struct{})}
+		started[fd] = &goroutineAcceptor{server: s, listener: ln, ended: make(chan struct{})}
 	}
 	for fd, a := range s.listeners {
 		if !slices.Contains(fds, fd) {
@@ -209,9 +209,9 @@ type goroutineAcceptor struct {
 	listener netListener
 	pulse    reactor.Pulse
 	reserve  reserve
-	backoff  time.Duration
-	halted   atomic.Bool   // this listener is gone
-	ended    chan struct{} // closed when the listener's queue is empty
+	backoff  reactor.Backoff // after an error
+	halted   atomic.Bool     // this listener is gone
+	ended    chan struct{}   // closed when the listener's queue is empty
 }
 
 // serve runs the acceptor.
@@ -274,7 +274,7 @@ func (a *goroutineAcceptor) one() {
 	c, err := a.listener.Accept()
 	switch {
 	case err == nil:
-		a.backoff = backoffMin
+		a.backoff.Succeed()
 		s.begin(c, arrival{remote: addrOf(c.RemoteAddr()), refuse: !s.admit()})
 		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -287,25 +287,25 @@ func (a *goroutineAcceptor) one() {
 	}
 	s.tally(&conn.Counters{AcceptErrors: 1})
 	switch {
-	case outOfResources(err):
-		s.opts.Warn(warnStarved, err)
+	case socket.Starved(err):
 		if a.reserve.yield() && a.pending() {
 			if c, err := a.listener.Accept(); err == nil {
 				s.open.Add(1)
 				s.begin(c, arrival{remote: addrOf(c.RemoteAddr()), refuse: true})
 			}
 		}
-		a.pause()
-	case listenerBroken(err):
-		s.opts.Warn("accepting", err)
-		a.pause()
+		a.rest(warnStarved, err)
+	default: // package net has gone on to the next where the connection was gone (ECONNABORTED)
+		a.rest(warnAccept, err)
 	}
 }
 
-// pause rests until others may have given something back.
-func (a *goroutineAcceptor) pause() {
-	time.Sleep(a.backoff)
-	a.backoff = min(2*a.backoff, backoffMax)
+// rest leaves the listener alone for a while after an error.
+func (a *goroutineAcceptor) rest(what string, err error) {
+	a.server.opts.Warn(what, err)
+	a.server.resting.Add(1)
+	time.Sleep(a.backoff.Fail(conn.Mono()))
+	a.server.resting.Add(-1)
 	a.reserve.refill()
 }
 

@@ -31,6 +31,7 @@ const (
 const (
 	warnTooMany = "too many connections: idle ones are closed, others get 503 (limits.connections)"
 	warnStarved = "out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)"
+	warnAccept  = "accepting fails: it is tried again, at least once a second"
 )
 
 // crew is what the models have in common that step each connection on a thread
@@ -67,6 +68,7 @@ type crew struct {
 	grace     *time.Timer // of Drain
 	closing   bool        // by Drain or Handover: no connection is adopted any more
 
+	resting atomic.Int64     // listeners that are left alone for a while, after an error
 	stop    func()           // ends accepting, soon
 	pinged  []reactor.Pinged // who accepts
 	counted [tallies]tally

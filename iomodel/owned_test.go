@@ -20,6 +20,7 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/reactor"
 )
 
 // TestKeepAliveAndPipelining, RFC 9112 section 9.3: requests that come one by
@@ -565,6 +566,40 @@ func TestOutOfDescriptors(t *testing.T) {
 			t.Errorf("%d served, %d refused of %d", served, refused, len(fds))
 		}
 	})
+}
+
+// TestBrokenListener: one from which nothing can ever be accepted neither keeps the server busy nor holds up the
+// other, and is counted as one that rests.
+func TestBrokenListener(t *testing.T) {
+	for _, c := range choices() {
+		t.Run(c.String(), func(t *testing.T) {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0) // it does not listen: EINVAL
+			must(t, err)
+			t.Cleanup(func() { must(t, unix.Close(fd)) })
+			must(t, unix.SetNonblock(fd, true))
+			r := begin(t, c, func(o *iomodel.Options) { o.Loops = 1 })
+			all := lists(c.Model, &r.opts, r.fd)
+			all[0] = append([]reactor.Listener{{FD: fd}}, all[0]...)
+			must(t, r.Listen(all))
+			eventually(t, func() error {
+				if n := r.Counters().Resting; n != 1 {
+					return fmt.Errorf("%d listeners rest", n)
+				}
+				return nil
+			})
+			for range 20 {
+				client := r.dial(t)
+				client.get("/small")
+				must(t, client.Close())
+			}
+			if r.warned("accepting fails") == 0 {
+				t.Error("nothing is said")
+			}
+			if n := r.Counters().AcceptErrors; n > 100 {
+				t.Errorf("accepting failed %d times", n)
+			}
+		})
+	}
 }
 
 // exhaust leaves the process no descriptor, until restore.

@@ -1,8 +1,6 @@
 package iomodel
 
 import (
-	"errors"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
@@ -42,18 +40,4 @@ func again(err error) error {
 		return conn.ErrAgain
 	}
 	return err
-}
-
-// outOfResources reports whether accepting failed for want of something that
-// others give back.
-func outOfResources(err error) bool {
-	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) ||
-		errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
-}
-
-// listenerBroken reports whether accepting failed for a reason that no other
-// connection would change. What is neither this nor want of resources was the
-// new connection's own trouble: it is gone (accept(2)).
-func listenerBroken(err error) bool {
-	return errors.Is(err, unix.EBADF) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSOCK)
 }

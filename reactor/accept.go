@@ -1,7 +1,7 @@
 package reactor
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"os"
 	"slices"
@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -20,9 +21,6 @@ const (
 	// lastMax bounds the batches that are still accepted from listeners that are given up:
 	// more than queues hold, so that only a flood that does not end meets it.
 	lastMax = 1024
-	// Out of descriptors, accepting pauses for this long, doubling.
-	backoffMin = 10 * time.Millisecond
-	backoffMax = time.Second
 	// silentMin is how long a connection that has not sent its first byte
 	// is not taken for idle: the request may be on its way.
 	silentMin = time.Second
@@ -31,6 +29,13 @@ const (
 // tooMany is the warning of [Options.Connections].
 const tooMany = "too many connections: idle ones are closed, others get 503 (limits.connections)"
 
+// What an operator is told of accepting. The cause is the error beside it.
+const (
+	outOfDescriptors = "out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)"
+	acceptFails      = "accepting fails: it is tried again, at least once a second"
+	watchFails       = "a listener cannot be watched: it is tried again, at least once a second"
+)
+
 // Listener is a listening socket that a loop accepts from. It is non-blocking
 // and belongs to who opened it; a loop never closes it.
 type Listener struct {
@@ -38,14 +43,19 @@ type Listener struct {
 	Shared bool // other loops accept from it too
 }
 
+// accepted is a listener as its loop has it.
+type accepted struct {
+	Listener
+	watched bool    // it is in the poller
+	backoff Backoff // after an error of watching it or of accepting from it
+}
+
 // acceptor is a loop's accepting side.
 type acceptor struct {
-	list    []Listener // a listener's token is its index here; FD -1: it is broken
-	last    []Listener // accepted from until their queues are empty, and no more
-	emptied []func()   // to be called then
-	active  bool       // they are in the poller
-	againAt int64      // Clock.Mono when accepting goes on; 0: it is not paused
-	backoff time.Duration
+	list    []accepted    // a listener's token is its index here
+	last    []accepted    // accepted from until their queues are empty, and no more
+	emptied []func()      // to be called then
+	againAt int64         // Clock.Mono when the first of those that are put off is tried again; 0: none is
 	batches int           // that are still accepted from last
 	stopped chan struct{} // closed when the loop accepts no more
 	// reserve is a descriptor held back, given up to tell one more client
@@ -55,10 +65,18 @@ type acceptor struct {
 }
 
 func (a *acceptor) init(warn func(string, error)) {
-	a.warn, a.backoff, a.batches = warn, backoffMin, lastMax
+	a.warn, a.batches = warn, lastMax
 	a.stopped = make(chan struct{})
 	a.reserve = -1
 	a.refill()
+}
+
+// set makes these the listeners to accept from. They are not watched yet.
+func (a *acceptor) set(listeners []Listener) {
+	a.list = make([]accepted, len(listeners))
+	for i, li := range listeners {
+		a.list[i].Listener = li
+	}
 }
 
 // refill takes a descriptor into reserve. If there is none it is tried again
@@ -105,19 +123,53 @@ func (a *acceptor) tell() {
 
 // accepting reports whether there may be connections to be accepted now
 // although their listener is not in the poller.
-func (a *acceptor) accepting() bool { return a.againAt == 0 && len(a.last) > 0 }
+func (a *acceptor) accepting() bool {
+	return slices.ContainsFunc(a.last, func(li accepted) bool { return !li.backoff.Off() })
+}
 
-// listen starts accepting, at first or after a pause.
+// putOff has a listener left alone for a while.
+func (a *acceptor) putOff(li *accepted, now int64) {
+	li.backoff.Fail(now)
+	if until := li.backoff.Until; a.againAt == 0 || until < a.againAt {
+		a.againAt = until
+	}
+}
+
+// resting is how many listeners are left alone after an error.
+func (a *acceptor) resting() (n int) {
+	for i := range a.list {
+		if a.list[i].backoff.Off() {
+			n++
+		}
+	}
+	return n
+}
+
+// resume goes on with those listeners that were left alone for long enough.
+func (l *Loop) resume(now int64) {
+	a := &l.listeners
+	a.refill()
+	a.againAt = 0
+	for _, list := range [...][]accepted{a.list, a.last} {
+		for i := range list {
+			b := &list[i].backoff
+			if !b.Resume(now) && b.Off() && (a.againAt == 0 || b.Until < a.againAt) {
+				a.againAt = b.Until
+			}
+		}
+	}
+	l.listen()
+}
+
+// listen watches the listeners that are to be.
 func (l *Loop) listen() {
 	a := &l.listeners
-	a.againAt = 0
-	a.refill()
-	if a.active || l.draining || l.heir != nil {
+	if l.draining || l.heir != nil {
 		return
 	}
-	a.active = true
-	for i, li := range a.list {
-		if li.FD < 0 {
+	for i := range a.list {
+		li := &a.list[i]
+		if li.watched || li.backoff.Off() {
 			continue
 		}
 		flags := poller.ForceLevel
@@ -125,53 +177,48 @@ func (l *Loop) listen() {
 			flags |= poller.Exclusive
 		}
 		if err := l.poller.Add(li.FD, poller.Token(i), poller.Readable, flags); err != nil {
-			a.warn("watching a listener", err)
+			if errors.Is(err, unix.EEXIST) { // it could not be removed the last time
+				l.unwatch(&accepted{Listener: li.Listener, watched: true})
+			}
+			a.warn(watchFails, err)
+			a.putOff(li, l.local.Clock.Mono)
+			continue
 		}
+		li.watched = true
 	}
 }
 
-// pause takes the listeners out of the poller.
-func (l *Loop) pause() {
-	a := &l.listeners
-	if !a.active {
-		return
-	}
-	a.active = false
-	for _, li := range a.list {
-		l.unwatch(li)
-	}
+// rest leaves a listener alone for a while after an error, so that it neither keeps the loop busy
+// nor holds up the others.
+func (l *Loop) rest(li *accepted, what string, err error) {
+	l.listeners.warn(what, err)
+	l.unwatch(li)
+	l.listeners.putOff(li, l.local.Clock.Mono)
 }
 
-// unwatch takes one listener out of the poller.
-func (l *Loop) unwatch(li Listener) {
-	if li.FD < 0 {
+// unwatch takes a listener out of the poller. If that fails it is watched still, and its events are passed over.
+func (l *Loop) unwatch(li *accepted) {
+	if !li.watched {
 		return
 	}
 	if err := l.poller.Remove(li.FD); err != nil {
 		l.opts.Warn("removing a listener from the poller", err)
+		return
 	}
+	li.watched = false
 }
 
-// abandon gives up a listener that will never accept again, so that it does not
-// hold up the others.
-func (l *Loop) abandon(listener int, err error) {
-	a := &l.listeners
-	a.warn("a listener is broken and left out", fmt.Errorf("accept on descriptor %d: %w", listener, err))
-	for i, li := range a.list {
-		if li.FD != listener {
-			continue
-		}
-		if a.active {
-			l.unwatch(li)
-		}
-		a.list[i].FD = -1
+// unwatchAll takes the listeners out of the poller.
+func (l *Loop) unwatchAll() {
+	for i := range l.listeners.list {
+		l.unwatch(&l.listeners.list[i])
 	}
 }
 
 // leaveListeners has the loop accept what waits in its listeners' queues, and no more.
 func (l *Loop) leaveListeners() {
 	a := &l.listeners
-	l.pause()
+	l.unwatchAll()
 	a.last, a.list = append(a.last, a.list...), nil
 }
 
@@ -182,13 +229,18 @@ func (l *Loop) acceptLast() {
 	if len(a.last) == 0 && len(a.emptied) == 0 && !l.draining && l.heir == nil {
 		return
 	}
-	a.last = slices.DeleteFunc(a.last, func(li Listener) bool {
-		if a.againAt != 0 {
-			return false
+	left := a.last[:0]
+	for i := range a.last {
+		li := a.last[i]
+		if !li.backoff.Off() {
+			a.batches--
+			if a.batches < 0 || !l.accept(&li) && !li.backoff.Off() {
+				continue
+			}
 		}
-		a.batches--
-		return a.batches < 0 || li.FD < 0 || !l.accept(li.FD) && a.againAt == 0
-	})
+		left = append(left, li)
+	}
+	a.last = left
 	switch {
 	case len(a.last) > 0:
 	case l.draining || l.heir != nil:
@@ -216,13 +268,13 @@ const allReady = poller.Readable | poller.Writable
 // accept takes a bounded batch of connections from a listener and steps each
 // at once: with TCP_DEFER_ACCEPT the request is there already. It reports
 // whether there may be more.
-func (l *Loop) accept(listener int) bool {
-	a := &l.listeners
+func (l *Loop) accept(li *accepted) bool {
+	failed := 0
 	for range l.opts.acceptBatch() {
-		fd, remote, err := l.acceptFrom(listener)
+		fd, remote, err := l.acceptFrom(li.FD)
 		switch {
 		case err == nil:
-			a.backoff = backoffMin
+			li.backoff.Succeed()
 			l.begin(fd, remote, !l.admit())
 			continue
 		case err == unix.EAGAIN:
@@ -230,15 +282,16 @@ func (l *Loop) accept(listener int) bool {
 		}
 		l.local.Counters.AcceptErrors++
 		switch {
-		case outOfResources(err):
-			if !l.starved(listener, err) {
+		case socket.Starved(err):
+			if !l.starved(li, err) {
 				return false
 			}
-		case err == unix.EBADF, err == unix.EINVAL, err == unix.ENOTSOCK, err == unix.EOPNOTSUPP:
-			l.abandon(listener, err)
+		case socket.Gone(err) && failed < acceptMax:
+			failed++
+		default:
+			l.rest(li, acceptFails, err)
 			return false
 		}
-		// Anything else was the new connection's own trouble: it is gone (accept(2)).
 	}
 	return true
 }
@@ -293,13 +346,13 @@ func (l *Loop) idlest() *slot {
 // with an empty queue too: the reserve is given up to see. Who waits takes the
 // place of an idle connection, or gets a 503 if there is none, and then
 // accepting pauses. It reports whether accepting may go on.
-func (l *Loop) starved(listener int, err error) bool {
+func (l *Loop) starved(li *accepted, err error) bool {
 	a := &l.listeners
 	if a.reserve < 0 && l.spare() {
 		a.refill()
 	}
 	if a.yieldReserve() {
-		fd, remote, err := l.acceptFrom(listener)
+		fd, remote, err := l.acceptFrom(li.FD)
 		switch {
 		case err == unix.EAGAIN:
 			a.refill()
@@ -313,8 +366,7 @@ func (l *Loop) starved(listener int, err error) bool {
 			l.begin(fd, remote, true)
 		}
 	}
-	a.warn("out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)", err)
-	l.retryLater()
+	l.rest(li, outOfDescriptors, err)
 	return false
 }
 
@@ -333,18 +385,4 @@ func (l *Loop) spare() bool {
 	}
 	l.closeBatch()
 	return true
-}
-
-// retryLater pauses accepting for a while.
-func (l *Loop) retryLater() {
-	a := &l.listeners
-	l.pause()
-	a.againAt = l.local.Clock.Mono + int64(a.backoff)
-	a.backoff = min(2*a.backoff, backoffMax)
-}
-
-// outOfResources reports whether accept failed for want of something that
-// others give back.
-func outOfResources(err error) bool {
-	return err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOBUFS || err == unix.ENOMEM
 }

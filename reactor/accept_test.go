@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/socket"
 )
 
 // TestClosedDirectly: a connection whose only request asks for the close, and
@@ -228,17 +229,17 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 func TestOutOfMemoryPauses(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		for _, errno := range []unix.Errno{unix.ENFILE, unix.ENOMEM, unix.ENOBUFS, unix.EMFILE} {
-			if !outOfResources(errno) {
+			if !socket.Starved(errno) {
 				t.Errorf("%v is not taken for a want of resources", errno)
 			}
 		}
 		s, l := driven(t, v)
 		first, second := s.dial().send(get("/small")), s.dial().send(get("/small"))
-		if l.starved(s.fds[0], unix.ENFILE) {
+		if l.starved(&l.listeners.list[0], unix.ENFILE) {
 			t.Error("accepting goes on")
 		}
-		if l.listeners.reserve >= 0 || l.listeners.active {
-			t.Errorf("reserve %d, accepting: %v", l.listeners.reserve, l.listeners.active)
+		if l.listeners.reserve >= 0 || l.listeners.list[0].watched {
+			t.Errorf("reserve %d, accepting: %v", l.listeners.reserve, l.listeners.list[0].watched)
 		}
 		first.expect(503)
 		first.Close()
@@ -246,15 +247,15 @@ func TestOutOfMemoryPauses(t *testing.T) {
 			l.batch()
 		}
 		second.expect(200)
-		if l.listeners.reserve < 0 || !l.listeners.active {
-			t.Errorf("reserve %d, accepting: %v", l.listeners.reserve, l.listeners.active)
+		if l.listeners.reserve < 0 || !l.listeners.list[0].watched {
+			t.Errorf("reserve %d, accepting: %v", l.listeners.reserve, l.listeners.list[0].watched)
 		}
 	})
 }
 
-// TestBrokenListenerIsLeftOut: a descriptor that is no listener, and ready for
-// ever, makes the loop neither spin nor fall, and the others are served.
-func TestBrokenListenerIsLeftOut(t *testing.T) {
+// TestBrokenListenerRests: a descriptor that is no listener, and ready for
+// ever, makes the loop neither spin nor fall, the others are served, and it is counted.
+func TestBrokenListenerRests(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		s := prepare(t, v, 1)
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
@@ -264,7 +265,35 @@ func TestBrokenListenerIsLeftOut(t *testing.T) {
 		s.serve([][]Listener{{{FD: pair[0]}, {FD: s.fds[0]}}})
 		c := s.dial().send(get("/small"))
 		c.expect(200)
-		s.until("it is said", func(*Loop) bool { _, ok := s.warnings.Load("a listener is broken and left out"); return ok })
+		s.until("it is said", func(*Loop) bool { _, ok := s.warnings.Load(acceptFails); return ok })
+		if n := s.Counters().Resting; n != 1 {
+			t.Errorf("%d listeners rest", n)
+		}
 		s.quiet()
+	})
+}
+
+// TestWatchingAListenerIsTriedAgain: a poller that refuses a listener when accepting goes on after a pause does not
+// make the loop deaf: it is said and counted, and tried until it works.
+func TestWatchingAListenerIsTriedAgain(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		s := start(t, v)
+		c := s.dial().send(get("/small"))
+		c.expect(200)
+		s.on(0, func(l *Loop) {
+			s.pollers[0].failAdds.Store(3)
+			l.rest(&l.listeners.list[0], outOfDescriptors, unix.EMFILE)
+		})
+		if n := s.Counters().Resting; n != 1 {
+			t.Errorf("%d listeners rest", n)
+		}
+		c.send(get("/small")).expect(200) // who is there goes on
+		s.dial().send(get("/small")).expect(200)
+		if _, said := s.warnings.Load(watchFails); !said {
+			t.Error("it is not said")
+		}
+		if n := s.Counters().Resting; n != 0 {
+			t.Errorf("%d listeners rest when it has worked", n)
+		}
 	})
 }

@@ -123,8 +123,7 @@ func TestDrainWhileAcceptingPauses(t *testing.T) {
 		s := start(t, v)
 		var waiting *client
 		s.on(0, func(l *Loop) {
-			l.retryLater()
-			l.listeners.againAt += int64(50 * time.Millisecond)
+			l.rest(&l.listeners.list[0], outOfDescriptors, unix.EMFILE)
 			waiting = s.dial().send(get("/small"))
 			l.drain(patience)
 		})

@@ -99,7 +99,7 @@ func (l *Loop) relisten(list []Listener, emptied func()) {
 		emptied()
 		return
 	}
-	l.pause()
+	l.unwatchAll()
 	for _, old := range a.list {
 		// A Completer may have accepted from one that stays, under its old token.
 		if l.completer != nil || !slices.ContainsFunc(list, func(li Listener) bool { return li.FD == old.FD }) {
@@ -108,7 +108,7 @@ func (l *Loop) relisten(list []Listener, emptied func()) {
 	}
 	a.batches = lastMax
 	a.emptied = append(a.emptied, emptied)
-	a.list = list
+	a.set(list)
 	l.listen()
 }
 

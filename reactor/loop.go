@@ -245,8 +245,8 @@ func (l *Loop) timeout() time.Duration {
 func (l *Loop) dispatch(e poller.Event) {
 	if e.Token>>32 == 0 { // no slot has generation 0
 		// Unless they were paused earlier in this batch.
-		if li := l.listeners.list; l.listeners.active && int(e.Token) < len(li) && li[e.Token].FD >= 0 {
-			l.accept(li[e.Token].FD)
+		if list := l.listeners.list; int(e.Token) < len(list) && list[e.Token].watched && !list[e.Token].backoff.Off() {
+			l.accept(&list[e.Token])
 		}
 		return
 	}
@@ -399,7 +399,7 @@ func (l *Loop) expire() {
 		l.arrange(s, s.conn.Expire(t, l.local))
 	}
 	if l.listeners.againAt != 0 && now >= l.listeners.againAt {
-		l.listen()
+		l.resume(now)
 	}
 }
 
@@ -522,7 +522,7 @@ func (l *Loop) end(err error) {
 		l.close(s)
 	})
 	l.closeBatch()
-	l.pause()
+	l.unwatchAll()
 	l.listeners.stop()
 	l.listeners.yieldReserve()
 	for _, m := range l.inbox.close() {

@@ -23,7 +23,7 @@ func driven(t testing.TB, v variant, options ...option) (*server, *Loop) {
 	t.Cleanup(runtime.UnlockOSThread)
 	s := prepare(t, v, 1, options...)
 	l := s.loops[0]
-	l.listeners.list = []Listener{{FD: s.fds[0]}}
+	l.listeners.set([]Listener{{FD: s.fds[0]}})
 	l.listen()
 	t.Cleanup(func() { l.end(nil) })
 	return s, l

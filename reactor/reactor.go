@@ -3,7 +3,6 @@ package reactor
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +57,7 @@ func (r *Reactor) Serve(listeners [][]Listener) error {
 		return errLists(len(listeners), len(r.loops))
 	}
 	for i, l := range r.loops {
-		l.listeners.list = slices.Clone(listeners[i])
+		l.listeners.set(listeners[i])
 		l.listen()
 	}
 	for i, l := range r.loops {

@@ -96,10 +96,14 @@ type counted struct {
 	slept                          atomic.Int64 // that lasted until their time was up
 	asleep                         atomic.Bool  // in one that may block
 	fail                           atomic.Pointer[error]
+	failAdds                       atomic.Int64 // that many Adds fail, for want of memory
 }
 
 func (c *counted) Add(fd int, token poller.Token, want poller.Interest, flags poller.Flags) error {
 	c.adds.Add(1)
+	if c.failAdds.Add(-1) >= 0 {
+		return unix.ENOMEM
+	}
 	return c.Poller.Add(fd, token, want, flags)
 }
 

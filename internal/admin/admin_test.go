@@ -15,12 +15,14 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // patience bounds every wait; no test passes because of it.
@@ -64,6 +66,7 @@ type plane struct {
 	addr, path string
 	ready      atomic.Bool
 	silent     atomic.Int64
+	resting    atomic.Int64
 }
 
 func start(t *testing.T, options ...func(*Options)) *plane {
@@ -77,8 +80,12 @@ func start(t *testing.T, options ...func(*Options)) *plane {
 	p.ready.Store(true)
 	o := Options{
 		Version: "v1.2.3", Ready: p.ready.Load, Log: zap.NewNop(),
-		Snapshot: func() *Snapshot { s := sample(); s.SilentLoops = int(p.silent.Load()); return s },
-		Status:   func() any { return map[string]any{"uptime_seconds": 5, "counters": sample()} },
+		Snapshot: func() *Snapshot {
+			s := sample()
+			s.SilentLoops, s.RestingListeners = int(p.silent.Load()), int(p.resting.Load())
+			return s
+		},
+		Status: func() any { return map[string]any{"uptime_seconds": 5, "counters": sample()} },
 	}
 	for _, option := range options {
 		option(&o)
@@ -171,6 +178,14 @@ func TestPprof(t *testing.T) {
 
 func TestHealthAndReadiness(t *testing.T) {
 	p := start(t)
+	p.resting.Store(1)
+	if status, _, body := p.ask(t, "tcp", "GET", "/readyz"); status != 503 || !strings.Contains(body, "1 listeners") {
+		t.Errorf("/readyz while accepting rests: %d, %s", status, body)
+	}
+	if _, _, body := p.ask(t, "tcp", "GET", "/metrics"); !strings.Contains(body, "evhttpd_ready 0\n") {
+		t.Error("the metrics say that it is ready while accepting rests")
+	}
+	p.resting.Store(0)
 	p.ready.Store(false)
 	if status, _, _ := p.ask(t, "tcp", "GET", "/readyz"); status != 503 {
 		t.Errorf("/readyz while draining: %d", status)
@@ -356,5 +371,40 @@ func TestCloseDoesNotWaitForSilentClients(t *testing.T) {
 	must(t, p.Close(time.Millisecond))
 	if _, err := net.Dial("tcp", p.addr); err == nil {
 		t.Error("it is still listening")
+	}
+}
+
+// failing is a listener whose first calls of Accept fail.
+type failing struct {
+	net.Listener
+	times atomic.Int64
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	if l.times.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EPERM)}
+	}
+	return l.Listener.Accept()
+}
+
+// TestAcceptingIsTriedAgain: an error of accept that net/http takes for the end is said once, and not the end.
+func TestAcceptingIsTriedAgain(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	l := &failing{Listener: tcp}
+	l.times.Store(3)
+	core, said := observer.New(zap.WarnLevel)
+	s := Start([]net.Listener{l}, Options{Ready: func() bool { return true }, Log: zap.New(core),
+		Snapshot: sample, Status: func() any { return nil }})
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := client.Get("http://" + tcp.Addr().String() + "/readyz")
+	must(t, err)
+	r.Body.Close()
+	if r.StatusCode != 200 {
+		t.Error(r.StatusCode)
+	}
+	must(t, s.Close(time.Second))
+	if said.Len() != 1 || !strings.Contains(fmt.Sprint(said.All()), "operation not permitted") {
+		t.Error(said.All())
 	}
 }

@@ -66,6 +66,9 @@ var metrics = []metric{
 	{name: "evhttpd_signal_queue_overflows_total",
 		help:  "Overflows of the signal queue (io_model sigio), each of which costs a look at every descriptor.",
 		value: func(s *Snapshot) *float64 { return maybe(s.Overflows) }},
+	{name: "evhttpd_listeners_resting", gauge: true,
+		help:  "Listeners that nobody accepts from for a while, after an error; each loop has its own.",
+		value: func(s *Snapshot) *float64 { return number(s.RestingListeners) }},
 	{name: "evhttpd_loops", gauge: true,
 		help:  "Event loops; 0: the IO model has none.",
 		value: func(s *Snapshot) *float64 { return number(s.Loops) }},
@@ -179,7 +182,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	s := c.options.Snapshot()
 	ready := 0.0
-	if c.options.Ready() {
+	if c.options.Ready() && s.RestingListeners == 0 {
 		ready = 1
 	}
 	to <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, ready)

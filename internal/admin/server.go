@@ -73,7 +73,7 @@ func Start(listeners []net.Listener, o Options) *Server {
 	}
 	for _, l := range listeners {
 		s.running.Go(func() {
-			if err := s.http.Serve(bounded(l)); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.http.Serve(bounded(steady(l, o.Log))); !errors.Is(err, http.ErrServerClosed) {
 				o.Log.Error("the control plane has ended on one address", zap.Stringer("address", l.Addr()), zap.Error(err))
 			}
 		})
@@ -155,6 +155,11 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	if !s.options.Ready() {
 		http.Error(w, "not ready: starting or draining", http.StatusServiceUnavailable)
+		return
+	}
+	if n := s.options.Snapshot().RestingListeners; n > 0 {
+		http.Error(w, fmt.Sprintf("not ready: %d listeners cannot be accepted from just now; the events say why, and it is tried again", n),
+			http.StatusServiceUnavailable)
 		return
 	}
 	text(w, "ready\n")

@@ -27,6 +27,8 @@ type Snapshot struct {
 	RingOperations *uint64            `json:"ring_operations"`    // nil: the model has no ring
 	Overflows      *uint64            `json:"signal_queue_overflows"`
 
+	RestingListeners int `json:"resting_listeners"` // now: those that are left alone for a while, after an error
+
 	Loops       int       `json:"loops"`        // now; 0: the model has none
 	SilentLoops int       `json:"silent_loops"` // now: those that did not answer in time
 	Waits       uint64    `json:"loop_waits"`

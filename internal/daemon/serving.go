@@ -44,7 +44,7 @@ func (s *servers) remove(srv *serving) {
 	defer s.mu.Unlock()
 	s.all = slices.DeleteFunc(s.all, func(other *serving) bool { return other == srv })
 	counted := srv.server.Counters()
-	counted.Loops, counted.Silent, counted.Unknown = 0, 0, 0
+	counted.Resting, counted.Loops, counted.Silent, counted.Unknown = 0, 0, 0, 0
 	s.past.Add(&counted)
 }
 

@@ -71,6 +71,7 @@ var rules = []rule{
 	// A client: it knows the poller and the calls of a socket, and the server only from outside.
 	{folder: "bench", project: []string{"poller"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
 	{folder: "bench/load", project: []string{"poller", "internal/socket"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
+	{folder: "bench/loadtest", project: []string{"bench/load", "bench/machine", "bench/text"}},
 	{folder: "bench/machine", modules: []string{xsys}},
 	{folder: "bench/stats", modules: []string{"golang.org/x/perf/benchmath"}},
 	{folder: "bench/scenario", project: []string{"bench/load"}},
@@ -86,7 +87,7 @@ var rules = []rule{
 	// of it that have no switch: the parser and the counters.
 	{folder: "bench/classic", project: []string{"bench", "conn", "http1", "bench/chart", "bench/load", "bench/machine", "bench/server", "bench/stats", "bench/text", "internal/uring", "poller"},
 		modules: []string{xsys}},
-	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/classic", "bench/lab", "bench/report", "bench/results"},
+	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/classic", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
 		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "github.com/schollz/progressbar/v3", "golang.org/x/term"}},
 }
 

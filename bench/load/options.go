@@ -15,7 +15,6 @@ const (
 	connectionsMax = 1 << 20 // of a run
 	loopsMax       = 256
 	headSentMax    = 16 << 10 // bytes of one request's head
-	contentMax     = 64 << 20 // bytes of one request's content
 	// inFlightMax bounds what the requests of all connections may hold in memory when none is taken, in bytes.
 	inFlightMax = 1 << 30
 	timeoutMax  = time.Minute
@@ -25,6 +24,9 @@ const (
 	rateMin         = 1e-5
 	descriptorSpare = 32 // descriptors of everything else: the poller's, standard files, files of the caller
 )
+
+// ContentMax is the longest content of one request, in bytes.
+const ContentMax = 64 << 20
 
 // role is a checked Role with what follows from it.
 type role struct {
@@ -45,6 +47,29 @@ type target struct {
 	body    []byte
 }
 
+// ErrOptions marks an error in Options.
+var ErrOptions = errors.New("load")
+
+func mistake(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrOptions, fmt.Errorf(format, args...))
+}
+
+// Check says what Run would refuse, but for addresses that are missing: they may have to be looked up first.
+func (o Options) Check() error {
+	_, err := o.check()
+	return err
+}
+
+// checkAddresses says which role has no address.
+func checkAddresses(roles []role) error {
+	for i := range roles {
+		if !roles[i].Addr.valid() {
+			return mistake("role %d %q: the address %v is neither an IP address and port nor a Unix socket", i, roles[i].Name, roles[i].Addr)
+		}
+	}
+	return nil
+}
+
 // check fills in the defaults of o and refuses what makes no sense.
 func (o *Options) check() ([]role, error) {
 	o.Ramp = orDefault(o.Ramp, 10*time.Second)
@@ -54,22 +79,25 @@ func (o *Options) check() ([]role, error) {
 	o.CheckEvery = orDefault(o.CheckEvery, 16)
 	switch {
 	case len(o.Roles) == 0:
-		return nil, errors.New("load: no roles: name at least one group of connections")
+		return nil, mistake("no roles: name at least one group of connections")
 	case o.Duration <= 0:
-		return nil, errors.New("load: Duration must be more than 0: a run has an end")
+		return nil, mistake("Duration must be more than 0: a run has an end")
 	case o.WarmUp < 0 || o.Ramp < 0 || o.Drain < 0:
-		return nil, errors.New("load: WarmUp, Ramp and Drain must not be negative")
+		return nil, mistake("WarmUp, Ramp and Drain must not be negative")
 	case o.Timeout < time.Millisecond || o.Timeout > timeoutMax:
-		return nil, fmt.Errorf("load: a Timeout of %v: it must lie between 1 ms and %v", o.Timeout, timeoutMax)
+		return nil, mistake("a Timeout of %v: it must lie between 1 ms and %v", o.Timeout, timeoutMax)
 	case o.Loops < 1 || o.Loops > loopsMax:
-		return nil, fmt.Errorf("load: %d loops: there must be 1 to %d", o.Loops, loopsMax)
+		return nil, mistake("%d loops: there must be 1 to %d", o.Loops, loopsMax)
 	}
 	roles := make([]role, len(o.Roles))
 	connections := 0
 	for i := range o.Roles {
 		roles[i].Role = o.Roles[i]
 		if err := roles[i].check(); err != nil {
-			return nil, fmt.Errorf("load: role %d %q: %w", i, o.Roles[i].Name, err)
+			if len(o.Roles) > 1 {
+				err = fmt.Errorf("role %d %q: %w", i, o.Roles[i].Name, err)
+			}
+			return nil, mistake("%w", err)
 		}
 		connections += roles[i].Connections
 	}
@@ -88,7 +116,7 @@ func orDefault[T comparable](value, standard T) T {
 // checkDescriptors says before any time is spent that the connections cannot all be opened.
 func checkDescriptors(connections, loops int) error {
 	if connections > connectionsMax {
-		return fmt.Errorf("load: %d connections: at most %d in a run", connections, connectionsMax)
+		return mistake("%d connections: at most %d in a run", connections, connectionsMax)
 	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -104,8 +132,6 @@ func checkDescriptors(connections, loops int) error {
 func (r *role) check() error {
 	r.Pipeline = orDefault(r.Pipeline, 1)
 	switch {
-	case !r.Addr.valid():
-		return fmt.Errorf("the address %v is neither an IP address and port nor a Unix socket", r.Addr)
 	case r.Connections < 1:
 		return fmt.Errorf("%d connections: there must be one at least", r.Connections)
 	case r.Pipeline < 1 || r.Pipeline > pipelineMax:
@@ -125,7 +151,10 @@ func (r *role) check() error {
 	var sum float64
 	for i := range r.Targets {
 		if err := r.addTarget(&r.Targets[i]); err != nil {
-			return fmt.Errorf("target %d: %w", i, err)
+			if len(r.Targets) > 1 {
+				err = fmt.Errorf("target %d: %w", i, err)
+			}
+			return err
 		}
 		sum += orDefault(r.Targets[i].Weight, 1)
 		r.weights = append(r.weights, sum)
@@ -210,8 +239,8 @@ func (r *role) request(method, path string, t *Target) ([]byte, error) {
 	switch {
 	case len(head) > headSentMax:
 		return nil, fmt.Errorf("the request's head has %d bytes, more than %d", len(head), headSentMax)
-	case len(t.Content) > contentMax:
-		return nil, fmt.Errorf("the request's content has %d bytes, more than %d", len(t.Content), contentMax)
+	case len(t.Content) > ContentMax:
+		return nil, fmt.Errorf("the request's content has %d bytes, more than %d", len(t.Content), ContentMax)
 	}
 	return append([]byte(head), t.Content...), nil
 }

@@ -27,6 +27,9 @@ type run struct {
 // end. In that last case the Result says what was found until then.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	roles, err := o.check()
+	if err == nil {
+		err = checkAddresses(roles)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -319,7 +319,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{target(Target{Status: -3}), "status"},
 		{target(Target{Fields: []string{"host: other"}}), "itself"},
 		{target(Target{Fields: []string{"Content-Length: 4"}}), "itself"},
-		{target(Target{Method: "PUT", Content: make([]byte, contentMax+1)}), "content"},
+		{target(Target{Method: "PUT", Content: make([]byte, ContentMax+1)}), "content"},
 		{target(Target{Path: "/a b"}), "percent-encode"},
 		{target(Target{Path: "/\r\nX: y"}), "percent-encode"},
 		{target(Target{Host: "a\r\nX: y"}), "field"},

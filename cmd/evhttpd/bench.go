@@ -70,7 +70,7 @@ func benchCommand() *cobra.Command {
 	completeDirectories(c, "out")
 	c.ValidArgsFunction = cobra.NoFileCompletions
 	c.RunE = func(c *cobra.Command, _ []string) error { return runBench(c, o, *named, *out) }
-	c.AddCommand(compareCommand())
+	c.AddCommand(compareCommand(), loadCommand())
 	return c
 }
 

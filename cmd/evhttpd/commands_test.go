@@ -136,6 +136,22 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"bench", "--quik"}, `unknown flag: --quik; see "evhttpd bench --help"`, ""},
 		{[]string{"bench", "compare", "a.json"}, `two results.json are compared, not 1 files`, ""},
 		{[]string{"bench", "compare", "none.json", "none.json"}, `open none.json: no such file`, ""},
+		{[]string{"bench", "load"}, `one URL is loaded, not 0; see "evhttpd bench load --help"`, ""},
+		{[]string{"bench", "load", "localhost:80"}, `bench load: "localhost:80": want http://HOST[:PORT]`, "unix:"},
+		{[]string{"bench", "load", "https://localhost/"}, `bench load: "https://localhost/": TLS is not measured`, "http://"},
+		{[]string{"bench", "load", "-z", "0s", "http://[::1]/"}, `--duration must be more than 0`, ""},
+		{[]string{"bench", "load", "-q", "0", "http://[::1]/"}, `--rate must be more than 0`, ""},
+		{[]string{"bench", "load", "-t4", "-c64", "-d5s", "http://[::1]/"}, `invalid argument "4" for "-t, --timeout" flag`, "duration"},
+		{[]string{"bench", "load", "-c64", "-d5s", "http://[::1]/"}, `-d 5s: -d is the request's body`, "-z 5s"},
+		{[]string{"bench", "load", "-c", "0", "http://127.0.0.1:1/"}, `load: 0 connections`, ""},
+		{[]string{"bench", "load", "--expect", "2xx", "http://[::1]/"}, `--expect "2xx": want success, any or a status`, ""},
+		{[]string{"bench", "load", "--percentiles", "50,x", "http://[::1]/"}, `--percentiles: "x" is not a number`, ""},
+		{[]string{"bench", "load", "--percentiles", "0", "http://[::1]/"}, `bench load: a percentile of 0: `, ""},
+		{[]string{"bench", "load", "--fail-if", "p99>5", "http://[::1]/"}, `--fail-if "p99>5": "5" is not a duration`, "5ms"},
+		{[]string{"bench", "load", "--urls", "none", "http://[::1]/"}, `--urls: open none: no such file`, ""},
+		{[]string{"bench", "load", "--data-file", "none", "http://[::1]/"}, `--data-file: open none: no such file`, ""},
+		{[]string{"bench", "load", "-H", "no colon", "http://127.0.0.1:1/"}, `load: field "no colon" is not of the form`, ""},
+		{[]string{"bench", "load", "-m", "CONNECT", "http://127.0.0.1:1/"}, `load: method "CONNECT"`, "tunnel"},
 		{[]string{"models", "--jsn"}, `unknown flag: --jsn; see "evhttpd models --help"`, ""},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
@@ -229,7 +245,7 @@ func TestCompletions(t *testing.T) {
 // TestHelpTopics: help explains commands at any depth.
 func TestHelpTopics(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, topic := range []string{"", "serve", "lab", "lab starve", "bench", "bench compare", "completion", "help"} {
+	for _, topic := range []string{"", "serve", "lab", "lab starve", "bench", "bench compare", "bench load", "completion", "help"} {
 		stdout, stderr, err := execute(t, append([]string{"help"}, strings.Fields(topic)...)...)
 		if want := strings.TrimSpace("evhttpd " + topic); err != nil || stderr != "" || !strings.Contains(stdout, "\n  "+want+" ") {
 			t.Errorf("help %s: %v, %q on stderr, no usage line in\n%s", topic, err, stderr, stdout)

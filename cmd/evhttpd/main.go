@@ -14,10 +14,11 @@ import (
 	"github.com/evhttpd/evhttpd/internal/daemon"
 )
 
-// Exit codes: 1 for run-time failures, 2 for usage and configuration.
+// Exit codes: 1 for run-time failures, 2 for usage and configuration, 3 for a condition that a measurement was not to meet.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure   = 1
+	exitUsage     = 2
+	exitCondition = 3
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -33,10 +34,15 @@ func run(args []string) int {
 	var unusable *daemon.ConfigError
 	var wrong *config.Error
 	var usage *usageError
-	if errors.As(err, &unusable) || errors.As(err, &wrong) || errors.As(err, &usage) {
+	var held *conditionError
+	switch {
+	case errors.As(err, &unusable) || errors.As(err, &wrong) || errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &held):
+		return exitCondition
+	default:
+		return exitFailure
 	}
-	return exitFailure
 }
 
 // complaint is what is said of an error: several mistakes are one a line. A line

@@ -72,6 +72,10 @@ func exitStatus(r *roff, name string, serves bool) {
 	case name == "healthcheck":
 		r.item("0", "The server answers and says that it is well.")
 		r.item("1", "It does not answer, or says that it is not.")
+	case name == "load":
+		r.item("0", "There were right answers, and no condition of --fail-if holds.")
+		r.item("1", "There was not one right answer, or the load could not be made; standard error says why.")
+		r.item("3", "A condition of --fail-if holds.")
 	default:
 		r.item("0", "Done.")
 		r.item("1", "It failed; standard error says why.")

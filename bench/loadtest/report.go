@@ -1,0 +1,363 @@
+package loadtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/evhttpd/evhttpd/bench/load"
+	"github.com/evhttpd/evhttpd/bench/text"
+)
+
+// Version of the report's JSON form: fields may be added, and with a new version renamed.
+const Version = 1
+
+// Report is what a load showed.
+type Report struct {
+	Version     int     `json:"version"`
+	URL         string  `json:"url"`
+	Address     string  `json:"address"`
+	Method      string  `json:"method"`
+	URLs        int     `json:"urls"` // that were asked for in turn
+	Connections int     `json:"connections"`
+	Pipeline    int     `json:"pipeline"`
+	RateAsked   float64 `json:"rate_asked"` // 0: closed loop
+
+	Began  time.Time     `json:"began"`
+	Window time.Duration `json:"window_ns"` // that is measured
+	// Interrupted: the load was ended before its time.
+	Interrupted bool `json:"interrupted"`
+
+	Requests   int64 `json:"requests"`   // begun
+	Answered   int64 `json:"answered"`   // rightly
+	Completed  int64 `json:"completed"`  // of them, within the window
+	Errors     int64 `json:"errors"`     // see errors
+	Lost       int64 `json:"lost"`       // in flight on a connection that failed
+	Unanswered int64 `json:"unanswered"` // in flight when the load ended
+	Unsent     int64 `json:"unsent"`     // due and never begun, for want of a free connection
+	Resent     int64 `json:"resent"`     // behind an answer that closed its connection
+
+	Rate           float64 `json:"requests_per_second"` // Completed by Window
+	Bytes          int64   `json:"bytes"`               // of content, within the window
+	BytesPerSecond float64 `json:"bytes_per_second"`
+
+	Latency  Latency          `json:"latency"`
+	Statuses map[string]int64 `json:"statuses"`
+	Failures []Failure        `json:"failures"`
+
+	Opened int64 `json:"connections_opened"`
+	Closed int64 `json:"connections_closed_by_server"` // between two requests
+
+	ClientShare     float64       `json:"client_cpu_share"` // of the busiest thread's CPU
+	ClientSaturated bool          `json:"client_saturated"`
+	LagMax          time.Duration `json:"lag_max_ns"` // how late the client itself began a request, at worst
+
+	Conditions []Outcome `json:"conditions"`
+}
+
+// Latency is of right answers, and of what was given up on with the time it had waited. An
+// open loop's count from when the request was due.
+type Latency struct {
+	Count       int64         `json:"count"`
+	Mean        time.Duration `json:"mean_ns"`
+	Deviation   time.Duration `json:"standard_deviation_ns"`
+	Min         time.Duration `json:"min_ns"`
+	Max         time.Duration `json:"max_ns"`
+	Percentiles []Percentile  `json:"percentiles"`
+
+	of *load.Latency
+}
+
+// Percentile is one of a distribution.
+type Percentile struct {
+	Percentile float64       `json:"percentile"`
+	Value      time.Duration `json:"ns"`
+}
+
+// Failure is a kind of failure that was seen.
+type Failure struct {
+	Kind  string `json:"kind"`
+	Count int64  `json:"count"`
+	First string `json:"first"` // described
+}
+
+// Outcome is a condition's.
+type Outcome struct {
+	Condition string   `json:"condition"`
+	Value     *float64 `json:"value"` // null: there was no answer to take it from
+	Holds     bool     `json:"holds"`
+	Says      string   `json:"-"` // the value as people read it
+}
+
+func newReport(o *Options, addr load.Addr, began time.Time, result *load.Result, interrupted bool) *Report {
+	role := &result.Roles[0]
+	r := &Report{Version: Version, URL: o.URL, Address: addr.String(), Method: o.Method, URLs: max(len(o.URLs), 1),
+		Connections: o.Connections, Pipeline: o.Pipeline, RateAsked: o.Rate,
+		Began: began, Window: max(result.Window, 0), Interrupted: interrupted,
+		Requests: role.Requests, Answered: role.Answered, Completed: role.Completed,
+		Lost: role.Lost, Unanswered: role.Unanswered, Unsent: role.Unsent, Resent: role.Resent,
+		Rate: result.Rate(&role.Counts), Bytes: role.Bytes, Opened: role.Opened, Closed: role.Closed,
+		Statuses: make(map[string]int64), Failures: []Failure{}, Conditions: []Outcome{},
+		ClientSaturated: result.Saturated(), LagMax: role.LagMax}
+	r.Errors = r.errors(&role.Counts)
+	if r.Window > 0 {
+		r.BytesPerSecond = float64(r.Bytes) / r.Window.Seconds()
+	}
+	for status, n := range role.Statuses {
+		r.Statuses[strconv.Itoa(status)] = n
+	}
+	for f, n := range role.Failures {
+		if n > 0 {
+			r.Failures = append(r.Failures, Failure{load.Failure(f).String(), n, role.First[f]})
+		}
+	}
+	for _, l := range result.Loops {
+		r.ClientShare = max(r.ClientShare, l.Share)
+	}
+	r.Latency = newLatency(&role.Latency, o.Percentiles)
+	for i := range o.FailIf {
+		r.Conditions = append(r.Conditions, r.outcome(&o.FailIf[i]))
+	}
+	return r
+}
+
+func newLatency(of *load.Latency, percentiles []float64) Latency {
+	l := Latency{Count: of.Count, Percentiles: []Percentile{}, of: of}
+	if l.Count == 0 {
+		return l
+	}
+	h := of.Histogram
+	l.Mean, l.Deviation, l.Min, l.Max = of.Mean, time.Duration(h.StdDev()), time.Duration(h.Min()), of.Max
+	for _, p := range percentiles {
+		l.Percentiles = append(l.Percentiles, Percentile{p, time.Duration(h.ValueAtPercentile(p))})
+	}
+	return l
+}
+
+// errors counts requests without a right answer, and failures of connections. A connection that fails with one
+// request in flight is one error, with several as many as there were, with none one. What is in flight or due
+// when somebody ends the load is none.
+func (r *Report) errors(c *load.Counts) int64 {
+	wrong := c.Failures[load.WrongStatus] + c.Failures[load.WrongLength] + c.Failures[load.WrongContent]
+	n := wrong + max(c.Failed()-wrong, c.Lost)
+	if !r.Interrupted {
+		n += c.Unanswered + c.Unsent
+	}
+	return n
+}
+
+// outcome looks whether a condition holds.
+func (r *Report) outcome(c *Condition) Outcome {
+	value, known := r.value(c)
+	out := Outcome{Condition: c.Text, Holds: c.holds(value, known), Says: "there was no answer"}
+	if known {
+		out.Value, out.Says = &value, c.kind.write(value)
+	}
+	return out
+}
+
+// value is the figure that a condition is about; latencies are not known without an answer.
+func (r *Report) value(c *Condition) (value float64, known bool) {
+	switch {
+	case c.kind == latency && r.Latency.Count == 0:
+		return 0, false
+	case c.percentile > 0:
+		return float64(r.Latency.of.Histogram.ValueAtPercentile(c.percentile)), true
+	case c.kind == share:
+		all := float64(r.Requests + r.Unsent)
+		return 100 * float64(r.Errors) / all, all > 0
+	}
+	switch c.metric {
+	case "mean":
+		return float64(r.Latency.Mean), true
+	case "min":
+		return float64(r.Latency.Min), true
+	case "max":
+		return float64(r.Latency.Max), true
+	case "rate":
+		return r.Rate, r.Window > 0
+	case "errors":
+		return float64(r.Errors), true
+	case "requests":
+		return float64(r.Requests), true
+	case "answered":
+		return float64(r.Answered), true
+	}
+	var answers int64
+	for status, n := range r.Statuses {
+		if status == c.metric || strings.HasSuffix(c.metric, "xx") && status[0] == c.metric[0] {
+			answers += n
+		}
+	}
+	return float64(answers), true
+}
+
+// Held are the conditions that hold, with their values.
+func (r *Report) Held() []string {
+	var all []string
+	for _, o := range r.Conditions {
+		if o.Holds {
+			all = append(all, o.Condition+" ("+o.Says+")")
+		}
+	}
+	return all
+}
+
+// Why says why there was no right answer.
+func (r *Report) Why() string {
+	switch {
+	case len(r.Failures) > 0:
+		return r.Failures[0].First
+	case r.Requests == 0:
+		return "no request was made"
+	default:
+		return fmt.Sprintf("nothing came for %s", text.Count(int(r.Requests), "request"))
+	}
+}
+
+// WriteJSON writes one object.
+func (r *Report) WriteJSON(w io.Writer) error {
+	out := json.NewEncoder(w)
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	return out.Encode(r)
+}
+
+// WriteText writes the report for people.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	text.Wrap(&b, fmt.Sprintf("%s %s at %s", r.Method, r.URL, r.Address))
+	text.Wrap(&b, r.load())
+	b.WriteString("\n")
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("requests", "%s: %s answered, %s", text.Thousands(r.Requests), text.Thousands(r.Answered), text.Count(int(r.Errors), "error"))
+	line("rate", "%s/s, %s/s of content", number(r.Rate), bytes(r.BytesPerSecond))
+	if l := &r.Latency; l.Count > 0 {
+		line("latency", "mean %v, deviation %v, min %v, max %v", short(l.Mean), short(l.Deviation), short(l.Min), short(l.Max))
+		for _, p := range l.Percentiles {
+			line("  p"+strconv.FormatFloat(p.Percentile, 'f', -1, 64), "%v", short(p.Value))
+		}
+	}
+	r.writeStatuses(&b)
+	line("connections", "%s opened, %s closed by the server between requests", text.Thousands(r.Opened), text.Thousands(r.Closed))
+	for _, o := range r.Conditions {
+		verdict := "does not hold"
+		if o.Holds {
+			verdict = "holds: the run has failed"
+		}
+		line(o.Condition, "%s, %s", o.Says, verdict)
+	}
+	for _, sentence := range r.remarks() {
+		b.WriteString("\n")
+		text.Wrap(&b, sentence)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// load says in words what load it was.
+func (r *Report) load() string {
+	parts := []string{text.Count(r.Connections, "connection")}
+	if r.Pipeline > 1 {
+		parts = append(parts, fmt.Sprintf("%d requests in flight on each", r.Pipeline))
+	}
+	if r.RateAsked > 0 {
+		parts = append(parts, number(r.RateAsked)+" requests/s asked for")
+	} else {
+		parts = append(parts, "closed loop")
+	}
+	if r.URLs > 1 {
+		parts = append(parts, fmt.Sprintf("%s URLs in turn", text.Thousands(r.URLs)))
+	}
+	parts = append(parts, short(r.Window).String())
+	return strings.Join(parts, ", ")
+}
+
+// statusesMax is how many statuses the text lists.
+const statusesMax = 12
+
+func (r *Report) writeStatuses(b *strings.Builder) {
+	statuses := make([]string, 0, len(r.Statuses))
+	for status := range r.Statuses {
+		statuses = append(statuses, status)
+	}
+	slices.Sort(statuses)
+	for i, status := range statuses {
+		name := "status"
+		if i > 0 {
+			name = ""
+		}
+		if i == statusesMax {
+			fmt.Fprintf(b, "  %-12s and %d others\n", name, len(statuses)-i)
+			return
+		}
+		fmt.Fprintf(b, "  %-12s %s: %s\n", name, status, text.Thousands(r.Statuses[status]))
+	}
+}
+
+// remarks are what must be known of the figures.
+func (r *Report) remarks() []string {
+	var all []string
+	for _, f := range r.Failures {
+		all = append(all, fmt.Sprintf("%s, %s. The first: %s.", f.Kind, text.Count(int(f.Count), "failure"), f.First))
+	}
+	if r.Interrupted {
+		all = append(all, fmt.Sprintf("The load was ended after %v, with %s in flight.", short(r.Window), text.Count(int(r.Unanswered), "request")))
+	} else if r.Unanswered > 0 {
+		all = append(all, fmt.Sprintf("%s in flight at the end had no whole answer within the timeout.", text.Count(int(r.Unanswered), "request")))
+	}
+	if r.Unsent > 0 {
+		all = append(all, fmt.Sprintf("%s could not be sent, since no connection was free. They are in the latencies with the time they waited.",
+			text.Count(int(r.Unsent), "due request")))
+	}
+	if answers := r.redirects(); answers > 0 {
+		all = append(all, fmt.Sprintf("Redirects are not followed (%s): load the URL that they lead to.", text.Count(int(answers), "answer")))
+	}
+	if r.ClientSaturated {
+		all = append(all, "The client used its CPU up: the rate may be its limit and not the server's. --loops gives it more threads.")
+	}
+	if r.RateAsked > 0 && r.LagMax > time.Millisecond {
+		all = append(all, fmt.Sprintf("The client itself was up to %v late with a request, which is in the latencies.", short(r.LagMax)))
+	}
+	return all
+}
+
+// redirects are answers that have the client ask elsewhere (RFC 9110 section 15.4), 304 not among them.
+func (r *Report) redirects() int64 {
+	return r.Statuses["301"] + r.Statuses["302"] + r.Statuses["303"] + r.Statuses["307"] + r.Statuses["308"]
+}
+
+// short is a duration with three significant digits.
+func short(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for d/unit >= 1000 {
+		unit *= 10
+	}
+	return d.Round(unit)
+}
+
+// number writes a rate with three significant digits or more.
+func number(v float64) string {
+	if v >= 100 {
+		return text.Thousands(int64(math.Round(v)))
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+// bytes writes a size with its unit.
+func bytes(v float64) string {
+	for _, unit := range []string{"B", "KiB", "MiB"} {
+		if v < 1000 {
+			return number(v) + " " + unit
+		}
+		v /= 1024
+	}
+	return number(v) + " GiB"
+}

@@ -27,6 +27,9 @@ func TestBrowserListing(t *testing.T) {
 	for name, size := range map[string]int{"small.txt": 10, "middle.txt": 5000, "large.bin": 2 << 20, "a <b>bold</b>"[:10] + ".txt": 100, "folder/inner/deep.txt": 1, "README": 50} {
 		write(t, root, name, bytes.Repeat([]byte("x"), size))
 	}
+	for i := range mirrored - 1 {
+		write(t, root, fmt.Sprintf("folder/many/%d", i), nil)
+	}
 	s := start(t, defaultVariant(), root, "--listing", "on")
 	b := openChromium(t)
 	b.open(s.url)
@@ -50,6 +53,16 @@ func TestBrowserListing(t *testing.T) {
 	}
 	checkPicture(t, b.screenshot())
 	b.follow(`tbody a[href="folder/"]`)
+	b.follow(`tbody a[href="many/"]`)
+	rows := 0
+	if b.eval(`document.querySelectorAll("tbody tr").length`, &rows); rows != 1+1000 {
+		t.Errorf("a browser gets %d rows of %d, and its way up, on a page", rows, mirrored-1)
+	}
+	b.follow(`a[rel="next"]`)
+	if b.eval(`document.querySelectorAll("tbody tr").length`, &rows); rows != 1+mirrored-1-1000 {
+		t.Errorf("the second page has %d rows", rows)
+	}
+	b.follow(`tbody a[href="../"]`)
 	b.follow(`tbody a[href="inner/"]`)
 	look("two down", "deep.txt")
 	b.quiet()

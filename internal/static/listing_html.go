@@ -44,7 +44,7 @@ const listingStyle = `:root{color-scheme:light dark;--fg:#1c2128;--dim:#59636e;-
 	`.r pre{font:.875rem/1.5 ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;margin:0;overflow-wrap:anywhere;padding:1rem;tab-size:4;white-space:pre-wrap}` +
 	`.r p{border-top:1px solid var(--line);color:var(--dim);margin:0;padding:.6rem 1rem}` +
 	`@media(max-width:40rem){body{padding:.75rem .75rem 2rem}th a,.p a,.p span{min-height:44px}.p a,.p span{align-items:center;display:inline-flex;min-width:44px;justify-content:center}` +
-	`td,th a{padding-left:.3rem;padding-right:.3rem}tbody th a{padding-bottom:.6rem;padding-left:1.95rem;padding-top:.6rem}tbody th a::before{left:.42rem;top:.85rem}tbody .d a::before{left:.3rem;top:.9rem}td{font-size:.875rem}td:last-child{white-space:normal}td:last-child,th:last-child{padding-left:.3rem}.u{display:none}}`
+	`td,th a{padding-left:.3rem;padding-right:.3rem}tbody th a{padding-bottom:.6rem;padding-left:1.95rem;padding-top:.6rem}tbody th a::before{left:.42rem;top:.85rem}tbody .d a::before{left:.3rem;top:.92rem}td{font-size:.875rem}td:last-child{font-size:.75rem}td:last-child,th:last-child{padding-left:.3rem}.u{display:none}}`
 
 // appendHTML renders what is not a row.
 func (r *render) appendHTML(b []byte) []byte {

@@ -213,15 +213,15 @@ func (l *look) readRows(d *snapshot, fd int, path string) error {
 			if i := slices.Index(readmes[:best], name); added && i >= 0 {
 				best, d.readme = i, readmes[i]
 			}
+			if time.Since(began) > readingMax { // a file server may take its time with each name
+				return errListingSlow
+			}
 		}
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return unwrapErrno(err)
-		}
-		if time.Since(began) > readingMax {
-			return errListingSlow
 		}
 	}
 }

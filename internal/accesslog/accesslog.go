@@ -4,7 +4,7 @@
 // does can hold up a loop: when a loop's buffers are all waiting to be written,
 // its further lines are dropped and counted.
 //
-// It imports conn and http1 and, of others, x/sys.
+// It imports conn, http1 and sink and, of others, x/sys.
 package accesslog
 
 import (
@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/sink"
 )
 
 const (
@@ -50,8 +52,8 @@ type Log struct {
 
 	full chan *buffer // from the loops to the writer
 
-	next   atomic.Pointer[sink] // what Reopen opened and the writer has not taken up
-	reopen chan struct{}        // wakes the writer for it
+	next   atomic.Pointer[sink.Sink] // what Reopen opened and the writer has not taken up
+	reopen chan struct{}             // wakes the writer for it
 
 	closing   chan struct{} // write what waits, then end
 	abandoned chan struct{} // wait for the sink no more
@@ -103,7 +105,7 @@ func (l *Log) Reopen() error {
 		return err
 	}
 	if unused := l.next.Swap(&s); unused != nil {
-		_ = (*unused).close() // nothing was written to it
+		_ = (*unused).Close() // nothing was written to it
 	}
 	select {
 	case l.reopen <- struct{}{}:

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/sink"
 )
 
 const (
@@ -116,9 +118,9 @@ func (s *syslogSink) connect() error {
 	return nil
 }
 
-// write sends each line. What cannot be sent now is waited for, but for a
+// WriteLines sends each line. What cannot be sent now is waited for, but for a
 // syslog that is gone: lines are lost until it is there again.
-func (s *syslogSink) write(lines []byte, abandoned <-chan struct{}) (lost int, err error) {
+func (s *syslogSink) WriteLines(lines []byte, abandoned <-chan struct{}) (lost int, err error) {
 	for len(lines) > 0 {
 		end := bytes.IndexByte(lines, '\n') + 1
 		if end == 0 {
@@ -127,7 +129,7 @@ func (s *syslogSink) write(lines []byte, abandoned <-chan struct{}) (lost int, e
 		line := bytes.TrimSuffix(lines[:end], newline)
 		switch failed := s.send(line, abandoned); failed {
 		case nil:
-		case errAbandoned:
+		case sink.ErrAbandoned:
 			return lost + max(bytes.Count(lines, newline), 1), failed
 		default:
 			lost, err = lost+1, failed
@@ -160,7 +162,7 @@ func (s *syslogSink) send(line []byte, abandoned <-chan struct{}) error {
 			return err
 		case unix.EINTR:
 		case unix.EAGAIN, unix.ENOBUFS: // BSD says that a queue is full by ENOBUFS
-			if err := await(s.fd, abandoned); err != nil {
+			if err := sink.Await(s.fd, abandoned); err != nil {
 				return err
 			}
 		default:
@@ -185,9 +187,11 @@ func (s *syslogSink) disconnect() {
 	}
 }
 
-func (s *syslogSink) shown() bool { return false }
+// Terminal implements sink.Sink.
+func (s *syslogSink) Terminal() bool { return false }
 
-func (s *syslogSink) close() error {
+// Close implements sink.Sink.
+func (s *syslogSink) Close() error {
 	s.disconnect()
 	return nil
 }

@@ -3,17 +3,20 @@ package accesslog
 import (
 	"fmt"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/sink"
 )
 
 // writer is the one goroutine that writes a Log.
 type writer struct {
 	log      *Log
-	sink     sink
+	sink     sink.Sink
 	terminal throttle // of a sink that is one
 	shown    []byte   // what throttle lets through
 
 	lastReport time.Time
 	reported   uint64 // of the lines dropped
+	cause      error  // of losses since the last report: the last error
 }
 
 // run writes what the loops hand over until the log is closed.
@@ -46,7 +49,7 @@ func (w *writer) run() {
 // flush writes a buffer and gives it back to its loop.
 func (w *writer) flush(b *buffer) {
 	lines := b.lines
-	if w.sink.shown() {
+	if w.sink.Terminal() {
 		w.shown = w.terminal.pass(w.shown[:0], lines, time.Now())
 		lines = w.shown
 	}
@@ -57,7 +60,7 @@ func (w *writer) flush(b *buffer) {
 
 // write writes whole lines and counts those that are lost.
 func (w *writer) write(lines []byte) {
-	lost, err := w.sink.write(lines, w.log.abandoned)
+	lost, err := w.sink.WriteLines(lines, w.log.abandoned)
 	w.log.dropped.Add(uint64(lost))
 	w.report(err, false)
 }
@@ -70,7 +73,7 @@ func (w *writer) switchSink() {
 	if s == nil {
 		return
 	}
-	if err := w.sink.close(); err != nil {
+	if err := w.sink.Close(); err != nil {
 		w.report(err, true)
 	}
 	w.sink, w.terminal = *s, throttle{}
@@ -92,12 +95,15 @@ func (w *writer) finish() {
 	if w.terminal.left > 0 {
 		w.write(w.terminal.summary(w.shown[:0]))
 	}
-	w.report(w.sink.close(), true)
+	w.report(w.sink.Close(), true)
 }
 
-// report tells of an error, or of lines dropped without one, unless there is
+// report tells of an error, be it of an earlier line, or of lines dropped without one, unless there is
 // nothing to tell or, not being last, it told so less than a minute ago.
 func (w *writer) report(err error, last bool) {
+	if err != nil && err != sink.ErrAbandoned {
+		w.cause = err
+	}
 	dropped := w.log.dropped.Load()
 	now := time.Now()
 	switch {
@@ -105,9 +111,11 @@ func (w *writer) report(err error, last bool) {
 		err == nil && dropped == w.reported,
 		!last && !w.lastReport.IsZero() && now.Sub(w.lastReport) < reportInterval:
 		return
-	case err == nil || err == errAbandoned:
+	}
+	if err = w.cause; err == nil { // no line was refused: there was no room for them
 		err = ErrStalled
 	}
+	w.cause = nil
 	lost := dropped - w.reported
 	w.lastReport, w.reported = now, dropped
 	w.log.options.OnError(fmt.Errorf("accesslog: write %s: %w (%d lines lost since the last report)", w.log.path, err, lost))

@@ -1,0 +1,263 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// piped is a server whose standard error and output are one pipe of one page, which the test reads or does not.
+type piped struct {
+	*server
+	t    *testing.T
+	r, w *os.File
+	pid  int
+}
+
+// pipeServer starts the server and reads its start-up lines from the pipe, to the last one. Nothing more is read.
+func pipeServer(t *testing.T, root string, flags ...string) *piped {
+	t.Helper()
+	r, w, err := os.Pipe()
+	must(t, err)
+	p := &piped{server: &server{root: root, exited: make(chan struct{})}, t: t, r: r, w: w}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	_, err = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize()) // Fd makes the pipe blocking, as a shell's is
+	must(t, err)
+	cmd := exec.Command(binary, append([]string{"serve", root, "--listen", "127.0.0.1:0"}, flags...)...)
+	cmd.Stdout, cmd.Stderr = w, w
+	p.cmd = cmd
+	must(t, cmd.Start())
+	p.pid = cmd.Process.Pid
+	go func() {
+		p.result = cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-p.exited
+	})
+	p.readStart()
+	return p
+}
+
+// readStart reads up to the line that ends the start. The process may write it in any number of parts.
+func (p *piped) readStart() {
+	p.t.Helper()
+	lines := bufio.NewReaderSize(p.r, 16) // takes nothing but what a line needs
+	timeout := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
+	defer timeout.Stop()
+	for p.addr == "" || !strings.Contains(p.stderr.String(), "access log") && !strings.Contains(p.stderr.String(), "loop") {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			p.t.Fatalf("%v after %q", err, p.stderr.String())
+		}
+		io.WriteString(&p.stderr, line)
+		if _, url, addr, ok := parseStartup(line); ok {
+			p.url, p.addr = url, addr
+		}
+	}
+}
+
+// fill leaves no room in the pipe.
+func (p *piped) fill() {
+	p.t.Helper()
+	own, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", p.w.Fd()), os.O_WRONLY|unix.O_NONBLOCK, 0) // with flags of its own
+	must(p.t, err)
+	defer own.Close()
+	raw, err := own.SyscallConn()
+	must(p.t, err)
+	must(p.t, raw.Write(func(fd uintptr) bool {
+		for err = nil; err == nil; {
+			_, err = unix.Write(int(fd), []byte("x\n"))
+		}
+		return true
+	}))
+	if err != unix.EAGAIN {
+		p.t.Fatal(err)
+	}
+}
+
+// linked makes a root with a link out of it, a request for which is an event.
+func linked(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	write(t, root, "a", []byte(hello))
+	write(t, root, "large", pattern(slowBytes, 9))
+	must(t, os.Symlink("/etc/hostname", filepath.Join(root, "out")))
+	return root
+}
+
+// TestStandardErrorsReaderGone: the next event, warning or access line meets a pipe that nobody reads (EPIPE), and the
+// server goes on, reloads and stops with the right exit code.
+func TestStandardErrorsReaderGone(t *testing.T) {
+	for _, access := range []string{"off", "-"} {
+		t.Run("access log "+access, func(t *testing.T) {
+			p := pipeServer(t, linked(t), "--access-log", access)
+			must(t, p.r.Close())
+			for range 3 {
+				if got := p.get(t, "/out"); got.status != 404 {
+					t.Errorf("a link out of the root: %d", got.status)
+				}
+			}
+			p.signal(t, syscall.SIGUSR1)
+			if got := p.get(t, "/a"); got.status != 200 {
+				t.Errorf("after the event: %d", got.status)
+			}
+			p.signal(t, syscall.SIGTERM)
+			if code := p.wait(t); code != 0 {
+				t.Errorf("exit code %d, %v", code, p.result)
+			}
+		})
+	}
+}
+
+// TestStandardErrorFull: who does not read holds up no answer, no stop, no second signal.
+func TestStandardErrorFull(t *testing.T) {
+	for _, access := range []string{"off", "-"} {
+		t.Run("access log "+access, func(t *testing.T) {
+			p := pipeServer(t, linked(t), "--access-log", access)
+			p.fill()
+			for range 3 {
+				if got := p.get(t, "/out"); got.status != 404 {
+					t.Errorf("a link out of the root: %d", got.status)
+				}
+			}
+			c, _ := p.beginDownload(t, "/large")
+			p.signal(t, syscall.SIGTERM)
+			p.waitRefusal(t)
+			p.signal(t, syscall.SIGTERM)
+			if code := p.wait(t); code != 1 {
+				t.Errorf("exit code %d, want 1: the download was cut", code)
+			}
+			c.Close()
+			if flags, err := unix.FcntlInt(p.w.Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+				t.Errorf("the pipe, which others write to as well, was made non-blocking: %#x, %v", flags, err)
+			}
+		})
+	}
+}
+
+// TestStandardErrorsReaderComesBack: what waited in the meantime, and how much of it was left out, comes
+// when there is room again, and at the end everything.
+func TestStandardErrorsReaderComesBack(t *testing.T) {
+	root := linked(t)
+	p := pipeServer(t, root, "--access-log", "off")
+	p.fill()
+	if got := p.get(t, "/out"); got.status != 404 {
+		t.Errorf("a link out of the root: %d", got.status)
+	}
+	p.signal(t, syscall.SIGTERM)
+	must(t, p.w.Close())
+	rest, err := io.ReadAll(p.r) // to the end of the process
+	must(t, err)
+	if code := p.wait(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{"leads out of the site's root", "evhttpd: stopping: ", `"msg":"stopped"`} {
+		if !bytes.Contains(rest, []byte(want)) {
+			t.Errorf("%q is missing in %q", want, bytes.TrimLeft(rest, "x\n"))
+		}
+	}
+}
+
+// TestUpgradeWithStandardErrorFull: the new process takes over though neither can say so.
+func TestUpgradeWithStandardErrorFull(t *testing.T) {
+	p := pipeServer(t, linked(t), "--access-log", "-")
+	p.fill()
+	p.signal(t, syscall.SIGUSR2)
+	if code := p.wait(t); code != 0 {
+		t.Errorf("the old process: exit code %d", code)
+	}
+	if got := p.get(t, "/a"); got.status != 200 {
+		t.Errorf("the new process: %d", got.status)
+	}
+	must(t, p.w.Close())
+	go io.Copy(io.Discard, p.r)
+	var pid int
+	eventually(t, func() (err error) {
+		pid, err = listens(p.addr)
+		return err
+	})
+	must(t, syscall.Kill(pid, syscall.SIGTERM))
+	p.waitRefusal(t)
+}
+
+// listens finds the process that has the program's listening socket at that address.
+func listens(addr string) (pid int, err error) {
+	out, err := exec.Command("ss", "-Hltnp", "src", addr).Output()
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := bytes.Cut(out, []byte("pid="))
+	if _, err := fmt.Sscan(strings.TrimSuffix(string(after), ")"), &pid); err != nil && pid == 0 {
+		return 0, fmt.Errorf("nobody listens at %s: %q", addr, out)
+	}
+	return pid, nil
+}
+
+// TestStartWithStandardErrorFull: a server whose start-up lines nobody takes serves, and a mistake ends it.
+func TestStartWithStandardErrorFull(t *testing.T) {
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer r.Close()
+	defer w.Close()
+	p := &piped{t: t, w: w}
+	p.fill()
+	folder := t.TempDir()
+	socket := filepath.Join(folder, "s")
+	must(t, os.Mkdir(filepath.Join(folder, "serve"), 0o755)) // which "evhttpd serve" warns of
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+	}{
+		{"serving", []string{"serve", folder, "--listen", "unix:" + socket, "--access-log", "off"}, 0},
+		{"a mistake", []string{"serve", folder, "--listen", "nowhere"}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := exec.Command(binary, c.args...)
+			cmd.Dir, cmd.Stderr = folder, w
+			must(t, cmd.Start())
+			stop := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+			defer stop.Stop()
+			if c.code == 0 {
+				eventually(t, func() error { _, err := os.Stat(socket); return err })
+				must(t, cmd.Process.Signal(syscall.SIGTERM))
+			}
+			cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != c.code {
+				t.Errorf("%v, want exit code %d", cmd.ProcessState, c.code)
+			}
+		})
+	}
+}
+
+// TestShortCommandsEndWithTheirReader: as cat(1) and others do, quietly.
+func TestShortCommandsEndWithTheirReader(t *testing.T) {
+	for _, args := range []string{"models", "config --defaults", "config --schema", "completion bash"} {
+		t.Run(args, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			must(t, err)
+			must(t, r.Close())
+			defer w.Close()
+			cmd := exec.Command(binary, strings.Fields(args)...)
+			var complaint bytes.Buffer
+			cmd.Stdout, cmd.Stderr = w, &complaint
+			cmd.Run()
+			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if !status.Signaled() || status.Signal() != syscall.SIGPIPE || complaint.Len() > 0 {
+				t.Errorf("%v, %q", cmd.ProcessState, complaint.String())
+			}
+		})
+	}
+}

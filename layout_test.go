@@ -62,12 +62,12 @@ var rules = []rule{
 	{folder: "internal/sink", modules: []string{xsys}},
 	{folder: "internal/accesslog", project: []string{"conn", "http1", "internal/sink"}, modules: []string{xsys}},
 	{folder: "internal/grace"},
-	{folder: "internal/eventlog", project: []string{"internal/config", "internal/grace"}, modules: []string{xsys, "go.uber.org/zap"}},
+	{folder: "internal/eventlog", project: []string{"internal/config", "internal/grace", "internal/sink"}, modules: []string{xsys, "go.uber.org/zap"}},
 	{folder: "internal/admin", modules: []string{"go.uber.org/zap", "github.com/prometheus/client_golang"}},
 	{folder: "internal/listener", project: []string{"reactor", "internal/config", "internal/socket"}, modules: []string{xsys}},
 	{folder: "internal/daemon",
 		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/static",
-			"internal/site", "internal/config", "internal/accesslog", "internal/admin", "internal/eventlog", "internal/grace", "internal/listener"},
+			"internal/site", "internal/config", "internal/accesslog", "internal/admin", "internal/eventlog", "internal/grace", "internal/listener", "internal/sink"},
 		modules: []string{xsys, "go.uber.org/zap", "github.com/coreos/go-systemd/v22"}},
 	// A client: it knows the poller and the calls of a socket, and the server only from outside.
 	{folder: "bench", project: []string{"poller"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
@@ -88,7 +88,7 @@ var rules = []rule{
 	// of it that have no switch: the parser and the counters.
 	{folder: "bench/classic", project: []string{"bench", "conn", "http1", "bench/chart", "bench/load", "bench/machine", "bench/server", "bench/stats", "bench/text", "internal/uring", "poller"},
 		modules: []string{xsys}},
-	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "bench", "bench/classic", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
+	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "internal/sink", "bench", "bench/classic", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
 		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "github.com/schollz/progressbar/v3", "golang.org/x/term"}},
 }
 

@@ -3,8 +3,11 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -175,34 +178,28 @@ func TestUpgradeWithStandardErrorFull(t *testing.T) {
 	p := pipeServer(t, linked(t), "--access-log", "-")
 	p.fill()
 	p.signal(t, syscall.SIGUSR2)
+	var successor int
+	eventually(t, func() error { // it is the old one's child until that has ended
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.pid))
+		must(t, err)
+		for _, thread := range threads {
+			if text, err := os.ReadFile(thread); err == nil && len(text) > 0 {
+				_, err = fmt.Sscan(string(text), &successor)
+				return err
+			}
+		}
+		return errors.New("no new process")
+	})
+	defer func() {
+		must(t, syscall.Kill(successor, syscall.SIGTERM))
+		p.waitRefusal(t)
+	}()
 	if code := p.wait(t); code != 0 {
 		t.Errorf("the old process: exit code %d", code)
 	}
 	if got := p.get(t, "/a"); got.status != 200 {
 		t.Errorf("the new process: %d", got.status)
 	}
-	must(t, p.w.Close())
-	go io.Copy(io.Discard, p.r)
-	var pid int
-	eventually(t, func() (err error) {
-		pid, err = listens(p.addr)
-		return err
-	})
-	must(t, syscall.Kill(pid, syscall.SIGTERM))
-	p.waitRefusal(t)
-}
-
-// listens finds the process that has the program's listening socket at that address.
-func listens(addr string) (pid int, err error) {
-	out, err := exec.Command("ss", "-Hltnp", "src", addr).Output()
-	if err != nil {
-		return 0, err
-	}
-	_, after, _ := bytes.Cut(out, []byte("pid="))
-	if _, err := fmt.Sscan(strings.TrimSuffix(string(after), ")"), &pid); err != nil && pid == 0 {
-		return 0, fmt.Errorf("nobody listens at %s: %q", addr, out)
-	}
-	return pid, nil
 }
 
 // TestStartWithStandardErrorFull: a server whose start-up lines nobody takes serves, and a mistake ends it.
@@ -257,6 +254,51 @@ func TestShortCommandsEndWithTheirReader(t *testing.T) {
 			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 			if !status.Signaled() || status.Signal() != syscall.SIGPIPE || complaint.Len() > 0 {
 				t.Errorf("%v, %q", cmd.ProcessState, complaint.String())
+			}
+		})
+	}
+}
+
+// TestEveryLineIsJSON: with log.format json, those of the start, of the stop and of what ends the server too, wherever events go.
+func TestEveryLineIsJSON(t *testing.T) {
+	for _, output := range []string{"stderr", "events"} {
+		t.Run(output, func(t *testing.T) {
+			folder, root := t.TempDir(), linked(t)
+			socket := filepath.Join(folder, "s")
+			write(t, folder, "evhttpd.yaml", fmt.Appendf(nil, "listen: [\"unix:%s\"]\nadmin: {listen: [\"unix:%s2\"]}\naccess_log: {output: \"off\"}\n"+
+				"log: {output: %s, format: json}\nsites: [{root: %s}]\n", socket, socket, output, root))
+			cmd := exec.Command(binary, "serve", "--config", filepath.Join(folder, "evhttpd.yaml"))
+			var said transcript
+			cmd.Stderr = &said
+			must(t, cmd.Start())
+			stop := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+			defer stop.Stop()
+			eventually(t, says(said.String, "control plane at "))
+			c, err := net.Dial("unix", socket)
+			must(t, err)
+			defer c.Close()
+			_, err = io.WriteString(c, request("/large")) // and nobody reads the answer
+			must(t, err)
+			first := make([]byte, 1)
+			_, err = io.ReadFull(c, first)
+			must(t, err)
+			must(t, cmd.Process.Signal(syscall.SIGTERM))
+			eventually(t, says(said.String, "a second signal stops at once"))
+			must(t, cmd.Process.Signal(syscall.SIGTERM))
+			cmd.Wait()
+			var texts []string
+			for line := range strings.Lines(said.String()) {
+				var event struct{ Level, Time, Msg string }
+				if err := json.Unmarshal([]byte(line), &event); err != nil || event.Level == "" || event.Time == "" || event.Msg == "" {
+					t.Errorf("no event: %q, %v", line, err)
+				}
+				texts = append(texts, event.Level+": "+event.Msg)
+			}
+			all := strings.Join(texts, "\n")
+			for _, want := range []string{"info: serving ", "info: control plane at ", "info: stopping: ", "error: stopped at once by a second signal"} {
+				if !strings.Contains(all, want) {
+					t.Errorf("%q is missing in\n%s", want, all)
+				}
 			}
 		})
 	}

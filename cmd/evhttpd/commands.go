@@ -101,7 +101,11 @@ func warnShadowed(c *cobra.Command, _ []string) {
 		c = c.Parent() // the subcommand itself, of its own subcommands
 	}
 	if info, err := os.Stat(c.Name()); c.HasParent() && err == nil && info.IsDir() {
-		fmt.Fprintf(c.ErrOrStderr(), "evhttpd: %[1]s is the subcommand; the directory of that name is ./%[1]s\n", c.Name())
+		to := c.ErrOrStderr()
+		if to == os.Stderr {
+			to = standardError()
+		}
+		fmt.Fprintf(to, "evhttpd: %[1]s is the subcommand; the directory of that name is ./%[1]s\n", c.Name())
 	}
 }
 

@@ -1,17 +1,22 @@
 // Command evhttpd serves files over HTTP/1.x with its own event loop.
 //
 // It knows the command line and nothing else: internal/config checks what was
-// said, internal/daemon does it. It imports those two and bench.
+// said, internal/daemon does it. It imports those two, sink and bench.
 package main
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"sync"
+	"syscall"
+	"time"
 
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/daemon"
+	"github.com/evhttpd/evhttpd/internal/sink"
 )
 
 // Exit codes: 1 for run-time failures, 2 for usage and configuration, 3 for a condition that a measurement was not to meet.
@@ -30,7 +35,9 @@ func run(args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprint(os.Stderr, complaint(err))
+	if told := (*daemon.Told)(nil); !errors.As(err, &told) {
+		fmt.Fprint(standardError(), complaint(err))
+	}
 	var unusable *daemon.ConfigError
 	var wrong *config.Error
 	var usage *usageError
@@ -44,6 +51,15 @@ func run(args []string) int {
 		return exitFailure
 	}
 }
+
+// standardError is for what this program says of itself. Who does not read it, or has gone, holds up nothing and changes no exit
+// code: an upgrade's new process has the old one's standard error, whatever became of its reader.
+var standardError = sync.OnceValue(func() io.Writer {
+	return sink.Bounded{To: sink.Inherited(syscall.Stderr), Grace: complaintMax}
+})
+
+// complaintMax is how long the reader of standard error is waited for.
+const complaintMax = time.Second
 
 // complaint is what is said of an error: several mistakes are one a line. A line
 // that begins with its place in a file begins with nothing else, so that editors find it.

@@ -7,7 +7,6 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -28,6 +27,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/grace"
 	"github.com/evhttpd/evhttpd/internal/listener"
+	"github.com/evhttpd/evhttpd/internal/sink"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
@@ -64,9 +64,19 @@ type Options struct {
 	// File is where the configuration comes from; empty: there is none. Then
 	// SIGHUP in a terminal's foreground means that the terminal is gone.
 	File    string
-	Version string    // of this program, for the control plane
-	Stderr  io.Writer // for start-up lines and events
+	Version string // of this program, for the control plane
+	// Complaint is what is said on standard error of an error that ends the server, in lines.
+	Complaint func(error) string
 }
+
+// Told is an error that Run has said on standard error already.
+type Told struct{ Err error }
+
+// Error returns the text of the error within.
+func (e *Told) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error within.
+func (e *Told) Unwrap() error { return e.Err }
 
 // state is what a server serves with. A reload replaces it whole.
 type state struct {
@@ -89,7 +99,7 @@ type Server struct {
 	events  *eventlog.Log
 	control control
 	lab     lab
-	warn    func(what string, err error)
+	limiter *eventlog.Limiter
 	notify  *Notifier
 	pool    *reactor.Pool
 	signals chan os.Signal
@@ -122,15 +132,25 @@ type Server struct {
 }
 
 // Run serves until it is told to stop. A *ConfigError means that what was
-// configured cannot be used; an error of Load is returned as it is; any other is one of running.
+// configured cannot be used; an error of Load is returned as it is; any other is one of running. A *Told is
+// around those that were said on standard error.
 func Run(opts Options) (err error) {
 	parent, s := -1, &Server{opts: opts, signals: make(chan os.Signal, 4)}
-	if s.events, err = eventlog.New(config.Default().Log, opts.Stderr); err != nil {
+	// Package os has the runtime end the process if nobody reads standard output or error any more, unless somebody
+	// asks for the signal (os/signal). Ignored it would be ignored by a new process too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if s.events, err = eventlog.New(config.Default().Log, sink.Inherited(unix.Stderr)); err != nil {
 		return err
 	}
-	defer s.events.Close()
+	defer func() {
+		if err != nil {
+			s.events.Complain(opts.Complaint(err))
+			err = &Told{err}
+		}
+		s.events.Close()
+	}()
 	s.control.started = time.Now()
-	s.warn = eventlog.Warner(s.events.Logger)
+	s.limiter = eventlog.NewLimiter(s.events.Logger)
 	s.notify = NewNotifier(s.events.Logger)
 	s.ended = make(chan *serving, 1)
 	// Before the listeners are open: a stop that comes early is not missed.
@@ -165,8 +185,10 @@ func Run(opts Options) (err error) {
 	if err := s.answerCounters(); err != nil {
 		return err
 	}
-	s.announce(opts.Stderr)
-	adviseAgainstRoot(opts.Stderr, os.Geteuid())
+	s.announce()
+	if advice := adviceAgainstRoot(os.Geteuid()); advice != "" {
+		s.events.Say(zap.WarnLevel, advice)
+	}
 	s.notify.Ready(s.status())
 	report(parent, nil)
 	parent, s.heir = -1, false
@@ -258,7 +280,7 @@ func (s *Server) stop() {
 	}
 	stopping := fmt.Sprintf("stopping: not ready, and accepting for another %v", delay)
 	s.notify.Stopping(stopping)
-	fmt.Fprintf(s.opts.Stderr, "evhttpd: %s; a second signal stops at once\n", stopping)
+	s.events.Say(zap.InfoLevel, stopping+"; a second signal stops at once")
 	s.delay = time.After(delay)
 }
 
@@ -268,7 +290,7 @@ func (s *Server) drain() {
 	grace := s.cfg.Timeouts.Drain
 	stopping := fmt.Sprintf("stopping: %s may finish within %v", counted(int(s.open.Load()), "connection"), grace)
 	s.notify.Stopping(stopping)
-	fmt.Fprintf(s.opts.Stderr, "evhttpd: %s; a second signal stops at once\n", stopping)
+	s.events.Say(zap.InfoLevel, stopping+"; a second signal stops at once")
 	s.accepted = make(chan struct{})
 	go s.drainAll(grace, s.accepted)
 }
@@ -351,20 +373,21 @@ func (s *Server) close() {
 }
 
 // announce writes the start-up lines.
-func (s *Server) announce(w io.Writer) {
+func (s *Server) announce() {
+	say := func(format string, args ...any) { s.events.Say(zap.InfoLevel, fmt.Sprintf(format, args...)) }
 	for i, l := range s.listeners {
 		where := l.Where()
 		if i == 0 {
-			fmt.Fprintf(w, "evhttpd: serving %s at %s\n", served(s.cfg), where)
+			say("serving %s at %s", served(s.cfg), where)
 		} else {
-			fmt.Fprintf(w, "evhttpd: and at %s\n", where)
+			say("and at %s", where)
 		}
 		for _, url := range l.Others() {
-			fmt.Fprintf(w, "evhttpd: from other machines %s\n", url)
+			say("from other machines %s", url)
 		}
 	}
 	for _, line := range sitesServed(s.cfg) {
-		fmt.Fprintf(w, "evhttpd: %s\n", line)
+		say("%s", line)
 	}
 	parts := []string{s.serving.choice.String()}
 	if len(s.cfg.Sites) == 1 {
@@ -383,9 +406,9 @@ func (s *Server) announce(w io.Writer) {
 		parts = append(parts, fmt.Sprintf("backlog %d of %d (net.core.somaxconn)", most, s.cfg.Backlog))
 	}
 	for _, l := range s.admin {
-		fmt.Fprintf(w, "evhttpd: control plane at %s\n", l.Where())
+		say("control plane at %s", l.Where())
 	}
-	fmt.Fprintf(w, "evhttpd: %s\n", strings.Join(parts, ", "))
+	say("%s", strings.Join(parts, ", "))
 }
 
 // status is what the server does, in one line for systemctl status.

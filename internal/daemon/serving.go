@@ -136,7 +136,7 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 			Connections: set.Connections,
 			AcceptBatch: s.lab.acceptBatch,
 			Open:        &s.open,
-			Warn:        s.warn,
+			Warn:        s.limiter.Warn,
 		},
 		Loops:   srv.loops,
 		Threads: srv.threads,

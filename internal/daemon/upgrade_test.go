@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/listener"
+	"github.com/evhttpd/evhttpd/internal/sink"
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
@@ -98,7 +98,7 @@ func TestHeirLeavesFiles(t *testing.T) {
 // that is about to take its place; if that fails too, its end is the end.
 func TestModelFailsDuringUpgrade(t *testing.T) {
 	for _, outcome := range []error{nil, errors.New("it does not start")} {
-		events, err := eventlog.New(config.Default().Log, io.Discard)
+		events, err := eventlog.New(config.Default().Log, sink.Inherited(-1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestModelFailsDuringUpgrade(t *testing.T) {
 		}
 		u.result = make(chan error, 1) // what this test says instead
 		srv := &serving{server: &numbered{}, ended: reactor.Ended{Err: errors.New("the kernel refuses")}}
-		s := &Server{events: events, notify: NewNotifier(events.Logger), opts: Options{Stderr: io.Discard}, ended: make(chan *serving, 1), upgrading: u}
+		s := &Server{events: events, notify: NewNotifier(events.Logger), ended: make(chan *serving, 1), upgrading: u}
 		cfg := config.Default()
 		l, path := ownSocket(t)
 		s.cfg, s.serving, s.listeners = &cfg, srv, []*listener.Listener{l}

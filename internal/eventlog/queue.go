@@ -1,0 +1,159 @@
+package eventlog
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/evhttpd/evhttpd/internal/grace"
+	"github.com/evhttpd/evhttpd/internal/sink"
+)
+
+const (
+	// linesMax and bytesMax bound what waits to be written. What would be more is
+	// dropped and counted: loops report events too, and must not wait for a reader.
+	linesMax = 1024
+	bytesMax = 1 << 20
+	// reserve is the part of both, one in so many, that is left for errors: what matters most is not kept out by what came often.
+	reserve = 8
+	// closeMax bounds the time in which a reader that reads slowly is told the rest.
+	closeMax = 5 * grace.Close
+)
+
+// queue writes lines from a goroutine of its own. Its methods may be called from any goroutine; none but close waits.
+type queue struct {
+	to      sink.Sink
+	leftOut func(n uint64, why error) []byte // the line that stands for n lines that were dropped
+	failed  func(err error)                  // is told of an error of writing; may be nil
+	lost    *atomic.Uint64                   // counts what is dropped
+
+	mu      sync.Mutex
+	lines   [][]byte
+	bytes   int
+	dropped uint64 // since the last report
+	cause   error  // of the last one; nil: there was no room
+	closed  bool
+
+	wake      chan struct{}
+	abandoned chan struct{} // wait for the reader no more
+	done      chan struct{}
+	taken     atomic.Uint64 // lines that the reader has taken
+}
+
+func newQueue(to sink.Sink, leftOut func(n uint64, why error) []byte, failed func(error), lost *atomic.Uint64) *queue {
+	q := &queue{
+		to: to, leftOut: leftOut, failed: failed, lost: lost,
+		wake: make(chan struct{}, 1), abandoned: make(chan struct{}), done: make(chan struct{}),
+	}
+	go q.run()
+	return q
+}
+
+// push has a line written, or counts it as lost. It reports false if the queue is closed, which counts nothing.
+func (q *queue) push(line []byte, grave bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	lines, bytes := linesMax, bytesMax
+	if !grave {
+		lines, bytes = lines-linesMax/reserve, bytes-bytesMax/reserve
+	}
+	if len(q.lines) >= lines || q.bytes+len(line) > bytes {
+		q.drop(1, nil)
+		return true
+	}
+	q.lines = append(q.lines, line)
+	q.bytes += len(line)
+	select {
+	case q.wake <- struct{}{}:
+	default: // it is told already
+	}
+	return true
+}
+
+// drop counts lines that are lost. mu is held.
+func (q *queue) drop(n uint64, cause error) {
+	q.dropped += n
+	q.cause = cause
+	q.lost.Add(n)
+}
+
+func (q *queue) run() {
+	defer close(q.done)
+	for {
+		line, last := q.pop()
+		switch {
+		case line != nil:
+			q.write(line)
+		case last:
+			_ = q.to.Close() // whom to tell what an error says of it?
+			return
+		default:
+			<-q.wake
+		}
+	}
+}
+
+// pop returns the next line, after one that says how many were left out; nil if there is none. last: there will be none.
+func (q *queue) pop() (line []byte, last bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.lines) == 0 {
+		q.lines = nil // the array begins anew
+		return nil, q.closed
+	}
+	line = q.lines[0]
+	q.lines[0] = nil
+	q.lines = q.lines[1:]
+	q.bytes -= len(line)
+	return line, false
+}
+
+// write writes a line, and before it how many were left out.
+func (q *queue) write(line []byte) {
+	q.mu.Lock()
+	n, cause := q.dropped, q.cause
+	q.dropped, q.cause = 0, nil
+	q.mu.Unlock()
+	if n > 0 {
+		line = append(q.leftOut(n, cause), line...)
+	}
+	if _, err := q.to.WriteLines(line, q.abandoned); err != nil {
+		q.mu.Lock()
+		q.drop(1, err)
+		q.dropped += n // they are reported with this one when there is room again
+		q.mu.Unlock()
+		if q.failed != nil {
+			q.failed(err)
+		}
+		return
+	}
+	q.taken.Add(1)
+}
+
+// close writes what waits, for as long as its reader goes on taking it, and for a bounded time. What comes later is not written.
+func (q *queue) close() {
+	q.mu.Lock()
+	closed := q.closed
+	q.closed = true
+	q.mu.Unlock()
+	if closed {
+		return
+	}
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+	for end := time.Now().Add(closeMax); ; {
+		before := q.taken.Load()
+		if grace.Finishes(func() { <-q.done }, grace.Close) {
+			return
+		}
+		if q.taken.Load() == before || time.Now().After(end) {
+			close(q.abandoned)
+			return
+		}
+	}
+}

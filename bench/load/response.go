@@ -60,6 +60,7 @@ type head struct {
 	// does not follow; -1: there was no such field.
 	announced int64
 	close     bool // the server closes the connection behind this response
+	keep      bool // Connection has keep-alive, which counts in HTTP/1.0 if it has no close
 	http10    bool // the version is HTTP/1.0
 	coded     bool // there is a Transfer-Encoding
 }
@@ -76,7 +77,7 @@ func parseHead(buf []byte, toHead bool, h *head) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	h.http10, h.announced, h.close, h.coded, h.framing = !http11, -1, !http11, false, byLength
+	h.http10, h.announced, h.close, h.keep, h.coded, h.framing = !http11, -1, false, false, false, byLength
 	for {
 		line, next, err = cutLine(buf, next)
 		switch {
@@ -181,9 +182,8 @@ func (h *head) contentLength(value []byte) error {
 	return nil
 }
 
-// connection reads the list of options (RFC 9110 section 7.6.1): close beats keep-alive.
+// connection reads the list of options (RFC 9110 section 7.6.1), or a line of it.
 func (h *head) connection(value []byte) {
-	keep := false
 	for len(value) > 0 {
 		option := value
 		if comma := bytes.IndexByte(value, ','); comma >= 0 {
@@ -192,17 +192,14 @@ func (h *head) connection(value []byte) {
 			value = nil
 		}
 		option = trim(option)
-		if bytes.EqualFold(option, optionClose) {
-			h.close = true
-			return
-		}
-		keep = keep || bytes.EqualFold(option, optionKeepAlive)
+		h.close = h.close || bytes.EqualFold(option, optionClose)
+		h.keep = h.keep || bytes.EqualFold(option, optionKeepAlive)
 	}
-	h.close = h.close && !keep
 }
 
 // settle says how the content ends, once all fields are read.
 func (h *head) settle(toHead bool) error {
+	h.close = h.close || h.http10 && !h.keep // RFC 9112 section 9.3: close beats keep-alive
 	none := toHead || h.status < 200 || h.status == 204 || h.status == 304
 	switch {
 	case h.status == 101:

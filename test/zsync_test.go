@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,4 +37,41 @@ func TestZsync(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestZchunk brings an old copy of a file up to date of which 300 chunks have changed: zchunk asks for 255 ranges at
+// a time, and for less and less where that is answered by the whole file.
+func TestZchunk(t *testing.T) {
+	once(t)
+	root, folder := t.TempDir(), t.TempDir()
+	const split = "<CUT>"
+	var content, old bytes.Buffer
+	for i := range 600 {
+		chunk := fmt.Appendf(nil, "%s%d %x", split, i, pattern(500, byte(i)))
+		content.Write(chunk)
+		if i%2 == 0 {
+			chunk[len(chunk)-1] = '-'
+		}
+		old.Write(chunk)
+	}
+	write(t, folder, "new", content.Bytes())
+	write(t, folder, "old", old.Bytes())
+	made := filepath.Join(root, "new.zck")
+	run(t, "zck", "-m", "-s", split, "-o", made, filepath.Join(folder, "new"))
+	run(t, "zck", "-m", "-s", split, "-o", filepath.Join(folder, "old.zck"), filepath.Join(folder, "old"))
+	tool(t, "zckdl")
+	log := filepath.Join(folder, "access.log")
+	s := start(t, defaultVariant(), root, "--access-log", log)
+	run(t, "env", "-u", "http_proxy", "-C", folder, "zckdl", "-s", "old.zck", s.url+"new.zck")
+	want, err := os.ReadFile(made)
+	must(t, err)
+	if got, err := os.ReadFile(filepath.Join(folder, "new.zck")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v, not the file", len(got), err)
+	}
+	s.stop(t) // so that the log is whole
+	said, err := os.ReadFile(log)
+	must(t, err)
+	if asked := bytes.Count(said, []byte("\n")); asked > 5 || bytes.Contains(said, []byte(`" 200 `)) {
+		t.Errorf("%d requests:\n%s", asked, tail(string(said)))
+	}
 }

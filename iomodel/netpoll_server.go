@@ -99,7 +99,7 @@ func newNetpoll(o Options) (Server, error) {
 	s.rooted = true
 	s.onSleep = s.hold
 	s.unknown = conn.SetOf(conn.CallRecv, conn.CallControl, conn.CallWait)
-	if s.room, err = newRoomWatch(); err != nil {
+	if s.room, err = newRoomWatch(s.opts.Warn); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -226,7 +226,6 @@ type netpollTransport struct {
 
 	turn    sync.Mutex // held by who steps the connection; what follows is under it
 	ended   bool
-	failed  error
 	timer   *time.Timer
 	firesAt int64 // Clock.Mono; 0: it does not
 
@@ -311,7 +310,7 @@ func (t *netpollTransport) wait(want conn.Want, timeout time.Duration) bool {
 		return false
 	}
 	t.server.hold(t.link, true)
-	t.failed = t.server.room.await(t.fd, timeout, t.link.bell)
+	t.server.room.await(t.fd, timeout, t.link.bell)
 	t.server.hold(t.link, false)
 	return true
 }
@@ -350,7 +349,7 @@ func (t *netpollTransport) broken() error {
 	if t.hung.Load() {
 		return unix.EPIPE
 	}
-	return t.failed
+	return nil
 }
 
 // Send implements [conn.Transport].

@@ -7,20 +7,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/reactor"
 )
 
 // roomWatch tells when sockets that were full have room: one goroutine and
 // one poller for all who wait, so that none of them needs a thread.
 type roomWatch struct {
-	poller poller.Poller
-	done   chan struct{}
+	poller  poller.Poller
+	warn    func(string, error)
+	failing reactor.Backoff // of waits
+	done    chan struct{}
 
 	mu     sync.Mutex
 	come   []*roomAsk // to be watched
 	leave  []*roomAsk // not to be watched any more
 	closed bool
-	err    error // why nothing is watched any more
 }
 
 // roomAsk is one who waits.
@@ -30,13 +33,13 @@ type roomAsk struct {
 	done  chan struct{} // closed when fd is not watched any more
 }
 
-func newRoomWatch() (*roomWatch, error) {
+func newRoomWatch(warn func(string, error)) (*roomWatch, error) {
 	b := poller.Backends()[0]
 	p, err := b.Open(poller.Options{Trigger: poller.Level})
 	if err != nil {
 		return nil, fmt.Errorf("iomodel: opening %s: %w", b.Name, err)
 	}
-	w := &roomWatch{poller: p, done: make(chan struct{})}
+	w := &roomWatch{poller: p, warn: warn, done: make(chan struct{})}
 	go w.run()
 	return w, nil
 }
@@ -50,45 +53,35 @@ func (w *roomWatch) close() error {
 	if closed {
 		return nil
 	}
-	err := w.poller.Wake()
+	_ = w.poller.Wake() // as in tell
 	<-w.done
-	if err != nil {
-		return err
-	}
 	return w.poller.Close()
 }
 
 // await waits until fd can be written to or is broken, until bell rings, or
 // no longer than timeout. fd may be closed as soon as it has returned.
-func (w *roomWatch) await(fd int, timeout time.Duration, bell <-chan struct{}) error {
+func (w *roomWatch) await(fd int, timeout time.Duration, bell <-chan struct{}) {
 	ask := &roomAsk{fd: fd, done: make(chan struct{})}
-	if err := w.tell(&w.come, ask); err != nil {
-		return err
-	}
+	w.tell(&w.come, ask)
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-ask.done:
-		return nil
+		return
 	case <-bell:
 	case <-timer.C:
 	}
-	if err := w.tell(&w.leave, ask); err != nil {
-		return err
-	}
+	w.tell(&w.leave, ask)
 	<-ask.done
-	return nil
 }
 
 // tell hands ask to the goroutine that watches.
-func (w *roomWatch) tell(list *[]*roomAsk, ask *roomAsk) error {
+func (w *roomWatch) tell(list *[]*roomAsk, ask *roomAsk) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil {
-		return w.err
-	}
 	*list = append(*list, ask)
-	return w.poller.Wake()
+	// If the wake-up cannot be written, ask is found when the wait ends, waitMax later at most.
+	_ = w.poller.Wake()
 }
 
 // run watches until close.
@@ -119,9 +112,11 @@ func (w *roomWatch) run() {
 		}
 		n, err := w.poller.Wait(events, waitMax)
 		if err != nil {
-			w.fail(asks, err)
-			return
+			w.warn("waiting for room in sockets fails: it is tried again, at least once a second", err)
+			time.Sleep(w.failing.Fail(conn.Mono()))
+			continue
 		}
+		w.failing.Succeed()
 		for _, e := range events[:n] {
 			w.release(asks, e.Token)
 		}
@@ -138,17 +133,4 @@ func (w *roomWatch) release(asks map[poller.Token]*roomAsk, token poller.Token) 
 	// Failing, it is not watched either: the descriptor is the connection's, which is not closed yet.
 	_ = w.poller.Remove(ask.fd)
 	close(ask.done)
-}
-
-// fail lets go of all who wait, and will not wait for any.
-func (w *roomWatch) fail(asks map[poller.Token]*roomAsk, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.err = fmt.Errorf("iomodel: waiting for room in sockets: %w", err)
-	for _, ask := range w.come {
-		close(ask.done)
-	}
-	for token := range asks {
-		w.release(asks, token)
-	}
 }

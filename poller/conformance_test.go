@@ -5,6 +5,7 @@ package poller
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -496,6 +497,44 @@ func TestNextSlice(t *testing.T) {
 }
 
 // Errors say what and where, and errors.Is finds the kernel's reason.
+// TestMoreDescriptorsThanAreAllowed: the limit of descriptors may be lowered below the number of those that are
+// watched. They are reported as ever, and a wait lasts as long as it is to, or until it is woken.
+func TestMoreDescriptorsThanAreAllowed(t *testing.T) {
+	each(t, func(t *testing.T, s *subject) {
+		const pairs = 40
+		var ours, peers []int
+		for i := range pairs {
+			a, b := unixPair(t)
+			ours, peers = append(ours, a), append(peers, b)
+			s.add(t, a, Token(i), Readable, 0)
+		}
+		for len(s.take(t, 0)) > 0 { // what is asked about when it is added
+		}
+		var limit unix.Rlimit
+		must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+		low := limit
+		low.Cur = pairs / 4
+		must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
+		defer func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }()
+		for _, peer := range peers {
+			send(t, peer, "x")
+		}
+		reported := map[Token]Ready{}
+		for end := time.Now().Add(patience); len(reported) < pairs; {
+			if time.Now().After(end) {
+				t.Fatalf("%d of %d are reported", len(reported), pairs)
+			}
+			maps.Copy(reported, s.take(t, patience))
+		}
+		for _, fd := range ours {
+			readAll(t, fd, 1)
+		}
+		wait := inBackground(t, func() { must(t, s.Wake()) })
+		s.take(t, patience)
+		wait()
+	})
+}
+
 func TestErrors(t *testing.T) {
 	each(t, func(t *testing.T, s *subject) {
 		ours, _ := unixPair(t)

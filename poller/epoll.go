@@ -120,7 +120,7 @@ func (p *epoll) Wake() error {
 	if !p.claim() {
 		return nil
 	}
-	_, err := unix.Write(p.wakefd, eventfdOne)
+	err := addOne(p.wakefd)
 	if err != nil {
 		err = fmt.Errorf("write to the epoll poller's eventfd %d: %w", p.wakefd, err)
 	}

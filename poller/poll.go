@@ -79,7 +79,7 @@ func (p *poll) Wait(events []Event, timeout time.Duration) (int, error) {
 		slice, timeout = nextSlice(timeout)
 		gap(p.gaps.waiting)
 		p.calls.Wait++
-		n, err := sysPoll(p.fds, slice)
+		n, err := pollAll(p.fds, slice)
 		switch {
 		case err == unix.EINTR:
 			return 0, nil
@@ -146,6 +146,46 @@ func (p *poll) collect(events []Event, count int) (n int, err error) {
 	}
 	p.next = i
 	return n, nil
+}
+
+// partsNap is how long the first part is waited for, when the kernel takes no more at a time.
+const partsNap = 5 * time.Millisecond
+
+// pollAll is poll(2). The kernel takes no more descriptors at a time than the process may have open now
+// (RLIMIT_NOFILE, do_sys_poll in fs/select.c: EINVAL), and that can be lowered while more are open
+// (prlimit(1)), and be less than an array with places that are passed over. Then it is asked in parts.
+func pollAll(fds []unix.PollFd, timeout time.Duration) (int, error) {
+	n, err := sysPoll(fds, timeout)
+	if err != unix.EINVAL {
+		return n, err
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) >= uint64(len(fds)) || limit.Cur == 0 {
+		return n, err
+	}
+	return pollParts(fds, int(limit.Cur), timeout)
+}
+
+// pollParts asks about size descriptors at a time, and waits for the first of them, the poller's own, in between.
+func pollParts(fds []unix.PollFd, size int, timeout time.Duration) (int, error) {
+	for {
+		count := 0
+		for start := 0; start < len(fds); start += size {
+			n, err := sysPoll(fds[start:min(start+size, len(fds))], 0)
+			if err != nil {
+				return 0, err
+			}
+			count += n
+		}
+		if count > 0 || timeout <= 0 {
+			return count, nil
+		}
+		nap := min(timeout, partsNap)
+		if _, err := sysPoll(fds[:size], nap); err != nil {
+			return 0, err
+		}
+		timeout -= nap
+	}
 }
 
 // pollFD asks for want. poll reports errors and hangups even to who asks for

@@ -11,6 +11,7 @@ package poller
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 )
 
@@ -110,7 +111,7 @@ type Poller interface {
 	// Wait fills events and returns their number. A negative timeout waits
 	// without bound, 0 does not wait at all. It returns 0, nil when the time
 	// is up (never before), when Wake was called, and when a signal
-	// interrupted it (EINTR). events must have room for one at least; a call
+	// interrupted it (EINTR). After an error that is [Transient] nothing was lost, and it may be called again. events must have room for one at least; a call
 	// fills 512 at most, and what did not fit comes in the next calls. (spin
 	// never waits: it returns at once, whatever the timeout.)
 	Wait(events []Event, timeout time.Duration) (int, error)
@@ -148,6 +149,24 @@ var (
 	// ErrNoRoom is returned by Wait for an empty slice of events.
 	ErrNoRoom = errors.New("poller: Wait needs room for one event at least")
 )
+
+// Transient reports whether a Wait failed for a reason that passes by itself. What it may fail with, beside EINTR,
+// which is no error here, and mistakes such as EBADF, which last:
+//
+//	epoll_pwait      nothing, says epoll_wait(2); a kernel without memory is survived all the same
+//	ppoll            ENOMEM, and EAGAIN on other systems, says poll(2); EINVAL: see pollAll
+//	pselect6         ENOMEM, says select(2)
+//	kevent           ENOMEM, says kevent(2) of FreeBSD
+//	read             of an eventfd or a signalfd: EAGAIN, which is no error here either
+//	io_uring_enter   EAGAIN and EBUSY, says io_uring_enter(2)
+func Transient(err error) bool {
+	for _, passes := range [...]error{syscall.ENOMEM, syscall.EAGAIN, syscall.EBUSY, syscall.ENOBUFS, syscall.EINTR} {
+		if errors.Is(err, passes) {
+			return true
+		}
+	}
+	return false
+}
 
 // checkTrigger says whether a backend that can do have may be opened with asked.
 func checkTrigger(backend string, have, asked Trigger) error {

@@ -168,7 +168,7 @@ func (p *sigio) Wait(events []Event, timeout time.Duration) (int, error) {
 		slice, timeout = nextSlice(timeout)
 		gap(p.gaps.waiting)
 		p.calls.Wait++
-		n, err := sysPoll(p.asked, slice)
+		n, err := pollAll(p.asked, slice)
 		if err == nil && !look && p.asked[askedSignals].Revents != 0 {
 			if err = p.receive(); err == nil {
 				err = p.pollNow()
@@ -380,7 +380,7 @@ func (p *sigio) askAll() {
 func (p *sigio) pollNow() error {
 	for {
 		p.calls.Wait++
-		if _, err := sysPoll(p.asked, 0); err != unix.EINTR {
+		if _, err := pollAll(p.asked, 0); err != unix.EINTR {
 			return err
 		}
 	}

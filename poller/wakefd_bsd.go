@@ -42,6 +42,9 @@ func (w *wakeFD) open(backend string) error {
 
 func (w *wakeFD) send() error {
 	_, err := unix.Write(w.write, wakeByte)
+	for err == unix.EINTR {
+		_, err = unix.Write(w.write, wakeByte)
+	}
 	if err == nil || err == unix.EAGAIN { // full: it is readable, which is all that matters
 		return nil
 	}
@@ -51,7 +54,10 @@ func (w *wakeFD) send() error {
 // drain takes the byte out. The pending flag keeps it from being many.
 func (w *wakeFD) drain() error {
 	_, err := unix.Read(w.read, w.scratch[:])
-	if err == nil || err == unix.EAGAIN || err == unix.EINTR {
+	for err == unix.EINTR {
+		_, err = unix.Read(w.read, w.scratch[:])
+	}
+	if err == nil || err == unix.EAGAIN {
 		return nil
 	}
 	return fmt.Errorf("read from the poller's pipe fd %d: %w", w.read, err)

@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -21,16 +20,33 @@ func (w *wakeFD) open(backend string) (err error) {
 }
 
 func (w *wakeFD) send() error {
-	if _, err := unix.Write(w.read, eventfdOne); err != nil {
+	if err := addOne(w.read); err != nil {
 		return fmt.Errorf("write to the poller's eventfd %d: %w", w.read, err)
 	}
 	return nil
 }
 
+// addOne adds one to an eventfd's counter. A full one (EAGAIN) is readable, which is all that matters.
+func addOne(fd int) error {
+	for {
+		_, err := unix.Write(fd, eventfdOne)
+		switch err {
+		case nil, unix.EAGAIN:
+			return nil
+		case unix.EINTR:
+		default:
+			return err
+		}
+	}
+}
+
 // drain sets the counter to 0.
 func (w *wakeFD) drain() error {
 	_, err := unix.Read(w.read, w.counter[:])
-	if err == nil || errors.Is(err, unix.EAGAIN) {
+	for err == unix.EINTR {
+		_, err = unix.Read(w.read, w.counter[:])
+	}
+	if err == nil || err == unix.EAGAIN {
 		return nil
 	}
 	return fmt.Errorf("read from the poller's eventfd %d: %w", w.read, err)

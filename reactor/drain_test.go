@@ -5,6 +5,7 @@ package reactor
 import (
 	"errors"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -167,6 +168,29 @@ func TestPollerFailure(t *testing.T) {
 		if s.loops[0].post(func(*Loop) {}) {
 			t.Error("a loop that has ended takes a message")
 		}
+	})
+}
+
+// TestWaitFailsForAWhile: a wait that fails for want of memory ends nothing: it is said and tried again.
+func TestWaitFailsForAWhile(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		s := start(t, v)
+		c := s.dial()
+		c.send(get("/small")).expect(200)
+		full := error(os.NewSyscallError("ppoll", unix.ENOMEM))
+		s.pollers[0].fail.Store(&full)
+		eventually := time.Now().Add(patience)
+		for said := false; !said; _, said = s.warnings.Load(waitFails) {
+			if time.Now().After(eventually) {
+				t.Fatal("it is not said")
+			}
+			s.loops[0].post(func(*Loop) {}) // it may be in a wait that has not failed yet
+			time.Sleep(time.Millisecond)
+		}
+		c.send(get("/small"))
+		s.pollers[0].fail.Store(nil)
+		c.expect(200)
+		s.dial().send(get("/small")).expect(200)
 	})
 }
 

@@ -26,6 +26,9 @@ const (
 	completedFew = 3
 )
 
+// waitFails is the warning of a wait that failed for a reason that passes.
+const waitFails = "waiting for events fails: it is tried again, at least once a second"
+
 // Options are what the loops of one reactor share.
 type Options struct {
 	Backend poller.Backend
@@ -73,10 +76,11 @@ type Loop struct {
 	closing   []int32        // descriptors to close when the batch is done
 	leaving   map[poller.Token]leaving
 	slept     bool
-	settled   bool  // what the last batch did has been timed
-	busy      bool  // the last batch had work
-	few       int   // events that do not make a batch of work
-	logDue    int64 // Clock.Mono when the access log has something to do; 0: nothing
+	settled   bool    // what the last batch did has been timed
+	busy      bool    // the last batch had work
+	failing   Backoff // of waits
+	few       int     // events that do not make a batch of work
+	logDue    int64   // Clock.Mono when the access log has something to do; 0: nothing
 	listeners acceptor
 	draining  bool
 	stopAt    int64             // Clock.Mono; with draining
@@ -133,7 +137,13 @@ func (l *Loop) run() {
 // it. It reports whether the loop has ended.
 func (l *Loop) batch() (ended bool) {
 	n, err := l.wait()
-	if err != nil {
+	switch {
+	case err == nil:
+		l.failing.Succeed()
+	case poller.Transient(err):
+		l.opts.Warn(waitFails, err)
+		time.Sleep(l.failing.Fail(conn.Mono()))
+	default:
 		l.end(err)
 		return true
 	}

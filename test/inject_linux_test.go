@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // faulty runs the server under strace, which injects that fault and writes down the calls of that name.
@@ -49,5 +51,78 @@ func TestAcceptFails(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestWaitsFail: a wait of the kernel's that fails for want of memory, or a read that a signal ends, ends no
+// server and no connection.
+func TestWaitsFail(t *testing.T) {
+	for _, c := range []struct {
+		variant
+		inject string
+		said   bool // as a wait that failed
+	}{
+		{variant{"poll", "level"}, "ppoll:error=ENOMEM:when=2..5", true},
+		{variant{"sigio", "edge"}, "ppoll:error=ENOMEM:when=2..5", true},
+		{variant{"select", "level"}, "pselect6:error=ENOMEM:when=2..5", true},
+		{variant{"poll", "level"}, "read:error=EINTR:when=4+2", false},
+		{variant{"epoll", "edge"}, "write:error=EINTR:when=4+2", false},
+	} {
+		t.Run(c.variant.String()+","+c.inject, func(t *testing.T) {
+			t.Parallel()
+			s, _ := faulty(t, c.variant, c.inject)
+			w, err := s.open(request("/small"))
+			must(t, err)
+			defer w.conn.Close()
+			for i := range 16 {
+				if got, err := w.next("GET"); err != nil || got.status != 200 && got.status != 404 {
+					t.Fatalf("%d, %v\n%s", got.status, err, s.stderr.String())
+				}
+				// What nobody has asked for is looked for by a worker, who wakes the loop.
+				_, err := w.conn.Write([]byte(request(fmt.Sprintf("/none%d", i))))
+				must(t, err)
+			}
+			if said := strings.Contains(s.stderr.String(), "waiting for events fails"); said != c.said {
+				t.Errorf("it is said: %v\n%s", said, s.stderr.String())
+			}
+		})
+	}
+}
+
+// TestLimitBelowWhatIsOpen: when the limit of descriptors is lowered below what is open (prlimit(1)), those
+// connections are served as before: a request whose file has to be opened gets 503.
+func TestLimitBelowWhatIsOpen(t *testing.T) {
+	const connections, limit = 200, 100
+	root := t.TempDir()
+	write(t, root, "small", []byte("small"))
+	for _, v := range []variant{{"poll", "level"}, {"sigio", "edge"}, {"select", "level"}, {"epoll", "edge"}, {"blocking", "auto"}} {
+		t.Run(v.String(), func(t *testing.T) {
+			s := start(t, v, root, "--loops", "1")
+			var wires []*wire
+			for range connections {
+				w, err := s.open(request("/small"))
+				must(t, err)
+				defer w.conn.Close()
+				wires = append(wires, w)
+			}
+			answered := func() {
+				t.Helper()
+				for i, w := range wires {
+					if got, err := w.next("GET"); err != nil || got.status != 200 && got.status != 503 {
+						t.Fatalf("connection %d: %d, %v\n%s", i, got.status, err, s.stderr.String())
+					}
+				}
+			}
+			answered()
+			low := unix.Rlimit{Cur: limit, Max: limit}
+			must(t, unix.Prlimit(s.cmd.Process.Pid, unix.RLIMIT_NOFILE, &low, nil))
+			for range 3 {
+				for _, w := range wires {
+					_, err := w.conn.Write([]byte(request("/small")))
+					must(t, err)
+				}
+				answered()
+			}
+		})
 	}
 }

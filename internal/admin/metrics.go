@@ -114,6 +114,20 @@ var metrics = []metric{
 	{name: "evhttpd_events_dropped_total",
 		help:  "Events lost because their sink failed or was too slow.",
 		value: func(s *Snapshot) *float64 { return number(s.EventsDropped) }},
+	{name: "evhttpd_events_suppressed_total",
+		help:  "Events that were not told because others of their kind and cause were, within a minute.",
+		value: func(s *Snapshot) *float64 { return number(s.EventsSuppressed) }},
+	{name: "evhttpd_reloads_total", label: "result",
+		help:   "Reloads of the configuration: success, or failure, after which the old configuration goes on.",
+		values: func(s *Snapshot) map[string]*float64 { return counts(s.Reloads) }},
+	{name: "evhttpd_last_reload_successful", gauge: true,
+		help: "1 if the configuration in force is the one that was last asked for, 0 if the last reload failed.",
+		value: func(s *Snapshot) *float64 {
+			if s.LastReloadFailed {
+				return number(0)
+			}
+			return number(1)
+		}},
 }
 
 func number[T int | int64 | uint64](n T) *float64 {

@@ -47,6 +47,10 @@ type Snapshot struct {
 
 	AccessLinesDropped uint64 `json:"access_log_lines_dropped"`
 	EventsDropped      uint64 `json:"events_dropped"`
+	EventsSuppressed   uint64 `json:"events_suppressed"`
+
+	Reloads          map[string]uint64 `json:"reloads"`            // by result: success, failure
+	LastReloadFailed bool              `json:"last_reload_failed"` // now
 }
 
 // Histogram counts durations.

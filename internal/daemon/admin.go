@@ -39,6 +39,9 @@ type view struct {
 type control struct {
 	started  time.Time
 	draining atomic.Bool
+	reloads  atomic.Uint64 // that changed the configuration
+	failures atomic.Uint64 // and those that did not
+	stale    atomic.Bool   // the last one did not
 	now      atomic.Pointer[view]
 	logs     accessLogs
 	plane    *admin.Server // nil: none is configured
@@ -154,7 +157,9 @@ func (s *Server) snapshot() *admin.Snapshot {
 	v := s.control.now.Load()
 	c := s.Counters()
 	n := newSnapshot(&c)
-	n.EventsDropped = s.events.Dropped()
+	n.EventsDropped, n.EventsSuppressed = s.events.Dropped(), s.limiter.Suppressed()
+	n.Reloads = map[string]uint64{"success": s.control.reloads.Load(), "failure": s.control.failures.Load()}
+	n.LastReloadFailed = s.control.stale.Load()
 	n.Model, n.Trigger = v.model.Name, triggerName(v.model)
 	n.ConnectionsLimit = v.connections
 	n.CacheBytes, n.CacheDescriptors, n.CacheEntries = v.cache.Usage()

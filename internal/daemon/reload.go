@@ -13,6 +13,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/listener"
+	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -73,7 +74,7 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 	}
 	c.doormen = newDoormen(cfg, &old)
 	if old.cfg == nil || !sameSites(cfg, old.cfg) {
-		if c.sites, err = openSites(cfg, c.doormen, s.events.Logger); err != nil {
+		if c.sites, err = openSites(cfg, c.doormen, static.Tell{Warn: s.limiter.WarnPath, Fail: s.limiter.FailPath}); err != nil {
 			c.sites = old.sites
 			return c, &ConfigError{err}
 		}
@@ -158,6 +159,8 @@ func (s *Server) reloaded(c *change) {
 			return
 		}
 	}
+	s.control.failures.Add(1)
+	s.control.stale.Store(true)
 	s.events.Error("not reloaded, nothing has changed: " + oneLine(c.err))
 	if !s.stopping {
 		s.notify.Ready(s.status())
@@ -168,6 +171,8 @@ func (s *Server) reloaded(c *change) {
 // hasSettled is called when all that serve know the change.
 func (s *Server) hasSettled() {
 	if s.reloads { // else it was the start that has settled
+		s.control.reloads.Add(1)
+		s.control.stale.Store(false)
 		s.events.Info("reloaded", zap.Strings("changed", s.changed), zap.Stringer("io_model", s.serving.choice))
 		if !s.stopping {
 			s.notify.Ready(s.status())

@@ -42,7 +42,7 @@ func newDoormen(cfg *config.Config, old *state) doormen {
 }
 
 // openSites opens the configured roots, with a cache that they share.
-func openSites(cfg *config.Config, d doormen, events *zap.Logger) (*site.Router, error) {
+func openSites(cfg *config.Config, d doormen, tell static.Tell) (*site.Router, error) {
 	opts := site.Options{
 		Cache: static.NewCache(static.Limits{
 			Memory:      cfg.Cache.Memory,
@@ -52,16 +52,16 @@ func openSites(cfg *config.Config, d doormen, events *zap.Logger) (*site.Router,
 		Proxies:  conn.NewNetworks(cfg.TrustedProxies),
 		Limiter:  d.limiter,
 		Verifier: d.verifier,
-		Warn:     func(msg, path string) { events.Warn(msg, zap.String("path", path)) },
+		Tell:     tell,
 	}
 	for i := range cfg.Sites {
-		opts.Sites = append(opts.Sites, siteOptions(cfg, &cfg.Sites[i], events))
+		opts.Sites = append(opts.Sites, siteOptions(cfg, &cfg.Sites[i], tell))
 	}
 	return site.New(opts)
 }
 
 // siteOptions is what the configuration says of one site.
-func siteOptions(cfg *config.Config, s *config.Site, events *zap.Logger) site.Site {
+func siteOptions(cfg *config.Config, s *config.Site, tell static.Tell) site.Site {
 	o := site.Site{
 		Hosts: s.Hosts,
 		Static: static.Options{
@@ -78,9 +78,7 @@ func siteOptions(cfg *config.Config, s *config.Site, events *zap.Logger) site.Si
 			RelativeRedirects: s.RelativeRedirects,
 			Server:            cfg.ServerHeader,
 			Valid:             cfg.Cache.Valid,
-			Warn: func(msg, path string) {
-				events.Warn(msg, zap.String("path", path))
-			},
+			Tell:              tell,
 		},
 		TryFiles:   s.TryFiles,
 		Fallback:   s.Fallback,

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -252,5 +253,55 @@ func TestWarningsAreKept(t *testing.T) {
 	}
 	if got := l.Warnings(); len(got) != warningsMax {
 		t.Errorf("%d kinds are kept", len(got))
+	}
+}
+
+// Events that come often leave room for errors.
+func TestErrorsHaveRoom(t *testing.T) {
+	w := &stalled{release: make(chan struct{})}
+	l := newLog(t, config.Log{Output: "stderr", Level: "info", Format: "json"}, w)
+	for range 2 * linesMax {
+		l.Warn("often")
+	}
+	l.Error("the disk fails")
+	close(w.release)
+	l.Close()
+	if !strings.Contains(w.out.String(), "the disk fails") {
+		t.Error("an error was left out for warnings")
+	}
+}
+
+// Long lines are bounded by their bytes.
+func TestEventsAreBoundedInBytes(t *testing.T) {
+	w := &stalled{release: make(chan struct{})}
+	l := newLog(t, config.Log{Output: "stderr", Level: "info", Format: "json"}, w)
+	long := strings.Repeat("x", bytesMax/16)
+	for range 64 {
+		l.Error(long)
+	}
+	if n := waiting(l); n > 16 || l.Dropped() < 64-17 {
+		t.Errorf("%d lines wait, %d are dropped", n, l.Dropped())
+	}
+	close(w.release)
+	l.Close()
+}
+
+// A log that fails is told of on standard error, with the reason; a full disk is called that.
+func TestAFullDiskIsTold(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip(err)
+	}
+	var out transcript
+	l := newLog(t, config.Log{Output: "/dev/full", Level: "info", Format: "json"}, &out)
+	for range 3 {
+		l.Info("event")
+	}
+	l.Close()
+	const want = "events are lost: the log /dev/full: no space left on device"
+	if got := out.String(); strings.Count(got, want) != 1 || l.Dropped() != 3 {
+		t.Errorf("standard error has %q, %d are counted", got, l.Dropped())
+	}
+	if got := string(l.leftOut(3, syscall.ENOSPC)); !strings.Contains(got, "could not be written") || !strings.Contains(got, "no space left") {
+		t.Errorf("left out: %s", got)
 	}
 }

@@ -11,12 +11,12 @@ import (
 
 // Options are all sites and what concerns all of them. They are not changed after New.
 type Options struct {
-	Sites    []Site                 // at least one; the first whose hosts match answers
-	Cache    *static.Cache          // shared by all sites
-	Proxies  conn.Networks          // whose X-Forwarded-For says who the client is
-	Limiter  *Limiter               // of each client's requests, to all sites; nil: none
-	Verifier *Verifier              // compares the passwords of all sites; nil only if no rule asks for one
-	Warn     func(msg, path string) // as static.Options has it, of files that are no site's; nil: nobody is told
+	Sites    []Site        // at least one; the first whose hosts match answers
+	Cache    *static.Cache // shared by all sites
+	Proxies  conn.Networks // whose X-Forwarded-For says who the client is
+	Limiter  *Limiter      // of each client's requests, to all sites; nil: none
+	Verifier *Verifier     // compares the passwords of all sites; nil only if no rule asks for one
+	Tell     static.Tell   // of files that are no site's
 }
 
 // Site is one site: its hosts, its root, and how its paths are answered. Paths are decoded ones.
@@ -61,7 +61,7 @@ type host struct {
 func New(opts Options) (*Router, error) {
 	r := &Router{
 		cache: opts.Cache, hosts: newHosts(opts.Sites), proxies: opts.Proxies,
-		limiter: opts.Limiter, passwords: newPasswordFiles(opts.Verifier, opts.Warn),
+		limiter: opts.Limiter, passwords: newPasswordFiles(opts.Verifier, opts.Tell.Fail),
 	}
 	for i, s := range opts.Sites {
 		h, err := newHost(s, opts.Cache, r.passwords)

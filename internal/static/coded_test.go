@@ -179,7 +179,7 @@ func TestHostileSiblings(t *testing.T) {
 		}
 		opts := siblingOptions(root)
 		var told []string
-		opts.Warn = func(msg, path string) { told = append(told, path) }
+		opts.Tell.Warn = func(msg, path string) { told = append(told, path) }
 		l := serve(t, opts, walks)
 		for range 2 {
 			for _, name := range []string{"out", "absolute", "fifo", "folder", "loop", "broken", "device"} {

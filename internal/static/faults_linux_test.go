@@ -81,7 +81,7 @@ func TestListingOfFaults(t *testing.T) {
 		opts := testOptions(dir)
 		opts.Listing = true
 		var told []string
-		opts.Warn = func(msg, path string) { told = append(told, path+": "+msg) }
+		opts.Tell.Fail = func(msg, path string) { told = append(told, path+": "+msg) }
 		l := serve(t, opts, walks)
 		const text = "denied\t-\t-\ndisk\t-\t-\ngood\t8\t2024-02-29T12:30:15Z\nlate\t-\t-\nstale\t-\t-\nto-disk\t-\t-\nto-good\t8\t2024-02-29T12:30:15Z\n"
 		l.get("/?format=text").want(t, 200, text)

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestMethods is RFC 9110 section 9, as far as a file server goes.
@@ -167,23 +166,5 @@ func TestTypes(t *testing.T) {
 		if got := types.of(name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
-	}
-}
-
-// TestWarnerIsBounded: once a minute a path, and so many paths.
-func TestWarnerIsBounded(t *testing.T) {
-	told := 0
-	w := warner{tell: func(string, string) { told++ }}
-	for i := range 1000 {
-		w.warn(int64(i), "msg", strings.Repeat("p", i))
-		w.warn(int64(i), "msg", "p")
-	}
-	if told != warnPaths || len(w.told) != warnPaths {
-		t.Errorf("told %d times of %d paths", told, len(w.told))
-	}
-	w.warn(int64(2*time.Minute), "msg", "p")
-	w.warn(int64(2*time.Minute), "msg", "new")
-	if told != warnPaths+2 {
-		t.Errorf("told %d times after a minute", told)
 	}
 }

@@ -240,7 +240,7 @@ func (l *look) listingFailure(path string, err error) *entry {
 		reason = "too many large directories are being listed: try again"
 	case errListingSlow:
 		reason = "the directory takes too long to read"
-		l.site.warner.warn(l.mono, "the directory was not read within "+readingMax.String()+
+		l.site.warn("the directory was not read within "+readingMax.String()+
 			": make it smaller, or turn its listing off", l.site.path+path)
 	default:
 		return l.failure([]byte(path), err)

@@ -396,11 +396,11 @@ func (l *look) readAt(fd int, p []byte, offset int64) (int, error) {
 func (s *Site) unreadable(name []byte) func(error) {
 	path := s.path + "/" + string(name[:len(name)-1])
 	return func(err error) {
-		msg := "the file cannot be read to its end: " + err.Error()
 		if err == io.ErrUnexpectedEOF {
-			msg = "the file became shorter while it was sent: replace files by renaming new ones over them"
+			s.warn("the file became shorter while it was sent: replace files by renaming new ones over them", path)
+			return
 		}
-		s.warner.warn(s.checked.Load(), msg, path)
+		s.fail("the file cannot be read to its end: "+err.Error(), path)
 	}
 }
 
@@ -435,20 +435,20 @@ func (l *look) failure(path []byte, err error) *entry {
 	file := s.path + "/" + strings.TrimSuffix(string(l.name), "\x00")
 	switch err {
 	case unix.EXDEV:
-		s.warner.warn(l.mono, "a symbolic link leads out of the site's root: move its target beneath the root, "+
+		s.warn("a symbolic link leads out of the site's root: move its target beneath the root, "+
 			"or set symlinks: follow", file)
 		return l.fail(path, 404, reasonMissing)
 	case unix.ELOOP:
 		if s.links == LinksDeny {
-			s.warner.warn(l.mono, "a symbolic link, and symlinks: deny: set symlinks: beneath", file)
+			s.warn("a symbolic link, and symlinks: deny: set symlinks: beneath", file)
 		} else {
-			s.warner.warn(l.mono, "too many levels of symbolic links: one of them leads back to itself", file)
+			s.warn("too many levels of symbolic links: one of them leads back to itself", file)
 		}
 		return l.fail(path, 404, reasonMissing)
 	case unix.ENODEV, unix.ENXIO, unix.EOPNOTSUPP:
 		return l.fail(path, 404, "not a regular file")
 	case unix.EACCES, unix.EPERM:
-		s.warner.warn(l.mono, "permission denied: let the server's user read the file and search the directories above it", file)
+		s.warn("permission denied: let the server's user read the file and search the directories above it", file)
 		return l.fail(path, 403, "the server may not read this file")
 	}
 	if missing(err) {
@@ -459,12 +459,12 @@ func (l *look) failure(path []byte, err error) *entry {
 	switch {
 	case err == unix.EMFILE || err == unix.ENFILE:
 		s.cache.shed()
-		s.warner.warn(l.mono, "too many open files: raise RLIMIT_NOFILE (LimitNOFILE=) or lower cache.descriptors", s.path)
+		s.warn("too many open files: raise RLIMIT_NOFILE (LimitNOFILE=) or lower cache.descriptors", s.path)
 		e.status, e.reason = 503, "too many open files"
 	case exhausted(err):
 		e.status, e.reason = 503, "the file cannot be opened now"
 	default:
-		s.warner.warn(l.mono, "the file cannot be read: "+err.Error(), file)
+		s.fail("the file cannot be read: "+err.Error(), file)
 	}
 	return e
 }

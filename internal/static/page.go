@@ -33,7 +33,7 @@ func (h *handler) failWith(p *Spot, req *http1.Request, buf []byte, out *conn.Ou
 	}
 	sent := h.sendPage(e, req, buf, out, status, fields, reason)
 	if !sent && e.whole() {
-		h.site.warner.warn(out.Clock().Mono, "the page for errors of status "+strconv.Itoa(status)+" is no file that can be read: see error_pages", h.site.path+p.path)
+		h.site.warn("the page for errors of status "+strconv.Itoa(status)+" is no file that can be read: see error_pages", h.site.path+p.path)
 	}
 	e.drop(held)
 	return sent

@@ -127,7 +127,7 @@ func TestPermissionDenied(t *testing.T) {
 			}
 			opts := testOptions(dir)
 			warned := 0
-			opts.Warn = func(string, string) { warned++ }
+			opts.Tell.Warn = func(string, string) { warned++ }
 			l := serve(t, opts, walks)
 			l.get("/secret").wantStatus(t, 403)
 			l.get("/closed/file").wantStatus(t, 403)

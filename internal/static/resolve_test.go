@@ -69,7 +69,7 @@ func TestSymbolicLinks(t *testing.T) {
 			t.Run("beneath", func(t *testing.T) {
 				opts := testOptions(dir + "/current")
 				warned := map[string]string{}
-				opts.Warn = func(msg, path string) { warned[path] = msg }
+				opts.Tell.Warn = func(msg, path string) { warned[path] = msg }
 				l := serve(t, opts, walks)
 				for range 2 {
 					for path, body := range inside {

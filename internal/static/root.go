@@ -127,12 +127,12 @@ func (t *tree) checkRoot() {
 			t.gone = time.Now()
 		}
 		if now.dir != nil && (!now.alive() || time.Since(t.gone) >= rootGrace) {
-			t.warner.warn(t.checked.Load(), rootError(t.path, err).Error(), t.path)
+			t.fail(rootError(t.path, err).Error(), t.path)
 			t.replaceRoot(&root{tree: t, generation: newGeneration()})
 		}
 	default:
 		// Out of descriptors, or the disk fails: what is open goes on being served.
-		t.warner.warn(t.checked.Load(), rootError(t.path, err).Error(), t.path)
+		t.fail(rootError(t.path, err).Error(), t.path)
 	}
 }
 

@@ -77,7 +77,7 @@ func TestRootRemovedAndRebuilt(t *testing.T) {
 		write(t, dir+"/root/file", "one")
 		opts := testOptions(dir + "/root")
 		var warned []string
-		opts.Warn = func(msg, _ string) { warned = append(warned, msg) }
+		opts.Tell.Fail = func(msg, _ string) { warned = append(warned, msg) }
 		l := serve(t, opts, walks)
 		for i := range 3 {
 			want := fmt.Sprint("build ", i)

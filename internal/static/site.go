@@ -42,7 +42,7 @@ type Options struct {
 	// Shows says whether a listing has the file of that path (decoded), and whether the text of a README
 	// stands below it (content). It may be called from any goroutine; nil: everything is shown.
 	Shows    func(path string, content bool) bool
-	Warn     func(msg, path string)
+	Tell     Tell
 	WallTime func() int64 // nanoseconds since 1970, for work off the loops; nil: the system's
 }
 
@@ -83,7 +83,7 @@ type tree struct {
 
 	cache  *Cache
 	closer closer
-	warner warner
+	tell   Tell
 	shows  func(path string, content bool) bool // nil: everything
 
 	root     atomic.Pointer[root]
@@ -100,9 +100,15 @@ type tree struct {
 	views   map[string]*Site // but the first, by their options
 }
 
+// Tell is who is told what an operator can mend, and of which path: each time that it happens, which may be thousands of
+// times a second, from any goroutine, loops too. It must not block. The words of a message are the same each time, but for
+// the system's error and the path of a root. A function that is nil is not called.
+type Tell struct {
+	Warn func(msg, path string) // a path is answered otherwise than it might be
+	Fail func(msg, path string) // what is there cannot be served
+}
+
 // New opens a site. Its errors name what is wrong and what would be right.
-// Warn is told, at most once a minute for each path, what an operator can mend; it may
-// be called from a loop and must not block.
 func New(opts Options, cache *Cache) (*Site, error) {
 	return newSite(opts, cache, !haveOpenat2())
 }
@@ -116,7 +122,7 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	if s.ranges == 0 {
 		s.ranges = rangesDefault
 	}
-	s.warner.tell, s.shows = opts.Warn, opts.Shows
+	s.tell, s.shows = opts.Tell, opts.Shows
 	if s.wall == nil {
 		s.wall = func() int64 { return time.Now().UnixNano() }
 	}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,7 +19,21 @@ import (
 // faultyDir is a directory of a file system where looking some names up fails.
 type faultyDir struct {
 	fs.Inode
-	names map[string]syscall.Errno
+	names  map[string]syscall.Errno
+	broken atomic.Bool // no file can be read
+}
+
+// faultyFile is a file of it.
+type faultyFile struct {
+	fs.MemRegularFile
+	dir *faultyDir
+}
+
+func (f *faultyFile) Read(ctx context.Context, h fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	if f.dir.broken.Load() {
+		return nil, syscall.EIO
+	}
+	return f.MemRegularFile.Read(ctx, h, dest, off)
 }
 
 func (d *faultyDir) Readdir(context.Context) (fs.DirStream, syscall.Errno) {
@@ -41,7 +56,10 @@ func (d *faultyDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 		out.Mode = syscall.S_IFLNK | 0o777
 		return d.NewInode(ctx, &fs.MemSymlink{Data: []byte(strings.TrimPrefix(name, "to-"))}, fs.StableAttr{Mode: syscall.S_IFLNK}), 0
 	}
-	file := &fs.MemRegularFile{Data: []byte("contents")}
+	file := &faultyFile{dir: d}
+	if file.Data = []byte("contents"); name == "long.js" {
+		file.Data = []byte(strings.Repeat("contents", 20_000))
+	}
 	file.Attr.Mtime = uint64(longAgo.Unix())
 	out.Mode, out.Size = syscall.S_IFREG|0o644, uint64(len(file.Data))
 	out.SetTimes(&longAgo, &longAgo, &longAgo)
@@ -49,13 +67,14 @@ func (d *faultyDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 }
 
 // mountFaulty mounts such a directory at dir.
-func mountFaulty(t *testing.T, dir string, names map[string]syscall.Errno) {
+func mountFaulty(t *testing.T, dir string, names map[string]syscall.Errno) *faultyDir {
 	t.Helper()
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		t.Skip(err)
 	}
 	none := time.Duration(0)
-	server, err := fs.Mount(dir, &faultyDir{names: names}, &fs.Options{
+	d := &faultyDir{names: names}
+	server, err := fs.Mount(dir, d, &fs.Options{
 		EntryTimeout: &none, AttrTimeout: &none,
 		MountOptions: fuse.MountOptions{DirectMount: true, FsName: "faulty", Name: "faulty", DisableReadDirPlus: true},
 	})
@@ -67,6 +86,7 @@ func mountFaulty(t *testing.T, dir string, names map[string]syscall.Errno) {
 			t.Errorf("unmount: %v", err)
 		}
 	})
+	return d
 }
 
 // TestListingOfFaults: a name that cannot be looked at is listed, without what is not known of it. Only one of which a
@@ -241,5 +261,23 @@ func TestSiblingOfAFault(t *testing.T) {
 	}
 	if r := l.request("GET", "/b.js", "Accept-Encoding: gzip\r\n"); r.body != "contents" || r.Header.Get("Vary") != "" {
 		t.Errorf("denied for good: %q %v", r.body, r.Header)
+	}
+}
+
+// TestCompressionAfterAFault: a file that could not be read to be compressed is compressed for who comes later.
+func TestCompressionAfterAFault(t *testing.T) {
+	dir := t.TempDir()
+	d := mountFaulty(t, dir, map[string]syscall.Errno{"long.js": 0})
+	opts := testOptions(dir)
+	opts.Compress = []string{"gzip"}
+	l := serve(t, opts, false)
+	const head = "Accept-Encoding: gzip\r\n"
+	d.broken.Store(true)
+	if r := l.request("HEAD", "/long.js", head); r.StatusCode != 200 || r.Header.Get("Content-Encoding") != "" || r.Header.Get("Vary") != "Accept-Encoding" {
+		t.Errorf("%d %v", r.StatusCode, r.Header)
+	}
+	d.broken.Store(false)
+	if r := l.request("HEAD", "/long.js", head); r.Header.Get("Content-Encoding") != "gzip" {
+		t.Errorf("afterwards: %d %v", r.StatusCode, r.Header)
 	}
 }

@@ -227,7 +227,8 @@ func (l *look) load(fd int, path, index string) (*entry, error) {
 	if compress && !recent { // else it is not kept, and the work would be done for each request
 		more, err := l.compressed(c, r)
 		if err != nil {
-			l.failure(nil, err).Release() // the operator is told, and the file is served as it is
+			l.failure(nil, err).Release() // the operator is told, and the file is served as it is this once
+			unsettled = true
 		}
 		c.variants = append(c.variants, more...)
 	}

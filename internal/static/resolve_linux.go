@@ -21,9 +21,9 @@ var features = sync.OnceValue(func() (f struct{ openat2, cached bool }) {
 		if err == nil {
 			unix.Close(fd)
 		}
-		// EAGAIN is an answer too. ENOSYS: before Linux 5.6. EPERM: older
+		// EAGAIN is an answer too, and so is a want of descriptors. ENOSYS: before Linux 5.6. EPERM: older
 		// container runtimes filter what they do not know.
-		return err == nil || err == unix.EAGAIN
+		return err == nil || exhausted(err)
 	}
 	f.openat2 = try(0)
 	f.cached = f.openat2 && try(resolveCached)

@@ -45,7 +45,7 @@ type Server interface {
 	// Drain accepts what waits in the listeners' queues and no more, makes
 	// every answer its connection's last, and ends when no connection is left
 	// or grace is over. It returns when nothing is accepted any more: then the
-	// caller may close the listeners. A second Drain changes nothing.
+	// caller may close the listeners. A second Drain with less grace ends the server sooner.
 	Drain(grace time.Duration)
 	// Wait returns when the server has ended, with what that cut off. Any number
 	// of goroutines may call it, any number of times.

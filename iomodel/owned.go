@@ -66,6 +66,7 @@ type crew struct {
 	lastToken uint64
 	ended     reactor.Ended
 	grace     *time.Timer // of Drain
+	graceEnd  time.Time   // when it fires
 	closing   bool        // by Drain or Handover: no connection is adopted any more
 
 	resting atomic.Int64     // listeners that are left alone for a while, after an error
@@ -118,11 +119,17 @@ func (c *crew) Open() int { return int(c.open.Load()) }
 
 // Drain implements [Server]. It returns when nothing more is accepted.
 func (c *crew) Drain(grace time.Duration) {
-	if !c.draining.Swap(true) {
-		c.mu.Lock()
-		c.closing = true
+	c.mu.Lock()
+	switch end := time.Now().Add(grace); {
+	case c.grace == nil:
+		c.closing, c.graceEnd = true, end
 		c.grace = time.AfterFunc(grace, c.cut)
-		c.mu.Unlock()
+	case end.Before(c.graceEnd):
+		c.graceEnd = end
+		c.grace.Reset(grace)
+	}
+	c.mu.Unlock()
+	if !c.draining.Swap(true) {
 		c.stop()
 	}
 	c.accepting.Wait()

@@ -269,7 +269,7 @@ func TestDrain(t *testing.T) {
 			t.Error("a download was not finished")
 		}
 		finishes.Close()
-		ended := s.stop(0)
+		ended := s.stop(3 * time.Second) // no sooner
 		if ended.Idle != 1 || ended.Cut != 1 || ended.Err != nil {
 			t.Errorf("%d idle, %d cut, %v; want 1, 1", ended.Idle, ended.Cut, ended.Err)
 		}

@@ -495,13 +495,15 @@ func (l *Loop) closeBatch() {
 }
 
 // drain makes every answer its connection's last, takes no new connections but those
-// that wait to be accepted, and ends the loop when none is left or grace is over.
+// that wait to be accepted, and ends the loop when none is left or grace is over. A second drain
+// can only have it end sooner.
 func (l *Loop) drain(grace time.Duration) {
+	stopAt := l.local.Clock.Mono + int64(grace)
 	if l.draining {
+		l.stopAt = min(l.stopAt, stopAt)
 		return
 	}
-	l.draining = true
-	l.stopAt = l.local.Clock.Mono + int64(grace)
+	l.draining, l.stopAt = true, stopAt
 	l.local.Closing = true
 	l.leaveListeners()
 }

@@ -79,7 +79,7 @@ func errLists(lists, loops int) error {
 // Drain lets what is in flight finish within grace and then ends the loops.
 // What waits in the listeners' queues is accepted first. It returns when no
 // loop accepts any more: then the owner may close the listeners, so that
-// late clients are refused at once rather than kept waiting. A second Drain changes nothing.
+// late clients are refused at once rather than kept waiting. A second Drain with less grace ends the loops sooner.
 func (r *Reactor) Drain(grace time.Duration) {
 	for _, l := range r.loops {
 		l.post(func(l *Loop) { l.drain(grace) })

@@ -405,6 +405,34 @@ func TestReloadRefused(t *testing.T) {
 	ask()
 }
 
+// TestStopDuringUpgrade: a new program that neither serves nor ends when it is told to does not outlive the
+// server that was to be replaced.
+func TestStopDuringUpgrade(t *testing.T) {
+	root, _ := site(t)
+	o := operate(t, yamlOf(root))
+	script := filepath.Join(filepath.Dir(o.config), "script")
+	must(t, os.WriteFile(script, []byte("#!/bin/sh\ntrap '' TERM\nexec sleep 1000\n"), 0o700))
+	must(t, os.Remove(o.binary))
+	must(t, os.Symlink(script, o.binary))
+	line := o.told(syscall.SIGUSR2, " upgrading ")
+	m := regexp.MustCompile(`process":([0-9]+)`).FindStringSubmatch(line)
+	if m == nil {
+		t.Fatal(line)
+	}
+	pid, err := strconv.Atoi(m[1])
+	must(t, err)
+	o.signal(t, syscall.SIGTERM)
+	if code := o.wait(t); code != 0 {
+		t.Errorf("exit code %d\n%s", code, tail(o.stderr.String()))
+	}
+	eventually(t, func() error {
+		if err := syscall.Kill(pid, 0); err == nil && !zombie(pid) {
+			return fmt.Errorf("process %d runs on", pid)
+		}
+		return nil
+	})
+}
+
 // TestReloadChanges: a reload changes the root, the fields and the log of
 // connections that are open, and the listeners; the port that stays is kept.
 func TestReloadChanges(t *testing.T) {
@@ -598,7 +626,7 @@ func TestDrainDelay(t *testing.T) {
 	if a, err := o.tryGet("/small"); err != nil || a.status != 200 {
 		t.Errorf("while it is not ready: %+v, %v", a, err)
 	}
-	o.told(syscall.SIGTERM, "second signal")
+	o.insist(t)
 	if code := o.wait(t); code != 1 {
 		t.Errorf("exit code %d", code)
 	}

@@ -117,6 +117,73 @@ func TestStopAnswersWhoWaits(t *testing.T) {
 	})
 }
 
+// insist signals until the server says that it stops at once: a second signal that comes within a moment is
+// the first one's echo.
+func (s *server) insist(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		return says(s.stderr.String, "stopped at once by a second signal")()
+	})
+}
+
+// TestSignalWithEcho: a signal that comes twice within a moment, as timeout(1) sends it, is one wish: what is
+// under way may finish.
+func TestSignalWithEcho(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		root := t.TempDir()
+		content := pattern(slowBytes, 9)
+		write(t, root, "large", content)
+		s := start(t, v, root)
+		c, first := s.beginDownload(t, "/large")
+		s.signal(t, syscall.SIGTERM)
+		s.signal(t, syscall.SIGINT) // another one, so that the kernel does not make one of the two
+		_, begun, _ := bytes.Cut(first, []byte("\r\n\r\n"))
+		body := make([]byte, len(content))
+		if n, err := io.ReadFull(c, body[copy(body, begun):]); err != nil || !bytes.Equal(body, content) {
+			t.Errorf("%d bytes more, not the file, %v", n, err)
+		}
+		c.Close()
+		if code := s.wait(t); code != 0 {
+			t.Errorf("exit code %d\n%s", code, s.stderr.String())
+		}
+	})
+}
+
+// TestTimeout: timeout(1) ends a server in order, without a word of what went wrong.
+func TestTimeout(t *testing.T) {
+	s := launch(t, exec.Command(tool(t, "timeout"), "0.7", binary, t.TempDir(), "--listen", "127.0.0.1:0", "--access-log", "off"))
+	const byTime = 124 // timeout(1)
+	if code := s.wait(t); code != byTime {
+		t.Errorf("exit code %d", code)
+	}
+	said := s.stderr.String()
+	if strings.Contains(said, "bad file descriptor") || strings.Contains(said, "stopped at once") || !strings.Contains(said, `"msg":"stopped"`) {
+		t.Error(said)
+	}
+}
+
+// TestReloadAtTheEnd: a SIGHUP that comes while the server ends does not end it in another way.
+func TestReloadAtTheEnd(t *testing.T) {
+	root := t.TempDir()
+	for range 8 {
+		s := start(t, variants()[0], root, "--loops", "1")
+		s.signal(t, syscall.SIGTERM)
+		eventually(t, func() error {
+			s.cmd.Process.Signal(syscall.SIGHUP) // it may have ended
+			select {
+			case <-s.exited:
+				return nil
+			default:
+				return errors.New("it does not end")
+			}
+		})
+		if code := s.wait(t); code != 0 {
+			t.Fatalf("it ended with %v\n%s", s.cmd.ProcessState, s.stderr.String())
+		}
+	}
+}
+
 // TestSecondSignal: who asks twice does not wait for the downloads.
 func TestSecondSignal(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
@@ -126,9 +193,12 @@ func TestSecondSignal(t *testing.T) {
 		c, _ := s.beginDownload(t, "/large")
 		s.signal(t, syscall.SIGTERM)
 		s.waitRefusal(t)
-		s.signal(t, syscall.SIGTERM)
+		s.insist(t)
 		if code := s.wait(t); code != 1 {
 			t.Errorf("exit code %d, want 1: the download was cut\n%s", code, s.stderr.String())
+		}
+		if said := s.stderr.String(); !strings.Contains(said, "which cut 1 connection within a request") || strings.Contains(said, "bad file descriptor") {
+			t.Error(said)
 		}
 		if n, err := io.Copy(io.Discard, c); err == nil && n >= slowBytes {
 			t.Error("the download was finished first")

@@ -122,12 +122,14 @@ type Server struct {
 	reloads   bool             // there was one
 	delay     <-chan time.Time // of a stop
 	stopping  bool             // since a signal said so, or the model failed
+	stoppedAt time.Time        // when a signal did
 	failed    bool             // the model did
 	heir      bool             // another process serves on the same sockets until it hears that this one does
 	abandoned bool             // whoever is stuck in the pool is not waited for
 	draining  bool
 	accepted  chan struct{} // closed when nothing is accepted any more
 	upgrading *upgrade      // the one under way; nil: there is none
+	processes []*upgrade    // new processes that may run
 	successor int           // the process that serves in this one's place; 0: none
 }
 
@@ -158,8 +160,12 @@ func Run(opts Options) (err error) {
 	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) means it
 		signal.Notify(s.signals, syscall.SIGHUP)
 	}
+	// They are taken to the very end: signal.Stop would give them their default action back, and a
+	// reload in the last moment of a stop would be the process's death by SIGHUP.
 	s.hangs = opts.File == "" && inForeground()
-	defer signal.Stop(s.signals)
+	if os.Getpid() == 1 {
+		reapOrphans()
+	}
 	defer s.close()
 	defer func() { report(parent, err) }()
 	old, parent, err := listener.Inherit()
@@ -254,13 +260,51 @@ func (s *Server) signalled(sig os.Signal) error {
 		s.upgrade()
 	case sig == syscall.SIGHUP && !s.hangs:
 		s.reload()
+	case s.stopping && time.Since(s.stoppedAt) < echoMax:
 	case s.stopping:
-		s.abandoned = true
-		return fmt.Errorf("stopped at once by a second signal (%v): connections in flight were cut", sig)
+		return s.cut(sig)
 	default:
+		s.stoppedAt = time.Now()
 		s.stop()
 	}
 	return nil
+}
+
+// echoMax is how long after a signal that stops the server another one is the same wish: timeout(1)
+// and supervisors signal the process and then its group, and a terminal's Ctrl-C comes from the
+// terminal and from who passes it on. Nobody has seen yet by then that the first was not enough.
+const echoMax = 250 * time.Millisecond
+
+// cut ends what is left at once, by a second signal. The listeners are closed when the loops have
+// left them: else a loop would accept from a descriptor that is closed, or is another file's by then.
+func (s *Server) cut(sig os.Signal) error {
+	s.abandoned = true
+	all, cut := s.servers.list(), s.total.Cut
+	end := func() {
+		s.drainAll(0, make(chan struct{}))
+		for _, srv := range all {
+			cut += srv.server.Wait().Cut
+		}
+	}
+	if !grace.Finishes(end, grace.Close) {
+		s.leaveListeners()
+		return fmt.Errorf("stopped at once by a second signal (%v), though something that serves does not end: connections in flight were cut", sig)
+	}
+	s.closeListeners()
+	return fmt.Errorf("stopped at once by a second signal (%v), which cut %s within a request", sig, counted(cut, "connection"))
+}
+
+// leaveListeners is closeListeners where something may accept from them still: they end with the process.
+func (s *Server) leaveListeners() {
+	for _, l := range s.listeners {
+		if s.successor != 0 || s.heir {
+			break
+		}
+		if err := l.RemoveFile(); err != nil {
+			s.events.Warn("removing a Unix socket", zap.Error(err))
+		}
+	}
+	s.listeners = nil
 }
 
 // stop begins the end: not ready from now on, and draining after a delay in
@@ -354,6 +398,7 @@ func (s *Server) closeListeners() {
 
 // close frees what is open, after the server has ended.
 func (s *Server) close() {
+	s.endProcesses()
 	defer s.closeAdmin() // the last that can tell what holds up the end
 	s.closeListeners()
 	if s.sites != nil {

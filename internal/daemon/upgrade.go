@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/internal/grace"
 	"github.com/evhttpd/evhttpd/internal/listener"
 )
 
@@ -86,6 +88,31 @@ func (u *upgrade) kill() {
 	}()
 }
 
+// hasExited reports whether the new process has ended.
+func (u *upgrade) hasExited() bool {
+	select {
+	case <-u.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// endProcesses sees to it that of the new processes only the one that serves outlives this one. They
+// have been told to end; one that has not by now would run on, since kill's goroutine ends with us.
+func (s *Server) endProcesses() {
+	for _, u := range s.processes {
+		if u.process.Pid == s.successor {
+			continue
+		}
+		if !u.hasExited() && !grace.Finishes(func() { <-u.exited }, grace.Close) {
+			s.events.Warn("a new process does not end, and is killed", zap.Int("process", u.process.Pid))
+			_ = u.process.Kill() // it may have ended meanwhile
+			grace.Finishes(func() { <-u.exited }, grace.Close)
+		}
+	}
+}
+
 // upgrade starts the program that is at our path now, with our sockets.
 func (s *Server) upgrade() {
 	var err error
@@ -110,6 +137,7 @@ func (s *Server) upgrade() {
 		s.events.Error("not upgraded: " + err.Error())
 		return
 	}
+	s.processes = append(slices.DeleteFunc(s.processes, (*upgrade).hasExited), s.upgrading)
 	s.events.Info("upgrading", zap.String("program", program), zap.Int("process", s.upgrading.process.Pid))
 }
 

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // operated is a server with a configuration file, which is told what to do by
@@ -421,9 +422,12 @@ func TestStopDuringUpgrade(t *testing.T) {
 	}
 	pid, err := strconv.Atoi(m[1])
 	must(t, err)
+	// It holds the server's stderr open, to whose end wait reads.
+	defer time.AfterFunc(patience/2, func() { syscall.Kill(pid, syscall.SIGKILL) }).Stop()
+	before := time.Now()
 	o.signal(t, syscall.SIGTERM)
-	if code := o.wait(t); code != 0 {
-		t.Errorf("exit code %d\n%s", code, tail(o.stderr.String()))
+	if code := o.wait(t); code != 0 || time.Since(before) >= patience/2 {
+		t.Errorf("exit code %d, and the new process has ended after %v\n%s", code, time.Since(before), tail(o.stderr.String()))
 	}
 	eventually(t, func() error {
 		if err := syscall.Kill(pid, 0); err == nil && !zombie(pid) {

@@ -93,7 +93,7 @@ func descriptorLimits() []Limit {
 	l := Limit{Name: "RLIMIT_NOFILE", Value: now, Bounds: "open descriptors of the process; a connection is one, a cached file another"}
 	if now != Unlimited {
 		before, more := descriptorCeiling(now)
-		l.Bounds += fmt.Sprintf("; limits.connections is 90 %%: %d", now/10*9)
+		l.Bounds += fmt.Sprintf("; limits.connections is 90 %%: %d, and cache.descriptors at most %d", now/10*9, (now-now/10*9)/2)
 		l.Lift = []Lift{
 			{inShell, fmt.Sprintf("%sulimit -n %d", before, more)},
 			{inUnit, fmt.Sprintf("LimitNOFILE=%d", more)},

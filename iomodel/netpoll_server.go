@@ -79,8 +79,7 @@ func openNetpollPollers(n int) error {
 func growNetpollPollers(n int) (err error) {
 	defer func() {
 		if said := recover(); said != nil {
-			err = fmt.Errorf("iomodel: netpoll cannot open poller %d, which takes two descriptors: "+
-				"raise LimitNOFILE= or ulimit -n (netpoll says: %v)", n, said)
+			err = fmt.Errorf("iomodel: netpoll cannot open poller %d, which takes two descriptors: %w", n, lacking())
 		}
 	}()
 	if err := netpoll.Configure(netpoll.Config{PollerNum: n}); err != nil {
@@ -88,6 +87,15 @@ func growNetpollPollers(n int) (err error) {
 	}
 	netpoll.Initialize()
 	return nil
+}
+
+// lacking is why two descriptors cannot be opened now; if they can, whoever could not does not say why.
+func lacking() error {
+	var pair [2]int
+	if err := unix.Pipe(pair[:]); err != nil {
+		return err
+	}
+	return errors.Join(errors.New("it does not say why"), unix.Close(pair[0]), unix.Close(pair[1]))
 }
 
 func newNetpoll(o Options) (Server, error) {

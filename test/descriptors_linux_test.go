@@ -1,8 +1,10 @@
 package test
 
 import (
+	"bufio"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -73,5 +75,80 @@ func lowestFree(pid int) int {
 		if _, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd)); err != nil {
 			return fd
 		}
+	}
+}
+
+// TestTooFewDescriptorsToStart: a server that could answer nobody for want of descriptors does not say that it
+// serves, and says how many are needed; with that many it answers.
+func TestTooFewDescriptorsToStart(t *testing.T) {
+	shell := tool(t, "sh")
+	eachVariant(t, func(t *testing.T, v variant) {
+		if !v.ownCode() {
+			return
+		}
+		root, files := site(t)
+		command := func(limit int) *exec.Cmd {
+			return exec.Command(shell, "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve", root, "--listen", "127.0.0.1:0",
+				"--io-model", v.model, "--trigger", v.trigger, "--loops", "2", "--access-log", "off")
+		}
+		for limit := 8; ; limit++ { // with 7 Go's own poller cannot be opened
+			if limit > 64 {
+				t.Fatal("it does not serve with 64 descriptors")
+			}
+			out, served := startUp(t, command(limit))
+			if served {
+				s := launch(t, command(limit))
+				t.Cleanup(func() { s.stop(t) })
+				for path, content := range files {
+					if got := s.get(t, path); !slices.Equal(got.body, content) {
+						t.Errorf("with %d descriptors: status %d of %s", limit, got.status, path)
+					}
+				}
+				return
+			}
+			if !strings.Contains(out, "too many open files") && !strings.Contains(out, "needed") || strings.Contains(out, "goroutine ") {
+				t.Errorf("with %d descriptors: %s", limit, out)
+			}
+		}
+	})
+}
+
+// startUp runs a server until it says that it serves, or ends, and returns what it said.
+func startUp(t *testing.T, cmd *exec.Cmd) (out string, served bool) {
+	t.Helper()
+	pipe, err := cmd.StderrPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	var said strings.Builder
+	for lines := bufio.NewScanner(pipe); lines.Scan(); {
+		fmt.Fprintln(&said, lines.Text())
+		if _, _, _, ok := parseStartup(lines.Text()); ok {
+			served = true
+			must(t, cmd.Process.Kill())
+		}
+	}
+	_ = cmd.Wait() // it was killed, or has failed
+	return said.String(), served
+}
+
+// TestCacheLeavesDescriptors: files that are kept open leave descriptors for clients and for other files, however
+// many cache.descriptors allows.
+func TestCacheLeavesDescriptors(t *testing.T) {
+	const limit, count = 64, 100
+	root := t.TempDir()
+	for i := range count {
+		write(t, root, fmt.Sprint(i), pattern(100_000, byte(i)))
+	}
+	s := launch(t, exec.Command(tool(t, "sh"), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve", root,
+		"--listen", "127.0.0.1:0", "--access-log", "off", "--loops", "1"))
+	t.Cleanup(func() { s.stop(t) })
+	s.settle(t, fmt.Sprint("/", count-1))
+	for i := range count {
+		if got := s.get(t, fmt.Sprint("/", i)); got.status != 200 {
+			t.Fatalf("file %d of %d for one client: status %d\n%s", i, count, got.status, s.stderr.String())
+		}
+	}
+	if strings.Contains(s.stderr.String(), "too many open files") {
+		t.Errorf("one client made descriptors run out:\n%s", s.stderr.String())
 	}
 }

@@ -182,13 +182,16 @@ func Run(opts Options) (err error) {
 	s.pool = reactor.NewPool(s.lab.workers(cfg.Workers))
 	s.heir = parent >= 0
 	c, err := s.prepare(cfg, state{listeners: old})
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.commit(c, state{listeners: old})
 	}
-	if err := s.commit(c, state{listeners: old}); err != nil {
-		return err
+	if err != nil {
+		return withDescriptors(err, cfg)
 	}
 	if err := s.answerCounters(); err != nil {
+		return err
+	}
+	if err := checkDescriptors(); err != nil {
 		return err
 	}
 	s.announce()

@@ -73,8 +73,13 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 		return c, err
 	}
 	c.doormen = newDoormen(cfg, &old)
-	if old.cfg == nil || !sameSites(cfg, old.cfg) {
-		if c.sites, err = openSites(cfg, c.doormen, static.Tell{Warn: s.limiter.WarnPath, Fail: s.limiter.FailPath}); err != nil {
+	kept := s.cachedDescriptors(cfg)
+	if old.cfg == nil || !sameSites(cfg, old.cfg) || kept != s.cachedDescriptors(old.cfg) {
+		if kept < 0 {
+			s.events.Warn("limits.connections leaves no descriptors to keep files open: raise LimitNOFILE= or ulimit -n",
+				zap.Int("limits.connections", cfg.Limits.Connections))
+		}
+		if c.sites, err = openSites(cfg, kept, c.doormen, static.Tell{Warn: s.limiter.WarnPath, Fail: s.limiter.FailPath}); err != nil {
 			c.sites = old.sites
 			return c, &ConfigError{err}
 		}

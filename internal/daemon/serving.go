@@ -6,9 +6,6 @@ import (
 	"slices"
 	"sync"
 
-	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
-
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/listener"
@@ -161,19 +158,6 @@ func (s *Server) settings(srv *serving, st *state) reactor.Settings {
 		set.NewLog = func() conn.AccessLog { return access.Shared() }
 	}
 	return set
-}
-
-// connections is the limit of connections: 90 % of the descriptors, unless it is configured.
-func (s *Server) connections(cfg *config.Config) int {
-	if cfg.Limits.Connections > 0 {
-		return cfg.Limits.Connections
-	}
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		s.events.Warn("the limit of descriptors cannot be read; connections are not limited", zap.Error(err))
-		return 0
-	}
-	return int(min(uint64(limit.Cur), 1<<30) * 9 / 10)
 }
 
 // await has the end of one that serves told to run.

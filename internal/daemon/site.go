@@ -41,13 +41,13 @@ func newDoormen(cfg *config.Config, old *state) doormen {
 	return d
 }
 
-// openSites opens the configured roots, with a cache that they share.
-func openSites(cfg *config.Config, d doormen, tell static.Tell) (*site.Router, error) {
+// openSites opens the configured roots, with a cache that they share and that keeps so many descriptors.
+func openSites(cfg *config.Config, descriptors int, d doormen, tell static.Tell) (*site.Router, error) {
 	opts := site.Options{
 		Cache: static.NewCache(static.Limits{
 			Memory:      cfg.Cache.Memory,
 			File:        cfg.Cache.File,
-			Descriptors: cfg.Cache.Descriptors,
+			Descriptors: descriptors,
 		}),
 		Proxies:  conn.NewNetworks(cfg.TrustedProxies),
 		Limiter:  d.limiter,

@@ -113,7 +113,8 @@ func (c *comparison) serverArgs(s *subject, cells []int) []string {
 }
 
 // measure puts one load on one server.
-func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cell, addr load.Addr, p *probe) (results.Sample, error) {
+func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cell, addr load.Addr,
+	p *probe) (results.Sample, error) {
 	p.reset()
 	setup := &c.out.Setup
 	result, err := load.Run(ctx, load.Options{
@@ -136,8 +137,9 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 	}
 	sample := sampleOf(result, cell)
 	if sample.Served == 0 {
-		return sample, fmt.Errorf("not one answer (%s)", orElse(sample.Failure, fmt.Sprintf("and no failure: %d requests were sent, and nothing came within %v",
-			sentBy(result), (result.Window+drain(cell)).Round(time.Millisecond))))
+		return sample, fmt.Errorf("not one answer (%s)", orElse(sample.Failure,
+			fmt.Sprintf("and no failure: %d requests were sent, and nothing came within %v",
+				sentBy(result), (result.Window+drain(cell)).Round(time.Millisecond))))
 	}
 	if s.URL != "" && sample.Failed > 0 {
 		if err := addr.Try(ctx); err != nil {

@@ -50,11 +50,14 @@ func nginx(t *testing.T, root string) (url, socket string) {
 	must(t, free.Close())
 	// One process, so that it has this user's rights to the folders.
 	config := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log; events {}
-http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s.d;
-server { listen %[2]s; listen unix:%[3]s; root %[4]s; location = /moved { return 301 /file; } } }`, folder, addr, socket, root)
+http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p;
+fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s.d;
+server { listen %[2]s; listen unix:%[3]s; root %[4]s; location = /moved { return 301 /file; } } }`,
+		folder, addr, socket, root)
 	write(t, folder, "nginx.conf", []byte(config))
 	var errs strings.Builder
-	cmd := exec.Command(program, "-p", folder, "-e", filepath.Join(folder, "error.log"), "-c", filepath.Join(folder, "nginx.conf"))
+	cmd := exec.Command(program, "-p", folder, "-e", filepath.Join(folder, "error.log"), "-c",
+		filepath.Join(folder, "nginx.conf"))
 	cmd.Stderr = &errs
 	must(t, cmd.Start())
 	t.Cleanup(func() {
@@ -103,7 +106,8 @@ func TestBenchLoadServers(t *testing.T) {
 		check(t, false, "http://unix:"+socket+":/file")
 		check(t, true, "--disable-keepalive", url+"/file")
 		code, stdout, stderr := command(t, "bench", "load", "-c", "1", "-n", "5", url+"/moved")
-		if code != 0 || stderr != "" || !strings.Contains(stdout, "301: 5") || !strings.Contains(stdout, "not followed (5 answers)") {
+		if code != 0 || stderr != "" || !strings.Contains(stdout, "301: 5") ||
+			!strings.Contains(stdout, "not followed (5 answers)") {
 			t.Errorf("a redirect: exit code %d, %q on stderr\n%s", code, stderr, stdout)
 		}
 	})
@@ -191,14 +195,16 @@ func TestBenchLoadExitCodes(t *testing.T) {
 	}{
 		{[]string{"-n", "10", s.URL}, 1, "not one right answer: /: status 404, not 200 to 399", true},
 		{[]string{"-n", "10", "--expect", "404", s.URL}, 0, "", true},
-		{[]string{"-n", "10", "--expect", "any", "--fail-if", "p99>1h", "--fail-if", "404>9", s.URL}, 3, "--fail-if: 404>9 (10)", true},
+		{[]string{"-n", "10", "--expect", "any", "--fail-if", "p99>1h", "--fail-if", "404>9", s.URL}, 3,
+			"--fail-if: 404>9 (10)", true},
 		{[]string{"-n", "10", "--fail-if", "errors>0%", s.URL}, 3, "--fail-if: errors>0% (100 %)", true},
 		{[]string{"-n", "10", "--fail-if", "p99>1h", s.URL}, 3, "--fail-if: p99>1h (there was no answer)", true},
 		{[]string{closed.URL}, 1, "refused", false},
 		{[]string{"--fail-if", "p99", s.URL}, 2, "want METRIC", false},
 	} {
 		code, stdout, stderr := command(t, append([]string{"bench", "load"}, c.args...)...)
-		if code != c.code || !strings.Contains(stderr, c.says) || (c.says == "") != (stderr == "") || strings.Count(stderr, "\n") > 1 || (stdout != "") != c.report {
+		if code != c.code || !strings.Contains(stderr, c.says) || (c.says == "") != (stderr == "") ||
+			strings.Count(stderr, "\n") > 1 || (stdout != "") != c.report {
 			t.Errorf("%v: exit code %d, want %d, %q on stderr\n%s", c.args, code, c.code, stderr, stdout)
 		}
 	}

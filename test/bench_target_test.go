@@ -61,11 +61,13 @@ func TestBenchWholeRoundsSurvive(t *testing.T) {
 			s.CloseClientConnections()
 		})
 		defer other.Close()
-		code, stdout, stderr := command(t, append(append([]string{"bench"}, oneCell...), "--rounds", "3", "--root", root, "--out", folder, "--target", "other="+other.URL+"/")...)
+		code, stdout, stderr := command(t, append(append([]string{"bench"}, oneCell...), "--rounds", "3", "--root", root,
+			"--out", folder, "--target", "other="+other.URL+"/")...)
 		if whole, all := wholeRounds(t, stdout); whole != 1 || all != 3 || !strings.Contains(stdout, "\n  other ") {
 			t.Errorf("%d of %d rounds in\n%s", whole, all, stdout)
 		}
-		if code != 1 || strings.Count(withoutProgress(stderr), "\n") != 1 || !strings.Contains(stderr, "round 2, other: ") || !strings.Contains(stderr, "refused") {
+		if code != 1 || strings.Count(withoutProgress(stderr), "\n") != 1 || !strings.Contains(stderr, "round 2, other: ") ||
+			!strings.Contains(stderr, "refused") {
 			t.Errorf("exit code %d, %q on stderr", code, stderr)
 		}
 		if _, err := os.Stat(filepath.Join(folder, "results.json")); err != nil {
@@ -84,7 +86,8 @@ func TestBenchWholeRoundsSurvive(t *testing.T) {
 		stop := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 		defer stop.Stop()
 		var exit *exec.ExitError
-		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(stderr.String(), "interrupt") {
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 ||
+			!strings.Contains(stderr.String(), "interrupt") {
 			t.Errorf("%v, %q on stderr", err, stderr.String())
 		}
 		if whole, all := wholeRounds(t, stdout.String()); whole < 2 || all != 1000 {
@@ -139,18 +142,21 @@ func TestBenchTargetsOfEveryKind(t *testing.T) {
 		{"another content each time", func() string {
 			return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n%05d", n.Add(1)%100000)
 		}, false, "", "differ in their content"},
-		{"a redirect", always("HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"), false, "redirects are not followed: give the URL of what it leads to, /other", ""},
+		{"a redirect", always("HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"), false,
+			"redirects are not followed: give the URL of what it leads to, /other", ""},
 		{"a reset", always(""), true, "the head, after 0 bytes", ""},
 		{"no HTTP", always("220 ready\r\n"), false, "status line", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			url := answering(t, c.answer, c.closes)
-			code, stdout, stderr := command(t, append(append([]string{"bench"}, oneCell...), "--rounds", "1", "--target", "other="+url+"/file")...)
+			code, stdout, stderr := command(t, append(append([]string{"bench"}, oneCell...), "--rounds", "1", "--target",
+				"other="+url+"/file")...)
 			if c.says != "" {
 				oneLine(t, 1, code, stdout, withoutProgress(stderr), []string{"--target other", c.says})
 				return
 			}
-			if code != 0 || withoutProgress(stderr) != "" || !strings.Contains(stdout, "\n  other ") || strings.Contains(stdout, " failures in ") || !strings.Contains(stdout, c.notes) {
+			if code != 0 || withoutProgress(stderr) != "" || !strings.Contains(stdout, "\n  other ") ||
+				strings.Contains(stdout, " failures in ") || !strings.Contains(stdout, c.notes) {
 				t.Errorf("exit code %d, %q on stderr\n%s", code, stderr, stdout)
 			}
 		})

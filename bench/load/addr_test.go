@@ -66,7 +66,8 @@ func TestFind(t *testing.T) {
 		if err := listener.Close(); err != nil {
 			t.Error(err)
 		}
-		if got, err := u.find(t.Context(), &dialer); err == nil || !strings.Contains(err.Error(), "both.example:"+port) || !strings.Contains(err.Error(), "refused") {
+		if got, err := u.find(t.Context(), &dialer); err == nil || !strings.Contains(err.Error(), "both.example:"+port) ||
+			!strings.Contains(err.Error(), "refused") {
 			t.Errorf("%v, %v, want that nobody takes a connection", got, err)
 		}
 	}

@@ -440,7 +440,8 @@ func (l *loop) compare(c *client, part []byte) {
 	}
 	c.compare, c.verdict = false, WrongContent
 	if c.group.result.First[WrongContent] == "" {
-		c.group.note(WrongContent, fmt.Sprintf("%s: other content within the %d bytes from offset %d", t.path, len(part), c.offset))
+		c.group.note(WrongContent, fmt.Sprintf("%s: other content within the %d bytes from offset %d", t.path, len(part),
+			c.offset))
 	}
 }
 

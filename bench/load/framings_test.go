@@ -33,7 +33,8 @@ func TestServersOfEveryKind(t *testing.T) {
 		each  bool // the server closes behind each answer
 	}{
 		{"chunked", each(func(int) string { return chunkedHead + "2;x=y\r\nhe\r\n03\r\nllo\r\n0\r\nX: y\r\n\r\n" }), false},
-		{"chunked, then closed", oneAnswer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), true},
+		{"chunked, then closed", oneAnswer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" +
+			"5\r\nhello\r\n0\r\n\r\n"), true},
 		{"until the close", oneAnswer("HTTP/1.1 200 OK\r\n\r\nhello"), true},
 		{"HTTP/1.0", oneAnswer("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"), true},
 		{"HTTP/1.0 until the close", oneAnswer("HTTP/1.0 200 OK\r\n\r\nhello"), true},
@@ -62,7 +63,8 @@ func TestServersOfEveryKind(t *testing.T) {
 					if role.Greet {
 						want += 2
 					}
-					if r.Answered != want || r.Compared != want || r.Failed() != 0 || !maps.Equal(r.Statuses, map[int]int64{200: want}) {
+					if r.Answered != want || r.Compared != want || r.Failed() != 0 ||
+						!maps.Equal(r.Statuses, map[int]int64{200: want}) {
 						t.Errorf("%v, %+v: %+v %v %q", addr, role, r.Counts, r.Statuses, r.First)
 					}
 					if closes := c.each || role.CloseEach; closes != (r.Opened >= want) {
@@ -79,14 +81,16 @@ func TestRequestsWithContent(t *testing.T) {
 	content := strings.Repeat("0123456789abcdef", 1<<16) // more than a socket's buffers take
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got, err := io.ReadAll(r.Body)
-		if err != nil || r.Method != "PROPFIND" || string(got) != content || r.Header.Get("Depth") != "1" || r.Host != "example" {
+		if err != nil || r.Method != "PROPFIND" || string(got) != content || r.Header.Get("Depth") != "1" ||
+			r.Host != "example" {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
 		w.WriteHeader(http.StatusMultiStatus)
 	}))
 	defer s.Close()
-	target := Target{Method: "PROPFIND", Host: "example", Fields: []string{"Depth: 1"}, Content: []byte(content), Status: SuccessStatus, Length: AnyLength}
+	target := Target{Method: "PROPFIND", Host: "example", Fields: []string{"Depth: 1"}, Content: []byte(content),
+		Status: SuccessStatus, Length: AnyLength}
 	for _, role := range []Role{{Pipeline: 1}, {Pipeline: 3}, {CloseEach: true}} {
 		role.Addr, role.Connections, role.Requests, role.Targets = addrOf(s.Listener), 2, 12, []Target{target}
 		r := mustRun(t, quick(Options{Roles: []Role{role}})).Roles[0]
@@ -99,13 +103,10 @@ func TestRequestsWithContent(t *testing.T) {
 // TestContentThatIsNotTaken: the server answers and closes while the content is still on its way. That is no
 // failure of the answer where it arrives, and the client goes on either way.
 func TestContentThatIsNotTaken(t *testing.T) {
-	addr := server(t, func(p *peer) {
-		if _, ok := p.request(); ok && p.write("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n") {
-			p.linger()
-		}
-	})
+	addr := server(t, oneAnswer("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
 	target := Target{Method: "PUT", Content: make([]byte, 8<<20), Status: 413}
-	r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 2, Requests: 6, Targets: []Target{target}}}})).Roles[0]
+	r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 2, Requests: 6,
+		Targets: []Target{target}}}})).Roles[0]
 	if r.Answered != 6 || r.Failed() != 0 {
 		t.Errorf("%+v %q", r.Counts, r.First)
 	}
@@ -118,7 +119,8 @@ func TestStatuses(t *testing.T) {
 		addr := server(t, each(func(n int) string {
 			return fmt.Sprintf("HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n", statuses[n])
 		}))
-		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Requests: 6, Targets: []Target{{Status: expected, Length: AnyLength}}}}})).Roles[0]
+		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Requests: 6,
+			Targets: []Target{{Status: expected, Length: AnyLength}}}}})).Roles[0]
 		if r.Answered != right || r.Failures[WrongStatus] != 6-right || len(r.Statuses) != 6 || r.Statuses[999] != 1 {
 			t.Errorf("expected %d: %+v %v", expected, r.Counts, r.Statuses)
 		}
@@ -144,7 +146,8 @@ func TestTargetsInTurn(t *testing.T) {
 			all = append(all, Target{Path: fmt.Sprintf("/%d", i), Length: AnyLength})
 			want += all[i].Path
 		}
-		r := mustRun(t, quick(Options{Loops: loops, Roles: []Role{{Addr: addrOf(s.Listener), Connections: loops, Requests: targets, Targets: all, InTurn: true}}})).Roles[0]
+		r := mustRun(t, quick(Options{Loops: loops, Roles: []Role{{Addr: addrOf(s.Listener), Connections: loops,
+			Requests: targets, Targets: all, InTurn: true}}})).Roles[0]
 		s.Close()
 		if r.Answered != targets || len(asked) != targets || loops == 1 && order != want {
 			t.Errorf("%d loops: %d answered, %d of %d asked for, as %s", loops, r.Answered, len(asked), targets, order)
@@ -163,10 +166,12 @@ func TestRateBelowOne(t *testing.T) {
 		return okAnswer
 	}))
 	const rate = 0.8
-	r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Rate: rate, Requests: 2, Targets: []Target{okTarget}}}}))
+	r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Rate: rate, Requests: 2,
+		Targets: []Target{okTarget}}}}))
 	mu.Lock()
 	defer mu.Unlock()
-	if r.Roles[0].Answered != 2 || r.Window < time.Duration(float64(time.Second)/rate) || at[1].Sub(r.Began) < time.Duration(float64(time.Second)/rate) {
+	if r.Roles[0].Answered != 2 || r.Window < time.Duration(float64(time.Second)/rate) ||
+		at[1].Sub(r.Began) < time.Duration(float64(time.Second)/rate) {
 		t.Errorf("%+v within %v, at %v from %v", r.Roles[0].Counts, r.Window, at, r.Began)
 	}
 }

@@ -365,7 +365,11 @@ func (l *loop) sweep() {
 		c := &l.clients[i]
 		silent := c.state == connecting || c.state == crowded || c.state == open && c.flight.len > 0 && !c.parked
 		if silent && l.now-c.active > timeout {
-			c.group.note(Timeout, fmt.Sprintf("nothing came for %v with %d answers due", l.run.opts.Timeout, c.flight.len))
+			text := fmt.Sprintf("nothing came for %v with %d answers due", l.run.opts.Timeout, c.flight.len)
+			if c.state != open {
+				text = fmt.Sprintf("connect %v: not connected within %v", c.group.Addr, l.run.opts.Timeout)
+			}
+			c.group.note(Timeout, text)
 			l.fail(c, Timeout)
 		}
 	}

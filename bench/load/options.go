@@ -15,9 +15,9 @@ const (
 	connectionsMax = 1 << 20 // of a run
 	loopsMax       = 256
 	headSentMax    = 16 << 10 // bytes of one request's head
-	// inFlightMax bounds what the requests of all connections may hold in memory when none is taken, in bytes.
-	inFlightMax = 1 << 30
-	timeoutMax  = time.Minute
+	// memoryMax bounds a role's requests, once as they are sent and once as all connections may hold them, in bytes.
+	memoryMax  = 1 << 30
+	timeoutMax = time.Minute
 	// rateMax keeps an interval at 100 ns and more, which no client of one thread reaches.
 	rateMax = 1e7
 	// rateMin is about one request a day: an interval that a run can hold.
@@ -64,7 +64,8 @@ func (o Options) Check() error {
 func checkAddresses(roles []role) error {
 	for i := range roles {
 		if !roles[i].Addr.valid() {
-			return mistake("role %d %q: the address %v is neither an IP address and port nor a Unix socket", i, roles[i].Name, roles[i].Addr)
+			return mistake("role %d %q: the address %v is neither an IP address and port nor a Unix socket", i, roles[i].Name,
+				roles[i].Addr)
 		}
 	}
 	return nil
@@ -148,14 +149,11 @@ func (r *role) check() error {
 		return errors.New("no targets: only Idle connections may be silent")
 	}
 	r.pace()
+	if err := r.addTargets(); err != nil {
+		return err
+	}
 	var sum float64
 	for i := range r.Targets {
-		if err := r.addTarget(&r.Targets[i]); err != nil {
-			if len(r.Targets) > 1 {
-				err = fmt.Errorf("target %d: %w", i, err)
-			}
-			return err
-		}
 		sum += orDefault(r.Targets[i].Weight, 1)
 		r.weights = append(r.weights, sum)
 	}
@@ -165,15 +163,38 @@ func (r *role) check() error {
 	return r.checkMemory()
 }
 
+// addTargets adds all targets, whose requests together are bounded too.
+func (r *role) addTargets() error {
+	size := 0
+	for i := range r.Targets {
+		size += len(r.Targets[i].Content)
+	}
+	for i := range r.Targets {
+		if size > memoryMax {
+			return fmt.Errorf("the requests of %d targets have more than %d MiB: ask for fewer or send less", len(r.Targets),
+				memoryMax>>20)
+		}
+		if err := r.addTarget(&r.Targets[i]); err != nil {
+			if len(r.Targets) > 1 {
+				err = fmt.Errorf("target %d: %w", i, err)
+			}
+			return err
+		}
+		size += len(r.targets[i].request) - len(r.Targets[i].Content)
+	}
+	return nil
+}
+
 // checkMemory bounds what a role's requests can take while the server takes none of them.
 func (r *role) checkMemory() error {
 	longest := 0
 	for i := range r.targets {
 		longest = max(longest, len(r.targets[i].request))
 	}
-	if all := float64(longest) * float64(r.Pipeline) * float64(r.Connections); longest > headSentMax && all > inFlightMax {
-		return fmt.Errorf("%d connections with %d requests of %d bytes in flight may hold %.0f MiB, more than %d: ask for fewer or send less",
-			r.Connections, r.Pipeline, longest, all/(1<<20), inFlightMax>>20)
+	if all := float64(longest) * float64(r.Pipeline) * float64(r.Connections); longest > headSentMax && all > memoryMax {
+		return fmt.Errorf("%d connections with %d requests of %d bytes in flight may hold %.0f MiB, more than %d: ask for "+
+			"fewer or send less",
+			r.Connections, r.Pipeline, longest, all/(1<<20), memoryMax>>20)
 	}
 	return nil
 }
@@ -193,7 +214,8 @@ func (r *role) addTarget(t *Target) error {
 	status, length := orDefault(t.Status, 200), t.Length
 	switch {
 	case !token(method) || method == "CONNECT":
-		return fmt.Errorf("method %q: it must be a token, and not CONNECT, which asks for a tunnel (RFC 9110 section 9.3.6)", method)
+		return fmt.Errorf("method %q: it must be a token, and not CONNECT, which asks for a tunnel (RFC 9110 section 9.3.6)",
+			method)
 	case strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == 0x7f }):
 		return fmt.Errorf("path %q has a space or a control character: percent-encode it", path)
 	case t.Weight < 0 || t.Weight != t.Weight:
@@ -212,7 +234,8 @@ func (r *role) addTarget(t *Target) error {
 	if err != nil {
 		return err
 	}
-	r.targets = append(r.targets, target{path: path, request: request, toHead: method == "HEAD", status: status, length: length, body: t.Body})
+	r.targets = append(r.targets, target{path: path, request: request, toHead: method == "HEAD", status: status,
+		length: length, body: t.Body})
 	return nil
 }
 
@@ -247,7 +270,8 @@ func (r *role) request(method, path string, t *Target) ([]byte, error) {
 
 // writtenHere reports whether a field is not the caller's: a second one would make the request ambiguous.
 func writtenHere(name string) bool {
-	return strings.EqualFold(name, "Host") || strings.EqualFold(name, "Content-Length") || strings.EqualFold(name, "Transfer-Encoding")
+	return strings.EqualFold(name, "Host") || strings.EqualFold(name, "Content-Length") ||
+		strings.EqualFold(name, "Transfer-Encoding")
 }
 
 // token reports whether s is one (RFC 9110 section 5.6.2).

@@ -104,7 +104,8 @@ func TestConsumeSplitAtEveryByte(t *testing.T) {
 			"00000000000000000000000000000000000000003;a=\"b\"\r\n012\r\n7 \r\n3456789\r\n0\r\nX: y\r\nZ: \r\n\r\n"
 	)
 	body := []byte("0123456789")
-	for _, text := range []string{announced + announced + announced, chunked + chunked + announced, interim + chunked + interim + interim + announced + chunked} {
+	for _, text := range []string{announced + announced + announced, chunked + chunked + announced,
+		interim + chunked + interim + interim + announced + chunked} {
 		stream := []byte(text)
 		for cut := range len(stream) + 1 {
 			l := testLoop(t, Role{Connections: 1, Pipeline: 3, Targets: []Target{{Body: body}}})

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -314,6 +315,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{role(func(r *Role) {
 			r.Pipeline, r.Connections, r.Targets = 4096, 512, []Target{{Method: "PUT", Content: make([]byte, 32<<10)}}
 		}), "MiB"},
+		{role(func(r *Role) { r.Targets = slices.Repeat([]Target{{Content: make([]byte, ContentMax)}}, 17) }), "17 targets"},
 		{target(Target{Method: "GET /"}), "method"},
 		{target(Target{Method: "CONNECT"}), "tunnel"},
 		{target(Target{Status: -3}), "status"},

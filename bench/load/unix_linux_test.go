@@ -31,7 +31,8 @@ func TestUnixQueueThatIsFull(t *testing.T) {
 	}
 	role := Role{Addr: addrOf(listener), Connections: connections, Requests: requests, Targets: []Target{okTarget}}
 	deaf := mustRun(t, quick(Options{Timeout: 50 * time.Millisecond, Roles: []Role{role}})).Roles[0]
-	if deaf.Answered != 0 || deaf.Failures[Timeout] == 0 || deaf.Failed() != deaf.Failures[Timeout] {
+	if deaf.Answered != 0 || deaf.Failures[Timeout] == 0 || deaf.Failed() != deaf.Failures[Timeout] ||
+		!strings.Contains(deaf.First[Timeout], "not connected within 50ms") {
 		t.Errorf("nobody accepts: %+v %q", deaf.Counts, deaf.First)
 	}
 	serveOn(t, listener, oneAnswer(strings.Replace(okAnswer, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1)))

@@ -41,7 +41,8 @@ var (
 func ParseCondition(text string) (Condition, error) {
 	m := conditionForm.FindStringSubmatch(text)
 	if m == nil {
-		return Condition{}, fmt.Errorf("%q: want METRIC, one of > >= < <= == !=, and a limit, such as p99>5ms or errors>0", text)
+		return Condition{}, fmt.Errorf("%q: want METRIC, one of > >= < <= == !=, and a limit, such as p99>5ms or errors>0",
+			text)
 	}
 	c := Condition{Text: strings.TrimSpace(text), metric: m[1], op: m[2]}
 	var err error
@@ -60,7 +61,8 @@ func ParseCondition(text string) (Condition, error) {
 	case c.metric == "errors" || c.metric == "requests" || c.metric == "answered" || statusForm.MatchString(c.metric):
 		c.kind = count
 	default:
-		return c, fmt.Errorf("%q: there is no %q: want a percentile (p99), mean, min, max, rate, errors, requests, answered or a status (404, 5xx)",
+		return c, fmt.Errorf("%q: there is no %q: want a percentile (p99), mean, min, max, rate, errors, requests, "+
+			"answered or a status (404, 5xx)",
 			text, c.metric)
 	}
 	if c.limit, err = parseLimit(c.kind, m[3]); err != nil {

@@ -68,8 +68,8 @@ func mistake(format string, args ...any) error {
 }
 
 // Run puts the load on the server and reports. The end of ctx ends the load, and the report says what there was
-// until then. An error is a mistake in o, which ErrOptions or load.ErrOptions marks, a server where nobody listens, or a
-// limit of this machine.
+// until then. An error is a mistake in o, which ErrOptions or load.ErrOptions marks, a server where nobody
+// listens, or a limit of this machine.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	server, paths, err := o.check()
 	if err != nil {
@@ -97,7 +97,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 // load is what the load generator is told, but for the address.
 func (o *Options) load(paths []string) load.Options {
-	role := load.Role{Connections: o.Connections, Pipeline: o.Pipeline, Rate: o.Rate, CloseEach: o.CloseEach, Requests: o.Requests, InTurn: true}
+	role := load.Role{Connections: o.Connections, Pipeline: o.Pipeline, Rate: o.Rate, CloseEach: o.CloseEach,
+		Requests: o.Requests, InTurn: true}
 	for _, path := range paths {
 		role.Targets = append(role.Targets, load.Target{Method: o.Method, Path: path, Host: o.Host,
 			Fields: o.Fields, Content: o.Content, Status: o.Status, Length: load.AnyLength})
@@ -121,7 +122,8 @@ func (o *Options) check() (load.URL, []string, error) {
 	case o.WarmUp < 0 || o.WarmUp > DurationMax:
 		return server, nil, mistake("a warm-up of %v: it must be at most %v", o.WarmUp, DurationMax)
 	case o.WarmUp > 0 && o.Requests > 0 && o.Duration == 0:
-		return server, nil, mistake("with a number of requests all of them are measured: leave out the warm-up, or give a duration")
+		return server, nil, mistake("with a number of requests all of them are measured: leave out the warm-up, or give a " +
+			"duration")
 	case o.Requests > 0:
 		// A connection that never has a request would only be opened.
 		o.Connections = int(min(int64(o.Connections), o.Requests))

@@ -112,12 +112,14 @@ func TestReport(t *testing.T) {
 		o.FailIf = append(o.FailIf, c)
 	}
 	r := mustRun(t, o)
-	if r.Requests != 100 || r.Answered != 100 || r.Completed != 100 || r.Errors != 0 || r.Bytes != 500 || r.Rate <= 0 || r.Window <= 0 ||
+	if r.Requests != 100 || r.Answered != 100 || r.Completed != 100 || r.Errors != 0 || r.Bytes != 500 || r.Rate <= 0 ||
+		r.Window <= 0 ||
 		!maps.Equal(r.Statuses, map[string]int64{"201": 100}) || r.Interrupted {
 		t.Errorf("%+v", r)
 	}
 	l := r.Latency
-	if l.Count != 100 || len(l.Percentiles) != 2 || l.Percentiles[0].Percentile != 50 || l.Percentiles[0].Value < l.Min || l.Percentiles[1].Value > l.Max {
+	if l.Count != 100 || len(l.Percentiles) != 2 || l.Percentiles[0].Percentile != 50 || l.Percentiles[0].Value < l.Min ||
+		l.Percentiles[1].Value > l.Max {
 		t.Errorf("%+v", l)
 	}
 	if held := r.Held(); len(held) != 1 || held[0] != "2xx<1000 (100)" {
@@ -128,7 +130,8 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	var again Report
-	if err := json.Unmarshal([]byte(asJSON.String()), &again); err != nil || again.Answered != 100 || again.Latency.Percentiles[1] != l.Percentiles[1] {
+	if err := json.Unmarshal([]byte(asJSON.String()), &again); err != nil || again.Answered != 100 ||
+		again.Latency.Percentiles[1] != l.Percentiles[1] {
 		t.Errorf("%v from %s", err, asJSON.String())
 	}
 	for _, line := range strings.Split(asText.String(), "\n") {
@@ -170,7 +173,8 @@ func TestErrors(t *testing.T) {
 		{"another protocol", always("220 ready\r\n"), hang, nil, 0, 12, "malformed"},
 		{"a status", always("HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n"), hang, nil, 0, 12, "wrong status"},
 		{"another status than expected", always(okAnswer), hang, func(o *Options) { o.Status = 204 }, 0, 12, "wrong status"},
-		{"any status", always("HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n"), hang, func(o *Options) { o.Status = load.AnyStatus }, 12, 0, ""},
+		{"any status", always("HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n"), hang,
+			func(o *Options) { o.Status = load.AnyStatus }, 12, 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := small(raw(t, c.answer, c.end))
@@ -185,7 +189,8 @@ func TestErrors(t *testing.T) {
 			if r.Requests != 12 || r.Answered != c.answered || r.Errors != c.errors {
 				t.Errorf("%+v", r)
 			}
-			if c.failure == "" != (len(r.Failures) == 0) || c.failure != "" && (r.Failures[0].Kind != c.failure || r.Failures[0].First == "") {
+			if c.failure == "" != (len(r.Failures) == 0) || c.failure != "" &&
+				(r.Failures[0].Kind != c.failure || r.Failures[0].First == "") {
 				t.Errorf("failures: %+v", r.Failures)
 			}
 		})
@@ -198,7 +203,8 @@ func TestNothingAnswersInTime(t *testing.T) {
 		o := small(raw(t, none, hang))
 		o.Duration, o.Timeout, o.Rate = 100*time.Millisecond, 60*time.Millisecond, rate
 		r := mustRun(t, o)
-		if r.Answered != 0 || r.Errors < 4 || len(r.Failures) != 1 || r.Failures[0].Kind != "timeout" || !strings.Contains(r.Why(), "nothing came") {
+		if r.Answered != 0 || r.Errors < 4 || len(r.Failures) != 1 || r.Failures[0].Kind != "timeout" ||
+			!strings.Contains(r.Why(), "nothing came") {
 			t.Errorf("rate %v: %+v", rate, r)
 		}
 		condition, err := ParseCondition("errors>=100%")
@@ -230,7 +236,8 @@ func TestInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.Interrupted || r.Answered != 8 || r.Unanswered != 4 || r.Errors != 0 || r.Window <= 0 || r.Window >= time.Minute {
+	if !r.Interrupted || r.Answered != 8 || r.Unanswered != 4 || r.Errors != 0 || r.Window <= 0 ||
+		r.Window >= time.Minute {
 		t.Errorf("%+v", r)
 	}
 	var text strings.Builder
@@ -289,11 +296,13 @@ func TestOptionsAreChecked(t *testing.T) {
 		o := small("http://127.0.0.1:1/")
 		change(&o)
 		_, err := Run(t.Context(), o)
-		if err == nil || !strings.Contains(err.Error(), says) || !errors.Is(err, ErrOptions) && !errors.Is(err, load.ErrOptions) {
+		if err == nil || !strings.Contains(err.Error(), says) || !errors.Is(err, ErrOptions) &&
+			!errors.Is(err, load.ErrOptions) {
 			t.Errorf("error %v does not say %q", err, says)
 		}
 	}
-	if _, err := Run(t.Context(), small("http://127.0.0.1:1/")); err == nil || errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "refused") {
+	if _, err := Run(t.Context(), small("http://127.0.0.1:1/")); err == nil || errors.Is(err, ErrOptions) ||
+		!strings.Contains(err.Error(), "refused") {
 		t.Errorf("nobody listens: %v", err)
 	}
 }
@@ -312,9 +321,11 @@ func TestConditions(t *testing.T) {
 	o.Requests, o.URLs = 10, []string{"/", "/none"}
 	r := mustRun(t, o)
 	for text, holds := range map[string]bool{
-		"errors>4": true, "errors > 5": false, "errors>=5": true, "errors<5": false, "errors<=5": true, "errors==5": true, "errors!=5": false,
-		"errors>49.9%": true, "errors>50%": false, "requests<10": false, "answered!=5": false, "4xx==5": true, "404>0": true, "403>0": false, "5xx>0": false,
-		"p50>0s": true, "p99.99>1h": false, "mean<1ns": false, "max<1h": true, "min>1h": false, "rate>0": true, "rate>1e9": false,
+		"errors>4": true, "errors > 5": false, "errors>=5": true, "errors<5": false, "errors<=5": true,
+		"errors==5": true, "errors!=5": false, "errors>49.9%": true, "errors>50%": false,
+		"requests<10": false, "answered!=5": false, "4xx==5": true, "404>0": true, "403>0": false, "5xx>0": false,
+		"p50>0s": true, "p99.99>1h": false, "mean<1ns": false, "max<1h": true, "min>1h": false,
+		"rate>0": true, "rate>1e9": false,
 	} {
 		c, err := ParseCondition(text)
 		if err != nil {
@@ -330,9 +341,10 @@ func TestConditions(t *testing.T) {
 		t.Errorf("without an answer: %+v, %v", out, err)
 	}
 	for text, says := range map[string]string{
-		"": "want METRIC", "p99": "want METRIC", "p99>": "want METRIC", "p99=>5ms": "want METRIC", "p99>5": "duration", "p99>-1s": "duration",
-		"p0>1s": "percentile", "p101>1s": "percentile", "q99>1s": `no "q99"`, "errors>x": "number", "errors>-1": "number", "errors>NaN": "number",
-		"rate>5%": "number", "6x>1": `no "6x"`,
+		"": "want METRIC", "p99": "want METRIC", "p99>": "want METRIC", "p99=>5ms": "want METRIC",
+		"p99>5": "duration", "p99>-1s": "duration", "p0>1s": "percentile", "p101>1s": "percentile",
+		"q99>1s": `no "q99"`, "6x>1": `no "6x"`,
+		"errors>x": "number", "errors>-1": "number", "errors>NaN": "number", "rate>5%": "number",
 	} {
 		if _, err := ParseCondition(text); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want an error with %q", text, err, says)
@@ -342,12 +354,14 @@ func TestConditions(t *testing.T) {
 
 // TestFormats of figures.
 func TestFormats(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "0s", 999: "999ns", 1234567: "1.23ms", 61 * time.Second: "1m1s", 10100 * time.Millisecond: "10.1s"} {
+	for d, want := range map[time.Duration]string{0: "0s", 999: "999ns", 1234567: "1.23ms", 61 * time.Second: "1m1s",
+		10100 * time.Millisecond: "10.1s"} {
 		if got := short(d).String(); got != want {
 			t.Errorf("%d: %s, want %s", d, got, want)
 		}
 	}
-	for v, want := range map[float64]string{0: "0 B", 512: "512 B", 1023: "0.999 KiB", 1 << 20: "1 MiB", 5e12: "4,657 GiB"} {
+	for v, want := range map[float64]string{0: "0 B", 512: "512 B", 1023: "0.999 KiB", 1 << 20: "1 MiB",
+		5e12: "4,657 GiB"} {
 		if got := bytes(v); got != want {
 			t.Errorf("%v: %s, want %s", v, got, want)
 		}

@@ -216,7 +216,7 @@ func (r *Report) Why() string {
 	case r.Requests == 0:
 		return "no request was made"
 	default:
-		return fmt.Sprintf("nothing came for %s", text.Count(int(r.Requests), "request"))
+		return fmt.Sprintf("no whole answer came for %s", text.Count(int(r.Requests), "request"))
 	}
 }
 
@@ -237,16 +237,19 @@ func (r *Report) WriteText(w io.Writer) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	line("requests", "%s: %s answered, %s", text.Thousands(r.Requests), text.Thousands(r.Answered), text.Count(int(r.Errors), "error"))
+	line("requests", "%s: %s answered, %s", text.Thousands(r.Requests), text.Thousands(r.Answered),
+		text.Count(int(r.Errors), "error"))
 	line("rate", "%s/s, %s/s of content", number(r.Rate), bytes(r.BytesPerSecond))
 	if l := &r.Latency; l.Count > 0 {
-		line("latency", "mean %v, deviation %v, min %v, max %v", short(l.Mean), short(l.Deviation), short(l.Min), short(l.Max))
+		line("latency", "mean %v, deviation %v, min %v, max %v", short(l.Mean), short(l.Deviation), short(l.Min),
+			short(l.Max))
 		for _, p := range l.Percentiles {
 			line("  p"+strconv.FormatFloat(p.Percentile, 'f', -1, 64), "%v", short(p.Value))
 		}
 	}
 	r.writeStatuses(&b)
-	line("connections", "%s opened, %s closed by the server between requests", text.Thousands(r.Opened), text.Thousands(r.Closed))
+	line("connections", "%s opened, %s closed by the server between requests", text.Thousands(r.Opened),
+		text.Thousands(r.Closed))
 	for _, o := range r.Conditions {
 		verdict := "does not hold"
 		if o.Holds {
@@ -309,22 +312,28 @@ func (r *Report) remarks() []string {
 		all = append(all, fmt.Sprintf("%s, %s. The first: %s.", f.Kind, text.Count(int(f.Count), "failure"), f.First))
 	}
 	if r.Interrupted {
-		all = append(all, fmt.Sprintf("The load was ended after %v, with %s in flight.", short(r.Window), text.Count(int(r.Unanswered), "request")))
+		all = append(all, fmt.Sprintf("The load was ended after %v, with %s in flight.", short(r.Window),
+			text.Count(int(r.Unanswered), "request")))
 	} else if r.Unanswered > 0 {
-		all = append(all, fmt.Sprintf("%s in flight at the end had no whole answer within the timeout.", text.Count(int(r.Unanswered), "request")))
+		all = append(all, fmt.Sprintf("%s in flight at the end had no whole answer within the timeout.",
+			text.Count(int(r.Unanswered), "request")))
 	}
 	if r.Unsent > 0 {
-		all = append(all, fmt.Sprintf("%s could not be sent, since no connection was free. They are in the latencies with the time they waited.",
+		all = append(all, fmt.Sprintf("%s could not be sent, since no connection was free. They are in the latencies with "+
+			"the time they waited.",
 			text.Count(int(r.Unsent), "due request")))
 	}
 	if answers := r.redirects(); answers > 0 {
-		all = append(all, fmt.Sprintf("Redirects are not followed (%s): load the URL that they lead to.", text.Count(int(answers), "answer")))
+		all = append(all, fmt.Sprintf("Redirects are not followed (%s): load the URL that they lead to.",
+			text.Count(int(answers), "answer")))
 	}
 	if r.ClientSaturated {
-		all = append(all, "The client used its CPU up: the rate may be its limit and not the server's. --loops gives it more threads.")
+		all = append(all, "The client used its CPU up: the rate may be its limit and not the server's. --loops gives it "+
+			"more threads.")
 	}
 	if r.RateAsked > 0 && r.LagMax > time.Millisecond {
-		all = append(all, fmt.Sprintf("The client itself was up to %v late with a request, which is in the latencies.", short(r.LagMax)))
+		all = append(all, fmt.Sprintf("The client itself was up to %v late with a request, which is in the latencies.",
+			short(r.LagMax)))
 	}
 	return all
 }

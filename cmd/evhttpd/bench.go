@@ -110,7 +110,8 @@ func (m models) WriteText(w io.Writer) error     { return report.WriteText(w, m.
 func (m models) WriteFolder(folder string) error { return report.WriteFolder(folder, m.r) }
 func (m models) Written(folder string) string    { return report.Written(folder) }
 
-// compare measures by run, which a signal ends, and shows what it has found, beside an error too; out is a folder for all of it, or empty.
+// compare measures by run, which a signal ends, and shows what it has found, beside an error too; out is a folder for
+// all of it, or empty.
 func compare(c *cobra.Command, out string, run func(context.Context, *progress) (comparison, error)) error {
 	if out != "" {
 		// Before an hour is spent: the folder can be made and written.

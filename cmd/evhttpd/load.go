@@ -85,13 +85,15 @@ func loadCommand() *cobra.Command {
 	fs.IntVar(&o.Loops, "loops", o.Loops, "`number` of threads of the client")
 	fs.StringVar(&f.expect, "expect", "success", "the `status` of right answers: success (200 to 399), any, or one")
 	fs.StringVar(&f.percentiles, "percentiles", joinNumbers(o.Percentiles), "the `percentiles` of the latencies to report")
-	fs.StringArrayVar(&f.failIf, "fail-if", nil, "exit with 3 if this `condition` holds, such as 'p99>5ms', 'errors>0', 'errors>=1%', 'rate<1000' or '5xx>0'; may be given again")
+	fs.StringArrayVar(&f.failIf, "fail-if", nil, "exit with 3 if this `condition` holds, such as 'p99>5ms', "+
+		"'errors>0', 'errors>=1%' or '5xx>0'; may be given again")
 	fs.BoolVar(&f.asJSON, "json", false, "write one JSON object instead of text")
 	c.MarkFlagsMutuallyExclusive("data", "data-file")
 	c.MarkFlagsMutuallyExclusive("rate", "qps")
 	completeOne(c, "method", []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 	completeOne(c, "expect", []string{"success", "any", "200", "204", "206", "304", "404"})
-	for _, name := range []string{"connections", "duration", "requests", "rate", "qps", "pipeline", "header", "data", "content-type",
+	for _, name := range []string{"connections", "duration", "requests", "rate", "qps", "pipeline", "header", "data",
+		"content-type",
 		"timeout", "warm-up", "loops", "percentiles", "fail-if"} {
 		completeWith(c, name, cobra.NoFileCompletions)
 	}
@@ -140,7 +142,8 @@ func (f *loadFlags) apply(c *cobra.Command, o *loadtest.Options) (err error) {
 // request is the request's fields and content.
 func (f *loadFlags) request(c *cobra.Command, o *loadtest.Options) error {
 	if _, err := time.ParseDuration(f.data); err == nil && o.Method == "" {
-		return fmt.Errorf("-d %s: -d is the request's body, as curl, oha and hey have it; how long it lasts is -z %[1]s. For a body of that text give --method too", f.data)
+		return fmt.Errorf("-d %s: -d is the request's body, as curl, oha and hey have it; how long it lasts is -z %[1]s. "+
+			"For a body of that text give --method too", f.data)
 	}
 	var others []string
 	for _, field := range o.Fields {

@@ -64,7 +64,7 @@ func (p *epoll) Add(fd int, token Token, want Interest, flags Flags) error {
 	}
 	force := flags&ForceLevel != 0
 	if !force {
-		mask |= p.edge
+		mask |= p.edgeOf(want)
 	}
 	if err := p.control(unix.EPOLL_CTL_ADD, fd, token, mask); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (p *epoll) Modify(fd int, token Token, want Interest) error {
 	}
 	mask := epollMask(want)
 	if !p.forced.has(fd) {
-		mask |= p.edge
+		mask |= p.edgeOf(want)
 	}
 	return p.control(unix.EPOLL_CTL_MOD, fd, token, mask)
 }
@@ -200,6 +200,15 @@ func (p *epoll) collect(events []Event, raw []unix.EpollEvent) int {
 	return n
 }
 
+// edgeOf is what goes with an edge trigger: the urgent mark is asked for where it may be met. (With a level
+// trigger it would be reported on and on, once only the urgent byte is left.)
+func (p *epoll) edgeOf(want Interest) uint32 {
+	if p.edge != 0 && want&Readable != 0 {
+		return p.edge | unix.EPOLLPRI
+	}
+	return p.edge
+}
+
 // epollMask is what to ask for. EPOLLRDHUP goes with reading: whoever only
 // writes to a peer that has finished sending must not be told of it forever.
 // EPOLLERR and EPOLLHUP are always on.
@@ -227,6 +236,9 @@ func epollReady(mask uint32) (ready Ready) {
 	}
 	if mask&unix.EPOLLOUT != 0 {
 		ready |= Writable
+	}
+	if mask&unix.EPOLLPRI != 0 {
+		ready |= Urgent
 	}
 	return ready
 }

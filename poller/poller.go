@@ -33,6 +33,10 @@ const (
 	Readable Ready = 1 << iota
 	Writable
 	Hangup
+	// Urgent is only ever reported, by pollers with an edge trigger on Linux: the stream has an urgent byte
+	// (MSG_OOB, tcp(7)) that was not passed yet. A recv stops there and is short although more is behind it, for
+	// which there is no edge. Pollers with a level trigger report that as Readable again.
+	Urgent
 )
 
 // Interest is the Readable and Writable bits of a Ready that Wait is to report.

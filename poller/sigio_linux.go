@@ -317,6 +317,9 @@ func fcntl(fd int, command, argument uintptr) (uintptr, error) {
 func (p *sigio) ask(i int) {
 	e, s := p.table.entries[i], &p.states[i]
 	item := pollFD(int(e.fd), e.want)
+	if e.want&Readable != 0 && !s.level {
+		item.Events |= unix.POLLPRI
+	}
 	switch {
 	case s.at != 0:
 		p.asked[s.at] = item
@@ -410,6 +413,9 @@ func (p *sigio) settle(events []Event) (n int) {
 		}
 		e, s := p.table.entries[i], &p.states[i]
 		ready := pollReady(item.Revents)
+		if item.Revents&unix.POLLPRI != 0 {
+			ready |= Urgent
+		}
 		if ready != 0 && n == len(events) {
 			kept = p.keep(kept, s, item)
 			continue

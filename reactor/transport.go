@@ -14,8 +14,8 @@ import (
 // transport is the [conn.Transport] of the connection that is stepped. It keeps the slot's
 // ready bits, so that a call that would find nothing is not made: a short recv
 // or send clears the bit (the socket was emptied, or filled), and only an
-// event sets it again. A hangup keeps the socket readable, so that data and the end behind
-// it are both seen.
+// event sets it again. A hangup, and an urgent byte, keep the socket readable until a call finds nothing, so that data
+// and what is behind it are both seen.
 type transport struct {
 	slot  *slot
 	calls socket.Calls
@@ -37,14 +37,14 @@ func (t *transport) Recv(p []byte) (int, error) {
 	t.count.Calls[conn.CallRecv]++
 	switch {
 	case n > 0:
-		if n < len(p) && s.ready&poller.Hangup == 0 {
+		if n < len(p) && s.ready&(poller.Hangup|poller.Urgent) == 0 {
 			s.ready &^= poller.Readable
 		}
 		return n, nil
 	case err == nil:
 		return 0, io.EOF
 	case err == unix.EAGAIN:
-		s.ready &^= poller.Readable | poller.Hangup
+		s.ready &^= poller.Readable | poller.Hangup | poller.Urgent
 		t.count.Again[conn.CallRecv]++
 		return 0, conn.ErrAgain
 	default:

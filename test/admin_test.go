@@ -473,3 +473,70 @@ func TestControlPlaneThatCannotListen(t *testing.T) {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
 }
+
+// TestSilentClientsOfTheControlPlane: they keep neither a health check out nor who scrapes.
+func TestSilentClientsOfTheControlPlane(t *testing.T) {
+	c := startControlled(t, defaultVariant(), t.TempDir(), "")
+	address := strings.TrimPrefix(c.url, "http://")
+	for range 100 {
+		silent, err := net.Dial("tcp", address)
+		must(t, err)
+		defer silent.Close()
+		_, err = io.WriteString(silent, "G") // else the kernel keeps them (TCP_DEFER_ACCEPT)
+		must(t, err)
+	}
+	for _, target := range []string{c.url + "/healthz", c.url + "/readyz"} {
+		if code, said, complaint := command(t, "healthcheck", target); code != 0 {
+			t.Errorf("exit %d, %q, %q", code, said, complaint)
+		}
+	}
+	got, err := c.metrics()
+	must(t, err)
+	if n := got["evhttpd_admin_connections_evicted_total"]; n < 100-64 {
+		t.Errorf("%v connections are counted as closed for others", n)
+	}
+}
+
+// TestControlPlaneAnswersToItsNames: not to one that somebody else has lead here; the machine's own is one of them, and a
+// reload changes them.
+func TestControlPlaneAnswersToItsNames(t *testing.T) {
+	c := startControlled(t, defaultVariant(), t.TempDir(), "")
+	machine, err := os.Hostname()
+	must(t, err)
+	as := func(host string) int {
+		t.Helper()
+		req, err := http.NewRequest("GET", c.url+"/status", nil)
+		must(t, err)
+		req.Host = host
+		client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+		answer, err := client.Do(req)
+		must(t, err)
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	for host, want := range map[string]int{"": 200, machine: 200, machine + ":9180": 200, "localhost:1": 200, "evil.example": 421, "admin.example.org": 421} {
+		if got := as(host); got != want {
+			t.Errorf("Host: %s: %d, want %d", host, got, want)
+		}
+	}
+	config := filepath.Join(filepath.Dir(c.socket), "evhttpd.yaml")
+	text, err := os.ReadFile(config)
+	must(t, err)
+	must(t, os.WriteFile(config, []byte(strings.Replace(string(text), "pprof: true", "hosts: [admin.example.org]", 1)), 0o600))
+	c.signal(t, syscall.SIGHUP)
+	eventually(t, says(c.stderr.String, `"msg":"reloaded"`))
+	_, body, err := c.ask(true, "GET", "/status")
+	must(t, err)
+	if !strings.Contains(body, "model") {
+		t.Errorf("over the Unix socket: %s", body)
+	}
+	eventually(t, func() error { // the address stays, and so does its port
+		if got := as("admin.example.org"); got != 200 {
+			return fmt.Errorf("the new name: %d", got)
+		}
+		return nil
+	})
+	if got := as("evil.example"); got != 421 {
+		t.Errorf("another name: %d", got)
+	}
+}

@@ -71,6 +71,19 @@ func (p *piped) readStart() {
 	}
 }
 
+// wait is server's, without asking for the goroutines, which nobody would read.
+func (p *piped) wait(t *testing.T) int {
+	t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		p.cmd.Process.Kill()
+		<-p.exited
+		t.Error("the server does not stop")
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
 // fill leaves no room in the pipe.
 func (p *piped) fill() {
 	p.t.Helper()

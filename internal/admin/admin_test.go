@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -107,7 +108,7 @@ func (p *plane) ask(t *testing.T, network, method, path string) (status int, hea
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, address)
 		}}}
-	req, err := http.NewRequest(method, "http://admin"+path, nil)
+	req, err := http.NewRequest(method, "http://localhost"+path, nil)
 	must(t, err)
 	answer, err := client.Do(req)
 	must(t, err)
@@ -161,7 +162,7 @@ func TestOnlyGetAndHead(t *testing.T) {
 	must(t, err)
 	defer c.Close()
 	must(t, c.SetDeadline(time.Now().Add(patience)))
-	_, err = io.WriteString(c, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+	_, err = io.WriteString(c, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	must(t, err)
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, " 405 ") {
 		t.Errorf("OPTIONS *: %q, %v", line, err)
@@ -365,30 +366,110 @@ func TestDashboardAndAlertsAskForWhatIsThere(t *testing.T) {
 	}
 }
 
-// A client that keeps its connections open, or says nothing, does not lock others out for ever,
-// and the end does not wait for it.
-func TestCloseDoesNotWaitForSilentClients(t *testing.T) {
-	p := start(t)
-	var silent []net.Conn
-	for range connectionsMax + 10 {
-		c, err := net.Dial("unix", p.path)
+// Clients who keep connections open and say nothing, or too little, or do not read, keep nobody out: each who asks is
+// answered at once, and the end does not wait for them.
+func TestSilentClientsKeepNobodyOut(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		for name, says := range map[string]string{"nothing": "", "half a head": "GET /healthz HTTP/1.1\r\nHost: localh", "one request": "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"} {
+			t.Run(network+", "+name, func(t *testing.T) {
+				p := start(t)
+				for range 3 * connectionsMax {
+					c := p.dial(t, network)
+					_, err := io.WriteString(c, says)
+					must(t, err)
+				}
+				began := time.Now()
+				for range 3 {
+					if status, _, _ := p.ask(t, network, "GET", "/healthz"); status != 200 {
+						t.Errorf("/healthz: %d", status)
+					}
+				}
+				if took := time.Since(began); took > headTimeout { // else they have only run out of time
+					t.Errorf("three answers took %v", took)
+				}
+				if n := p.evicted.Load(); n < 2*connectionsMax {
+					t.Errorf("%d connections were closed for others", n)
+				}
+				must(t, p.Close(time.Millisecond))
+			})
+		}
+	}
+}
+
+// A client that is being answered keeps its place, until that takes too long and others wait.
+func TestAnswersKeepTheirPlace(t *testing.T) {
+	begun, end := make(chan bool, connectionsMax), make(chan struct{})
+	p := start(t, func(o *Options) {
+		status := o.Status
+		o.Status = func() any { begun <- true; <-end; return status() }
+	})
+	release := sync.OnceFunc(func() { close(end) })
+	defer release()
+	var busy []net.Conn
+	for range connectionsMax - 1 {
+		c := p.dial(t, "tcp")
+		_, err := io.WriteString(c, "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 		must(t, err)
-		defer c.Close()
-		silent = append(silent, c)
+		<-begun
+		busy = append(busy, c)
 	}
-	if status, _, _ := p.ask(t, "tcp", "GET", "/healthz"); status != 200 { // its own bound
-		t.Errorf("/healthz beside %d silent clients: %d", len(silent), status)
+	p.dial(t, "tcp") // silent, and gives way
+	if status, _, _ := p.ask(t, "tcp", "GET", "/healthz"); status != 200 || p.evicted.Load() != 1 {
+		t.Errorf("/healthz: %d, and %d were closed for it", status, p.evicted.Load())
 	}
-	silent[0].Close()
-	_, err := io.WriteString(silent[1], "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+	c := p.dial(t, "tcp")
+	_, err := io.WriteString(c, "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	must(t, err)
-	must(t, silent[1].SetDeadline(time.Now().Add(patience)))
-	if line, err := bufio.NewReader(silent[1]).ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
-		t.Errorf("a client among them: %q, %v", line, err)
+	<-begun
+	if status, _, _ := p.ask(t, "tcp", "GET", "/healthz"); status != 200 || p.evicted.Load() != 2 {
+		t.Errorf("/healthz after %v: %d, and %d were closed for it", activeMax, status, p.evicted.Load())
 	}
-	must(t, p.Close(time.Millisecond))
-	if _, err := net.Dial("tcp", p.addr); err == nil {
-		t.Error("it is still listening")
+	release()
+	answered := 0
+	for _, c := range append(busy, c) {
+		if text, err := io.ReadAll(c); err == nil && strings.Contains(string(text), " 200 OK") {
+			answered++
+		}
+	}
+	if answered != connectionsMax-1 {
+		t.Errorf("%d of %d were answered", answered, connectionsMax)
+	}
+}
+
+// dial connects, until the test ends.
+func (p *plane) dial(t *testing.T, network string) net.Conn {
+	t.Helper()
+	c, err := net.Dial(network, map[string]string{"tcp": p.addr, "unix": p.path}[network])
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	must(t, c.SetDeadline(time.Now().Add(patience)))
+	return c
+}
+
+// A name that leads here by somebody else's doing is not answered to (DNS rebinding), but over a Unix socket.
+func TestHosts(t *testing.T) {
+	p := start(t, func(o *Options) { o.Hosts = []string{"Admin.example.org", "*.internal"} })
+	for host, want := range map[string]int{
+		"localhost": 200, "LOCALHOST:9180": 200, "a.localhost": 200, "localhost.": 200, "127.0.0.1": 200, "192.0.2.7:80": 200,
+		"[::1]": 200, "[2001:db8::1]:9180": 200, "admin.example.org:9180": 200, "web.internal": 200, "": 200,
+		"evil.example": 421, "evil.example:9180": 421, "localhost.evil.example": 421, "xlocalhost": 421, "127.0.0.1.evil.example": 421,
+		"internal": 421, "admin.example.org.evil.example": 421, "127.1": 421,
+	} {
+		for network, want := range map[string]int{"tcp": want, "unix": 200} {
+			for _, path := range []string{"/status", "/healthz", "/none"} {
+				c := p.dial(t, network)
+				_, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host)
+				must(t, err)
+				line, err := bufio.NewReader(c).ReadString('\n')
+				must(t, err)
+				if path == "/none" && want == 200 {
+					want = 404
+				}
+				if !strings.Contains(line, fmt.Sprintf(" %d ", want)) {
+					t.Errorf("%s, Host: %s, %s: %q, want %d", network, host, path, line, want)
+				}
+			}
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,10 +21,13 @@ import (
 // What a client of the control plane may take.
 const (
 	headMax        = 16 << 10 // bytes
-	connectionsMax = 64       // of a listener at a time; more wait in its queue
+	connectionsMax = 64       // of a listener at a time (see boundedListener)
 	scrapesMax     = 4        // at a time; more get 503
-	headTimeout    = 5 * time.Second
-	readTimeout    = 10 * time.Second
+	// headTimeout bounds the time to a request's first byte and to the end of its head.
+	headTimeout = 5 * time.Second
+	// activeMax is how long an answer has its place for certain when others wait for one.
+	activeMax   = 2 * time.Second
+	readTimeout = 10 * time.Second
 	// writeTimeout bounds an answer. pprof's profiles set one of their own.
 	writeTimeout = 30 * time.Second
 	idleTimeout  = 2 * time.Minute
@@ -41,6 +45,8 @@ type Options struct {
 	Ready func() bool
 	// Status returns what /status is to show, as encoding/json can write it.
 	Status func() any
+	// Hosts are the names that the control plane is asked by, beside addresses and localhost; *.example.org and * are patterns.
+	Hosts []string
 	// Pprof adds /debug/pprof.
 	Pprof bool
 	Log   *zap.Logger // of what goes wrong
@@ -51,6 +57,7 @@ type Server struct {
 	options Options
 	http    *http.Server
 	running sync.WaitGroup
+	evicted atomic.Uint64 // connections
 }
 
 // Start serves the control plane from those listeners, which it takes over, until Close.
@@ -68,12 +75,13 @@ func Start(listeners []net.Listener, o Options) *Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headMax,
 		ErrorLog:          errorLog,
+		ConnState:         connState,
 		// "OPTIONS *" is refused like all others.
 		DisableGeneralOptionsHandler: true,
 	}
 	for _, l := range listeners {
 		s.running.Go(func() {
-			if err := s.http.Serve(bounded(steady(l, o.Log))); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.http.Serve(bounded(steady(l, o.Log), &s.evicted)); !errors.Is(err, http.ErrServerClosed) {
 				o.Log.Error("the control plane has ended on one address", zap.Stringer("address", l.Addr()), zap.Error(err))
 			}
 		})
@@ -97,6 +105,9 @@ func (s *Server) Close(grace time.Duration) error {
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	registry := newRegistry(&s.options)
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "evhttpd_admin_connections_evicted_total",
+		Help: "Connections to the control plane closed to make room for new ones: those that said nothing for longest.",
+	}, func() float64 { return float64(s.evicted.Load()) }))
 	mux.Handle("/metrics", promhttp.InstrumentMetricHandler(registry, promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		Registry:            registry,
 		ErrorLog:            scrapeLog{s.options.Log},
@@ -116,7 +127,11 @@ func (s *Server) handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return readOnly(mux)
+	var names hosts
+	for _, name := range s.options.Hosts {
+		names = append(names, strings.ToLower(strings.TrimSuffix(name, ".")))
+	}
+	return readOnly(names.onlyFor(mux))
 }
 
 // scrapeLog passes on what client_golang complains of.
@@ -187,49 +202,6 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 func text(w http.ResponseWriter, s string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(s)) // the client is gone
-}
-
-// bounded returns l with at most connectionsMax connections at a time.
-func bounded(l net.Listener) net.Listener {
-	return &boundedListener{Listener: l, room: make(chan struct{}, connectionsMax), closed: make(chan struct{})}
-}
-
-type boundedListener struct {
-	net.Listener
-	room   chan struct{}
-	once   sync.Once
-	closed chan struct{}
-}
-
-// Accept waits for room, then for a connection.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	select {
-	case l.room <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.room
-		return nil, err
-	}
-	return &boundedConn{Conn: c, free: sync.OnceFunc(func() { <-l.room })}, nil
-}
-
-func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type boundedConn struct {
-	net.Conn
-	free func()
-}
-
-func (c *boundedConn) Close() error {
-	err := c.Conn.Close()
-	c.free()
-	return err
 }
 
 var _ prometheus.Collector = (*collector)(nil)

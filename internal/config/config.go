@@ -109,6 +109,7 @@ type AccessLog struct {
 // Admin is the control plane.
 type Admin struct {
 	Listen []Address `yaml:"listen"` // none: there is no control plane
+	Hosts  []string  `yaml:"hosts"`  // names by which it is asked, beside addresses, localhost, names in Listen and the machine's
 	Pprof  bool      `yaml:"pprof"`
 }
 

@@ -70,6 +70,7 @@ var kinds = map[string]kind{
 	"access_log.format": oneOf("combined", "json"),
 
 	"admin.listen": address,
+	"admin.hosts":  hostName,
 	"admin.pprof":  boolean,
 
 	"sites[].hosts":              atLeastOne(hostName),

@@ -128,10 +128,25 @@ func (s *Server) changePlane(c *change) (former *admin.Server) {
 	if len(c.control) > 0 {
 		s.control.plane = admin.Start(c.control, admin.Options{
 			Version: s.opts.Version, Snapshot: s.snapshot, Status: s.overview,
-			Ready: s.Ready, Pprof: c.cfg.Admin.Pprof, Log: s.events.Logger,
+			Ready: s.Ready, Hosts: adminHosts(&c.cfg.Admin), Pprof: c.cfg.Admin.Pprof, Log: s.events.Logger,
 		})
 	}
 	return former
+}
+
+// adminHosts are the names by which the control plane is asked: those that are configured, those that it listens by, and
+// this machine's, which no other site has.
+func adminHosts(a *config.Admin) []string {
+	names := slices.Clone(a.Hosts)
+	for _, address := range a.Listen {
+		if address.Host != "" {
+			names = append(names, address.Host)
+		}
+	}
+	if name, err := os.Hostname(); err == nil { // else it has none
+		names = append(names, name)
+	}
+	return names
 }
 
 // closePlane ends a control plane and closes those of its listeners that are not kept.

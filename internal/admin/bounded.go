@@ -1,0 +1,129 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// boundedListener has at most connectionsMax connections at a time. A new one takes the place of the one that has been
+// waiting for its client for longest: before the end of a request's head, or between two requests. Who opens
+// connections and says nothing so keeps nobody out. If all are being answered, the oldest of them gives way once
+// its answer has taken activeMax: its client does not read.
+type boundedListener struct {
+	net.Listener
+	evicted *atomic.Uint64
+
+	mu      sync.Mutex
+	open    map[*boundedConn]bool
+	changed chan struct{} // a connection waits or has gone
+	once    sync.Once
+	closed  chan struct{}
+}
+
+// boundedConn is a connection of a boundedListener.
+type boundedConn struct {
+	net.Conn
+	listener *boundedListener
+	active   bool      // a request is being answered
+	since    time.Time // when that began, or ended
+}
+
+// bounded returns l with a bound. evicted counts who gave way.
+func bounded(l net.Listener, evicted *atomic.Uint64) net.Listener {
+	return &boundedListener{
+		Listener: l, evicted: evicted, open: make(map[*boundedConn]bool),
+		changed: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+}
+
+// Accept waits for a connection, then for room.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &boundedConn{Conn: nc, listener: l}
+	for {
+		wait := l.admit(c)
+		if wait <= 0 {
+			return c, nil
+		}
+		select {
+		case <-l.changed:
+		case <-time.After(wait):
+		case <-l.closed:
+			_ = nc.Close() // nothing was said to it
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+// admit takes a connection if there is room or another can give way; else it returns how long to wait at most.
+func (l *boundedListener) admit(c *boundedConn) (wait time.Duration) {
+	l.mu.Lock()
+	now := time.Now()
+	var gives *boundedConn
+	if len(l.open) >= connectionsMax {
+		for other := range l.open {
+			if gives == nil || other.active != gives.active && !other.active || other.active == gives.active && other.since.Before(gives.since) {
+				gives = other
+			}
+		}
+		if gives.active {
+			wait = gives.since.Add(activeMax).Sub(now)
+		}
+	}
+	if wait <= 0 {
+		if gives != nil {
+			delete(l.open, gives)
+			l.evicted.Add(1)
+		}
+		c.since = now
+		l.open[c] = true
+	}
+	l.mu.Unlock()
+	if wait <= 0 && gives != nil {
+		_ = gives.Conn.Close() // net/http learns of it by its next call
+	}
+	return wait
+}
+
+// Close ends the listener, and the wait for room.
+func (l *boundedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// Close frees the connection's place.
+func (c *boundedConn) Close() error {
+	c.listener.mu.Lock()
+	delete(c.listener.open, c)
+	c.listener.mu.Unlock()
+	c.listener.tell()
+	return c.Conn.Close()
+}
+
+func (l *boundedListener) tell() {
+	select {
+	case l.changed <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// connState is an http.Server's ConnState: it follows whether a connection is being answered. StateActive comes with the
+// end of a request's head.
+func connState(nc net.Conn, state http.ConnState) {
+	c, ok := nc.(*boundedConn)
+	if !ok || state != http.StateActive && state != http.StateIdle {
+		return
+	}
+	c.listener.mu.Lock()
+	c.active, c.since = state == http.StateActive, time.Now()
+	c.listener.mu.Unlock()
+	if !c.active {
+		c.listener.tell()
+	}
+}

@@ -37,6 +37,8 @@ type Local struct {
 	Closing bool   // every answer is its connection's last: the server drains, or all threads are taken
 	Token   uint64 // of the connection that is stepped, for its Source
 	Waker   Waker
+	// Share is where what connections hold is counted; nil: nowhere. It is set before the first Step.
+	Share *Share
 
 	Config  *Config
 	Handler Handler
@@ -52,6 +54,7 @@ type Local struct {
 	turnRequests int
 	turnBytes    int64
 	instant      uint64 // answers begun and ended since Clock was read
+	untold       int64  // bytes held more than Share was told
 }
 
 // NewLocal returns a Local. log may be nil.
@@ -121,7 +124,7 @@ type Conn struct {
 	born  int64 // Clock.Mono at Start
 	began int64 // Clock.Mono when the request in hand began; 0: there is none
 	since int64 // Clock.Mono when the phase's timer was started
-	mark  int64 // Clock.Mono of the last progress seen while sending, or when lingering began
+	mark  int64 // Clock.Mono of the last progress while sending, or when lingering began
 
 	requests uint32
 	seen     uint32 // leading bytes of in that were parsed and are no whole head
@@ -215,15 +218,15 @@ func (cfg *Config) LookAgain(now, moved int64) (since int64) {
 // answer that was cut short. It is called once, before the descriptor is closed.
 func (c *Conn) Release(l *Local) {
 	if c.in != nil {
-		c.in.put()
+		c.letGo(l)
 	}
 	if c.out != nil {
 		c.out.logEnd(l)
-		c.out.free()
+		c.out.free(l)
 	}
 	c.drop()
 	c.Delist(l.Config)
-	c.in, c.out, c.want = nil, nil, WantClose
+	c.out, c.want = nil, WantClose
 }
 
 // Expire is called when the timer of the connection's phase has run out. What has arrived by then counts, though

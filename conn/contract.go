@@ -135,6 +135,8 @@ type Source interface {
 	// io.EOF ends the body in order; any other error, and 0 with nil, ends the
 	// connection. So does Config.Send without a byte acknowledged, whoever is slow.
 	Next(p []byte) (int, error)
+	// Size is how many bytes of memory it holds at most, until Close.
+	Size() int
 	// Close frees what the source holds, also when the peer went away early.
 	Close()
 }

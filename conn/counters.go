@@ -95,6 +95,7 @@ type Counters struct {
 	// RefusedClient are those over limits.connections_per_client: 503, or closed at once.
 	RefusedClient uint64
 	Evicted       uint64 // closed while idle, to make room for new ones
+	Relieved      uint64 // closed for what they held, to keep within limits.buffers
 	AcceptErrors  uint64 // of accepting, but for an empty queue
 	Connections   [NumPhases]uint64
 	Timeouts      [NumPhases]uint64 // timers that ended a request or a connection
@@ -163,6 +164,7 @@ func (c *Counters) Add(other *Counters) {
 	c.Refused += other.Refused
 	c.RefusedClient += other.RefusedClient
 	c.Evicted += other.Evicted
+	c.Relieved += other.Relieved
 	c.AcceptErrors += other.AcceptErrors
 	c.Received += other.Received
 	c.SentCopied += other.SentCopied

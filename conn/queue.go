@@ -80,6 +80,12 @@ type queue struct {
 	began  int64     // Clock.Mono
 
 	buf *buffer // the arena of a pooled queue
+
+	// What a pooled queue is counted with: bytes of its own, and the bodies that it refers to.
+	memory   int
+	referred int
+	bodies   [][]byte
+	share    *Share
 }
 
 var queues = sync.Pool{New: func() any { return new(queue) }}
@@ -282,7 +288,8 @@ func (q *queue) detach() *queue {
 }
 
 // free gives a pooled queue back.
-func (q *queue) free() {
+func (q *queue) free(l *Local) {
+	q.uncount(l)
 	q.clear()
 	q.buf.put()
 	q.arena, q.buf = nil, nil

@@ -256,7 +256,8 @@ func (s *tap) Next(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *tap) Close() { s.rig.taps-- }
+func (s *tap) Close()  { s.rig.taps-- }
+func (*tap) Size() int { return 1000 }
 
 // rig is a connection with everything around it, and what it must give back.
 type rig struct {
@@ -269,6 +270,7 @@ type rig struct {
 	closed  int // times the file's descriptor was closed
 	result  counted
 	taps    int // sources not closed
+	budget  Budget
 	live    map[*buffer]bool
 	served  int // calls of Serve
 	alone   []bool
@@ -303,6 +305,7 @@ func newRig(tb testing.TB, cfg *Config) *rig {
 	r := &rig{tb: tb, live: make(map[*buffer]bool)}
 	r.log = &ledger{tb: tb}
 	r.l = NewLocal(cfg, r, r.log)
+	r.l.Share = r.budget.Join(func() {})
 	r.l.Clock = Clock{Mono: 1e9, Wall: 784111777e9}
 	r.file = r.open()
 	onBuffer = func(b *buffer, taken bool) {
@@ -370,8 +373,20 @@ func (r *rig) after(want Want) {
 	if phase, _ := r.c.Phase(); phase >= NumPhases {
 		r.tb.Fatal("no phase after a step that wants", want)
 	}
+	r.checkHeld()
 	if !r.l.out.empty() || r.l.out.chunk != nil {
 		r.tb.Fatal("the loop's queue is not empty after a step that wants", want)
+	}
+}
+
+// checkHeld checks that what is counted is what the connection holds.
+func (r *rig) checkHeld() {
+	r.l.Tell()
+	if held, _ := r.c.Held(); r.budget.Used() != held {
+		r.tb.Fatalf("%d bytes are counted, and the connection holds %d", r.budget.Used(), held)
+	}
+	if used := r.l.Share.told.Load(); used != r.budget.Used() {
+		r.tb.Fatalf("%d bytes of the share, and %d of the budget", used, r.budget.Used())
 	}
 }
 

@@ -96,7 +96,7 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 	q.logEnd(l)
 	if q == c.out {
 		c.out = nil
-		q.free()
+		q.free(l)
 	} else if len(q.segs) > 0 {
 		q.clear()
 	}
@@ -317,8 +317,7 @@ func (c *Conn) unpark(l *Local) []byte {
 		l.in = make([]byte, size) // it came from a loop whose scratch had grown
 	}
 	n := copy(l.in, c.in.b)
-	c.in.put()
-	c.in = nil
+	c.letGo(l)
 	return l.in[:n]
 }
 
@@ -331,11 +330,14 @@ func (c *Conn) park(l *Local, in []byte, want Want) {
 			q.clear()
 		} else {
 			c.out = q.detach()
+			c.out.refer(l)
 		}
 	}
+	if c.out != nil {
+		c.out.count(l)
+	}
 	if len(in) > 0 && want != WantClose {
-		c.in = getBuffer(len(in))
-		c.in.b = append(c.in.b, in...)
+		c.keep(l, in)
 	}
 	phase := PhaseIdle
 	switch {

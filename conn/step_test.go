@@ -587,7 +587,9 @@ func TestConnectionMovesToAnotherLoop(t *testing.T) {
 	head := get("/a", "X: "+strings.Repeat("y", 200<<10))
 	r.start(newScript(t, head[:len(head)-5]))
 	r.run()
+	share := r.l.Share
 	r.l = NewLocal(cfg, r, r.log)
+	r.l.Share = share
 	r.l.Clock = Clock{Mono: 2e9, Wall: 784111778e9}
 	r.t.input = [][]byte{[]byte(head[len(head)-5:])}
 	r.run()

@@ -75,6 +75,7 @@ func newBlocking(o Options) (Server, error) {
 func (s *blockingServer) Serve(listeners [][]reactor.Listener) error {
 	a, err := newAcceptor(s.crew, descriptors(listeners), true, s.begin)
 	if err != nil {
+		s.share.Leave()
 		return err
 	}
 	a.full = s.full

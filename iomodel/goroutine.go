@@ -24,6 +24,9 @@ const (
 	// aheadSize is the buffer that a goroutine waits with: a request's size, as
 	// net/http has it. The scratch of a turn is borrowed when bytes have come.
 	aheadSize = 4 << 10
+	// goroutineSize is what a connection takes that does nothing: the buffer, the
+	// stack that waits in Read, and what package net and the runtime's poller have of it.
+	goroutineSize = aheadSize + 8<<10
 	// lastWait bounds a wait for a connection that is in the queue, should
 	// another process take it first.
 	lastWait = 100 * time.Millisecond
@@ -53,6 +56,7 @@ func goroutine() Model {
 func newGoroutine(o Options) (Server, error) {
 	s := &goroutineServer{crew: newCrew(o), listeners: make(map[int]*goroutineAcceptor)}
 	// Package net accepts, and reads first.
+	s.each = goroutineSize
 	s.unknown = conn.SetOf(conn.CallAccept, conn.CallRecv, conn.CallControl, conn.CallWait)
 	return s, nil
 }

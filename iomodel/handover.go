@@ -128,10 +128,12 @@ func (k *link) handOver() bool {
 	}
 	c.mu.Lock()
 	delete(c.links, k.token)
+	c.leaving -= k.cut.Load()
 	if !k.spared {
 		c.open.Add(-1)
 	}
 	c.mu.Unlock()
+	c.share.Add(-int64(c.each))
 	if k.phase != conn.NumPhases {
 		var gone conn.Counters
 		gone.Connections[k.phase]--

@@ -13,6 +13,7 @@ type ringLink struct {
 	// a copy of it (then buffer is -1).
 	buffer int32
 	data   []byte
+	kept   int   // bytes of the copy
 	err    error // the socket is broken
 
 	// What Send has taken and the kernel may not have, in the outbox: queued,

@@ -116,7 +116,10 @@ func (r *ring) open(buffers int) (err error) {
 }
 
 // Bind implements [reactor.Completer].
-func (r *ring) Bind(direct reactor.Direct, warn func(string, error)) { r.direct, r.warn = direct, warn }
+func (r *ring) Bind(direct reactor.Direct, warn func(string, error)) {
+	r.direct, r.warn = direct, warn
+	r.out.hold = func(bytes int) { direct.Hold(bytes) }
+}
 
 // Wait implements [poller.Poller]: one io_uring_enter submits what the last
 // batch asked for and waits for what completes. The first one makes the calling
@@ -325,11 +328,17 @@ func (r *ring) keep(k *ringLink) {
 	if k.buffer >= 0 {
 		k.data = append([]byte(nil), k.data...)
 		r.giveBack(k)
+		k.kept = len(k.data)
+		r.out.hold(k.kept)
 	}
 }
 
-// giveBack returns the link's buffer, if it holds one.
+// giveBack returns the link's buffer, if it holds one, or what was kept of it.
 func (r *ring) giveBack(k *ringLink) {
+	if k.kept > 0 {
+		r.out.hold(-k.kept)
+		k.kept = 0
+	}
 	if k.buffer >= 0 {
 		r.buffers.Give(uint16(k.buffer))
 		k.buffer = -1
@@ -391,6 +400,19 @@ func (r *ring) Release(token poller.Token, cut bool) bool {
 	r.giveBack(k)
 	r.links.drop(k)
 	return true
+}
+
+// Held implements [reactor.Completer].
+func (r *ring) Held(token poller.Token) int {
+	k := r.links.lookup(token)
+	switch {
+	case k == nil:
+		return 0
+	case k.sending:
+		return k.kept + sendMax
+	default:
+		return k.kept
+	}
 }
 
 func (r *ring) cancel(token poller.Token, op uint64) {

@@ -75,7 +75,8 @@ func (s *ringSource) Next(p []byte) (int, error) {
 	return n, nil
 }
 
-func (*ringSource) Close() {}
+func (*ringSource) Close()    {}
+func (*ringSource) Size() int { return 0 }
 
 // Serve answers by the path: /small, /medium (as long as a send of the ring may be, copied), /huge
 // (by reference), /file, /source (the same), /defer (small, after a job),

@@ -34,6 +34,7 @@ type outbox struct {
 	chunks  []*uring.Memory
 	free    []int32                // pieces
 	orphans map[poller.Token]int32 // pieces of connections that are gone
+	hold    func(bytes int)        // counts pieces that are taken
 }
 
 func (o *outbox) open() (err error) {
@@ -71,11 +72,15 @@ func (o *outbox) keep(p []byte) (piece int32, kept []byte, err error) {
 	last := len(o.free) - 1
 	piece = o.free[last]
 	o.free = o.free[:last]
+	o.hold(sendMax)
 	return piece, o.piece(piece)[:copy(o.piece(piece), p)], nil
 }
 
 // put frees a piece.
-func (o *outbox) put(piece int32) { o.free = append(o.free, piece) }
+func (o *outbox) put(piece int32) {
+	o.free = append(o.free, piece)
+	o.hold(-sendMax)
+}
 
 // orphan keeps a piece until the send of a connection that is gone has ended.
 func (o *outbox) orphan(token poller.Token, piece int32) {

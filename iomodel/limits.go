@@ -64,7 +64,7 @@ var traits = map[string]trait{
 		limits: epollLimits,
 	},
 	"netpoll": {
-		cannot: "Holds no client back: what is sent is read at once, so one with more than 4 MiB of requests not yet taken is closed. Its pollers are the process's and outlive the server.",
+		cannot: "Holds no client back: what is sent is read at once, so one with more than 256 KiB of requests not yet taken is closed. Its pollers are the process's and outlive the server.",
 		limits: epollLimits,
 	},
 }

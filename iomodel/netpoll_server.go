@@ -22,13 +22,18 @@ import (
 
 const (
 	// unreadMax is how many bytes a client may have sent that are not taken from
-	// netpoll's buffer: far more requests than are ever on their way in good faith.
-	unreadMax = 4 << 20
-	// unreadEvery is how often that is looked at while a connection waits.
-	unreadEvery = 50 * time.Millisecond
+	// netpoll's buffer: more requests than are ever on their way in good faith. What all
+	// have sent is bounded by Options.Budget.
+	unreadMax = 256 << 10
+	// unreadEvery is how often that is looked at while a connection waits: what can be
+	// received in such a time is beyond the bounds.
+	unreadEvery = 5 * time.Millisecond
 	// arrivesMin is how soon a timer that has run out is looked at again, while what has arrived is on
 	// its way to netpoll's buffer.
 	arrivesMin = 10 * time.Millisecond
+	// netpollSize is what a connection takes that does nothing: the first node of its buffer, and
+	// what netpoll has of it.
+	netpollSize = 8<<10 + 1<<10
 )
 
 // netpollServer is a [Server] on netpoll's pollers.
@@ -39,6 +44,7 @@ type netpollServer struct {
 
 	mu      sync.Mutex
 	held    map[*link]struct{} // those that wait within a turn, while netpoll reads on
+	unread  int64              // bytes that their clients have sent, at the last look
 	looking bool               // look is to be called
 }
 
@@ -104,10 +110,11 @@ func newNetpoll(o Options) (Server, error) {
 		return nil, err
 	}
 	s := &netpollServer{crew: newCrew(o), held: make(map[*link]struct{})}
-	s.rooted = true
+	s.rooted, s.each = true, netpollSize
 	s.onSleep = s.hold
 	s.unknown = conn.SetOf(conn.CallRecv, conn.CallControl, conn.CallWait)
 	if s.room, err = newRoomWatch(s.opts.Warn); err != nil {
+		s.share.Leave()
 		return nil, err
 	}
 	return s, nil
@@ -117,6 +124,7 @@ func newNetpoll(o Options) (Server, error) {
 func (s *netpollServer) Serve(listeners [][]reactor.Listener) error {
 	a, err := newAcceptor(s.crew, descriptors(listeners), false, s.begin)
 	if err != nil {
+		s.share.Leave()
 		return errors.Join(err, s.room.close())
 	}
 	s.acceptor = a
@@ -199,6 +207,7 @@ func (s *netpollServer) hold(k *link, waits bool) {
 	defer s.mu.Unlock()
 	if !waits {
 		delete(s.held, k)
+		k.unread.Store(0)
 		return
 	}
 	s.held[k] = struct{}{}
@@ -211,16 +220,23 @@ func (s *netpollServer) hold(k *link, waits bool) {
 // look ends those that wait while their clients send on and on.
 func (s *netpollServer) look() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var unread int64
 	for k := range s.held {
-		if t := k.wire.(*netpollTransport); t.in.Len() > unreadMax {
+		n := k.wire.(*netpollTransport).in.Len()
+		k.unread.Store(int64(n))
+		unread += int64(n)
+		if n > unreadMax {
 			s.interrupt(k, unix.SHUT_RDWR)
 			k.ring()
 		}
 	}
+	more := unread - s.unread
+	s.unread = unread
 	if s.looking = len(s.held) > 0; s.looking {
 		time.AfterFunc(unreadEvery, s.look)
 	}
+	s.mu.Unlock()
+	s.share.Add(more)
 }
 
 // netpollTransport is a connection of netpoll's. Its turns are begun by what

@@ -43,11 +43,14 @@ const (
 // itself: Tick is called at the end alone.
 type crew struct {
 	opts  Options
+	share *conn.Share
 	terms atomic.Pointer[terms]                     // read once a turn
 	heir  atomic.Pointer[func(reactor.Handed) bool] // takes over those that are between two requests; nil: nobody does
 	epoch atomic.Uint64                             // counts what has those that wait look around: see nudge
 	// rooted: connections cannot be handed over; instead their next answer is their last.
 	rooted bool
+	// each is what the model holds for every connection, in bytes, beside what that holds itself.
+	each int
 	// inPlace: jobs run on the connection's own thread, not on Options.Pool.
 	inPlace bool
 	// onSleep is told when a connection begins to wait within a turn for
@@ -65,6 +68,7 @@ type crew struct {
 	links     map[uint64]*link // by token
 	lastToken uint64
 	ended     reactor.Ended
+	leaving   int64       // bytes that connections hold which relieve has ended, and which have not ended yet
 	grace     *time.Timer // of Drain
 	graceEnd  time.Time   // when it fires
 	closing   bool        // by Drain or Handover: no connection is adopted any more
@@ -81,6 +85,10 @@ type crew struct {
 
 func newCrew(o Options) *crew {
 	c := &crew{opts: o, open: o.Open, links: make(map[uint64]*link)}
+	if c.opts.Budget == nil {
+		c.opts.Budget = new(conn.Budget)
+	}
+	c.share = c.opts.Budget.Join(func() { go c.relieve() })
 	if c.open == nil {
 		c.open = new(atomic.Int64)
 	}
@@ -107,7 +115,7 @@ type terms struct {
 
 func (c *crew) newLocal(t *terms) *conn.Local {
 	l := conn.NewLocal(t.config, t.newHandler(), t.log)
-	l.Waker = c
+	l.Waker, l.Share = c, c.share
 	return l
 }
 
@@ -160,6 +168,7 @@ func (c *crew) Wait() reactor.Ended {
 	if log := c.terms.Load().log; log != nil {
 		log.Tick(math.MaxInt64) // later than anything can wait
 	}
+	c.share.Leave()
 	return c.ended
 }
 
@@ -290,6 +299,11 @@ type link struct {
 	idle   atomic.Int64
 	spared bool // under crew.mu: it is to end, and is not counted any more
 
+	held   atomic.Int64 // bytes, between two turns
+	unread atomic.Int64 // bytes that were received for it and not taken (netpoll)
+	since  atomic.Int64 // Clock.Mono: it has made no progress since
+	cut    atomic.Int64 // bytes that it held when relieve ended it; 0: it was not
+
 	bell chan struct{} // rung when there is mail, or its Source has more
 	mu   sync.Mutex
 	mail []delivery
@@ -324,6 +338,7 @@ func (c *crew) start(k *link, a arrival) {
 		}
 		k.conn.Start(k.local, a.remote, a.refuse)
 	}
+	k.local.Hold(c.each)
 	k.giveBack()
 	c.all.Add(1)
 	c.mu.Lock()
@@ -409,6 +424,7 @@ func (k *link) giveBack() {
 	}
 	k.asked = k.crew.mono()
 	k.account()
+	k.tellHeld()
 	if !k.owned {
 		k.using.Load().locals.Put(k.local)
 		k.local = nil
@@ -463,7 +479,7 @@ func (k *link) drive(want conn.Want) conn.Want {
 		if want == conn.WantRead && k.handOver() {
 			return conn.WantClose
 		}
-		if k.crew.over.Load() {
+		if k.crew.over.Load() || k.cut.Load() != 0 {
 			k.rests = k.conn.Idle()
 			return conn.WantClose
 		}
@@ -500,11 +516,13 @@ func (k *link) end() {
 	c := k.crew
 	k.borrow()
 	k.conn.Release(k.local)
+	k.local.Hold(-c.each)
 	k.ended = true
 	k.local.Counters.Calls[conn.CallClose]++
 	k.giveBack()
 	c.mu.Lock()
 	delete(c.links, k.token) // before the descriptor's number can be another's
+	c.leaving -= k.cut.Load()
 	if !k.spared {
 		c.open.Add(-1)
 	}

@@ -203,6 +203,8 @@ func newSource(a *answers, w conn.Waker, token uint64) *source {
 	return s
 }
 
+func (*source) Size() int { return 0 }
+
 func (s *source) Next(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -37,6 +37,8 @@ type Completer interface {
 	// have yet to leave: token is reported when they have, and Release is to be
 	// called again. cut: they need not leave, and Release reports true.
 	Release(token poller.Token, cut bool) bool
+	// Held is how many bytes of memory it holds for the connection, of those that it has told to Direct.Hold.
+	Held(token poller.Token) int
 }
 
 // Direct makes system calls at once and without waiting, for the connection of
@@ -48,6 +50,8 @@ type Direct interface {
 	Accept(listener int) (fd int, remote conn.Addr, err error)
 	// Peer is getpeername(2); 0.0.0.0 if that fails.
 	Peer(fd int) conn.Addr
+	// Hold counts memory that the Completer takes for connections, or gives back (conn.Local.Hold).
+	Hold(bytes int)
 }
 
 // over returns the transport of a connection.

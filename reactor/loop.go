@@ -47,6 +47,8 @@ type Options struct {
 	// Open counts the connections of all servers that it is given to, as far as
 	// Connections is concerned; nil: of this one.
 	Open *atomic.Int64
+	// Budget bounds the memory that connections hold, of all servers that it is given to; nil: no bound.
+	Budget *conn.Budget
 	// Warn takes what an operator should know; err may be nil. It is called by
 	// all loops, as often as it happens, and must not block. It may be nil.
 	Warn func(what string, err error)
@@ -109,9 +111,10 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	l := &Loop{opts: &own, open: open, poller: p, edge: opts.Trigger == poller.Edge}
 	l.local = conn.NewLocal(opts.Config, opts.NewHandler(), log)
 	l.local.Waker = l
+	l.local.Share = opts.Budget.Join(func() { l.post((*Loop).relieve) })
 	l.events = make([]poller.Event, eventsMax)
 	l.inbox.wake = p.Wake
-	l.transport.init(&l.local.Counters)
+	l.transport.init(l.local)
 	if l.completer, _ = p.(Completer); l.completer != nil {
 		l.completer.Bind(&l.transport, opts.Warn)
 		l.few = completedFew
@@ -552,6 +555,8 @@ func (l *Loop) end(err error) {
 		l.local.Log.Tick(math.MaxInt64) // later than anything can wait
 	}
 	l.report()
+	l.local.Tell()
+	l.local.Share.Leave()
 	ended.Err = errors.Join(err, l.poller.Close())
 	l.ended.Store(ended)
 	l.pulse.End()

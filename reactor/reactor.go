@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
 )
 
 // failedGrace is how long the other loops may go on with what is in flight when
@@ -26,6 +28,9 @@ func New(n int, opts Options) (*Reactor, error) {
 	r := &Reactor{opts: opts, open: opts.Open}
 	if r.open == nil {
 		r.open = new(atomic.Int64)
+	}
+	if r.opts.Budget == nil {
+		r.opts.Budget = new(conn.Budget)
 	}
 	if r.opts.Warn == nil {
 		r.opts.Warn = func(string, error) {}

@@ -265,6 +265,8 @@ func (f *found) Release() { f.refs.Add(-1) }
 
 type source struct{ answers *answers }
 
+func (*source) Size() int { return 0 }
+
 func (s *source) Next(p []byte) (int, error) {
 	if s.answers.source != nil {
 		return s.answers.source(p)

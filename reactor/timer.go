@@ -138,6 +138,19 @@ func (t *timers) oldest(b *slab, phase conn.Phase) *slot {
 	return nil
 }
 
+// each calls f for every connection in the phase. f may not change the timers.
+func (t *timers) each(b *slab, phase conn.Phase, f func(*slot)) {
+	list := &t.lists[phase]
+	for next := list.first; next != 0; {
+		s := b.at(next - 1)
+		f(s)
+		next = s.next
+	}
+	for _, index := range list.heap.slots {
+		f(b.at(index))
+	}
+}
+
 // due returns a connection whose timer has run out, or nil and the time
 // (Clock.Mono) of the next one; 0: there is none.
 func (t *timers) due(b *slab, now int64) (s *slot, next int64) {

@@ -19,12 +19,13 @@ import (
 type transport struct {
 	slot  *slot
 	calls socket.Calls
-	count *conn.Counters // of the loop
+	local *conn.Local    // of the loop
+	count *conn.Counters // of local
 }
 
-func (t *transport) init(count *conn.Counters) {
+func (t *transport) init(local *conn.Local) {
 	t.calls.Init()
-	t.count = count
+	t.local, t.count = local, &local.Counters
 }
 
 // Recv implements [conn.Transport].
@@ -118,6 +119,9 @@ func (t *transport) Accept(listener int) (fd int, remote conn.Addr, err error) {
 	}
 	return fd, conn.AddrFrom(peer), err
 }
+
+// Hold implements [Direct].
+func (t *transport) Hold(bytes int) { t.local.Hold(bytes) }
 
 // Peer implements [Direct].
 func (t *transport) Peer(fd int) conn.Addr { return conn.AddrFrom(t.calls.Peer(fd)) }

@@ -163,6 +163,9 @@ func (s *listingStream) Next(p []byte) (int, error) {
 	return 0, conn.ErrAgain
 }
 
+// Size is that of the first block, which is kept, and of the one in hand.
+func (*listingStream) Size() int { return 2 * blockSize }
+
 // Close gives up the snapshot, or leaves that to the renderer if that is at it.
 func (s *listingStream) Close() {
 	s.mu.Lock()

@@ -1,0 +1,302 @@
+package conn
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+const (
+	// untoldMax is how many bytes a Local may count before it tells its Share: the
+	// price of the atomics is paid once for so many, and a Budget is exceeded by no more than that for each loop.
+	untoldMax = 16 << 10
+	// reliefPart is what part of a Budget is made free when it is exceeded, so
+	// that the largest holders are looked for once for many of them.
+	reliefPart = 16
+	// youngest is added to the age of holders, see SortHolders.
+	youngest = time.Second
+)
+
+// Budget bounds the memory that connections hold between two Steps, in sum: half
+// heads and the heads of requests whose body or job is awaited, PROXY headers in
+// parts, unsent answers with the bodies that they refer to, and what their sources
+// hold. One Budget is shared by all loops and by all servers of a process.
+//
+// Each loop, and each server without loops, has a Share of it and counts there what its own
+// connections hold. When the sum exceeds the limit, the largest Share is asked to close
+// connections: nobody is closed by a loop that holds less than an equal part of the limit.
+type Budget struct {
+	limit  atomic.Int64 // bytes; 0: none
+	used   atomic.Int64 // what all shares were told
+	mu     sync.Mutex
+	shares []*Share
+}
+
+// SetLimit sets the most that connections may hold, in bytes; 0: no limit.
+func (b *Budget) SetLimit(bytes int64) {
+	b.limit.Store(bytes)
+	b.press()
+}
+
+// Limit is what SetLimit was given.
+func (b *Budget) Limit() int64 { return b.limit.Load() }
+
+// Used is how many bytes connections hold now, as far as loops have told.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// Join adds a Share. relieve is called, from any goroutine, when the owner of the
+// Share is to give up what Excess says; it must not block.
+func (b *Budget) Join(relieve func()) *Share {
+	s := &Share{budget: b, relieve: relieve}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shares = append(b.shares, s)
+	return s
+}
+
+// press asks the largest Share to relieve the Budget, if it is exceeded.
+func (b *Budget) press() {
+	if limit := b.limit.Load(); limit == 0 || b.used.Load() <= limit {
+		return
+	}
+	b.mu.Lock()
+	var largest *Share
+	for _, s := range b.shares {
+		if largest == nil || s.told.Load() > largest.told.Load() {
+			largest = s
+		}
+	}
+	b.mu.Unlock()
+	if largest != nil && !largest.asked.Swap(true) {
+		largest.relieve()
+	}
+}
+
+// Share is what the connections of one loop hold of a Budget, or those of one
+// server that has no loops.
+type Share struct {
+	budget  *Budget
+	relieve func()
+	told    atomic.Int64 // bytes
+	asked   atomic.Bool  // relieve was called, and Excess was not yet
+
+	mu     sync.Mutex
+	bodies map[*byte]int // shared bodies, by their first byte: how many queues refer to each
+}
+
+// Leave takes the Share, whose connections are gone, out of its Budget.
+func (s *Share) Leave() {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shares = slices.DeleteFunc(b.shares, func(other *Share) bool { return other == s })
+	b.used.Add(-s.told.Swap(0))
+}
+
+// Add counts bytes that connections of the Share hold more, or fewer if bytes is negative.
+func (s *Share) Add(bytes int64) {
+	s.told.Add(bytes)
+	s.budget.used.Add(bytes)
+	if bytes > 0 {
+		s.budget.press()
+	}
+}
+
+// Excess is how many bytes the owner of the Share is to give up now: so many
+// that the Budget has room again, but no more than the Share holds beyond an equal part of it.
+func (s *Share) Excess() int64 {
+	s.asked.Store(false)
+	b := s.budget
+	limit, used := b.limit.Load(), b.used.Load()
+	if limit == 0 || used <= limit {
+		return 0
+	}
+	b.mu.Lock()
+	shares := int64(max(len(b.shares), 1))
+	b.mu.Unlock()
+	low := limit - limit/reliefPart
+	return max(0, min(used-low, s.told.Load()-low/shares))
+}
+
+// Relieved is called when the owner of the Share has given something up: others are asked
+// if that was not enough.
+func (s *Share) Relieved() { s.budget.press() }
+
+// refer counts a body that a queue refers to. The cache may give it up meanwhile.
+func (s *Share) refer(body []byte) {
+	s.mu.Lock()
+	if s.bodies == nil {
+		s.bodies = make(map[*byte]int)
+	}
+	first := unsafe.SliceData(body)
+	s.bodies[first]++
+	fresh := s.bodies[first] == 1
+	s.mu.Unlock()
+	if fresh {
+		s.Add(int64(len(body)))
+	}
+}
+
+// unrefer takes back what refer has counted.
+func (s *Share) unrefer(body []byte) {
+	s.mu.Lock()
+	first := unsafe.SliceData(body)
+	s.bodies[first]--
+	last := s.bodies[first] == 0
+	if last {
+		delete(s.bodies, first)
+	}
+	s.mu.Unlock()
+	if last {
+		s.Add(-int64(len(body)))
+	}
+}
+
+// Hold counts bytes that the connections of this Local hold more, or fewer if bytes is
+// negative. It is called by whoever steps them, when a buffer is taken or given back.
+func (l *Local) Hold(bytes int) {
+	l.untold += int64(bytes)
+	if l.untold > untoldMax || l.untold < -untoldMax {
+		l.Tell()
+	}
+}
+
+// Tell brings the Share up to date. A Local that is not always the same connections'
+// does it at the end of each turn.
+func (l *Local) Tell() {
+	if l.untold != 0 && l.Share != nil {
+		n := l.untold
+		l.untold = 0
+		l.Share.Add(n)
+	}
+}
+
+// Relieve gives up what the Share is asked for: it closes the first of the holders, in the
+// order of SortHolders, until that is done. It is for an owner with one Local, and returns how many it has closed.
+func (l *Local) Relieve(holders func() []Holder, close func(Holder)) (closed int) {
+	l.Tell()
+	share := l.Share
+	excess := share.Excess()
+	goal := share.told.Load() - excess
+	if excess == 0 {
+		return 0
+	}
+	all := holders()
+	SortHolders(all, l.Clock.Mono)
+	for _, h := range all {
+		if share.told.Load()+l.untold <= goal {
+			break
+		}
+		close(h)
+		closed++
+	}
+	l.Tell()
+	if closed > 0 {
+		share.Relieved()
+	}
+	return closed
+}
+
+// Holder is a connection that holds memory.
+type Holder struct {
+	Token uint64
+	Bytes int64
+	Since int64 // Clock.Mono: it has made no progress since
+}
+
+// SortHolders sorts them by what they cost the others: bytes times the time for which
+// they have held them without any progress, so that the largest and oldest come first. A time below
+// youngest says little of whom it is worth to wait for: there the size decides.
+func SortHolders(all []Holder, now int64) {
+	cost := func(h *Holder) float64 { return float64(h.Bytes) * float64(max(now-h.Since, 0)+int64(youngest)) }
+	slices.SortStableFunc(all, func(a, b Holder) int {
+		switch x, y := cost(&a), cost(&b); {
+		case x > y:
+			return -1
+		case x < y:
+			return 1
+		}
+		return 0
+	})
+}
+
+// Held is how many bytes the connection holds between two Steps, and since when
+// (Clock.Mono) without any progress.
+func (c *Conn) Held() (bytes, since int64) {
+	if c.in == nil && c.out == nil {
+		return 0, c.since
+	}
+	if c.in != nil {
+		bytes += int64(cap(c.in.b))
+	}
+	if c.out != nil {
+		bytes += int64(c.out.memory + c.out.referred)
+	}
+	switch {
+	case c.phase == PhaseSending:
+		since = c.mark
+	case c.inBody():
+		since = c.pending.began
+	default:
+		since = c.since
+	}
+	return bytes, since
+}
+
+// keep puts the bytes into a buffer of the connection's own.
+func (c *Conn) keep(l *Local, in []byte) {
+	c.in = getBuffer(len(in))
+	c.in.b = append(c.in.b, in...)
+	l.Hold(cap(c.in.b))
+}
+
+// letGo frees the connection's buffer.
+func (c *Conn) letGo(l *Local) {
+	l.Hold(-cap(c.in.b))
+	c.in.put()
+	c.in = nil
+}
+
+// count counts what a queue that waits holds: its arena and lists, the body's
+// parts that it refers to, and what its source holds.
+func (q *queue) count(l *Local) {
+	size := cap(q.buf.b) + cap(q.line) + cap(q.segs)*int(unsafe.Sizeof(segment{}))
+	if q.chunk != nil {
+		size += cap(q.chunk.b)
+	}
+	if last := &q.segs[len(q.segs)-1]; last.kind == segSource && last.source != nil {
+		size += last.source.Size()
+	}
+	l.Hold(size - q.memory)
+	q.memory = size
+}
+
+// refer counts the bodies that the queue refers to, once. What a source gave is in chunk.
+func (q *queue) refer(l *Local) {
+	if l.Share == nil {
+		return
+	}
+	q.share = l.Share
+	for i := range q.segs {
+		s := &q.segs[i]
+		if s.kind != segShared || q.chunk != nil && unsafe.SliceData(s.shared) == unsafe.SliceData(q.chunk.b) {
+			continue
+		}
+		q.share.refer(s.shared)
+		q.bodies = append(q.bodies, s.shared)
+		q.referred += len(s.shared)
+	}
+}
+
+// uncount takes back what count and refer have counted.
+func (q *queue) uncount(l *Local) {
+	l.Hold(-q.memory)
+	q.memory = 0
+	for i, body := range q.bodies {
+		q.share.unrefer(body)
+		q.bodies[i] = nil
+	}
+	q.bodies, q.referred, q.share = q.bodies[:0], 0, nil
+}

@@ -15,8 +15,12 @@ type Snapshot struct {
 	Refused          uint64            `json:"refused"`
 	RefusedClient    uint64            `json:"refused_client"`
 	Evicted          uint64            `json:"evicted"`
+	Relieved         uint64            `json:"relieved"`
 	AcceptErrors     uint64            `json:"accept_errors"`
 	Timeouts         map[string]uint64 `json:"timeouts"` // by what took too long
+
+	BuffersBytes int64 `json:"buffers_bytes"`       // now: the memory that connections hold
+	BuffersLimit int64 `json:"buffers_limit_bytes"` // now
 
 	ReceivedBytes uint64            `json:"received_bytes"`
 	SentBytes     map[string]uint64 `json:"sent_bytes"` // by where they came from: copy, memory, sendfile

@@ -51,7 +51,7 @@ type Turn struct {
 	Bytes    int64 `yaml:"bytes"`
 }
 
-// Limits of the configuration, sizes in bytes; 0: none, but for Connections (auto).
+// Limits of the configuration, sizes in bytes; 0: none, but for Connections and Buffers (auto).
 type Limits struct {
 	Connections           int   `yaml:"connections"`
 	ConnectionsPerClient  int   `yaml:"connections_per_client"`
@@ -63,6 +63,7 @@ type Limits struct {
 	Body                  int64 `yaml:"body"`
 	Ranges                int   `yaml:"ranges"`
 	Output                int   `yaml:"output"`
+	Buffers               int64 `yaml:"buffers"`
 }
 
 // Rate is how often something may happen; the zero Rate is no limit.

@@ -46,6 +46,7 @@ var kinds = map[string]kind{
 	"limits.body":         size(0, 1<<62),
 	"limits.ranges":       number(1, 1024, false),
 	"limits.output":       size(16*KiB, 64*MiB),
+	"limits.buffers":      autoSize(MiB, 1<<62),
 
 	"timeouts.first_byte":  duration(durationMax),
 	"timeouts.head":        duration(durationMax),

@@ -141,6 +141,31 @@ func size(least, most int64) kind {
 	}
 }
 
+// autoSize is a size that may be auto, which is 0.
+func autoSize(least, most int64) kind {
+	k := size(least, most)
+	parse, format := k.parse, k.format
+	k.parse = func(s string) (any, error) {
+		if s == "auto" {
+			return int64(0), nil
+		}
+		v, err := parse(s)
+		if err != nil {
+			err = fmt.Errorf("%w, or auto", err)
+		}
+		return v, err
+	}
+	k.format = func(v any) string {
+		if v.(int64) == 0 {
+			return "auto"
+		}
+		return format(v)
+	}
+	k.sample = FormatSize(least)
+	k.schema = map[string]any{"anyOf": []any{map[string]any{"const": "auto"}, k.schema}}
+	return k
+}
+
 func duration(most time.Duration) kind {
 	return kind{
 		parse: func(s string) (any, error) {

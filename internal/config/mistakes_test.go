@@ -49,7 +49,7 @@ func TestMistakes(t *testing.T) {
 		{"on", site + "listing: on", `3:14: sites[0].listing is the text "on": want true or false`},
 		{"false", site + "etag: false", `3:11: sites[0].etag is false: want mtime, content, off`},
 		{"true for a duration", "timeouts: {head: true}", `1:18: timeouts.head is true: want a duration such as 500ms, 30s or 1h, or 0s`},
-		{"a word for a section", "limits: none", `1:9: limits is the text "none": want keys and values, of connections, connections_per_client, requests_per_client, requests_per_connection, request_line, head, fields, body, ranges, output`},
+		{"a word for a section", "limits: none", `1:9: limits is the text "none": want keys and values, of connections, connections_per_client, requests_per_client, requests_per_connection, request_line, head, fields, body, ranges, output, buffers`},
 		{"a section for a word", "log: {level: {a: b}}", `1:14: log.level is keys and values: want debug, info, warn, error`},
 		{"sites is no list", "sites: {root: www}", `1:8: sites is keys and values: want a list of keys and values, each beginning with "- "`},
 		{"no sites", "sites: []", `1:8: sites is empty: want at least one site, or leave the key out`},

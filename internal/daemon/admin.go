@@ -177,6 +177,7 @@ func (s *Server) snapshot() *admin.Snapshot {
 	n.LastReloadFailed = s.control.stale.Load()
 	n.Model, n.Trigger = v.model.Name, triggerName(v.model)
 	n.ConnectionsLimit = v.connections
+	n.BuffersBytes, n.BuffersLimit = s.budget.Used(), s.budget.Limit()
 	n.CacheBytes, n.CacheDescriptors, n.CacheEntries = v.cache.Usage()
 	n.AccessLinesDropped = s.control.logs.dropped()
 	if v.model.Name != "io_uring" && c.Operations == 0 {
@@ -202,7 +203,8 @@ func newSnapshot(c *conn.Counters) *admin.Snapshot {
 		Requests: map[string]uint64{}, Connections: map[string]uint64{}, Timeouts: map[string]uint64{},
 		Calls: map[string]*uint64{}, CallsAgain: map[string]*uint64{},
 		Latency: histogram(&c.Latency), Batch: histogram(&c.Batch), Lateness: histogram(&c.Lateness),
-		Accepted: c.Accepted, Refused: c.Refused, RefusedClient: c.RefusedClient, Evicted: c.Evicted, AcceptErrors: c.AcceptErrors,
+		Accepted: c.Accepted, Refused: c.Refused, RefusedClient: c.RefusedClient, Evicted: c.Evicted, Relieved: c.Relieved,
+		AcceptErrors:     c.AcceptErrors,
 		ReceivedBytes:    c.Received,
 		SentBytes:        map[string]uint64{"copy": c.SentCopied, "memory": c.SentMemory, "sendfile": c.SentFile},
 		RestingListeners: c.Resting,
@@ -271,6 +273,7 @@ type limits struct {
 	Fields                int     `json:"fields"`
 	Body                  int64   `json:"body_bytes"`
 	Output                int     `json:"output_bytes"`
+	Buffers               int64   `json:"buffers_bytes"`
 	Descriptors           uint64  `json:"descriptors"`
 	MaxProcs              int     `json:"gomaxprocs"`
 	FirstByte             float64 `json:"first_byte_seconds"`
@@ -299,6 +302,7 @@ func (s *Server) overview() any {
 	}
 	st.Config, st.Listeners, st.AccessLog = s.source(), v.listeners, v.cfg.AccessLog.Output
 	st.Limits = limitsOf(v)
+	st.Limits.Buffers = s.budget.Limit()
 	return st
 }
 

@@ -107,6 +107,7 @@ type Server struct {
 	current atomic.Pointer[serving]
 	open    atomic.Int64 // connections of all that serve
 	clients conn.Clients // whose they are
+	budget  conn.Budget  // of what they hold
 	servers servers
 	ended   chan *serving
 	total   reactor.Ended

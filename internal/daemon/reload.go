@@ -219,6 +219,7 @@ func (s *Server) commit(c *change, old state) error {
 	}
 	s.state = c.state
 	s.current.Store(srv)
+	s.budget.SetLimit(buffers(c.cfg))
 	if c.log != nil {
 		s.events.Change(c.cfg.Log, c.log)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/listener"
+	"github.com/evhttpd/evhttpd/internal/memory"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -133,6 +134,7 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 			Connections: set.Connections,
 			AcceptBatch: s.lab.acceptBatch,
 			Open:        &s.open,
+			Budget:      &s.budget,
 			Warn:        s.limiter.Warn,
 		},
 		Loops:   srv.loops,
@@ -158,6 +160,23 @@ func (s *Server) settings(srv *serving, st *state) reactor.Settings {
 		set.NewLog = func() conn.AccessLog { return access.Shared() }
 	}
 	return set
+}
+
+// buffersPart is what part of the memory there is connections may hold.
+const buffersPart = 4
+
+// buffersMin is what they may hold where it cannot be told how much memory there is.
+const buffersMin = 64 << 20
+
+// buffers is the limit of what connections hold, in bytes.
+func buffers(cfg *config.Config) int64 {
+	if cfg.Limits.Buffers > 0 {
+		return cfg.Limits.Buffers
+	}
+	if limit := memory.Limit(); limit > 0 {
+		return int64(min(limit, 1<<62) / buffersPart)
+	}
+	return buffersMin
 }
 
 // await has the end of one that serves told to run.

@@ -91,7 +91,7 @@ func (l *look) openSibling(b sibling, peek bool) (fd int, err error) {
 	l.sibling = append(append(append(l.sibling[:0], l.name[:len(l.name)-1]...), b.suffix...), 0)
 	fd, err = l.root.open(l.sibling, l.site.links, peek, l.cached)
 	if err == nil {
-		if err = unix.Fstat(fd, &l.stat); err == nil {
+		if err = fstat(fd, &l.stat); err == nil {
 			err = servable(l.stat.Mode)
 		}
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/http1"
 )
@@ -112,7 +111,7 @@ func (l *look) whole(fd int, size int64) ([]byte, error) {
 		n += m
 	}
 	before := l.stat // which the next look compares with
-	err := unix.Fstat(fd, &l.stat)
+	err := fstat(fd, &l.stat)
 	same := identityOf(&l.stat) == identityOf(&before)
 	if l.stat = before; err != nil || !same {
 		return nil, err

@@ -20,7 +20,8 @@ import (
 type faultyDir struct {
 	fs.Inode
 	names  map[string]syscall.Errno
-	broken atomic.Bool // no file can be read
+	signal atomic.Int32 // so many look-ups of "interrupted" are
+	broken atomic.Bool  // no file can be read
 }
 
 // faultyFile is a file of it.
@@ -48,6 +49,8 @@ func (d *faultyDir) Readdir(context.Context) (fs.DirStream, syscall.Errno) {
 func (d *faultyDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	errno, ok := d.names[name]
 	switch {
+	case name == "interrupted" && d.signal.Add(-1) >= 0:
+		return nil, syscall.EINTR
 	case !ok:
 		return nil, syscall.ENOENT
 	case errno != 0:
@@ -280,4 +283,26 @@ func TestCompressionAfterAFault(t *testing.T) {
 	if r := l.request("HEAD", "/long.js", head); r.Header.Get("Content-Encoding") != "gzip" {
 		t.Errorf("afterwards: %d %v", r.StatusCode, r.Header)
 	}
+}
+
+// TestInterruptedLookups: a file system that lets a signal end its waits (Go's scheduler sends them) has said nothing yet.
+func TestInterruptedLookups(t *testing.T) {
+	dir := t.TempDir()
+	d := mountFaulty(t, dir, map[string]syscall.Errno{"interrupted": 0})
+	resolvers(t, func(t *testing.T, walks bool) {
+		opts := testOptions(dir)
+		opts.Listing = true
+		tell := func(msg, path string) { t.Errorf("the operator is told of a signal: %s %s", msg, path) }
+		opts.Tell = Tell{Warn: tell, Fail: tell}
+		l := serve(t, opts, walks)
+		l.alone = true
+		for n := range int32(5) {
+			d.signal.Store(n)
+			if r := l.get("/?format=text"); r.body != "interrupted\t8\t2024-02-29T12:30:15Z\n" {
+				t.Errorf("after %d signals: %d %q", n, r.StatusCode, r.body)
+			}
+			d.signal.Store(n)
+			l.get("/interrupted").want(t, 200, "contents")
+		}
+	})
 }

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 )
@@ -65,7 +63,7 @@ func (l *look) openDirectory(path string) (fd int, err error) {
 	if fd, err = l.open(false); err != nil {
 		return -1, err
 	}
-	if err = unix.Fstat(fd, &l.stat); err != nil {
+	if err = fstat(fd, &l.stat); err != nil {
 		l.site.closer.close(fd)
 		return -1, err
 	}

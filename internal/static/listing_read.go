@@ -273,7 +273,7 @@ func unwrapErrno(err error) error {
 func (l *look) row(dir int, path, name string) (row, error) {
 	var st unix.Stat_t
 	l.name = append(append(append(l.name[:0], path[1:]...), name...), 0)
-	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return row{kind: rowUnknown}, err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
@@ -281,7 +281,7 @@ func (l *look) row(dir int, path, name string) (row, error) {
 		if err != nil {
 			return row{kind: rowUnknown}, err
 		}
-		err = unix.Fstat(fd, &st)
+		err = fstat(fd, &st)
 		// Here, since links are many and may be waited for. Nothing was written to it.
 		_ = unix.Close(fd)
 		if err != nil {
@@ -314,7 +314,7 @@ func (l *look) readReadme(d *snapshot, path string) {
 // readText reads the README that fd is.
 func (l *look) readText(d *snapshot, fd int) error {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := fstat(fd, &st); err != nil {
 		return err
 	}
 	if err := servable(st.Mode); err != nil {

@@ -127,7 +127,7 @@ func (l *look) file(path []byte, index string) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = unix.Fstat(fd, &l.stat); err == nil {
+	if err = fstat(fd, &l.stat); err == nil {
 		err = servable(l.stat.Mode)
 	}
 	if err != nil {
@@ -162,7 +162,7 @@ func (l *look) unchanged() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	err = unix.Fstat(fd, &l.stat)
+	err = fstat(fd, &l.stat)
 	l.site.closePeek(fd, err == nil && l.stat.Nlink > 0)
 	return err == nil && identityOf(&l.stat) == l.old.id, err
 }
@@ -174,7 +174,7 @@ func (l *look) searchable() bool {
 	if err != nil {
 		return false
 	}
-	err = unix.Fstat(fd, &l.stat)
+	err = fstat(fd, &l.stat)
 	l.site.closePeek(fd, err == nil && l.stat.Nlink > 0)
 	return err == nil && l.stat.Mode&unix.S_IFMT == unix.S_IFDIR
 }
@@ -339,7 +339,7 @@ func (l *look) hash(fd int) (sum []byte, changed bool, err error) {
 		h.Write(p[:n]) // a hash takes everything
 		offset += int64(n)
 	}
-	if err := unix.Fstat(fd, &l.stat); err != nil {
+	if err := fstat(fd, &l.stat); err != nil {
 		return nil, false, err
 	}
 	if identityOf(&l.stat) != before {
@@ -365,7 +365,7 @@ func (l *look) read(fd int) (body []byte, settled bool, err error) {
 			n += m
 		}
 		body = body[:n]
-		if err := unix.Fstat(fd, &l.stat); err != nil {
+		if err := fstat(fd, &l.stat); err != nil {
 			return nil, false, err
 		}
 		switch {
@@ -384,12 +384,7 @@ func (l *look) readAt(fd int, p []byte, offset int64) (int, error) {
 	if l.cached {
 		return readNow(fd, p, offset, l.root.flags&sendfile.InMemory != 0)
 	}
-	for {
-		n, err := unix.Pread(fd, p, offset)
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
+	return pread(fd, p, offset)
 }
 
 // unreadable returns what tells the operator that an open file, whose name ends with NUL, cannot be read on. Its

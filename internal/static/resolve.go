@@ -55,7 +55,7 @@ func (r *root) open(name []byte, links Links, peek, cached bool) (int, error) {
 // for want of a reader, and does to a device whatever its driver does.
 func (r *root) readable(fd int) error {
 	var st unix.Stat_t
-	err := unix.Fstat(fd, &st)
+	err := fstat(fd, &st)
 	r.tree.closePeek(fd, err == nil && st.Nlink > 0)
 	if err != nil {
 		return err

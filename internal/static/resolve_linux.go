@@ -99,7 +99,7 @@ func readNow(fd int, p []byte, offset int64, inMemory bool) (int, error) {
 			if !inMemory {
 				return 0, errWait
 			}
-			return unix.Pread(fd, p, offset)
+			return pread(fd, p, offset)
 		default:
 			return 0, errno
 		}

@@ -49,17 +49,17 @@ type root struct {
 
 // openRoot opens the directory that the root's path leads to now. It may block.
 func (t *tree) openRoot() (*root, error) {
-	fd, err := unix.Open(t.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := openat(unix.AT_FDCWD, t.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err == unix.EACCES {
 		// A directory that may be searched and not read can be served, but not listed.
-		fd, err = unix.Open(t.path, searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		fd, err = openat(unix.AT_FDCWD, t.path, searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	}
 	if err != nil {
 		return nil, err
 	}
 	var st unix.Stat_t
 	// By a name within it, and not by its descriptor: EACCES if it may not be searched.
-	if err := unix.Fstatat(fd, ".", &st, 0); err != nil {
+	if err := fstatat(fd, ".", &st, 0); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (r *root) release() {
 // alive reports whether the directory still exists somewhere.
 func (r *root) alive() bool {
 	var st unix.Stat_t
-	return r.dir != nil && unix.Fstat(r.dir.FD(), &st) == nil && st.Nlink > 0
+	return r.dir != nil && fstat(r.dir.FD(), &st) == nil && st.Nlink > 0
 }
 
 // checkRoot looks the root's path up and, if it leads to another directory,

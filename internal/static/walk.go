@@ -27,7 +27,7 @@ func (r *root) walk(name string, follow Links) (int, error) {
 		if err := statOpenable(r.dir.FD(), name, 0); err != nil {
 			return -1, err
 		}
-		return unix.Openat(r.dir.FD(), name, openFlags, 0)
+		return openat(r.dir.FD(), name, openFlags)
 	}
 	w := walker{root: r, follow: follow, outside: -1, rest: name}
 	fd, err := w.run()
@@ -77,7 +77,7 @@ func (w *walker) step(name string) (fd int, last bool, err error) {
 			return -1, false, err
 		}
 	}
-	fd, err = unix.Openat(w.here(), name, flags, 0)
+	fd, err = openat(w.here(), name, flags)
 	switch {
 	case err == nil && last:
 		return fd, true, nil
@@ -89,7 +89,7 @@ func (w *walker) step(name string) (fd int, last bool, err error) {
 	}
 	// The errno for a link differs: ELOOP, EMLINK, EFTYPE, and ENOTDIR with O_DIRECTORY.
 	target := make([]byte, linkTargetMax)
-	n, notLink := unix.Readlinkat(w.here(), name, target)
+	n, notLink := readlinkat(w.here(), name, target)
 	switch {
 	case notLink != nil && w.outside >= 0 && !fault(err):
 		return -1, false, unix.EXDEV // a file, or nothing, outside the root
@@ -111,7 +111,7 @@ func (w *walker) step(name string) (fd int, last bool, err error) {
 	if target[0] != '/' {
 		return -1, false, nil
 	}
-	fd, err = unix.Open("/", searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err = openat(unix.AT_FDCWD, "/", searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
 		return -1, false, err
 	}
@@ -121,7 +121,7 @@ func (w *walker) step(name string) (fd int, last bool, err error) {
 // statOpenable returns ENODEV for a name that is there and is not to be opened.
 func statOpenable(dir int, name string, flags int) error {
 	var st unix.Stat_t
-	if unix.Fstatat(dir, name, &st, flags) != nil {
+	if fstatat(dir, name, &st, flags) != nil {
 		return nil // the open will say why
 	}
 	return openable(uint32(st.Mode))
@@ -139,7 +139,7 @@ func (w *walker) enter(fd int) error {
 // leave goes to a directory that may lie outside the root, or be the root.
 func (w *walker) leave(fd int) error {
 	var st unix.Stat_t
-	err := unix.Fstat(fd, &st)
+	err := fstat(fd, &st)
 	w.closeAll()
 	if err == nil && uint64(st.Dev) == w.root.dev && uint64(st.Ino) == w.root.ino {
 		return unix.Close(fd)
@@ -155,7 +155,7 @@ func (w *walker) up() error {
 		w.dirs = w.dirs[:n-1]
 		return nil
 	}
-	fd, err := unix.Openat(w.here(), "..", searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := openat(w.here(), "..", searchFlag|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (w *walker) finish() (int, error) {
 	if w.outside >= 0 {
 		return -1, unix.EXDEV
 	}
-	return unix.Openat(w.here(), ".", openFlags, 0)
+	return openat(w.here(), ".", openFlags)
 }
 
 // here is the directory the walk is in.

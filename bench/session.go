@@ -141,9 +141,14 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 			fmt.Sprintf("and no failure: %d requests were sent, and nothing came within %v",
 				sentBy(result), (result.Window+drain(cell)).Round(time.Millisecond))))
 	}
-	if s.URL != "" && sample.Failed > 0 {
-		if err := addr.Try(ctx); err != nil {
-			return sample, fmt.Errorf("it has ended: %w (%s)", err, sample.Failure)
+	if s.URL != "" {
+		if text := closing(result, cell); text != "" {
+			c.note(s.Name + text)
+		}
+		if sample.Failed > 0 {
+			if err := addr.Try(ctx); err != nil {
+				return sample, fmt.Errorf("it has ended: %w (%s)", err, sample.Failure)
+			}
 		}
 	}
 	p.fill(&sample, cell)
@@ -153,6 +158,26 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 		}
 	}
 	return sample, nil
+}
+
+// closing is a sentence on what the figures contain of a server that closes its connections behind answers. It is
+// empty for a server that keeps them.
+func closing(r *load.Result, cell *scenario.Cell) string {
+	var opened, answered, resent int64
+	for i := range r.Roles {
+		if r.Roles[i].Name == scenario.Active {
+			opened, answered, resent = r.Roles[i].Opened, r.Roles[i].Answered, r.Roles[i].Resent
+		}
+	}
+	switch {
+	case cell.CloseEach || opened-int64(cell.Active) < answered/2:
+		return ""
+	case resent > 0:
+		return " closes the connection behind nearly every answer: its figures contain the connections, and requests that " +
+			"were pipelined behind are sent again."
+	default:
+		return " closes the connection behind nearly every answer: its figures contain the connections."
+	}
 }
 
 // sentBy is how many requests a run made.
@@ -178,8 +203,6 @@ func orElse(text, other string) string {
 	}
 	return text
 }
-
-func title(cell *scenario.Cell) string { return (&results.Cell{Cell: *cell}).Title() }
 
 // target is a file as it is asked for and must be answered.
 func (c *comparison) target(s *subject, f scenario.File) load.Target {

@@ -137,8 +137,10 @@ func TestBenchTargetsOfEveryKind(t *testing.T) {
 		notes  string
 	}{
 		{"chunked", always("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), false, "", ""},
-		{"until the close", always("HTTP/1.1 200 OK\r\n\r\nhello"), true, "", ""},
-		{"HTTP/1.0", always("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"), true, "", ""},
+		{"until the close", always("HTTP/1.1 200 OK\r\n\r\nhello"), true, "",
+			"other closes the connection behind nearly every answer"},
+		{"HTTP/1.0", always("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"), true, "",
+			"other closes the connection behind nearly every answer"},
 		{"another content each time", func() string {
 			return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n%05d", n.Add(1)%100000)
 		}, false, "", "differ in their content"},

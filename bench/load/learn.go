@@ -31,7 +31,7 @@ func Learn(ctx context.Context, addr Addr, t Target) (Target, textproto.MIMEHead
 	l := learner{target: &r.targets[0]}
 	err := l.ask(ctx, addr)
 	if err != nil {
-		return t, nil, fmt.Errorf("load: asking %v for %s: %w", addr, l.target.path, errors.Join(err, context.Cause(ctx)))
+		return t, nil, fmt.Errorf("load: asking %v for %s: %w", addr, l.target.path, err)
 	}
 	t.Status, t.Length = l.head.status, l.length
 	switch {
@@ -86,7 +86,7 @@ func (l *learner) ask(ctx context.Context, addr Addr) (err error) {
 		err = l.receiveContent(io.MultiReader(bytes.NewReader(rest), c), len(rest))
 	}
 	if err != nil && ctx.Err() != nil {
-		err = errors.Join(err, context.Cause(ctx))
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err
 }

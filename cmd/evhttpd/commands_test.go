@@ -141,7 +141,8 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"bench", "load", "https://localhost/"}, `bench load: "https://localhost/": TLS is not measured`, "http://"},
 		{[]string{"bench", "load", "-z", "0s", "http://[::1]/"}, `--duration must be more than 0`, ""},
 		{[]string{"bench", "load", "-q", "0", "http://[::1]/"}, `--rate must be more than 0`, ""},
-		{[]string{"bench", "load", "-t4", "-c64", "-d5s", "http://[::1]/"}, `invalid argument "4" for "-t, --timeout" flag`, "duration"},
+		{[]string{"bench", "load", "-t4", "-c64", "-d5s", "http://[::1]/"}, `invalid argument "4" for "-t, --timeout" flag`,
+			"duration"},
 		{[]string{"bench", "load", "-c64", "-d5s", "http://[::1]/"}, `-d 5s: -d is the request's body`, "-z 5s"},
 		{[]string{"bench", "load", "-c", "0", "http://127.0.0.1:1/"}, `load: 0 connections`, ""},
 		{[]string{"bench", "load", "--expect", "2xx", "http://[::1]/"}, `--expect "2xx": want success, any or a status`, ""},
@@ -150,6 +151,7 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"bench", "load", "--fail-if", "p99>5", "http://[::1]/"}, `--fail-if "p99>5": "5" is not a duration`, "5ms"},
 		{[]string{"bench", "load", "--urls", "none", "http://[::1]/"}, `--urls: open none: no such file`, ""},
 		{[]string{"bench", "load", "--data-file", "none", "http://[::1]/"}, `--data-file: open none: no such file`, ""},
+		{[]string{"bench", "load", "-d", "x", "-D", "y", "http://[::1]/"}, `--data and --data-file say the same`, ""},
 		{[]string{"bench", "load", "-H", "no colon", "http://127.0.0.1:1/"}, `load: field "no colon" is not of the form`, ""},
 		{[]string{"bench", "load", "-m", "CONNECT", "http://127.0.0.1:1/"}, `load: method "CONNECT"`, "tunnel"},
 		{[]string{"models", "--jsn"}, `unknown flag: --jsn; see "evhttpd models --help"`, ""},
@@ -245,7 +247,8 @@ func TestCompletions(t *testing.T) {
 // TestHelpTopics: help explains commands at any depth.
 func TestHelpTopics(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, topic := range []string{"", "serve", "lab", "lab starve", "bench", "bench compare", "bench load", "completion", "help"} {
+	for _, topic := range []string{"", "serve", "lab", "lab starve", "bench", "bench compare", "bench load", "completion",
+		"help"} {
 		stdout, stderr, err := execute(t, append([]string{"help"}, strings.Fields(topic)...)...)
 		if want := strings.TrimSpace("evhttpd " + topic); err != nil || stderr != "" || !strings.Contains(stdout, "\n  "+want+" ") {
 			t.Errorf("help %s: %v, %q on stderr, no usage line in\n%s", topic, err, stderr, stdout)
@@ -253,7 +256,8 @@ func TestHelpTopics(t *testing.T) {
 	}
 }
 
-// TestHelpFits: nothing in the help of a command is wider than 80 columns, no word is broken, and an example stays on its line.
+// TestHelpFits: nothing in the help of a command is wider than 80 columns, no word is broken, and an example stays on
+// its line.
 func TestHelpFits(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var all func(c *cobra.Command)
@@ -290,8 +294,10 @@ func TestHelpFits(t *testing.T) {
 
 // TestWrapHelp: a narrow terminal has the same words.
 func TestWrapHelp(t *testing.T) {
-	const text = "A paragraph of two\nlines.\n\nFlags:\n  -c, --config file   a YAML file; flags beat variables, which beat it\n      --x [a]   [a] of it\n"
-	const want = "A paragraph of two lines.\n\nFlags:\n  -c, --config file   a YAML file; flags\n                      beat variables, which\n                      beat it\n      --x [a]   [a] of it\n"
+	const text = "A paragraph of two\nlines.\n\nFlags:\n  -c, --config file   a YAML file; flags beat variables, which " +
+		"beat it\n      --x [a]   [a] of it\n"
+	const want = "A paragraph of two lines.\n\nFlags:\n  -c, --config file   a YAML file; flags\n                      " +
+		"beat variables, which\n                      beat it\n      --x [a]   [a] of it\n"
 	if got := wrapHelp(text, 44); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -88,8 +88,6 @@ func loadCommand() *cobra.Command {
 	fs.StringArrayVar(&f.failIf, "fail-if", nil, "exit with 3 if this `condition` holds, such as 'p99>5ms', "+
 		"'errors>0', 'errors>=1%' or '5xx>0'; may be given again")
 	fs.BoolVar(&f.asJSON, "json", false, "write one JSON object instead of text")
-	c.MarkFlagsMutuallyExclusive("data", "data-file")
-	c.MarkFlagsMutuallyExclusive("rate", "qps")
 	completeOne(c, "method", []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 	completeOne(c, "expect", []string{"success", "any", "200", "204", "206", "304", "404"})
 	for _, name := range []string{"connections", "duration", "requests", "rate", "qps", "pipeline", "header", "data",
@@ -113,6 +111,11 @@ func (f *loadFlags) apply(c *cobra.Command, o *loadtest.Options) (err error) {
 	for _, name := range []string{"duration", "requests", "rate", "qps"} {
 		if fs.Changed(name) && fs.Lookup(name).Value.String() == fs.Lookup(name).DefValue {
 			return fmt.Errorf("--%s must be more than 0", name)
+		}
+	}
+	for _, both := range [][2]string{{"data", "data-file"}, {"rate", "qps"}} {
+		if fs.Changed(both[0]) && fs.Changed(both[1]) {
+			return fmt.Errorf("--%s and --%s say the same: leave out one of them", both[0], both[1])
 		}
 	}
 	if o.Status, err = parseStatus(f.expect); err != nil {

@@ -44,6 +44,7 @@ type Limiter struct {
 	most     int64 // nanoseconds that a full bucket holds
 	seed     maphash.Seed
 	reason   string
+	now      func() int64 // reads Clock.Mono
 	retry    []string // the field, by seconds
 	shards   [rateShards]rateShard
 }
@@ -65,7 +66,7 @@ func NewLimiter(r Rate) *Limiter {
 	if r.Count <= 0 {
 		return nil
 	}
-	l := &Limiter{seed: maphash.MakeSeed()}
+	l := &Limiter{seed: maphash.MakeSeed(), now: conn.Mono}
 	l.interval = min(max(int64(r.Per)/int64(r.Count), 1), retryMax*int64(time.Second))
 	l.most = l.interval
 	if over, held := bits.Mul64(uint64(l.interval), uint64(max(r.Burst, 1))); over == 0 && held < math.MaxInt64/2 {
@@ -99,7 +100,9 @@ func (l *Limiter) check(out *conn.Output) (done bool) {
 }
 
 // take puts a request into the client's bucket, at that time (Clock.Mono). It
-// returns 0, or the nanoseconds until there is room for it.
+// returns 0, or the nanoseconds until there is room for it. The time is that of the loop's batch, which may have
+// begun before the client had this request to send, and before the batch of another loop
+// that answered its last one: before a request is refused, the clock is read.
 func (l *Limiter) take(client netip.Addr, mono int64) (wait int64) {
 	if !client.IsValid() {
 		return 0
@@ -122,12 +125,21 @@ func (l *Limiter) take(client netip.Addr, mono int64) (wait int64) {
 	if b.client != h {
 		*b = bucket{client: h}
 	}
-	after := max(b.empty, mono) + l.interval
-	if over := after - mono - l.most; over > 0 {
+	after, over := l.fill(b, mono)
+	if over > 0 {
+		after, over = l.fill(b, max(mono, l.now()))
+	}
+	if over > 0 {
 		return min(over, l.interval) // it is never more, unless the clock went back
 	}
 	b.empty = after
 	return 0
+}
+
+// fill is when the bucket would be empty with a request more, and by how much that would be too many, in nanoseconds.
+func (l *Limiter) fill(b *bucket, mono int64) (after, over int64) {
+	after = max(b.empty, mono) + l.interval
+	return after, after - mono - l.most
 }
 
 // hash is the keyed hash of what makes a client.

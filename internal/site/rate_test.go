@@ -18,8 +18,33 @@ import (
 
 const second = int64(time.Second)
 
+// newLimiter returns a limiter that knows no time but that of the requests.
+func newLimiter(r Rate) *Limiter {
+	l := NewLimiter(r)
+	if l != nil {
+		l.now = func() int64 { return math.MinInt64 }
+	}
+	return l
+}
+
+// TestLimiterGoesByTheClockOfNoBatch: a client that keeps to its rate is never refused, though the batches of the loops
+// that answer it began at any time before its requests came.
+func TestLimiterGoesByTheClockOfNoBatch(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		l := NewLimiter(Rate{Count: 100, Per: time.Second, Burst: rapid.IntRange(1, 3).Draw(r, "burst")})
+		now := second
+		l.now = func() int64 { return now }
+		for _, late := range rapid.SliceOfN(rapid.Int64Range(0, 3*l.interval), 2, 50).Draw(r, "batches") {
+			if wait := l.take(address("192.0.2.1"), now-late); wait != 0 {
+				r.Fatalf("to wait %v in a batch that began %v ago", time.Duration(wait), time.Duration(late))
+			}
+			now += l.interval
+		}
+	})
+}
+
 func TestLimiterAllowsTheBurstThenTheRate(t *testing.T) {
-	l := NewLimiter(Rate{Count: 50, Per: time.Second, Burst: 100})
+	l := newLimiter(Rate{Count: 50, Per: time.Second, Burst: 100})
 	client := address("192.0.2.1")
 	now := 7 * second
 	for i := range 100 {
@@ -60,7 +85,7 @@ func TestLimiterClients(t *testing.T) {
 		{"2001:db8::1", "2001:db8:0:1::1", false},
 		{"192.0.2.1", "::1", false},
 	} {
-		l := NewLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1})
+		l := newLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1})
 		if wait := l.take(address(c.a), second); wait != 0 {
 			t.Fatal("the first request is to wait", wait)
 		}
@@ -68,13 +93,13 @@ func TestLimiterClients(t *testing.T) {
 			t.Errorf("%s after %s: limited %v", c.b, c.a, limited)
 		}
 	}
-	l := NewLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1})
+	l := newLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1})
 	for range 10 {
 		if l.take(netip.Addr{}, second) != 0 {
 			t.Error("a client at a Unix socket is limited")
 		}
 	}
-	if NewLimiter(Rate{}) != nil {
+	if newLimiter(Rate{}) != nil {
 		t.Error("no rate is a limit")
 	}
 }
@@ -88,7 +113,7 @@ func TestLimiterExtremes(t *testing.T) {
 		{Count: 1, Per: time.Hour, Burst: 1},
 		{Count: 7, Per: time.Minute, Burst: 3},
 	} {
-		l := NewLimiter(r)
+		l := newLimiter(r)
 		for i := range 200_000 {
 			wait := l.take(address("192.0.2.1"), 0)
 			if wait < 0 || wait > l.interval {
@@ -102,7 +127,7 @@ func TestLimiterExtremes(t *testing.T) {
 			t.Errorf("%+v: a clock that goes back gives credit", r)
 		}
 	}
-	l := NewLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1})
+	l := newLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1})
 	l.take(address("192.0.2.1"), 0)
 	if got := l.retry[seconds(l.take(address("192.0.2.1"), second/2))]; got != "Retry-After: 3600\r\n" {
 		t.Error(got)
@@ -117,7 +142,7 @@ func TestLimiterNeverExceedsItsRate(t *testing.T) {
 			Per:   rapid.SampledFrom([]time.Duration{time.Second, time.Minute, time.Hour}).Draw(r, "per"),
 			Burst: rapid.IntRange(1, 20).Draw(r, "burst"),
 		}
-		l := NewLimiter(rate)
+		l := newLimiter(rate)
 		now := int64(0)
 		var passed []int64
 		for _, gap := range rapid.SliceOfN(rapid.Int64Range(0, 2*l.interval), 1, 100).Draw(r, "gaps") {
@@ -150,7 +175,7 @@ func nth(n int) netip.Addr {
 // A client with a full bucket is not forgotten because many others come and go:
 // their buckets are emptier than its own.
 func TestLimiterFloodOfClientsDoesNotResetAFullBucket(t *testing.T) {
-	l := NewLimiter(Rate{Count: 10, Per: time.Minute, Burst: 5})
+	l := newLimiter(Rate{Count: 10, Per: time.Minute, Burst: 5})
 	attacker := address("192.0.2.1")
 	now := second
 	for l.take(attacker, now) == 0 {
@@ -170,7 +195,7 @@ func TestLimiterFloodOfClientsDoesNotResetAFullBucket(t *testing.T) {
 }
 
 func TestLimiterAtOnce(t *testing.T) {
-	l := NewLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1000})
+	l := newLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1000})
 	var allowed atomic.Int64
 	var wg sync.WaitGroup
 	for range 4 {
@@ -188,7 +213,7 @@ func TestLimiterAtOnce(t *testing.T) {
 }
 
 func TestLimiterAllocatesNothing(t *testing.T) {
-	l := NewLimiter(Rate{Count: 50, Per: time.Second, Burst: 100})
+	l := newLimiter(Rate{Count: 50, Per: time.Second, Burst: 100})
 	i := 0
 	if n := testing.AllocsPerRun(1000, func() { l.take(address6, int64(i)); l.take(nth(i), int64(i)); i++ }); n != 0 {
 		t.Errorf("%v allocations a request", n)
@@ -198,7 +223,7 @@ func TestLimiterAllocatesNothing(t *testing.T) {
 var address6 = netip.MustParseAddr("2001:db8::1")
 
 func BenchmarkLimiter(b *testing.B) {
-	l := NewLimiter(Rate{Count: 50, Per: time.Second, Burst: 100})
+	l := newLimiter(Rate{Count: 50, Per: time.Second, Burst: 100})
 	i := 0
 	for b.Loop() {
 		l.take(address6, int64(i)*1000)
@@ -211,7 +236,7 @@ func TestLimiterAnswers(t *testing.T) {
 	d := newDoor(t, func(_ *http1.Request, _ []byte, out *conn.Output) (refusal, bool) {
 		return refusal{}, limiter.check(out)
 	})
-	limiter = NewLimiter(Rate{Count: 6, Per: time.Minute, Burst: 2})
+	limiter = newLimiter(Rate{Count: 6, Per: time.Minute, Burst: 2})
 	for i, want := range []int{200, 200, 429, 429} {
 		r := d.ask("GET", "")
 		if r.StatusCode != want {
@@ -237,7 +262,7 @@ func TestLimiterAnswers(t *testing.T) {
 	if n := d.allocations(raw); n != 0 { // refused
 		t.Errorf("%v allocations for each 429", n)
 	}
-	limiter = NewLimiter(Rate{Count: 1 << 30, Per: time.Second, Burst: 1 << 30})
+	limiter = newLimiter(Rate{Count: 1 << 30, Per: time.Second, Burst: 1 << 30})
 	if n := d.allocations(raw); n != 0 {
 		t.Errorf("%v allocations a request", n)
 	}

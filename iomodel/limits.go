@@ -43,7 +43,8 @@ type trait struct {
 // traits are those of the models by name. A model that can do everything at no price has none.
 var traits = map[string]trait{
 	"blocking": {
-		cannot: "Serves no more connections at a time than it has threads; while all are taken each answer is its connection's last, so that others get a turn. " +
+		cannot: "Serves no more connections at a time than it has threads: on a port that is open to anybody, so many slow clients " +
+			"keep all others waiting. While all are taken each answer is its connection's last, so that others get a turn. " +
 			"What may block (cold files, listings) runs in place: timeouts.deferred does not bound it.",
 		limits: blockingLimits,
 	},
@@ -107,10 +108,11 @@ func descriptorLimits() []Limit {
 // tightest of what the machine allows it.
 func blockingLimits() []Limit {
 	own := Limit{
-		Name:   "--threads",
-		Value:  threadsDefault,
-		Bounds: "connections served at a time, by default; at most 8192, since Go ends a program that has 10000 threads",
-		Lift:   []Lift{{inCommand, fmt.Sprintf("--threads %d", threadsMax)}},
+		Name:  "--threads",
+		Value: threadsDefault,
+		Bounds: "connections served at a time, by default; at most 8192, since Go ends a program that has 10000 threads. " +
+			"A connection takes two threads of the limit below, its own and Go's; with fewer, the server lowers the number",
+		Lift: []Lift{{inCommand, fmt.Sprintf("--threads %d", threadsMax)}},
 	}
 	limits := []Limit{own}
 	if l, ok := tightest(threadLimits()); ok {

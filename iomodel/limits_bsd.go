@@ -52,3 +52,6 @@ func sigioLimits() []Limit { return nil }
 
 // threadLimits are all that bound the threads of this process.
 func threadLimits() []Limit { return nil }
+
+// tasksAllowed is how many threads this process may have, and the limit that says so.
+func tasksAllowed() (most uint64, by Limit) { return Unlimited, Limit{} }

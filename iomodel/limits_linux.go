@@ -71,7 +71,7 @@ func threadLimits() []Limit {
 		})
 	}
 	if text, err := os.ReadFile("/proc/self/cgroup"); err == nil {
-		if now, ok := cgroupTasks("/sys/fs/cgroup", string(text)); ok {
+		if now, _, ok := cgroupTasks("/sys/fs/cgroup", string(text)); ok {
 			limits = append(limits, Limit{
 				Name: "pids.max", Value: now, Bounds: "threads of the process's control group",
 				Lift: []Lift{
@@ -84,9 +84,77 @@ func threadLimits() []Limit {
 	return limits
 }
 
-// cgroupTasks is the smallest pids.max of the groups that a process is in,
-// given /proc/self/cgroup's text and where the hierarchies are mounted (cgroups(7)).
-func cgroupTasks(mounts, groups string) (least uint64, ok bool) {
+// tasksAllowed is how many threads this process may have as things stand, and the limit that says so.
+// Go ends the program when it is refused a thread (runtime: failed to create new OS thread).
+func tasksAllowed() (most uint64, by Limit) {
+	most = Unlimited
+	own, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return most, by
+	}
+	for _, l := range threadLimits() {
+		free := l.Value
+		switch l.Name {
+		case "pids.max":
+			if text, err := os.ReadFile("/proc/self/cgroup"); err == nil {
+				_, free, _ = cgroupTasks("/sys/fs/cgroup", string(text))
+			}
+		case "RLIMIT_NPROC":
+			free -= min(free, userTasks(unix.Getuid()))
+		default: // of the whole machine
+			free -= min(free, allTasks())
+		}
+		if here := free + uint64(len(own)); here < most {
+			most, by = here, l
+		}
+	}
+	return most, by
+}
+
+// allTasks is how many processes and threads the machine has (proc_loadavg(5)).
+func allTasks() uint64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	var load [3]float64
+	var runnable, all uint64
+	if _, err := fmt.Sscanf(string(text), "%f %f %f %d/%d", &load[0], &load[1], &load[2], &runnable, &all); err != nil {
+		return 0
+	}
+	return all
+}
+
+// userTasks is how many threads the processes of a user have that can be seen (proc_pid_status(5)).
+func userTasks(uid int) (n uint64) {
+	files, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		mine, threads := false, uint64(0)
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			switch {
+			case len(fields) < 2:
+			case fields[0] == "Uid:":
+				mine = fields[1] == strconv.Itoa(uid)
+			case fields[0] == "Threads:":
+				threads, _ = strconv.ParseUint(fields[1], 10, 64)
+			}
+		}
+		if mine {
+			n += threads
+		}
+	}
+	return n
+}
+
+// cgroupTasks is the smallest pids.max of the groups that a process is in, and how many more tasks they all
+// allow, given /proc/self/cgroup's text and where the hierarchies are mounted (cgroups(7)).
+func cgroupTasks(mounts, groups string) (least, free uint64, ok bool) {
+	free = Unlimited
 	for line := range strings.Lines(groups) {
 		// ID:CONTROLLERS:PATH; version 2 has no controllers in between.
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -101,15 +169,19 @@ func cgroupTasks(mounts, groups string) (least uint64, ok bool) {
 			continue
 		}
 		for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
-			if n, set := number(filepath.Join(mount, group, "pids.max")); set && (!ok || n < least) {
-				least, ok = n, true
+			if n, set := number(filepath.Join(mount, group, "pids.max")); set {
+				if !ok || n < least {
+					least, ok = n, true
+				}
+				now, _ := number(filepath.Join(mount, group, "pids.current"))
+				free = min(free, n-min(n, now))
 			}
 			if group == "/" {
 				break
 			}
 		}
 	}
-	return least, ok
+	return least, free, ok
 }
 
 // rlimitLifts are the ways to raise a resource limit.

@@ -15,17 +15,20 @@ func TestCgroupTasks(t *testing.T) {
 		files  map[string]string // beneath the mounts
 		groups string
 		want   uint64
+		free   uint64
 		ok     bool
 	}{
-		{"no groups", nil, "", 0, false},
-		{"no such file", nil, "0::/\n", 0, false},
-		{"a container's own root", map[string]string{"pids.max": "100"}, "0::/\n", 100, true},
-		{"a unit", map[string]string{"system.slice/evhttpd.service/pids.max": "4915"}, "0::/system.slice/evhttpd.service\n", 4915, true},
-		{"no bound", map[string]string{"a/pids.max": "max"}, "0::/a\n", 0, false},
-		{"a parent's is smaller", map[string]string{"a/b/pids.max": "50", "a/pids.max": "20", "pids.max": "max"}, "0::/a/b\n", 20, true},
-		{"version 1", map[string]string{"pids/a/pids.max": "30", "cpu/a/pids.max": "1"}, "9:cpu,cpuacct:/a\n8:pids:/a\n1:name=systemd:/a\n", 30, true},
-		{"version 1, controllers together", map[string]string{"pids/a/pids.max": "30"}, "8:cpu,pids:/a\n0::/\n", 30, true},
-		{"lines of no such form", map[string]string{"pids.max": "5"}, "nonsense\n", 0, false},
+		{"no groups", nil, "", 0, Unlimited, false},
+		{"no such file", nil, "0::/\n", 0, Unlimited, false},
+		{"a container's own root", map[string]string{"pids.max": "100", "pids.current": "7"}, "0::/\n", 100, 93, true},
+		{"a unit", map[string]string{"system.slice/evhttpd.service/pids.max": "4915"}, "0::/system.slice/evhttpd.service\n", 4915, 4915, true},
+		{"no bound", map[string]string{"a/pids.max": "max"}, "0::/a\n", 0, Unlimited, false},
+		{"a parent's is smaller", map[string]string{"a/b/pids.max": "50", "a/pids.max": "20", "pids.max": "max"}, "0::/a/b\n", 20, 20, true},
+		{"a parent has fewer to give", map[string]string{"a/b/pids.max": "20", "a/b/pids.current": "3", "a/pids.max": "50", "a/pids.current": "45"}, "0::/a/b\n", 20, 5, true},
+		{"more than there may be", map[string]string{"a/pids.max": "20", "a/pids.current": "30"}, "0::/a\n", 20, 0, true},
+		{"version 1", map[string]string{"pids/a/pids.max": "30", "cpu/a/pids.max": "1"}, "9:cpu,cpuacct:/a\n8:pids:/a\n1:name=systemd:/a\n", 30, 30, true},
+		{"version 1, controllers together", map[string]string{"pids/a/pids.max": "30"}, "8:cpu,pids:/a\n0::/\n", 30, 30, true},
+		{"lines of no such form", map[string]string{"pids.max": "5"}, "nonsense\n", 0, Unlimited, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			mounts := t.TempDir()
@@ -38,8 +41,8 @@ func TestCgroupTasks(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got, ok := cgroupTasks(mounts, c.groups); got != c.want || ok != c.ok {
-				t.Errorf("got %d, %v, want %d, %v", got, ok, c.want, c.ok)
+			if got, free, ok := cgroupTasks(mounts, c.groups); got != c.want || free != c.free || ok != c.ok {
+				t.Errorf("got %d, %d free, %v, want %d, %d, %v", got, free, ok, c.want, c.free, c.ok)
 			}
 		})
 	}

@@ -446,7 +446,7 @@ func (s *Server) announce() {
 	case s.serving.choice.Loops:
 		parts = append(parts, counted(s.serving.loops, "loop"))
 	case s.serving.choice.Threads:
-		parts = append(parts, "at most "+strconv.Itoa(s.cfg.Threads)+" threads")
+		parts = append(parts, s.serving.describeThreads())
 	}
 	if s.cfg.AccessLog.Output != "-" {
 		parts = append(parts, "access log "+s.cfg.AccessLog.Output)

@@ -72,6 +72,10 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 	if c.serving, err = choose(cfg); err != nil {
 		return c, err
 	}
+	if bound := c.serving.bound; bound.Name != "" && !c.serving.choice.Threads {
+		s.events.Warn("the limit of threads may be too low for the loops and workers: Go ends the program that is refused one; raise it, or lower workers",
+			zap.String("limit", bound.Name), zap.Uint64("value", bound.Value))
+	}
 	c.doormen = newDoormen(cfg, &old)
 	kept := s.cachedDescriptors(cfg)
 	if old.cfg == nil || !sameSites(cfg, old.cfg) || kept != s.cachedDescriptors(old.cfg) {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -20,6 +21,8 @@ type serving struct {
 	choice  iomodel.Choice
 	loops   int
 	threads int
+	bound   iomodel.Limit // what keeps threads below what is configured; its Name is empty if nothing does
+	wanted  int           // threads as they are configured
 	server  iomodel.Server
 	ended   reactor.Ended
 }
@@ -79,7 +82,7 @@ func (srv *serving) lists() int {
 // like reports whether one that serves need not be replaced by the other.
 func (srv *serving) like(other *serving) bool {
 	return other != nil && srv.choice.Name == other.choice.Name && srv.choice.Trigger == other.choice.Trigger &&
-		(!srv.choice.Loops || srv.loops == other.loops) && (!srv.choice.Threads || srv.threads == other.threads)
+		(!srv.choice.Loops || srv.loops == other.loops) && (!srv.choice.Threads || srv.wanted == other.wanted && srv.bound.Name == other.bound.Name && srv.bound.Value == other.bound.Value)
 }
 
 // sockets is how many listening sockets an address is to have.
@@ -101,11 +104,25 @@ func choose(cfg *config.Config) (*serving, error) {
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
-	srv := &serving{choice: choice, loops: cfg.Loops, threads: cfg.Threads}
+	srv := &serving{choice: choice, loops: cfg.Loops, wanted: cfg.Threads}
 	if srv.loops == 0 {
 		srv.loops = cpus()
 	}
+	options := iomodel.Options{Loops: srv.loops, Threads: cfg.Threads, Workers: cfg.Workers}
+	if srv.bound, err = choice.Fit(&options); err != nil {
+		return nil, err
+	}
+	srv.threads = options.Threads
 	return srv, nil
+}
+
+// describeThreads says how many threads there may be, and what that means for whoever is served.
+func (srv *serving) describeThreads() string {
+	text := counted(srv.threads, "thread")
+	if srv.bound.Name != "" {
+		text += fmt.Sprintf(" of %d (%s %d)", srv.wanted, srv.bound.Name, srv.bound.Value)
+	}
+	return fmt.Sprintf("at most %s: as many slow clients keep all others waiting", text)
 }
 
 // startProcs is GOMAXPROCS before we have set it.

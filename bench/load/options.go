@@ -176,7 +176,7 @@ func (r *role) addTargets() error {
 		}
 		if err := r.addTarget(&r.Targets[i]); err != nil {
 			if len(r.Targets) > 1 {
-				err = fmt.Errorf("target %d: %w", i, err)
+				err = fmt.Errorf("target %d of %d: %w", i+1, len(r.Targets), err)
 			}
 			return err
 		}

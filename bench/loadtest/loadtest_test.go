@@ -197,6 +197,26 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestFigures of a server that takes its time: no latency is below that, and no rate above what it leaves room for.
+func TestFigures(t *testing.T) {
+	const takes, requests = 20 * time.Millisecond, 20
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(takes) }))
+	defer s.Close()
+	o := small(s.URL)
+	o.Requests = requests
+	r := mustRun(t, o)
+	if most := float64(o.Connections) / takes.Seconds(); r.Latency.Min < takes || r.Latency.Mean < takes || r.Rate > most {
+		t.Errorf("%v requests/s, at most %v, latencies %+v", r.Rate, most, r.Latency)
+	}
+	// One connection is asked for twice what it can answer: half of the requests are due before they can be sent, and
+	// the last of them has waited for the others.
+	o.Connections, o.Rate = 1, 2/takes.Seconds()
+	r = mustRun(t, o)
+	if last := requests * takes / 2; r.Answered != requests || r.Latency.Max < last {
+		t.Errorf("%d answered, the longest after %v, and it was due %v before its answer at least", r.Answered, r.Latency.Max, last)
+	}
+}
+
 // TestNothingAnswersInTime: what hangs when the time is over is waited for until its timeout, and is an error.
 func TestNothingAnswersInTime(t *testing.T) {
 	for _, rate := range []float64{0, 100} {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -230,8 +229,8 @@ func readURLs(name string) ([]string, error) {
 		return nil, fmt.Errorf("%s is larger than %d MiB", name, urlListMax>>20)
 	}
 	var urls []string
-	for lines := bufio.NewScanner(strings.NewReader(string(text))); lines.Scan(); {
-		if line := strings.TrimSpace(lines.Text()); line != "" && line[0] != '#' {
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
 			urls = append(urls, line)
 		}
 	}

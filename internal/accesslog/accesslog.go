@@ -10,6 +10,7 @@ package accesslog
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,20 +90,20 @@ func Open(path string, options Options) (*Log, error) {
 }
 
 // Reopen opens the log's path anew, for a log that was moved away (SIGUSR1).
-// Each line goes whole to the old file or to the new one. On an error the old
-// one stays in use. Standard output is left as it is.
+// Each line goes whole to the old file or to the new one. On an error, which is os.ErrClosed of a log that is closed, the old
+// one stays in use. Standard output is left as it is. Opening may take long, and Close does not wait for it.
 func (l *Log) Reopen() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return fmt.Errorf("accesslog: reopen %s: the log is closed", l.path)
-	}
 	if l.path == stdout {
 		return nil
 	}
 	s, err := openSink(l.path)
 	if err != nil {
 		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errors.Join(fmt.Errorf("accesslog: reopen %s: %w", l.path, os.ErrClosed), s.Close())
 	}
 	if unused := l.next.Swap(&s); unused != nil {
 		_ = (*unused).Close() // nothing was written to it

@@ -2,38 +2,29 @@ package admin
 
 import (
 	"errors"
+	"fmt"
 	"net"
-	"sync/atomic"
-
-	"go.uber.org/zap"
 )
 
 // steady returns l with errors of Accept that pass, but for that of a closed listener: net/http ends at any other
 // that does not say so of itself (EPERM of a security module, EIO), and waits 5 ms before it tries again, and each time
 // twice as long, up to a second.
-func steady(l net.Listener, log *zap.Logger) net.Listener {
-	return &steadyListener{Listener: l, log: log}
+func steady(l net.Listener, warn func(what string, err error)) net.Listener {
+	return &steadyListener{Listener: l, warn: warn}
 }
 
 type steadyListener struct {
 	net.Listener
-	log    *zap.Logger
-	failed atomic.Bool // the last Accept did
+	warn func(what string, err error)
 }
 
 // Accept implements [net.Listener].
 func (l *steadyListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	switch {
-	case errors.Is(err, net.ErrClosed):
-		return nil, err
-	case err == nil:
-		l.failed.Store(false)
-		return c, nil
+	if err == nil || errors.Is(err, net.ErrClosed) {
+		return c, err
 	}
-	if !l.failed.Swap(true) {
-		l.log.Warn("the control plane accepts nobody: it is tried again, at least once a second", zap.Stringer("address", l.Addr()), zap.Error(err))
-	}
+	l.warn("the control plane accepts nobody: it is tried again, at least once a second", fmt.Errorf("%s: %w", l.Addr(), err))
 	return nil, passing{err}
 }
 

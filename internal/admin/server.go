@@ -50,6 +50,8 @@ type Options struct {
 	// Pprof adds /debug/pprof.
 	Pprof bool
 	Log   *zap.Logger // of what goes wrong
+	// Warn tells of what may go wrong many times a second. It is to be seldom told again, and must not block.
+	Warn func(what string, err error)
 }
 
 // Server is a control plane.
@@ -81,7 +83,7 @@ func Start(listeners []net.Listener, o Options) *Server {
 	}
 	for _, l := range listeners {
 		s.running.Go(func() {
-			if err := s.http.Serve(bounded(steady(l, o.Log), &s.evicted)); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.http.Serve(bounded(steady(l, o.Warn), &s.evicted)); !errors.Is(err, http.ErrServerClosed) {
 				o.Log.Error("the control plane has ended on one address", zap.Stringer("address", l.Addr()), zap.Error(err))
 			}
 		})

@@ -128,7 +128,7 @@ func (s *Server) changePlane(c *change) (former *admin.Server) {
 	if len(c.control) > 0 {
 		s.control.plane = admin.Start(c.control, admin.Options{
 			Version: s.opts.Version, Snapshot: s.snapshot, Status: s.overview,
-			Ready: s.Ready, Hosts: adminHosts(&c.cfg.Admin), Pprof: c.cfg.Admin.Pprof, Log: s.events.Logger,
+			Ready: s.Ready, Hosts: adminHosts(&c.cfg.Admin), Pprof: c.cfg.Admin.Pprof, Log: s.events.Logger, Warn: s.limiter.Warn,
 		})
 	}
 	return former

@@ -117,6 +117,8 @@ type Server struct {
 	hangs     bool             // SIGHUP stops
 	reloading chan *change     // the reload under way; nil: there is none
 	again     bool             // another one was asked for meanwhile
+	reopening <-chan struct{}  // closed when the logs are open anew; nil: nobody does that
+	reopens   bool             // it was asked for once more meanwhile
 	upgrades  bool             // after it
 	settling  <-chan struct{}  // closed when all that serve know the last change; nil: they do
 	changed   []string         // by the last reload
@@ -236,6 +238,8 @@ func (s *Server) run() error {
 		case <-s.settling:
 			s.settling = nil
 			s.hasSettled()
+		case <-s.reopening:
+			s.reopened()
 		case <-s.delay:
 			s.delay = nil
 			s.drain()
@@ -376,19 +380,44 @@ func counted(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// reopen opens the logs' files anew, after they were moved away.
+// reopen opens the logs' files anew, after they were moved away. That may take as long as a file system or a name server
+// does not answer, and no other signal waits for it. It goes on in reopened.
 func (s *Server) reopen() {
+	if s.reopening != nil {
+		s.reopens = true
+		return
+	}
+	done := make(chan struct{})
+	s.reopening = done
+	go func(access *accesslog.Log) {
+		defer close(done)
+		s.reopenLogs(access)
+	}(s.access)
+}
+
+// reopened goes on after the logs were opened anew.
+func (s *Server) reopened() {
+	s.reopening = nil
+	if s.reopens {
+		s.reopens = false
+		s.reopen()
+	}
+}
+
+// reopenLogs opens the log of events and the access log, if there is one. It is called on a goroutine of its own.
+func (s *Server) reopenLogs(access *accesslog.Log) {
 	if err := s.events.Reopen(); err != nil {
 		s.events.Error("the log cannot be reopened; the old file goes on", zap.Error(err))
 	}
-	if s.access == nil {
+	if access == nil {
 		return
 	}
-	if err := s.access.Reopen(); err != nil {
+	switch err := access.Reopen(); {
+	case err == nil:
+		s.events.Info("access log reopened")
+	case !errors.Is(err, os.ErrClosed): // else a reload has another one in its place
 		s.events.Error("the access log cannot be reopened; the old file goes on", zap.Error(err))
-		return
 	}
-	s.events.Info("access log reopened")
 }
 
 // closeListeners stops listening, once. The files of Unix sockets stay if

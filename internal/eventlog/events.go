@@ -80,27 +80,33 @@ func (l *Log) Change(cfg config.Log, t *Target) {
 		t.Close()
 		return
 	}
-	l.replace(o)
+	l.leave(l.now.Swap(o))
 }
 
-// Reopen opens the log's file anew, after it was moved away. On an error the old one goes on.
+// Reopen opens the log's file anew, after it was moved away. On an error the old one goes on. Opening may take long; a
+// Change meanwhile is what holds.
 func (l *Log) Reopen() error {
-	cfg := l.now.Load().cfg
-	t, err := l.Open(cfg.Output)
+	old := l.now.Load()
+	t, err := l.Open(old.cfg.Output)
 	if err != nil {
 		return err
 	}
-	o, err := l.output(cfg, t)
-	if err == nil {
-		l.replace(o)
+	o, err := l.output(old.cfg, t)
+	switch {
+	case err != nil:
+		t.Close()
+	case l.now.CompareAndSwap(old, o):
+		l.leave(old)
+	default:
+		l.leave(o)
 	}
 	return err
 }
 
-// replace has what comes next go to o. What waits for the old output is written there.
-func (l *Log) replace(o *output) {
-	if old := l.now.Swap(o); old.to != l.stderr {
-		go old.to.close()
+// leave has what waits for an output written that is not in use any more.
+func (l *Log) leave(o *output) {
+	if o.to != l.stderr {
+		go o.to.close()
 	}
 }
 

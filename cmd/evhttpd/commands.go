@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -15,9 +13,6 @@ import (
 
 // usageError is an error in what was typed.
 type usageError struct{ error }
-
-// version is set when a release is linked; else the build's own record is asked.
-var version = ""
 
 const long = `evhttpd serves the files below ROOT (default: the current directory) over
 HTTP/1.x, with its own event loop.
@@ -123,26 +118,12 @@ func modelsCommand() *cobra.Command {
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version",
+		Short: "Print the version, the commit and its date, and what the program was built with",
 		Args:  noArguments,
 		Run: func(c *cobra.Command, _ []string) {
 			fmt.Fprintln(c.OutOrStdout(), versionLine())
 		},
 	}
-}
-
-func versionLine() string {
-	return fmt.Sprintf("evhttpd %s (%s, %s/%s)", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-}
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
 }
 
 const completionLong = `Print the script that completes evhttpd's command line in a shell:

@@ -196,7 +196,11 @@ func TestListenAny(t *testing.T) {
 			hosts = append(hosts, "::1")
 		}
 		others := regexp.MustCompile(`(?m)^evhttpd: from other machines http://(\S+)/$`).FindAllStringSubmatch(said, -1)
-		if want := worldAddress(t); want != "" && !strings.Contains(said, "from other machines http://"+net.JoinHostPort(want, port)+"/\n") {
+		if inContainer() { // which other machines do not reach so
+			if len(others) > 0 {
+				t.Errorf("in a container %q is said", others)
+			}
+		} else if want := worldAddress(t); want != "" && !strings.Contains(said, "from other machines http://"+net.JoinHostPort(want, port)+"/\n") {
 			t.Errorf("other machines reach %s, which is missing in\n%s", want, said)
 		}
 		for _, other := range others {
@@ -214,6 +218,27 @@ func TestListenAny(t *testing.T) {
 			}
 		}
 	})
+}
+
+// inContainer reports whether the tests run in a container.
+func inContainer() bool {
+	for _, mark := range []string{"/.dockerenv", "/run/.containerenv", "/run/systemd/container"} {
+		if _, err := os.Stat(mark); err == nil {
+			return true
+		}
+	}
+	return os.Getpid() == 1 || os.Getenv("container") != "" || os.Getenv("KUBERNETES_SERVICE_HOST") != ""
+}
+
+// TestListenInContainer: a container's address is not told to other machines, which do not reach it.
+func TestListenInContainer(t *testing.T) {
+	cmd := exec.Command(binary, "serve", t.TempDir(), "--listen", ":0", "--access-log", "off")
+	cmd.Env = append(os.Environ(), "container=oci")
+	s := launch(t, cmd)
+	s.stop(t)
+	if said := s.stderr.String(); strings.Contains(said, "from other machines") {
+		t.Error(said)
+	}
 }
 
 // hasAddress reports whether a server could listen on host here.

@@ -460,6 +460,9 @@ func (s *Server) announce() {
 		} else {
 			say("and at %s", where)
 		}
+		if contained() { // its addresses are its engine's: other machines know it by a port of the host
+			continue
+		}
 		for _, url := range l.Others() {
 			say("from other machines %s", url)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,6 +171,7 @@ type service struct {
 	Build           string            `yaml:"build"`
 	Ports           []string          `yaml:"ports"`
 	Volumes         []string          `yaml:"volumes"`
+	Command         []string          `yaml:"command"`
 	User            string            `yaml:"user"`
 	ReadOnly        bool              `yaml:"read_only"`
 	CapDrop         []string          `yaml:"cap_drop"`
@@ -202,6 +204,34 @@ func composed(t *testing.T) service {
 		t.Fatalf("services: %v", file.Services)
 	}
 	return s
+}
+
+// TestDockerLines: what README.md and the compose file have one type in a fresh clone serves something.
+func TestDockerLines(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	must(t, err)
+	line := regexp.MustCompile(`docker run .* -v "\$PWD:/srv:ro" evhttpd (serve /srv.*)\n`).FindSubmatch(readme)
+	if line == nil {
+		t.Fatal("README.md has no such line")
+	}
+	s := composed(t)
+	if len(s.Volumes) != 1 || !strings.HasSuffix(s.Volumes[0], ":/srv:ro") {
+		t.Fatalf("volumes: %q", s.Volumes)
+	}
+	for _, c := range []struct {
+		folder string // at /srv
+		args   []string
+	}{{"..", strings.Fields(string(line[1]))}, {filepath.Join("../configs", strings.TrimSuffix(s.Volumes[0], ":/srv:ro")), s.Command}} {
+		args := slices.Clone(c.args)
+		for i := range args {
+			args[i] = strings.Replace(args[i], "/srv", c.folder, 1)
+		}
+		s := launch(t, exec.Command(binary, append(args, "--listen", "127.0.0.1:0", "--access-log", "off")...))
+		if got := s.get(t, "/"); got.status != 200 || !strings.Contains(string(got.body), "</a>") {
+			t.Errorf("%q: %d %.200q", args, got.status, got.body)
+		}
+		s.stop(t)
+	}
 }
 
 // flags are those of docker run that compose would give, but for the ports, which need a
@@ -285,6 +315,9 @@ func (d *docker) testImage(image string) {
 	d.t.Logf("the image has %.1f MB", float64(size)/1e6)
 	if user := d.do("image", "inspect", "--format={{.Config.User}} {{.Config.StopSignal}}", image); user != "65532:65532 SIGTERM" {
 		d.t.Errorf("user and stop signal: %s", user)
+	}
+	if volumes := d.do("image", "inspect", "--format={{json .Config.Volumes}}", image); volumes != "null" {
+		d.t.Errorf("each container leaves a volume without a name: %s", volumes)
 	}
 	if said := d.do("run", "--rm", "--network=none", image, "version"); !strings.Contains(said, "1.2.3-test") {
 		d.t.Errorf("the version is %q", said)
@@ -390,7 +423,7 @@ func (d *docker) served() string {
 func (d *docker) testContainer(image string) {
 	d.t.Helper()
 	s := composed(d.t)
-	c := d.run(append(s.flags(d.t, d.served()), image))
+	c := d.run(append(s.flags(d.t, d.served()), image), s.Command...)
 	if got, err := getWithin(c.pid, "127.0.0.1:8080", "/hello"); err != nil || got.status != 200 || string(got.body) != hello {
 		d.t.Errorf("got %d %q, %v", got.status, got.body, err)
 	}

@@ -54,8 +54,8 @@ func New(fd int, flags Flags, close func(fd int)) *File {
 }
 
 // OnFault has report called whenever the file cannot be read: with the error that Send or Warm returns, if that is
-// the file's and not the socket's. The answer that is being sent ends there and nobody else knows why. report may be called
-// from any goroutine and must not block. It is set before the File is shared.
+// the file's and not the socket's. The answer that is being sent ends there and nobody else knows why. report may be
+// called from any goroutine and must not block. It is set before the File is shared.
 func (f *File) OnFault(report func(err error)) { f.fault = report }
 
 // failed reports a fault of the file.

@@ -128,7 +128,8 @@ func (l *look) variants(mediaType string) (all []*content, unsettled bool, err e
 		var c *content
 		var recent bool
 		if err == nil && fd >= 0 {
-			if c, recent, err = l.content(fd, &representation{mediaType: mediaType, coding: b.coding, negotiable: true}); err != nil && err != errWait {
+			c, recent, err = l.content(fd, &representation{mediaType: mediaType, coding: b.coding, negotiable: true})
+			if err != nil && err != errWait {
 				l.noSibling(err)
 			}
 		}

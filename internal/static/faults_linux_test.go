@@ -57,7 +57,8 @@ func (d *faultyDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 		return nil, errno
 	case strings.HasPrefix(name, "to-"):
 		out.Mode = syscall.S_IFLNK | 0o777
-		return d.NewInode(ctx, &fs.MemSymlink{Data: []byte(strings.TrimPrefix(name, "to-"))}, fs.StableAttr{Mode: syscall.S_IFLNK}), 0
+		link := &fs.MemSymlink{Data: []byte(strings.TrimPrefix(name, "to-"))}
+		return d.NewInode(ctx, link, fs.StableAttr{Mode: syscall.S_IFLNK}), 0
 	}
 	file := &faultyFile{dir: d}
 	if file.Data = []byte("contents"); name == "long.js" {
@@ -106,14 +107,16 @@ func TestListingOfFaults(t *testing.T) {
 		var told []string
 		opts.Tell.Fail = func(msg, path string) { told = append(told, path+": "+msg) }
 		l := serve(t, opts, walks)
-		const text = "denied\t-\t-\ndisk\t-\t-\ngood\t8\t2024-02-29T12:30:15Z\nlate\t-\t-\nstale\t-\t-\nto-disk\t-\t-\nto-good\t8\t2024-02-29T12:30:15Z\n"
+		const text = "denied\t-\t-\ndisk\t-\t-\ngood\t8\t2024-02-29T12:30:15Z\nlate\t-\t-\nstale\t-\t-\nto-disk\t-\t-\n" +
+			"to-good\t8\t2024-02-29T12:30:15Z\n"
 		l.get("/?format=text").want(t, 200, text)
 		if len(told) != 1 || !strings.HasPrefix(told[0], dir+"/") || !strings.Contains(told[0], "cannot be read: ") {
 			t.Errorf("the operator was told %q", told)
 		}
+		list := l.get("/?format=json").body
 		for _, want := range []string{`{"name":"disk","type":"unknown","url":"disk"}`, `{"name":"good","type":"file","size":8,`} {
-			if r := l.get("/?format=json"); !strings.Contains(r.body, want) {
-				t.Errorf("no %s in %s", want, r.body)
+			if !strings.Contains(list, want) {
+				t.Errorf("no %s in %s", want, list)
 			}
 		}
 		if names := listedNames(t, l.get("/").body, "/"); len(names) != 7 {
@@ -259,10 +262,11 @@ func TestSiblingOfAFault(t *testing.T) {
 	opts := testOptions(dir)
 	opts.Siblings = []string{"gz"}
 	l := serve(t, opts, false)
-	if r := l.request("GET", "/a.js", "Accept-Encoding: gzip\r\n"); r.body != "contents" || r.Header.Get("Vary") != "Accept-Encoding" {
+	const accepts = "Accept-Encoding: gzip\r\n"
+	if r := l.request("GET", "/a.js", accepts); r.body != "contents" || r.Header.Get("Vary") != "Accept-Encoding" {
 		t.Errorf("%q %v", r.body, r.Header)
 	}
-	if r := l.request("GET", "/b.js", "Accept-Encoding: gzip\r\n"); r.body != "contents" || r.Header.Get("Vary") != "" {
+	if r := l.request("GET", "/b.js", accepts); r.body != "contents" || r.Header.Get("Vary") != "" {
 		t.Errorf("denied for good: %q %v", r.body, r.Header)
 	}
 }
@@ -276,7 +280,8 @@ func TestCompressionAfterAFault(t *testing.T) {
 	l := serve(t, opts, false)
 	const head = "Accept-Encoding: gzip\r\n"
 	d.broken.Store(true)
-	if r := l.request("HEAD", "/long.js", head); r.StatusCode != 200 || r.Header.Get("Content-Encoding") != "" || r.Header.Get("Vary") != "Accept-Encoding" {
+	r := l.request("HEAD", "/long.js", head)
+	if r.StatusCode != 200 || r.Header.Get("Content-Encoding") != "" || r.Header.Get("Vary") != "Accept-Encoding" {
 		t.Errorf("%d %v", r.StatusCode, r.Header)
 	}
 	d.broken.Store(false)
@@ -285,7 +290,8 @@ func TestCompressionAfterAFault(t *testing.T) {
 	}
 }
 
-// TestInterruptedLookups: a file system that lets a signal end its waits (Go's scheduler sends them) has said nothing yet.
+// TestInterruptedLookups: a file system that lets a signal end its waits (Go's scheduler sends them) has said nothing
+// yet.
 func TestInterruptedLookups(t *testing.T) {
 	dir := t.TempDir()
 	d := mountFaulty(t, dir, map[string]syscall.Errno{"interrupted": 0})

@@ -198,11 +198,13 @@ func (j *listJob) Run() conn.Result {
 	defer dir.Release()
 	from, last := newRender(dir, j.view)
 	if last > 0 {
-		return newListing(&listing{path: j.path, status: 404, reason: "no such page of the listing: the last one is ?page=" + strconv.Itoa(last)})
+		return newListing(&listing{path: j.path, status: 404,
+			reason: "no such page of the listing: the last one is ?page=" + strconv.Itoa(last)})
 	}
 	if dir.omitted > 0 && j.view.format == formatHTML && j.view.page == 0 {
 		// Whoever mirrors the directory would remove what is not listed, and has no eye for a line that says so.
-		return newListing(&listing{path: j.path, status: 500, reason: "the directory has more names than one listing holds: ask for ?page=1, or for ?format=text and look at X-Not-Listed"})
+		return newListing(&listing{path: j.path, status: 500,
+			reason: "the directory has more names than one listing holds: ask for ?page=1, or for ?format=text and look at X-Not-Listed"})
 	}
 	first, done := from.block(nil)
 	if !done {

@@ -34,8 +34,9 @@ func setTime(t *testing.T, name string, seconds, nanoseconds int64) bool {
 // size and time with other bytes must not be 304, nor the rest of it be sent for a part of the other.
 func TestTimesThatTellNothing(t *testing.T) {
 	for _, at := range []string{
-		"1901-12-13T20:45:52Z", "1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z",
-		"1980-01-01T00:00:00Z", "1980-01-01T00:00:01Z", "1980-01-01T00:00:02Z", "1980-02-01T00:00:00Z", "1985-10-26T08:15:00Z", "1989-12-31T23:59:59Z",
+		"1901-12-13T20:45:52Z", "1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "1970-01-01T00:00:01Z",
+		"1970-01-01T00:00:02Z", "1980-01-01T00:00:00Z", "1980-01-01T00:00:01Z", "1980-01-01T00:00:02Z",
+		"1980-02-01T00:00:00Z", "1985-10-26T08:15:00Z", "1989-12-31T23:59:59Z",
 	} {
 		t.Run(at, func(t *testing.T) {
 			when, err := time.Parse(time.RFC3339, at)
@@ -45,7 +46,8 @@ func TestTimesThatTellNothing(t *testing.T) {
 			dir := t.TempDir()
 			const small, middling, large = 100, 300 << 10, hashUntimedMax + 1
 			put := func(fill string) {
-				for name, size := range map[string]int{"small": small, "small.gz": small / 2, "middling": middling, "large": large} {
+				sizes := map[string]int{"small": small, "small.gz": small / 2, "middling": middling, "large": large}
+				for name, size := range sizes {
 					write(t, dir+"/"+name, strings.Repeat(fill, size))
 					if !setTime(t, dir+"/"+name, when.Unix(), 0) {
 						t.Fatal("the file system has not the time")
@@ -63,7 +65,9 @@ func TestTimesThatTellNothing(t *testing.T) {
 					target, coded = "small", "Accept-Encoding: gzip\r\n"
 				}
 				r := l.request("GET", "/"+target, coded)
-				if old[name] = r.Header.Get("ETag"); r.StatusCode != 200 || r.Header.Get("Last-Modified") != "" || strings.HasPrefix(old[name], "W/") || (old[name] == "") != (name == "large") {
+				old[name] = r.Header.Get("ETag")
+				if r.StatusCode != 200 || r.Header.Get("Last-Modified") != "" || strings.HasPrefix(old[name], "W/") ||
+					(old[name] == "") != (name == "large") {
 					t.Errorf("%s: %d %v", name, r.StatusCode, r.Header)
 				}
 				l.request("GET", "/"+target, coded+"If-Modified-Since: "+r.Header.Get("Date")+"\r\n").wantStatus(t, 200)
@@ -119,8 +123,8 @@ func TestFarTimes(t *testing.T) {
 		seconds, nanoseconds int64
 		listed               string // empty: no time
 	}{
-		{"a-billions", -1 << 60, 0, ""}, {"b-1601", y1601, 0, "1601-01-01T00:00:00Z"}, {"c-near", near, 5, longAgo.Format(time.RFC3339)},
-		{"d-2400", y2400, 0, "2400-01-01T00:00:00Z"}, {"e-wrapped", near + wrapsSeconds, 5 + wrapsNanoseconds, ""},
+		{"a-billions", -1 << 60, 0, ""}, {"b-1601", y1601, 0, "1601-01-01T00:00:00Z"},
+		{"c-near", near, 5, longAgo.Format(time.RFC3339)}, {"d-2400", y2400, 0, "2400-01-01T00:00:00Z"}, {"e-wrapped", near + wrapsSeconds, 5 + wrapsNanoseconds, ""},
 		{"f-12000", y12000, 0, ""}, {"g-billions", 1 << 60, 7, ""},
 	}
 	tags := make(map[string]string)
@@ -139,7 +143,8 @@ func TestFarTimes(t *testing.T) {
 			t.Errorf("%s: %d, ETag %s, which is that of %q", f.name, r.StatusCode, tag, tags[tag])
 		case f.seconds < validFrom && modified != "":
 			t.Errorf("%s: Last-Modified %q", f.name, modified)
-		case f.seconds >= validFrom && (err != nil || at.After(time.Now().Add(2*settled)) || f.seconds == near && at.Unix() != near):
+		case f.seconds >= validFrom &&
+			(err != nil || at.After(time.Now().Add(2*settled)) || f.seconds == near && at.Unix() != near):
 			t.Errorf("%s: Last-Modified %q", f.name, modified)
 		}
 		tags[tag] = f.name

@@ -63,15 +63,16 @@ func newMediaTypes(own map[string]string) (mediaTypes, error) {
 // HTML, CSS and XML may name their own, and the field would overrule that.
 func checkMediaType(mediaType string) error {
 	main, sub, ok := strings.Cut(mediaType, "/")
-	if !ok || main == "" || sub == "" || strings.ContainsFunc(mediaType, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	if !ok || main == "" || sub == "" || strings.ContainsFunc(mediaType, control) {
 		return fmt.Errorf("%q is no media type: write it like \"application/wasm\"", mediaType)
 	}
 	return nil
 }
 
-// of returns the media type of a file by its name: the longest extension that
-// is known counts, so that .tar.gz may differ from .gz; the site's own, however short, before the built-in ones. A name that only
-// begins with a dot has no extension.
+// of returns the media type of a file by its name: the longest extension that is known counts, so that .tar.gz may
+// differ from .gz. The site's own, however short, come before the built-in ones. A name that only begins with a dot
+// has no extension.
 func (types mediaTypes) of(name string) string {
 	name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
 	for _, known := range []map[string]string{types, builtinTypes} {

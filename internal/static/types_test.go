@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// TestTypesThatPeopleServe has the value of each common extension that browsers, players and installers act on.
-func TestTypesThatPeopleServe(t *testing.T) {
-	const served = `
+// served are extensions that browsers, players and installers act on, with the types that they want.
+const served = `
 text/html html htm
 application/xhtml+xml xhtml
 text/css css
@@ -133,6 +132,9 @@ application/pkix-cert cer
 application/pgp-signature sig
 message/rfc822 eml
 `
+
+// TestTypesThatPeopleServe has the value of each common extension that browsers, players and installers act on.
+func TestTypesThatPeopleServe(t *testing.T) {
 	n := 0
 	for line := range strings.Lines(served) {
 		words := strings.Fields(line)

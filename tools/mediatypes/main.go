@@ -3,7 +3,8 @@
 // beyond that; and of exceptions.txt, which comes before both.
 //
 //	npm pack mime-db@1.54.0
-//	apt-get download media-types=10.0.0 && dpkg-deb --fsys-tarfile media-types_10.0.0_all.deb | tar -xO ./etc/mime.types > mime.types
+//	apt-get download media-types=10.0.0
+//	dpkg-deb --fsys-tarfile media-types_10.0.0_all.deb | tar -xO ./etc/mime.types > mime.types
 //	MEDIATYPES=$PWD go generate ./internal/static
 //
 // Another version of a source needs its name and digest below.
@@ -35,8 +36,10 @@ import (
 type source struct{ name, title, digest string }
 
 var (
-	debian = source{"mime.types", "Debian's media-types 10.0.0", "c78c959dda2bea01af7f1ceab76e50a540dc168459b4d3d9df547f7a24cc386f"}
-	mimeDB = source{"mime-db-1.54.0.tgz", "mime-db 1.54.0", "2b21054e65d0eabd58c5002d2713e968dd47b15700bfed4b7281a344ded1c420"}
+	debian = source{"mime.types", "Debian's media-types 10.0.0",
+		"c78c959dda2bea01af7f1ceab76e50a540dc168459b4d3d9df547f7a24cc386f"}
+	mimeDB = source{"mime-db-1.54.0.tgz", "mime-db 1.54.0",
+		"2b21054e65d0eabd58c5002d2713e968dd47b15700bfed4b7281a344ded1c420"}
 )
 
 //go:embed exceptions.txt

@@ -28,6 +28,9 @@ const (
 // ErrAbandoned ends the wait for a reader that takes nothing.
 var ErrAbandoned = errors.New("its reader takes nothing: given up")
 
+// errNoWait has the same bytes written in another way.
+var errNoWait = errors.New("a write cannot be told not to wait")
+
 // Sink is where lines go. Its methods are for one goroutine at a time.
 type Sink interface {
 	// WriteLines writes whole lines, waiting while there is no room until abandoned is
@@ -42,6 +45,7 @@ type Sink interface {
 type File struct {
 	fd       int
 	owned    bool // it is ours to close
+	nowait   bool // each write says that it is not to block
 	shared   bool // others write there too and a write may block: poll(2) first, and write little
 	socket   bool
 	terminal bool
@@ -101,7 +105,7 @@ func Inherited(fd int) *File {
 		if own, err := reopen(fd); err == nil {
 			f.fd, f.owned = own, true
 		} else {
-			f.shared = true
+			f.nowait, f.shared = true, true
 		}
 	}
 	return f
@@ -146,7 +150,7 @@ func (f *File) WriteLines(p []byte, abandoned <-chan struct{}) (lost int, err er
 // writeAll writes until all of p is written.
 func (f *File) writeAll(p []byte, abandoned <-chan struct{}) (done int, err error) {
 	for again := 0; done < len(p); {
-		if f.shared {
+		if f.shared && !f.nowait {
 			if err := Await(f.fd, abandoned); err != nil {
 				return done, err
 			}
@@ -155,7 +159,7 @@ func (f *File) writeAll(p []byte, abandoned <-chan struct{}) (done int, err erro
 		switch {
 		case n > 0:
 			done, again = done+n, 0
-		case err == unix.EINTR:
+		case err == unix.EINTR, err == errNoWait:
 		case err == unix.EAGAIN:
 			if again++; again > 1 { // a device that says that it has room, and has none
 				time.Sleep(pollInterval / 10 * time.Millisecond)
@@ -178,6 +182,13 @@ func (f *File) write(p []byte) (int, error) {
 	switch {
 	case f.socket:
 		return unix.SendmsgN(f.fd, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	case f.nowait:
+		n, err := writeNow(f.fd, p)
+		if n <= 0 && (err == unix.EOPNOTSUPP || err == unix.ENOSYS || err == unix.EINVAL || err == unix.EPERM) {
+			f.nowait = false // the kernel cannot do so, or may not: poll(2) is asked
+			return 0, errNoWait
+		}
+		return n, err
 	case f.shared && f.terminal: // POLLOUT promises no more of a terminal, which waits with the rest (n_tty_write in drivers/tty/n_tty.c)
 		p = p[:1]
 	case f.shared: // POLLOUT promises room for so much in a pipe (pipe(7))

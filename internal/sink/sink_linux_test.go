@@ -39,11 +39,12 @@ var given = []struct {
 }
 
 // TestNothingWaitsForAReader: a descriptor that others share takes what it has room for, and the rest waits until it is
-// abandoned. Its O_NONBLOCK stays as it was. shared is how a pipe or terminal is written to that cannot be opened anew.
+// abandoned. Its O_NONBLOCK stays as it was. What cannot be opened anew
+// is written to with a flag of each write, or after poll(2).
 func TestNothingWaitsForAReader(t *testing.T) {
 	for _, g := range given {
-		for _, shared := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, shared %v", g.name, shared), func(t *testing.T) {
+		for _, way := range []string{"as it is", "each write says so", "poll"} {
+			t.Run(g.name+", "+way, func(t *testing.T) {
 				w, r := g.open(t)
 				defer unix.Close(w)
 				defer unix.Close(r)
@@ -52,8 +53,8 @@ func TestNothingWaitsForAReader(t *testing.T) {
 				if f.shared || f.socket != (g.name == "socket") || f.Terminal() != (g.name == "terminal") {
 					t.Errorf("%+v", f)
 				}
-				if shared {
-					f = &File{fd: w, shared: true, terminal: f.terminal}
+				if way != "as it is" {
+					f = &File{fd: w, shared: true, nowait: way != "poll", terminal: f.terminal}
 				}
 				line := []byte(strings.Repeat("x", 99) + "\n")
 				abandoned := make(chan struct{})

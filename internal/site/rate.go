@@ -45,7 +45,7 @@ type Limiter struct {
 	seed     maphash.Seed
 	reason   string
 	now      func() int64 // reads Clock.Mono
-	retry    []string // the field, by seconds
+	retry    []string     // the field, by seconds
 	shards   [rateShards]rateShard
 }
 

@@ -11,18 +11,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// faulty runs the server under strace, which injects that fault and writes down the calls of that name.
-func faulty(t *testing.T, v variant, inject string, flags ...string) (s *server, trace string) {
+// faulty runs the server under strace, which injects those faults and writes down the calls of their names.
+func faulty(t *testing.T, v variant, inject ...string) (s *server, trace string) {
 	t.Helper()
 	strace := tool(t, "strace")
 	root := t.TempDir()
 	write(t, root, "small", []byte("small"))
 	trace = filepath.Join(t.TempDir(), "trace")
-	call, _, _ := strings.Cut(inject, ":")
 	// -D: the server is our child and strace its own, which needs no right to trace others.
-	args := []string{"-D", "-f", "-q", "-e", "trace=" + call, "-e", "signal=none", "-e", "inject=" + inject, "-o", trace,
-		binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger, "--access-log", "off", "--loops", "1"}
-	s = launch(t, exec.Command(strace, append(args, flags...)...))
+	args := []string{"-D", "-f", "-q", "-e", "signal=none", "-o", trace}
+	var calls []string
+	for _, fault := range inject {
+		call, _, _ := strings.Cut(fault, ":")
+		calls = append(calls, call)
+		args = append(args, "-e", "inject="+fault)
+	}
+	args = append(args, "-e", "trace="+strings.Join(calls, ","),
+		binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger, "--access-log", "off", "--loops", "1")
+	s = launch(t, exec.Command(strace, args...))
 	t.Cleanup(func() { s.stop(t) })
 	return s, trace
 }
@@ -51,6 +57,47 @@ func TestAcceptFails(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestWatchingFails: when accepting goes on after an error and the kernel has no memory to watch the listener, that is
+// said and tried again.
+func TestWatchingFails(t *testing.T) {
+	// Of the loop's thread the first calls of epoll_ctl are for the connections that are kept, then one
+	// takes the listener out after the error of accept4, and the next ones are to bring it back.
+	const kept = 8
+	s, _ := faulty(t, variant{"epoll", "edge"}, fmt.Sprintf("accept4:error=EPERM:when=%d", 2*kept+1), // each was followed by one that found nobody
+		fmt.Sprintf("epoll_ctl:error=ENOMEM:when=%d..%d", kept+2, kept+4))
+	for range kept {
+		w, err := s.open(request("/small"))
+		must(t, err)
+		defer w.conn.Close()
+		if got, err := w.next("GET"); err != nil || got.status != 200 {
+			t.Fatal(got.status, err)
+		}
+	}
+	if got := s.get(t, "/small"); got.status != 200 {
+		t.Error(got.status)
+	}
+	if said := s.stderr.String(); !strings.Contains(said, "a listener cannot be watched") || !strings.Contains(said, "cannot allocate memory") {
+		t.Errorf("it is not said:\n%s", said)
+	}
+}
+
+// TestWaitThatCannotWork: what does not pass ends the server, with the cause.
+func TestWaitThatCannotWork(t *testing.T) {
+	s, _ := faulty(t, variant{"poll", "level"}, "ppoll:error=EBADF:when=30+")
+	eventually(t, func() error {
+		select {
+		case <-s.exited:
+			return nil
+		default:
+			_, err := s.tryGet("/small")
+			return fmt.Errorf("it serves still, %v", err)
+		}
+	})
+	if code, said := s.wait(t), s.stderr.String(); code != 1 || !strings.Contains(said, "bad file descriptor") {
+		t.Errorf("exit code %d:\n%s", code, said)
 	}
 }
 

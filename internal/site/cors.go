@@ -23,7 +23,7 @@ type CORS struct {
 
 // exposed are the fields of our answers that scripts may read beside those that
 // they always may (Fetch, CORS-safelisted response-header name).
-const exposed = "Accept-Ranges, Content-Encoding, Content-Range, ETag, Retry-After"
+const exposed = "Accept-Ranges, Content-Encoding, Content-Range, ETag, Retry-After, X-Not-Listed"
 
 // conditions are the fields of a request that ask for a part of a file, or for it only if it has changed. Scripts may
 // set them wherever they may read the answer: a browser asks for leave even where its own cache would set them.

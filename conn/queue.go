@@ -18,6 +18,9 @@ const (
 	copyMax = 4 << 10
 	// fileTurn is how much of a file is looked at, and sent, at a time.
 	fileTurn = 256 << 10
+	// callCost is the least that a call which sends takes of a turn's bytes: an
+	// answer of many ranges is two calls for each, of a few bytes maybe.
+	callCost = 4 << 10
 	// sourceChunk is how much is asked of a Source at a time.
 	sourceChunk = 16 << 10
 )
@@ -287,10 +290,13 @@ func (q *queue) detach() *queue {
 	return p
 }
 
-// free gives a pooled queue back.
+// free gives a pooled queue back, without the room that an answer of many ranges took.
 func (q *queue) free(l *Local) {
 	q.uncount(l)
 	q.clear()
+	if cap(q.segs) > segmentsMax {
+		q.segs = nil
+	}
 	q.buf.put()
 	q.arena, q.buf = nil, nil
 	queues.Put(q)

@@ -484,6 +484,12 @@ func (r *rig) Serve(req *http1.Request, buf []byte, out *Output) {
 		out.File(r.file, 1000, 100)
 		out.Shared([]byte("two:"))
 		out.File(r.file, 5000, 200)
+	case "slices": // the same, of very many parts
+		r.head(out, 2*n)
+		for i := range n {
+			out.Bytes([]byte{'-'})
+			out.File(r.file, int64(3*i), 1)
+		}
 	case "long": // the file is shorter than what was announced
 		r.head(out, len(fileContent)+10)
 		out.File(r.file, 0, int64(len(fileContent)+10))

@@ -80,7 +80,7 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 		n, err := q.send(t, l.filePart(), c.closing, &l.Counters)
 		switch err {
 		case nil:
-			l.turnBytes -= n
+			l.turnBytes -= max(n, callCost)
 			c.mark = l.Clock.Mono
 		case ErrAgain:
 			return WantWrite, false

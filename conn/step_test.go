@@ -402,6 +402,7 @@ func TestTurnIsBounded(t *testing.T) {
 	}{
 		{"requests", strings.Repeat(get("/a"), 10), func(c *Config) { c.TurnRequests = 4 }, 2},
 		{"bytes of a file", get("/file"), func(c *Config) { c.TurnBytes = fileSize / 3 }, 3},
+		{"calls for small parts", get("/slices/100"), func(c *Config) { c.TurnBytes = 50 * callCost }, 3},
 		{"bytes of a body", post(strings.Repeat("x", 60000), "Content-Length: 60000"), func(c *Config) { c.TurnBytes = 1000 }, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -60,30 +60,6 @@ func TestAcceptFails(t *testing.T) {
 	}
 }
 
-// TestWatchingFails: when accepting goes on after an error and the kernel has no memory to watch the listener, that is
-// said and tried again.
-func TestWatchingFails(t *testing.T) {
-	// Of the loop's thread the first calls of epoll_ctl are for the connections that are kept, then one
-	// takes the listener out after the error of accept4, and the next ones are to bring it back.
-	const kept = 8
-	s, _ := faulty(t, variant{"epoll", "edge"}, fmt.Sprintf("accept4:error=EPERM:when=%d", 2*kept+1), // each was followed by one that found nobody
-		fmt.Sprintf("epoll_ctl:error=ENOMEM:when=%d..%d", kept+2, kept+4))
-	for range kept {
-		w, err := s.open(request("/small"))
-		must(t, err)
-		defer w.conn.Close()
-		if got, err := w.next("GET"); err != nil || got.status != 200 {
-			t.Fatal(got.status, err)
-		}
-	}
-	if got := s.get(t, "/small"); got.status != 200 {
-		t.Error(got.status)
-	}
-	if said := s.stderr.String(); !strings.Contains(said, "a listener cannot be watched") || !strings.Contains(said, "cannot allocate memory") {
-		t.Errorf("it is not said:\n%s", said)
-	}
-}
-
 // TestWaitThatCannotWork: what does not pass ends the server, with the cause.
 func TestWaitThatCannotWork(t *testing.T) {
 	s, _ := faulty(t, variant{"poll", "level"}, "ppoll:error=EBADF:when=30+")

@@ -39,6 +39,7 @@ func Healthcheck(cfg *config.Config, target string, timeout time.Duration) (stri
 // healthCheck is one question to a server.
 type healthCheck struct {
 	network, address string // to connect to; empty: what the URL says
+	second           string // address to connect to if nobody is at the first; empty: there is none
 	method           string
 	url              *url.URL
 	what             string // the question for people
@@ -102,13 +103,15 @@ func healthAddress(a config.Address) (*healthCheck, error) {
 	case a.Port == 0:
 		return nil, fmt.Errorf("%s: the kernel chose the port: give the URL to ask", a)
 	}
-	host := a.Host
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() && ip.Is6() {
-		host = "::1"
-	} else if err == nil && ip.IsUnspecified() || host == "" {
+	host, port := a.Host, strconv.Itoa(int(a.Port))
+	ip, err := netip.ParseAddr(host)
+	if every := err == nil && ip.IsUnspecified(); every || host == "" {
 		host = "127.0.0.1"
+		if !every || ip.Is6() { // of IPv6 and IPv4, but a machine may be without one of them
+			c.second = net.JoinHostPort("::1", port)
+		}
 	}
-	c.address = net.JoinHostPort(host, strconv.Itoa(int(a.Port)))
+	c.address = net.JoinHostPort(host, port)
 	c.url.Host = c.address
 	return c, nil
 }
@@ -124,16 +127,27 @@ func (c *healthCheck) introduce(nc net.Conn) error {
 	return err
 }
 
+// dial connects to the first of the check's addresses where somebody is, or to the one that the URL says.
+func (c *healthCheck) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.address != "" {
+		network, address = c.network, c.address
+	}
+	nc, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil && c.second != "" {
+		if second, failed := new(net.Dialer).DialContext(ctx, network, c.second); failed == nil {
+			return second, nil
+		}
+	}
+	return nc, err
+}
+
 // ask puts the question and says how it was answered.
 func (c *healthCheck) ask(ctx context.Context) (string, error) {
 	transport := &http.Transport{
 		Proxy:             nil, // the server itself is asked, whatever the environment says
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if c.address != "" {
-				network, address = c.network, c.address
-			}
-			nc, err := new(net.Dialer).DialContext(ctx, network, address)
+			nc, err := c.dial(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}

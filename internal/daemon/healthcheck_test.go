@@ -38,7 +38,12 @@ func TestHealthcheckOfTheControlPlane(t *testing.T) {
 	unix := &httptest.Server{Listener: listener, Config: &http.Server{Handler: plane}}
 	unix.Start()
 	defer unix.Close()
-	for _, address := range []string{strings.TrimPrefix(tcp.URL, "http://"), "unix:" + socket} {
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(tcp.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A server on every address may have those of IPv4 alone, as this one has.
+	for _, address := range []string{"127.0.0.1:" + port, ":" + port, "[::]:" + port, "0.0.0.0:" + port, "unix:" + socket} {
 		cfg := config.Default()
 		a, err := config.ParseAddress(address)
 		if err != nil {

@@ -284,6 +284,9 @@ func (o *opening) listenTCP(addr netip.AddrPort) (*Listener, error) {
 	}
 	l := &Listener{addr: addr}
 	sockets, joins := o.sockets, o.ours(addr)
+	if joins && stranger(addr, slices.Concat(o.old, o.all)) {
+		return nil, listenError(addr, unix.EADDRINUSE)
+	}
 	if !SharesPorts {
 		sockets = 1
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -255,6 +256,26 @@ func TestPortOfAnother(t *testing.T) {
 	if all, err := opened(t, 2, ours, first.String(), second); err == nil || !strings.Contains(err.Error(), "another process has this port") {
 		t.Errorf("%v, %v", all, err)
 	}
+}
+
+// TestWideAddressOfAnother: an address that overlaps with ours, and with another server's too, is not
+// joined: the kernel would let both have a part of it.
+func TestWideAddressOfAnother(t *testing.T) {
+	ours := mustOpen(t, 1, nil, "127.0.0.1:0")
+	port := ours[0].addr.Port()
+	every, narrow := fmt.Sprintf("[::]:%d", port), fmt.Sprintf("127.0.0.2:%d", port)
+	if runtime.GOOS != "linux" {
+		t.Log("nothing is joined here")
+		return
+	}
+	other := mustOpen(t, 1, nil, narrow)
+	if all, err := opened(t, 1, ours, every); err == nil || !strings.Contains(err.Error(), "another process has this port") {
+		t.Errorf("%v, %v", all, err)
+	}
+	if err := Close(other, nil, true); err != nil {
+		t.Error(err)
+	}
+	mustOpen(t, 1, ours, every)
 }
 
 // TestPortOfOurs: what overlaps with an address of ours is no other server's.

@@ -1,0 +1,73 @@
+package listener
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// stateListen is TCP_LISTEN in /proc/net/tcp.
+const stateListen = "0A"
+
+// stranger reports whether a socket that is none of ours listens where addr would. It is for an
+// address that overlaps with one of ours, for which the kernel does not tell: with SO_REUSEPORT it lets all
+// sockets of a user have a port. Where /proc does not show it there is none. What listens on the
+// unspecified address of IPv6 is taken to have IPv4's too: the table does not tell (IPV6_V6ONLY).
+func stranger(addr netip.AddrPort, ours []*Listener) bool {
+	known := make(map[string]bool)
+	for _, l := range ours {
+		for _, fd := range l.sockets {
+			var st unix.Stat_t
+			if unix.Fstat(fd, &st) == nil {
+				known[strconv.FormatUint(st.Ino, 10)] = true
+			}
+		}
+	}
+	return strangerIn("/proc/self/net/tcp", addr, known) || strangerIn("/proc/self/net/tcp6", addr, known)
+}
+
+// strangerIn looks in one table (proc_pid_net(5)), which has those that listen first.
+func strangerIn(table string, addr netip.AddrPort, known map[string]bool) bool {
+	f, err := os.Open(table)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Scan() // the names of the columns
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 || fields[3] != stateListen {
+			break
+		}
+		if at, err := procAddr(fields[1]); err == nil && overlap(at, addr) && !known[fields[9]] {
+			return true
+		}
+	}
+	return false
+}
+
+// procAddr reads an address of /proc/net/tcp or tcp6: words of 32 bits in the machine's order, and a port.
+func procAddr(text string) (netip.AddrPort, error) {
+	address, port, ok := strings.Cut(text, ":")
+	b, err := hex.DecodeString(address)
+	if err != nil || !ok || len(b)%4 != 0 {
+		return netip.AddrPort{}, fmt.Errorf("%q is no address of /proc/net/tcp", text)
+	}
+	for i := 0; i < len(b); i += 4 {
+		binary.NativeEndian.PutUint32(b[i:], binary.BigEndian.Uint32(b[i:]))
+	}
+	n, err := strconv.ParseUint(port, 16, 16)
+	ip, ok := netip.AddrFromSlice(b)
+	if err != nil || !ok {
+		return netip.AddrPort{}, fmt.Errorf("%q is no address of /proc/net/tcp", text)
+	}
+	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), nil
+}

@@ -103,6 +103,20 @@ func (p *piped) fill() {
 	}
 }
 
+// insistUnheard is server.insist for one that is not heard: it signals until the server has ended.
+func insistUnheard(t *testing.T, p *os.Process, ended <-chan struct{}) {
+	t.Helper()
+	eventually(t, func() error {
+		select {
+		case <-ended:
+			return nil
+		case <-time.After(10 * time.Millisecond):
+			p.Signal(syscall.SIGTERM) // it may have ended
+			return errors.New("the server does not end at a second signal")
+		}
+	})
+}
+
 // linked makes a root with a link out of it, a request for which is an event.
 func linked(t *testing.T) string {
 	t.Helper()
@@ -151,7 +165,7 @@ func TestStandardErrorFull(t *testing.T) {
 			c, _ := p.beginDownload(t, "/large")
 			p.signal(t, syscall.SIGTERM)
 			p.waitRefusal(t)
-			p.signal(t, syscall.SIGTERM)
+			insistUnheard(t, p.cmd.Process, p.exited)
 			if code := p.wait(t); code != 1 {
 				t.Errorf("exit code %d, want 1: the download was cut", code)
 			}
@@ -297,8 +311,12 @@ func TestEveryLineIsJSON(t *testing.T) {
 			must(t, err)
 			must(t, cmd.Process.Signal(syscall.SIGTERM))
 			eventually(t, says(said.String, "a second signal stops at once"))
-			must(t, cmd.Process.Signal(syscall.SIGTERM))
-			cmd.Wait()
+			ended := make(chan struct{})
+			go func() {
+				cmd.Wait()
+				close(ended)
+			}()
+			insistUnheard(t, cmd.Process, ended)
 			var texts []string
 			for line := range strings.Lines(said.String()) {
 				var event struct{ Level, Time, Msg string }

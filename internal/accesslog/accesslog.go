@@ -24,7 +24,7 @@ const (
 	// closeTimeout is how long Close waits for a sink that takes nothing: short
 	// beside the 10 s that Docker grants a container to stop, drain included.
 	closeTimeout = 2 * time.Second
-	// reportInterval is the least time between two calls of Options.OnError.
+	// reportInterval is the least time between two calls of Options.OnError for the same cause.
 	reportInterval = time.Minute
 )
 
@@ -37,7 +37,7 @@ type Options struct {
 	Format Format
 	// Location is the time zone of the lines; nil: the local one.
 	Location *time.Location
-	// OnError is told of lines that were lost, at most once a minute, from a
+	// OnError is told of lines that were lost, at most once a minute for each cause, from a
 	// goroutine of the Log's own; nil: nobody is told, and Dropped counts.
 	OnError func(error)
 }

@@ -76,3 +76,22 @@ func TestAWriteErrorIsReportedOnceAMinuteAndCounted(t *testing.T) {
 		t.Errorf("want the first error and the last count, nothing between, both of a full disk: %v", last)
 	}
 }
+
+// A slow reader's report does not hide that the disk is full, and neither comes twice in a minute.
+func TestEachCauseOfLossIsReported(t *testing.T) {
+	var told []string
+	w := &writer{log: &Log{path: "x", options: Options{OnError: func(err error) { told = append(told, err.Error()) }}}}
+	for _, err := range []error{nil, nil, unix.ENOSPC, unix.ENOSPC, nil, unix.EIO, unix.ENOSPC} {
+		w.log.dropped.Add(1)
+		w.report(err, false)
+	}
+	want := []string{"more slowly than they come (1 lines", "no space left on device (2 lines", "input/output error (3 lines"}
+	if len(told) != len(want) {
+		t.Fatalf("told %q", told)
+	}
+	for i := range want {
+		if !strings.Contains(told[i], want[i]) {
+			t.Errorf("report %d: %q, want %q", i, told[i], want[i])
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package accesslog
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/evhttpd/evhttpd/internal/sink"
@@ -14,9 +16,9 @@ type writer struct {
 	terminal throttle // of a sink that is one
 	shown    []byte   // what throttle lets through
 
-	lastReport time.Time
-	reported   uint64 // of the lines dropped
-	cause      error  // of losses since the last report: the last error
+	told     map[syscall.Errno]time.Time // when it was last reported that lines were lost, by the cause; 0: of none of the system's
+	reported uint64                      // of the lines dropped
+	cause    error                       // of losses since the last report: the last error
 }
 
 // run writes what the loops hand over until the log is closed.
@@ -99,24 +101,29 @@ func (w *writer) finish() {
 }
 
 // report tells of an error, be it of an earlier line, or of lines dropped without one, unless there is
-// nothing to tell or, not being last, it told so less than a minute ago.
+// nothing to tell or, not being last, it told of the same cause less than a minute ago.
 func (w *writer) report(err error, last bool) {
 	if err != nil && err != sink.ErrAbandoned {
 		w.cause = err
 	}
 	dropped := w.log.dropped.Load()
-	now := time.Now()
-	switch {
-	case w.log.options.OnError == nil,
-		err == nil && dropped == w.reported,
-		!last && !w.lastReport.IsZero() && now.Sub(w.lastReport) < reportInterval:
+	if w.log.options.OnError == nil || err == nil && dropped == w.reported {
 		return
 	}
 	if err = w.cause; err == nil { // no line was refused: there was no room for them
 		err = ErrStalled
 	}
-	w.cause = nil
+	var cause syscall.Errno
+	errors.As(err, &cause)
+	now := time.Now()
+	if at, told := w.told[cause]; told && !last && now.Sub(at) < reportInterval {
+		return
+	}
+	if w.told == nil {
+		w.told = make(map[syscall.Errno]time.Time)
+	}
+	w.told[cause] = now
 	lost := dropped - w.reported
-	w.lastReport, w.reported = now, dropped
+	w.reported, w.cause = dropped, nil
 	w.log.options.OnError(fmt.Errorf("accesslog: write %s: %w (%d lines lost since the last report)", w.log.path, err, lost))
 }

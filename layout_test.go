@@ -334,3 +334,52 @@ func TestImportRulesCatchBreaches(t *testing.T) {
 		})
 	}
 }
+
+// TestStandardErrorHasOneWriter: what runs within the server says what it has to say by internal/eventlog, which waits for
+// no reader. Package os would have the process killed by SIGPIPE, or have it wait for ever.
+func TestStandardErrorHasOneWriter(t *testing.T) {
+	for _, s := range parseTree(t, ".") {
+		if beneath(s.folder, "cmd") || beneath(s.folder, "bench") {
+			continue // programs that end with their reader
+		}
+		file := path.Join(s.folder, s.name)
+		for _, use := range standardOutputs(t, file) {
+			t.Errorf("%s: %s: use internal/eventlog", file, use)
+		}
+	}
+}
+
+// standardOutputs lists the uses of standard output and error in a file.
+func standardOutputs(t *testing.T, file string) (uses []string) {
+	t.Helper()
+	tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(tree, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			pkg, ok := s.X.(*ast.Ident)
+			switch name := s.Sel.Name; {
+			case !ok:
+			case pkg.Name == "os" && (name == "Stdout" || name == "Stderr"),
+				pkg.Name == "fmt" && strings.HasPrefix(name, "Print"),
+				pkg.Name == "log" && strings.HasPrefix(name, "Print"):
+				uses = append(uses, pkg.Name+"."+name)
+			}
+		}
+		return true
+	})
+	return uses
+}
+
+// TestStandardOutputsAreFound breaks that rule in each way.
+func TestStandardOutputsAreFound(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.go")
+	const text = "package x\nfunc f() { os.Stderr.Write(nil); fmt.Fprintln(os.Stdout); fmt.Println(); log.Printf(\"\"); fmt.Sprint(); os.Open(\"\") }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(standardOutputs(t, file), " "); got != "os.Stderr os.Stdout fmt.Println log.Printf" {
+		t.Errorf("found %q", got)
+	}
+}

@@ -181,10 +181,12 @@ type Config struct {
 	Server string // the Server field's value; empty: none is sent
 
 	Limits       http1.Limits
-	Requests     int   // a connection may make
-	Output       int   // bytes unsent before no more requests are parsed
-	TurnRequests int   // answered in one Step
-	TurnBytes    int64 // received and sent in one Step, exceeded by less than one part of a file; a call that sends counts for 4 KiB at least
+	Requests     int // a connection may make
+	Output       int // bytes unsent before no more requests are parsed
+	TurnRequests int // answered in one Step
+	// TurnBytes are received and sent in one Step, exceeded by less than one part of a file. A call that sends
+	// counts for 4 KiB at least.
+	TurnBytes int64
 	// SendCold has files sent without asking whether they are in memory, so that the sending call
 	// waits for the disk: what an event loop does that knows no cold pages, for comparison.
 	SendCold bool

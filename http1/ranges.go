@@ -20,15 +20,13 @@ const (
 // order, without those that are beyond the end.
 //
 // A value that is not valid, another unit than bytes, or more than max ranges
-// (0: any number) is ignored: section 14.2 lets a server do that. So is any range of an empty representation, as by
-// nginx: clients that ask for what they lack of a file take 416 for a failure. The work is linear in len(value).
+// (0: any number) is ignored: section 14.2 lets a server do that. So is a range from the first byte of an empty
+// representation, or from its end, as by nginx: who asks for all that there is takes 416 for a failure. The work is
+// linear in len(value).
 func ParseRange(value []byte, size int64, max int, dst []ByteRange) ([]ByteRange, RangeResult) {
 	const unit = "bytes"
 	base := len(dst)
 	if len(value) <= len(unit) || value[len(unit)] != '=' || !equalFold(value[:len(unit)], unit) {
-		return dst, RangeIgnored
-	}
-	if size == 0 {
 		return dst, RangeIgnored
 	}
 	list := value[len(unit)+1:]
@@ -58,7 +56,7 @@ func ParseRange(value []byte, size int64, max int, dst []ByteRange) ([]ByteRange
 }
 
 // parseRangeSpec parses first-last, first- or -suffix. A range without a byte
-// of the representation, which is not empty, has Length 0. ok: it is valid.
+// of the representation has Length 0. ok: it is valid and can be answered.
 func parseRangeSpec(spec []byte, size int64) (r ByteRange, ok bool) {
 	first, rest := cutNumber(spec)
 	if len(rest) == 0 || rest[0] != '-' {
@@ -73,14 +71,14 @@ func parseRangeSpec(spec []byte, size int64) (r ByteRange, ok bool) {
 		return r, false
 	case first < 0:
 		length := min(last, size)
-		return ByteRange{size - length, length}, true
+		return ByteRange{size - length, length}, size > 0
 	case last < 0:
 		last = math.MaxInt64
 	case last < first:
 		return r, false
 	}
 	if first >= size {
-		return r, true
+		return r, first > 0
 	}
 	return ByteRange{first, min(last, size-1) - first + 1}, true
 }

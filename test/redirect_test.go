@@ -24,7 +24,8 @@ func TestFolderRedirectFollowed(t *testing.T) {
 		{"busybox", "wget", "-q", "-O", "-", from},
 		{"lftp", "-c", "set net:max-retries 1; set net:timeout 20; cat " + from},
 		{"axel", "-q", "-n", "1", "-o", target, from},
-		{"perl", "-MHTTP::Tiny", "-e", `my $r = HTTP::Tiny->new(proxy => undef)->get(shift); print $r->{content}; exit !$r->{success}`, from},
+		{"perl", "-MHTTP::Tiny", "-e",
+			`my $r = HTTP::Tiny->new(proxy => undef)->get(shift); print $r->{content}; exit !$r->{success}`, from},
 		{"curl", "-s", "-S", "-L", "--noproxy", "*", from},
 		{"wget", "-q", "--no-proxy", "-O", "-", from},
 	} {

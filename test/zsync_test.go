@@ -26,13 +26,15 @@ func TestZsync(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
 		s := start(t, v, root)
 		target := filepath.Join(t.TempDir(), "new.bin")
-		run(t, "env", "-u", "http_proxy", "zsync", "-q", "-i", filepath.Join(folder, "old.bin"), "-o", target, s.url+"new.bin.zsync")
+		run(t, "env", "-u", "http_proxy",
+			"zsync", "-q", "-i", filepath.Join(folder, "old.bin"), "-o", target, s.url+"new.bin.zsync")
 		if got, err := os.ReadFile(target); err != nil || !bytes.Equal(got, content) {
 			t.Errorf("%d bytes, %v, not the file", len(got), err)
 		}
 		// Programs that resume, seek or fetch in slices take 416 of an empty file for a failure.
-		for _, value := range []string{"bytes=0-", "bytes=0-65535", "bytes=-10", "bytes=0-9,20-29"} {
-			if got := s.get(t, "/empty", "Range: "+value); got.status != 200 || len(got.body) != 0 || got.header.Get("Content-Range") != "" {
+		for _, value := range []string{"bytes=0-", "bytes=0-65535", "bytes=-10", "bytes=0-9,20-29", "bytes=-0"} {
+			got := s.get(t, "/empty", "Range: "+value)
+			if got.status != 200 || len(got.body) != 0 || got.header.Get("Content-Range") != "" {
 				t.Errorf("%s of an empty file: %d %v", value, got.status, got.header)
 			}
 		}

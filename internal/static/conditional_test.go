@@ -188,7 +188,8 @@ func TestRanges(t *testing.T) {
 		{"/large", "bytes=0-99999", 206, large, "bytes 0-99999/100000"},
 		{"/large", "bytes=100000-", 416, "", "bytes */100000"},
 		{"/empty", "bytes=0-", 200, "", ""},
-		{"/empty", "bytes=5-9,20-", 200, "", ""},
+		{"/empty", "bytes=5-9,0-", 200, "", ""},
+		{"/empty", "bytes=5-9,20-", 416, "", "bytes */0"},
 		{"/empty", "bytes=-1", 200, "", ""},
 		{"/empty", "bytes=-0", 200, "", ""},
 	}

@@ -297,3 +297,31 @@ func TestWatchingAListenerIsTriedAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestWatchingAConnectionIsTriedAgain: a poller that refuses a connection for want of memory cuts it nowhere: not
+// between two requests, not within one, not within an answer.
+func TestWatchingAConnectionIsTriedAgain(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v variant) {
+		s := start(t, v)
+		p := s.pollers[0]
+		refuse := func() {
+			p.failAdds.Store(2)
+			p.failModifies.Store(2)
+		}
+		refuse()
+		c := s.dial().send(get("/small"))
+		c.expect(200)
+		c.send(get("/small")[:9])
+		refuse()
+		c.send(get("/small")[9:]).expect(200)
+		refuse()
+		c.send(get("/huge"))
+		s.wants(conn.WantWrite, conn.PhaseSending)
+		if a := c.expect(200); a.body != int64(len(huge)) {
+			t.Errorf("%d bytes came", a.body)
+		}
+		half := s.dial().send(get("/small")[:9])
+		s.until("both are there", func(l *Loop) bool { return l.slab.live == 2 })
+		half.send(get("/small")[9:]).expect(200)
+	})
+}

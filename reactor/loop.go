@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/poller"
@@ -78,11 +80,13 @@ type Loop struct {
 	closing   []int32        // descriptors to close when the batch is done
 	leaving   map[poller.Token]leaving
 	slept     bool
-	settled   bool    // what the last batch did has been timed
-	busy      bool    // the last batch had work
-	failing   Backoff // of waits
-	few       int     // events that do not make a batch of work
-	logDue    int64   // Clock.Mono when the access log has something to do; 0: nothing
+	settled   bool           // what the last batch did has been timed
+	busy      bool           // the last batch had work
+	failing   Backoff        // of waits
+	unwatched []poller.Token // connections that the poller could not be told of
+	rewatch   Backoff        // of telling it
+	few       int            // events that do not make a batch of work
+	logDue    int64          // Clock.Mono when the access log has something to do; 0: nothing
 	listeners acceptor
 	draining  bool
 	stopAt    int64             // Clock.Mono; with draining
@@ -246,7 +250,7 @@ func (l *Loop) timeout() time.Duration {
 	if s != nil {
 		return 0
 	}
-	for _, at := range [...]int64{next, l.logDue, l.listeners.againAt, l.stopAt} {
+	for _, at := range [...]int64{next, l.logDue, l.listeners.againAt, l.rewatch.Until, l.stopAt} {
 		if at != 0 {
 			timeout = min(timeout, until(at, now))
 		}
@@ -312,8 +316,43 @@ func (l *Loop) arrange(s *slot, want conn.Want) {
 		return
 	}
 	if err := l.watch(s); err != nil {
+		l.watchFailed(s, err)
+	}
+}
+
+// watchFailed is called when the poller could not be told what the connection waits for. Where that may pass, the
+// connection is stepped again in a while, as if everything could be done, and watched then; else it ends.
+func (l *Loop) watchFailed(s *slot, err error) {
+	if !poller.Transient(err) && !errors.Is(err, unix.ENOSPC) {
 		l.opts.Warn("watching a connection", err)
 		l.close(s)
+		return
+	}
+	l.opts.Warn("watching a connection fails: it is tried again, at least once a second", err)
+	if !s.unwatched {
+		s.unwatched = true
+		l.unwatched = append(l.unwatched, s.token())
+	}
+	if !l.rewatch.Off() {
+		l.rewatch.Fail(l.local.Clock.Mono)
+	}
+}
+
+// watchAgain steps the connections that could not be watched.
+func (l *Loop) watchAgain() {
+	tokens := l.unwatched
+	l.unwatched = nil
+	for _, token := range tokens {
+		if s := l.slab.lookup(token); s != nil {
+			s.unwatched = false
+			s.ready = allReady
+			if !s.queued && (s.want == conn.WantRead || s.want == conn.WantWrite) {
+				l.step(s)
+			}
+		}
+	}
+	if len(l.unwatched) == 0 {
+		l.rewatch.Succeed()
 	}
 }
 
@@ -368,12 +407,16 @@ func (l *Loop) watch(s *slot) error {
 	case l.edge:
 		want = poller.Readable | poller.Writable
 	}
-	s.interest = want
+	var err error
 	if s.registered {
-		return l.poller.Modify(int(s.fd), s.token(), want)
+		err = l.poller.Modify(int(s.fd), s.token(), want)
+	} else {
+		err = l.poller.Add(int(s.fd), s.token(), want, 0)
+		s.registered = err == nil
 	}
-	err := l.poller.Add(int(s.fd), s.token(), want, 0)
-	s.registered = err == nil
+	if s.interest = want; err != nil {
+		s.interest = 0 // which is never registered: the next time it is told anew
+	}
 	return err
 }
 
@@ -410,6 +453,9 @@ func (l *Loop) expire() {
 		t := l.over(s)
 		l.local.Token = uint64(s.token())
 		l.arrange(s, s.conn.Expire(t, l.local))
+	}
+	if l.rewatch.Resume(now) {
+		l.watchAgain()
 	}
 	if l.listeners.againAt != 0 && now >= l.listeners.againAt {
 		l.resume(now)

@@ -18,6 +18,7 @@ type slot struct {
 	want       conn.Want
 	registered bool
 	queued     bool // in the loop's ready queue
+	unwatched  bool // in the loop's list of those that could not be watched
 	live       bool
 	stays      bool // nobody takes it over: its next answer is its last
 

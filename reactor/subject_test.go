@@ -96,7 +96,7 @@ type counted struct {
 	slept                          atomic.Int64 // that lasted until their time was up
 	asleep                         atomic.Bool  // in one that may block
 	fail                           atomic.Pointer[error]
-	failAdds                       atomic.Int64 // that many Adds fail, for want of memory
+	failAdds, failModifies         atomic.Int64 // that many fail, for want of memory
 }
 
 func (c *counted) Add(fd int, token poller.Token, want poller.Interest, flags poller.Flags) error {
@@ -109,6 +109,9 @@ func (c *counted) Add(fd int, token poller.Token, want poller.Interest, flags po
 
 func (c *counted) Modify(fd int, token poller.Token, want poller.Interest) error {
 	c.modifies.Add(1)
+	if c.failModifies.Add(-1) >= 0 {
+		return unix.ENOMEM
+	}
 	return c.Poller.Modify(fd, token, want)
 }
 

@@ -192,6 +192,7 @@ func Run(opts Options) (err error) {
 		return withDescriptors(err, cfg)
 	}
 	if err := s.answerCounters(); err != nil {
+		s.endServing()
 		return err
 	}
 	if err := checkDescriptors(); err != nil {
@@ -287,19 +288,31 @@ const echoMax = 250 * time.Millisecond
 // left them: else a loop would accept from a descriptor that is closed, or is another file's by then.
 func (s *Server) cut(sig os.Signal) error {
 	s.abandoned = true
-	all, cut := s.servers.list(), s.total.Cut
-	end := func() {
-		s.drainAll(0, make(chan struct{}))
-		for _, srv := range all {
-			cut += srv.server.Wait().Cut
-		}
-	}
-	if !grace.Finishes(end, grace.Close) {
-		s.leaveListeners()
+	cut, ended := s.endServing()
+	if !ended {
 		return fmt.Errorf("stopped at once by a second signal (%v), though something that serves does not end: connections in flight were cut", sig)
 	}
-	s.closeListeners()
 	return fmt.Errorf("stopped at once by a second signal (%v), which cut %s within a request", sig, counted(cut, "connection"))
+}
+
+// endServing ends all that serves, without grace. It returns how many connections that has cut, of the
+// whole stop, and whether everything has ended; what has not may accept from the listeners still.
+func (s *Server) endServing() (cut int, ended bool) {
+	all, sum := s.servers.list(), make(chan int, 1)
+	ended = grace.Finishes(func() {
+		s.drainAll(0, make(chan struct{}))
+		n := 0
+		for _, srv := range all {
+			n += srv.server.Wait().Cut
+		}
+		sum <- n
+	}, grace.Close)
+	if !ended {
+		s.leaveListeners()
+		return 0, false
+	}
+	s.closeListeners()
+	return s.total.Cut + <-sum, true
 }
 
 // leaveListeners is closeListeners where something may accept from them still: they end with the process.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/pattern"
 )
 
 // Redirect sends the paths that match From elsewhere.
@@ -16,7 +17,7 @@ type Redirect struct {
 
 // redirect is a Redirect, checked.
 type redirect struct {
-	from     *pattern
+	from     *pattern.Pattern
 	to       []part
 	fragment string // with its #
 	query    bool   // to has one
@@ -32,7 +33,7 @@ type part struct {
 }
 
 func newRedirect(r Redirect) (*redirect, error) {
-	from, err := newPattern(r.From)
+	from, err := pattern.New(r.From)
 	if err != nil {
 		return nil, fmt.Errorf("from: %w", err)
 	}
@@ -57,8 +58,8 @@ func newRedirect(r Redirect) (*redirect, error) {
 		d.to = append(d.to, part{text: text})
 		if to = to[len(text):]; to != "" {
 			n := int(to[1] - '0')
-			if n == 0 || n > len(from.across) {
-				return nil, fmt.Errorf("to: %q: there is no $%d: from has %d wildcards, counted from $1", r.To, n, len(from.across))
+			if n == 0 || n > from.Wildcards() {
+				return nil, fmt.Errorf("to: %q: there is no $%d: from has %d wildcards, counted from $1", r.To, n, from.Wildcards())
 			}
 			d.to = append(d.to, part{wildcard: n, inQuery: d.query})
 			to = to[2:]
@@ -103,7 +104,7 @@ func escaped(to string) string {
 
 // location returns the Location of a path that matches, up to where the request's query comes.
 func (d *redirect) location(path string) (location []byte, ok bool) {
-	got, ok := d.from.find(path, nil)
+	got, ok := d.from.Find(path, nil)
 	if !ok {
 		return nil, false
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/pattern"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -45,7 +46,7 @@ type Router struct {
 type host struct {
 	options   Site
 	files     *static.Site
-	rules     []*pattern // of options.Rules
+	rules     []*pattern.Pattern // of options.Rules
 	accesses  *accesses
 	redirects []*redirect
 	tries     []try

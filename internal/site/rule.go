@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/pattern"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -44,9 +45,9 @@ func (s *host) matching(path string) string {
 // exactly says which rules match that path and no other.
 func (s *host) exactly(path string) string {
 	m := make([]byte, len(s.rules))
-	for i, pattern := range s.rules {
+	for i, rule := range s.rules {
 		m[i] = no
-		if pattern.match(path) {
+		if rule.Match(path) {
 			m[i] = yes
 		}
 	}
@@ -170,7 +171,7 @@ func (s *host) newRules(files *passwordFiles) (err error) {
 	s.sets, s.edits = make(map[string]*set), make(map[string]*conn.Edit)
 	for i := range s.options.Rules {
 		r := &s.options.Rules[i]
-		p, err := newPattern(r.Match)
+		p, err := pattern.New(r.Match)
 		if err != nil {
 			return fmt.Errorf("paths[%d].match: %w", i, err)
 		}

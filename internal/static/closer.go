@@ -1,14 +1,17 @@
 package static
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
 
-// closer closes descriptors on a goroutine, since the last close of a deleted
-// file frees its blocks and may wait for a disk. What waits is bounded by RLIMIT_NOFILE.
-type closer struct{ background[int] }
+	"github.com/evhttpd/evhttpd/internal/background"
+)
+
+// closer closes descriptors on a goroutine, because the last close of a deleted file frees its blocks, and may wait
+// for a disk to do so. RLIMIT_NOFILE bounds how many wait.
+type closer struct{ background.Queue[int] }
 
 // close takes over fd. It does not block.
-func (c *closer) close(fd int) { c.add(fd, closeFile) }
+func (c *closer) close(fd int) { c.Add(fd, closeFile) }
 
-// closeFile closes a descriptor that nothing was written to: it is gone
-// whatever close(2) says.
+// closeFile closes a descriptor that nothing was written to: the descriptor is gone whatever close(2) returns.
 func closeFile(fd int) { _ = unix.Close(fd) }

@@ -158,10 +158,8 @@ func TestLinkThroughAFaultElsewhere(t *testing.T) {
 // has given up is closed before.
 func leave(t *testing.T, s *Site, room int) (restore func()) {
 	t.Helper()
-	for closing := true; closing; runtime.Gosched() {
-		s.closer.mu.Lock()
-		closing = s.closer.running
-		s.closer.mu.Unlock()
+	for !s.closer.Idle() {
+		runtime.Gosched()
 	}
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {

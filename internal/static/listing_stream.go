@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/background"
 )
 
 // Each block is framed as a chunk (RFC 9112 section 7.1) with a size of eight digits, so that
@@ -201,7 +202,9 @@ func (s *listingStream) render() {
 
 // renderer renders blocks on a goroutine: listings take one CPU at most from the loops. A
 // stream waits here once at a time, so that there are no more than connections.
-type renderer struct{ background[*listingStream] }
+type renderer struct {
+	background.Queue[*listingStream]
+}
 
 // add has a stream's next block rendered. It does not block.
-func (r *renderer) add(s *listingStream) { r.background.add(s, (*listingStream).render) }
+func (r *renderer) add(s *listingStream) { r.Add(s, (*listingStream).render) }

@@ -1,4 +1,4 @@
-package site
+package pattern
 
 import (
 	"regexp"
@@ -26,7 +26,7 @@ func TestPattern(t *testing.T) {
 		{"/*/**", "/a/b/c", []string{"a", "b/c"}}, {"/**/*", "/a/b/c", []string{"a/b", "c"}}, {"/***/x", "/a", nil},
 		{"/a/[b]?", "/a/[b]?", []string{}}, {"/a/[b]?", "/a/bc", nil}, {"/\xff*", "/\xff\xfe", []string{"\xfe"}},
 	} {
-		p, err := newPattern(c.pattern)
+		p, err := New(c.pattern)
 		if strings.Contains(c.pattern, "***") {
 			if err == nil {
 				t.Errorf("%s is taken", c.pattern)
@@ -36,16 +36,16 @@ func TestPattern(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, ok := p.find(c.path, []string{})
+		got, ok := p.Find(c.path, []string{})
 		if ok != (c.want != nil) || ok && !slices.Equal(got, c.want) {
 			t.Errorf("%s on %s: %q, %t, want %q", c.pattern, c.path, got, ok, c.want)
 		}
-		if p.match(c.path) != ok {
+		if p.Match(c.path) != ok {
 			t.Errorf("%s on %s: match and find do not agree", c.pattern, c.path)
 		}
 	}
-	for _, bad := range []string{"", "a", "*", "/" + strings.Repeat("*a", wildcardsMax+1)} {
-		if _, err := newPattern(bad); err == nil {
+	for _, bad := range []string{"", "a", "*", "/" + strings.Repeat("*a", WildcardsMax+1)} {
+		if _, err := New(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
@@ -56,7 +56,7 @@ func TestPatternIsTheRegularExpression(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`/([ab/*]|\*\*){0,8}`).Draw(t, "pattern")
 		path := rapid.StringMatching(`/[ab/]{0,12}`).Draw(t, "path")
-		p, err := newPattern(text)
+		p, err := New(text)
 		if err != nil {
 			return
 		}
@@ -64,7 +64,7 @@ func TestPatternIsTheRegularExpression(t *testing.T) {
 		expression = strings.ReplaceAll(expression, `\*\*`, `((?s:.*?))`)
 		expression = strings.ReplaceAll(expression, `\*`, `([^/]*?)`)
 		want := regexp.MustCompile(`\A` + expression + `\z`).FindStringSubmatch(path)
-		got, ok := p.find(path, nil)
+		got, ok := p.Find(path, nil)
 		if ok != (want != nil) || ok && !slices.Equal(got, want[1:]) && len(got)+len(want) > 1 {
 			t.Fatalf("%s on %s: %q, %t, want %q", text, path, got, ok, want)
 		}
@@ -74,7 +74,7 @@ func TestPatternIsTheRegularExpression(t *testing.T) {
 // The way without tables against those, for patterns of many wildcards and paths that are nearly, or truly, such.
 func TestPatternMatchesAsItsTablesSay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := newPattern(rapid.StringMatching(`/[ab/]?((\*|\*\*)[ab/]{1,3}){1,6}(\*|\*\*)?[ab/]?`).Draw(t, "pattern"))
+		p, err := New(rapid.StringMatching(`/[ab/]?((\*|\*\*)[ab/]{1,3}){1,6}(\*|\*\*)?[ab/]?`).Draw(t, "pattern"))
 		if err != nil {
 			t.Skip(err)
 		}
@@ -91,10 +91,10 @@ func TestPatternMatchesAsItsTablesSay(t *testing.T) {
 		}
 		rest, want := strings.CutPrefix(path, p.literals[0])
 		want = want && p.reachable(rest)[0][0]
-		if got := p.match(path); got != want {
+		if got := p.Match(path); got != want {
 			t.Fatalf("%q on %s: %t", p.literals, path, got)
 		}
-		if _, got := p.find(path, nil); got != want {
+		if _, got := p.Find(path, nil); got != want {
 			t.Fatalf("%q on %s: found: %t", p.literals, path, got)
 		}
 	})
@@ -102,18 +102,18 @@ func TestPatternMatchesAsItsTablesSay(t *testing.T) {
 
 func TestPatternAllocatesNothing(t *testing.T) {
 	for _, text := range []string{"/**/x/**.html", "/**a*b/**/c*", "/*/*/*.js"} {
-		p, err := newPattern(text)
+		p, err := New(text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, path := range []string{"/a/x/b.html", "/" + strings.Repeat("a/", 4000), "/a/b/c.js"} {
-			if got := testing.AllocsPerRun(10, func() { p.match(path) }); got != 0 {
+			if got := testing.AllocsPerRun(10, func() { p.Match(path) }); got != 0 {
 				t.Errorf("%s on %.20s: %v allocations", text, path, got)
 			}
-			if p.match(path) {
+			if p.Match(path) {
 				continue
 			}
-			if got := testing.AllocsPerRun(10, func() { p.find(path, nil) }); got != 0 {
+			if got := testing.AllocsPerRun(10, func() { p.Find(path, nil) }); got != 0 {
 				t.Errorf("%s is not found in %.20s with %v allocations", text, path, got)
 			}
 		}
@@ -124,18 +124,18 @@ func TestPatternAllocatesNothing(t *testing.T) {
 func BenchmarkPatternHostile(b *testing.B) {
 	long := strings.Repeat("a", 4<<10)
 	for _, c := range []struct{ pattern, path string }{
-		{"/**" + strings.Repeat("a**", wildcardsMax-2) + "b**a", "/" + long + long},
-		{"/**" + strings.Repeat("a*", wildcardsMax-1) + "b", "/" + long + "/" + long + "b/b"},
-		{"/**" + strings.Repeat("a/*", wildcardsMax-2) + "b*/b", "/" + strings.Repeat("a/", 4<<10) + "b"},
+		{"/**" + strings.Repeat("a**", WildcardsMax-2) + "b**a", "/" + long + long},
+		{"/**" + strings.Repeat("a*", WildcardsMax-1) + "b", "/" + long + "/" + long + "b/b"},
+		{"/**" + strings.Repeat("a/*", WildcardsMax-2) + "b*/b", "/" + strings.Repeat("a/", 4<<10) + "b"},
 		{"/**a*aaaaaaaab*b", "/" + long + "/" + long + "b"},
 	} {
-		p, err := newPattern(c.pattern)
+		p, err := New(c.pattern)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run(c.pattern[:9], func(b *testing.B) {
 			for b.Loop() {
-				p.match(c.path)
+				p.Match(c.path)
 			}
 		})
 	}

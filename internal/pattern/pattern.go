@@ -1,23 +1,27 @@
-package site
+// Package pattern matches the paths that a configuration's rules and redirects name.
+//
+// It imports nothing of the project.
+package pattern
 
 import (
 	"fmt"
 	"strings"
 )
 
-// pattern matches a decoded path: * stands for any bytes within a segment, ** for
-// any bytes, both for none too; everything else for itself.
-type pattern struct {
-	literals []string // before, between and behind the wildcards: one more than those
-	across   []bool   // of each wildcard: it is **
+// Pattern matches a decoded path. In it * stands for any bytes within a segment, and ** for any bytes, of other
+// segments too; both may stand for none. Every other byte stands for itself.
+type Pattern struct {
+	literals []string // the text before, between and after the wildcards: one piece more than there are wildcards
+	across   []bool   // for each wildcard: it is **
 }
 
-// wildcardsMax bounds the wildcards of a pattern: what it costs to match a path grows with them.
-const wildcardsMax = 9
+// WildcardsMax bounds the wildcards of a pattern, because the cost of a match grows with them. A redirect names each
+// with one digit.
+const WildcardsMax = 9
 
-// newPattern checks a pattern and makes it ready.
-func newPattern(s string) (*pattern, error) {
-	p := &pattern{}
+// New checks a pattern and prepares it.
+func New(s string) (*Pattern, error) {
+	p := &Pattern{}
 	for rest := s; ; {
 		i := strings.IndexByte(rest, '*')
 		if i < 0 {
@@ -34,20 +38,23 @@ func newPattern(s string) (*pattern, error) {
 	if !strings.HasPrefix(s, "/") || strings.Contains(s, "***") {
 		return nil, fmt.Errorf("%q: want a pattern that begins with /, with * within a segment and ** across segments", s)
 	}
-	if len(p.across) > wildcardsMax {
-		return nil, fmt.Errorf("%q: has %d wildcards: want at most %d", s, len(p.across), wildcardsMax)
+	if len(p.across) > WildcardsMax {
+		return nil, fmt.Errorf("%q: has %d wildcards: want at most %d", s, len(p.across), WildcardsMax)
 	}
 	return p, nil
 }
 
-// match reports whether the pattern matches the whole path. It allocates nothing, and the work is at most that
+// Wildcards is how many wildcards the pattern has.
+func (p *Pattern) Wildcards() int { return len(p.across) }
+
+// Match reports whether the pattern matches the whole path. It allocates nothing, and the work is at most that
 // of len(path) for each wildcard and each slash of the pattern.
 //
 // The literals are looked for from the left, each at the first place where it can be. That is as good as any other
 // place: what is behind a ** goes as far as it likes, and a * ends at the next slash, so that a later place of a
 // literal with a slash would not be within its reach, and one of a literal without leads no further. If it fails,
 // only the literal behind the last ** may stand further right.
-func (p *pattern) match(path string) bool {
+func (p *Pattern) Match(path string) bool {
 	rest, ok := strings.CutPrefix(path, p.literals[0])
 	last := len(p.across)
 	if !ok || last == 0 {
@@ -96,9 +103,9 @@ func (p *pattern) match(path string) bool {
 	}
 }
 
-// find is match, and appends what each wildcard stands for to got: from the first on, each for as little
+// Find is Match, and appends what each wildcard stands for to got: from the first on, each for as little
 // as it can. The work is at most that of len(path) for each wildcard.
-func (p *pattern) find(path string, got []string) ([]string, bool) {
+func (p *Pattern) Find(path string, got []string) ([]string, bool) {
 	rest, ok := strings.CutPrefix(path, p.literals[0])
 	last := len(p.across)
 	if !ok {
@@ -115,7 +122,7 @@ func (p *pattern) find(path string, got []string) ([]string, bool) {
 		}
 		return append(got, middle), true
 	}
-	if !p.match(path) { // as of most paths; the tables are large
+	if !p.Match(path) { // as of most paths; the tables are large
 		return got, false
 	}
 	reach := p.reachable(rest)
@@ -135,7 +142,7 @@ func (p *pattern) find(path string, got []string) ([]string, bool) {
 }
 
 // reachable says for each wildcard from where on rest it, and all behind it, match to the end.
-func (p *pattern) reachable(rest string) [][]bool {
+func (p *Pattern) reachable(rest string) [][]bool {
 	last := len(p.across)
 	reach := make([][]bool, last+1)
 	for i := range reach {
@@ -152,7 +159,7 @@ func (p *pattern) reachable(rest string) [][]bool {
 }
 
 // follows reports whether the wildcard i may end at that place: the literal behind it is there, and the rest matches.
-func (p *pattern) follows(reach [][]bool, rest string, i, at int) bool {
+func (p *Pattern) follows(reach [][]bool, rest string, i, at int) bool {
 	literal := p.literals[i+1]
 	return strings.HasPrefix(rest[at:], literal) && reach[i+1][at+len(literal)]
 }

@@ -82,11 +82,11 @@ func (c *Cache) shard(path []byte) *shard {
 }
 
 // get returns the entry of a path with a reference, nil if there is none.
-func (c *Cache) get(space uint64, path []byte) *entry {
+func (c *Cache) get(in scope, path []byte) *entry {
 	s := c.shard(path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[key{space, string(path)}]
+	e := s.entries[key{in, string(path)}]
 	if e != nil {
 		e.Retain()
 	}
@@ -130,7 +130,7 @@ func (c *Cache) dropRoot(r *root) {
 		s := &c.shards[i]
 		s.mu.Lock()
 		for k, e := range s.entries {
-			if r.has(k.space) {
+			if k.root == r.number {
 				s.remove(e)
 			}
 		}

@@ -38,7 +38,7 @@ func (m *cacheModel) put(t *rapid.T) {
 		c.body = make([]byte, rapid.IntRange(0, 6000).Draw(t, "size"))
 	}
 	e := newEntry(kind, path, c)
-	e.key.space = r.generation
+	e.key.scope = scope{root: r.number}
 	e.transient = rapid.IntRange(0, 9).Draw(t, "transient") == 0
 	m.cache.put(e, r)
 	m.latest[e.key] = e
@@ -52,11 +52,11 @@ func (m *cacheModel) put(t *rapid.T) {
 func (m *cacheModel) get(t *rapid.T) {
 	r := rapid.SampledFrom(m.roots).Draw(t, "root")
 	path := fmt.Sprintf("/%d", rapid.IntRange(0, 40).Draw(t, "path"))
-	e := m.cache.get(r.generation, []byte(path))
+	e := m.cache.get(scope{root: r.number}, []byte(path))
 	if e == nil {
 		return
 	}
-	if e != m.latest[key{r.generation, path}] || e.transient || r.retired.Load() {
+	if e != m.latest[key{scope{root: r.number}, path}] || e.transient || r.retired.Load() {
 		t.Fatalf("%s: an entry that was replaced, not to be kept, or of a root given up", path)
 	}
 	if e.content.Load() == nil {
@@ -100,7 +100,7 @@ func TestCacheBounds(t *testing.T) {
 		}
 		m.cache = NewCache(m.limits)
 		for range 3 {
-			m.roots = append(m.roots, &root{generation: newGeneration()})
+			m.roots = append(m.roots, &root{number: rootNumbers.Add(1)})
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"put":  m.put,
@@ -110,7 +110,7 @@ func TestCacheBounds(t *testing.T) {
 				i := rapid.IntRange(0, len(m.roots)-1).Draw(t, "root")
 				m.cache.dropRoot(m.roots[i])
 				if rapid.Bool().Draw(t, "renew") {
-					m.roots[i] = &root{generation: newGeneration()}
+					m.roots[i] = &root{number: rootNumbers.Add(1)}
 				}
 			},
 			"unpin": func(*rapid.T) {
@@ -129,7 +129,7 @@ func TestCacheBounds(t *testing.T) {
 		}
 		for _, r := range m.roots {
 			for path := range 41 {
-				if m.cache.get(r.generation, fmt.Appendf(nil, "/%d", path)) != nil {
+				if m.cache.get(scope{root: r.number}, fmt.Appendf(nil, "/%d", path)) != nil {
 					t.Fatalf("/%d is left of a root given up", path)
 				}
 			}
@@ -143,10 +143,10 @@ func TestCacheBounds(t *testing.T) {
 // TestCacheKeepsWhatIsHit: a run over paths that are asked for once does not push out one that is hit.
 func TestCacheKeepsWhatIsHit(t *testing.T) {
 	c := NewCache(Limits{Memory: 50_000, File: 1000, Descriptors: 10})
-	r := &root{generation: newGeneration()}
+	r := &root{number: rootNumbers.Add(1)}
 	put := func(path string) *entry {
 		e := newEntry(kindBody, path, &content{body: make([]byte, 1000)})
-		e.key.space = r.generation
+		e.key.scope = scope{root: r.number}
 		c.put(e, r)
 		e.Release()
 		return e

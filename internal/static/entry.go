@@ -35,10 +35,10 @@ const (
 	kindError
 )
 
-// key names an entry: a path within one opening of a site's root, as one view shows it.
+// key names an entry: a path within one root, as one view shows it.
 type key struct {
-	space uint64 // see Site.space
-	path  string // decoded, without dot segments; ends with a slash for a directory
+	scope
+	path string // decoded, without dot segments; ends with a slash for a directory
 }
 
 // entry is what a path led to at the last look. It is counted, and immutable

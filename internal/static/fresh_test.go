@@ -95,11 +95,11 @@ func TestUnchangedIsRenewed(t *testing.T) {
 		l := serve(t, testOptions(dir), walks)
 		l.get("/file")
 		r := l.site.root.Load()
-		first := l.site.cache.get(r.generation, []byte("/file"))
+		first := l.site.cache.get(scope{root: r.number}, []byte("/file"))
 		for range 5 {
 			l.advance(1500 * time.Millisecond)
 			l.get("/file").want(t, 200, "file")
-			again := l.site.cache.get(r.generation, []byte("/file"))
+			again := l.site.cache.get(scope{root: r.number}, []byte("/file"))
 			if again != first || !again.fresh(l.local.Clock.Mono) {
 				t.Error("the entry was made anew, or not renewed")
 			}

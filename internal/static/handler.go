@@ -165,7 +165,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 		return
 	}
 	if known == nil || known.kind != kindError && known.content.Load() == nil {
-		if known = s.cache.get(s.space(h.root), h.path); known != nil {
+		if known = s.cache.get(s.scope(h.root), h.path); known != nil {
 			defer known.Release()
 			if s.current(known, now, req, buf, out) && h.answer(known, req, buf, out) {
 				out.Counters().CacheHits++
@@ -259,7 +259,7 @@ func (h *handler) lookHere(s *Site, known *entry, req *http1.Request, out *conn.
 
 // index keeps the entry for the next request with that path.
 func (h *handler) index(sent []byte, e *entry) {
-	if e.transient || h.max == 0 || len(sent) > indexPath || e.key.space != h.site.space(h.root) || h.entries[string(sent)] == e {
+	if e.transient || h.max == 0 || len(sent) > indexPath || e.key.scope != h.site.scope(h.root) || h.entries[string(sent)] == e {
 		return
 	}
 	if len(h.entries) >= h.max {

@@ -82,7 +82,7 @@ func (h *handler) list(e *entry, req *http1.Request, buf []byte, out *conn.Outpu
 	if s.valid == 0 || out.Alone() || revalidates(req, buf) {
 		oldest = clock.Mono + 1 // what was read in this batch was read before this request came
 	}
-	if page := s.cache.page(e.key.space, e.key.path, v, oldest); page != nil {
+	if page := s.cache.page(e.key.scope, e.key.path, v, oldest); page != nil {
 		defer page.Release()
 		if h.answer(page, req, buf, out) {
 			page.touch()
@@ -94,8 +94,8 @@ func (h *handler) list(e *entry, req *http1.Request, buf []byte, out *conn.Outpu
 
 // page returns the rendered view of a directory with a reference, nil if there is none that was
 // looked at then or later.
-func (c *Cache) page(space uint64, path string, v view, oldest int64) *entry {
-	e := c.get(space, v.appendKey(make([]byte, 0, 128), path))
+func (c *Cache) page(in scope, path string, v view, oldest int64) *entry {
+	e := c.get(in, v.appendKey(make([]byte, 0, 128), path))
 	if e != nil && e.looked.Load() < oldest {
 		e.Release()
 		return nil
@@ -187,7 +187,7 @@ func (j *listJob) Run() conn.Result {
 	if r.dir == nil {
 		return l.fail([]byte(j.path), 404, "the site's root is missing")
 	}
-	dir := s.cache.snapshots.get(key{s.space(r), j.path}, j.oldest)
+	dir := s.cache.snapshots.get(key{s.scope(r), j.path}, j.oldest)
 	if dir == nil {
 		var err error
 		if dir, err = l.snapshot(j.path); err != nil {
@@ -227,7 +227,7 @@ func (l *look) listingPage(dir *snapshot, v view, body []byte) *entry {
 	c.head = append(append(append(c.head, l.site.statusOK...), listingFields...), listingTypes[v.format]...)
 	c.head = appendLength(dir.appendOmitted(c.head), c.size)
 	e := newEntry(kindListing, string(v.appendKey(nil, dir.key.path)), c)
-	e.key.space, e.life = dir.key.space, l.site.valid
+	e.key.scope, e.life = dir.key.scope, l.site.valid
 	e.looked.Store(dir.looked.Load())
 	return e
 }

@@ -175,7 +175,7 @@ func (l *look) snapshot(path string) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &snapshot{store: &l.site.cache.snapshots, key: key{l.site.space(l.root), path}}
+	d := &snapshot{store: &l.site.cache.snapshots, key: key{l.site.scope(l.root), path}}
 	d.looked.Store(l.mono)
 	d.refs.Store(1)
 	if err = l.readRows(d, fd, path); err != nil {
@@ -576,7 +576,7 @@ func (s *snapshots) dropRoot(r *root) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, d := range s.kept {
-		if r.has(k.space) {
+		if k.root == r.number {
 			delete(s.kept, k)
 			d.Release()
 		}

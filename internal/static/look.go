@@ -55,7 +55,7 @@ func (l *look) find(path []byte, old *entry) (*entry, error) {
 		return l.fail(path, 404, "the site's root is missing"), nil
 	}
 	l.old = nil
-	if old.renewable() && old.key.space == l.site.space(l.root) && old.tryRetain() {
+	if old.renewable() && old.key.scope == l.site.scope(l.root) && old.tryRetain() {
 		l.old = old
 		defer l.dropOld()
 	}
@@ -409,7 +409,7 @@ func (l *look) recent() bool {
 
 // entry completes a new entry.
 func (l *look) entry(e *entry) *entry {
-	e.key.space = l.site.space(l.root)
+	e.key.scope = l.site.scope(l.root)
 	e.life = l.site.valid
 	if e.kind == kindError {
 		e.life = min(e.life, errorLife)
@@ -502,7 +502,7 @@ func (j *lookJob) Run() conn.Result {
 
 // lookIn looks at a path, waiting for what it must. The caller has a reference on the root.
 func (s *Site) lookIn(r *root, path []byte, mono int64) *entry {
-	old := s.cache.get(s.space(r), path)
+	old := s.cache.get(s.scope(r), path)
 	if old != nil {
 		defer old.Release()
 	}

@@ -22,29 +22,27 @@ const (
 	rootGrace = time.Second
 )
 
-// viewsMax bounds the views of a root, which have the numbers between its generation and the next.
-const viewsMax = 1 << 16
+// rootNumbers numbers the roots of the process, so that no two share a cache key.
+var rootNumbers atomic.Uint32
 
-// generations numbers the roots of the process, so that no two share a cache key.
-var generations atomic.Uint64
+// scope tells the cache keys of one view of one root from all others.
+type scope struct {
+	root uint32 // the number of the root
+	view uint32 // the number of the view
+}
 
-func newGeneration() uint64 { return generations.Add(viewsMax) }
-
-// space is what tells the cache keys of one view of one root from all others.
-func (s *Site) space(r *root) uint64 { return r.generation + s.view }
-
-// has reports whether a key of that space is of this root.
-func (r *root) has(space uint64) bool { return space-r.generation < viewsMax }
+// scope is that of the view's keys while r is the root.
+func (s *Site) scope(r *root) scope { return scope{r.number, s.view} }
 
 // root is one opening of a site's root directory.
 type root struct {
-	tree       *tree
-	generation uint64
-	dir        *sendfile.File // counted; nil: the path leads nowhere
-	dev, ino   uint64
-	flags      sendfile.Flags // of the root's file system
-	local      bool           // a loop may try lookups
-	retired    atomic.Bool
+	tree     *tree
+	number   uint32         // among all roots of the process that were served
+	dir      *sendfile.File // the open directory, counted; nil: the path leads nowhere
+	dev, ino uint64
+	flags    sendfile.Flags // what is known of the root's file system
+	local    bool           // a loop may try lookups
+	retired  atomic.Bool    // another root has taken the place of this one
 }
 
 // openRoot opens the directory that the root's path leads to now. It may block.
@@ -64,7 +62,7 @@ func (t *tree) openRoot() (*root, error) {
 		return nil, err
 	}
 	return &root{
-		tree: t, generation: newGeneration(), dir: sendfile.New(fd, 0, t.closer.close),
+		tree: t, dir: sendfile.New(fd, 0, t.closer.close),
 		dev: uint64(st.Dev), ino: uint64(st.Ino),
 		flags: sendfile.FlagsFor(fd), local: localFS(fd),
 	}, nil
@@ -128,7 +126,7 @@ func (t *tree) checkRoot() {
 		}
 		if now.dir != nil && (!now.alive() || time.Since(t.gone) >= rootGrace) {
 			t.fail(rootError(t.path, err).Error(), t.path)
-			t.replaceRoot(&root{tree: t, generation: newGeneration()})
+			t.replaceRoot(&root{tree: t})
 		}
 	default:
 		// Out of descriptors, or the disk fails: what is open goes on being served.
@@ -139,6 +137,7 @@ func (t *tree) checkRoot() {
 // replaceRoot puts next in the place of the root and gives up what was cached
 // of that. checkMu is held.
 func (t *tree) replaceRoot(next *root) {
+	next.number = rootNumbers.Add(1)
 	old := t.root.Swap(next)
 	t.cache.dropRoot(old)
 	old.release()

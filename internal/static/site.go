@@ -53,7 +53,7 @@ const errorLife = 100e6
 // It is one view of the root; others, with other options, come of View.
 type Site struct {
 	*tree
-	view     uint64 // its number; 0: the one that New made
+	view     uint32 // its number; 0: the one that New made
 	index    []string
 	listing  bool
 	hide     hidden
@@ -157,6 +157,7 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	if err != nil {
 		return nil, rootError(s.path, err)
 	}
+	r.number = rootNumbers.Add(1)
 	s.root.Store(r)
 	s.checked.Store(-rootEvery)
 	return s, nil
@@ -175,7 +176,7 @@ func (t *tree) Close() {
 	defer t.checkMu.Unlock()
 	if !t.closed {
 		t.closed = true
-		t.replaceRoot(&root{tree: t, generation: newGeneration()})
+		t.replaceRoot(&root{tree: t})
 	}
 }
 

@@ -16,6 +16,9 @@ type ViewOptions struct {
 	Coded   bool    // the files are coded already, as a field says that is not the server's: no siblings, no compression
 }
 
+// viewsMax bounds the views of a root, because each takes memory for as long as the root is served.
+const viewsMax = 1 << 16
+
 // errViews says that a root has no room for another view.
 var errViews = errors.New("too many combinations of the options of paths: let fewer rules overlap")
 
@@ -45,14 +48,14 @@ func (s *Site) View(opts ViewOptions) (*Site, error) {
 	if v := t.views[id]; v != nil {
 		return v, nil
 	}
-	if len(t.views) == viewsMax-1 {
+	if len(t.views) == viewsMax {
 		return nil, errViews
 	}
 	v, err := s.newView(opts)
 	if err != nil {
 		return nil, err
 	}
-	v.view = uint64(len(t.views) + 1)
+	v.view = uint32(len(t.views) + 1)
 	if t.views == nil {
 		t.views = make(map[string]*Site)
 	}

@@ -206,7 +206,7 @@ func (h *handler) reach(p *Spot, req *http1.Request, buf []byte, out *conn.Outpu
 		}
 	}
 	s, known := p.site, p.entry
-	if known != nil && known.key.space == s.space(h.root) && known.whole() {
+	if known != nil && known.key.scope == s.scope(h.root) && known.whole() {
 		if h.current(s, known, req, buf, out) {
 			out.Counters().CacheHits++
 			known.touch()
@@ -214,7 +214,7 @@ func (h *handler) reach(p *Spot, req *http1.Request, buf []byte, out *conn.Outpu
 		}
 	} else {
 		h.path = append(h.path[:0], p.path...)
-		if known = s.cache.get(s.space(h.root), h.path); known != nil && h.current(s, known, req, buf, out) {
+		if known = s.cache.get(s.scope(h.root), h.path); known != nil && h.current(s, known, req, buf, out) {
 			out.Counters().CacheHits++
 			known.touch()
 			p.keep(known, h.root)
@@ -249,12 +249,12 @@ func (h *handler) keepPage(w *Way, f *found) {
 
 // names reports whether an entry is of the spot.
 func (p *Spot) names(e *entry) bool {
-	return e.key.path == p.path && e.key.space%viewsMax == p.site.view
+	return e.key.path == p.path && e.key.view == p.site.view
 }
 
 // keep remembers what the spot leads to.
 func (p *Spot) keep(e *entry, r *root) {
-	if !e.transient && e.key.space == p.site.space(r) {
+	if !e.transient && e.key.scope == p.site.scope(r) {
 		p.entry = e
 	}
 }

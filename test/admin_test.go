@@ -25,7 +25,7 @@ type controlled struct {
 	url, socket string
 }
 
-var controlLine = regexp.MustCompile(`evhttpd: control plane at (http://\S+)/\n`)
+var controlLine = regexp.MustCompile(`control plane at (http://\S+)/["\n]`)
 
 // startControlled runs the server with a control plane and, in its file, these lines too.
 func startControlled(t *testing.T, v variant, root, config string, flags ...string) *controlled {

@@ -50,8 +50,8 @@ func (s *transcript) String() string {
 	return s.text.String()
 }
 
-// startupLine is what the server says once it accepts connections.
-var startupLine = regexp.MustCompile(`evhttpd: serving (.+) at (http://(\S+)/)`)
+// startupLine is what the server says once it accepts connections, for people or as JSON.
+var startupLine = regexp.MustCompile(`(?:evhttpd: |"msg":")serving (.+) at (http://(\S+)/)`)
 
 // parseStartup finds the served root, URL and address in a line of the server's stderr.
 func parseStartup(line string) (root, url, addr string, ok bool) {
@@ -274,6 +274,7 @@ func TestParseStartup(t *testing.T) {
 		ok                    bool
 	}{
 		{"evhttpd: serving /srv/www at http://127.0.0.1:8080/", "/srv/www", "http://127.0.0.1:8080/", "127.0.0.1:8080", true},
+		{`{"level":"info","time":"2026-11-30T12:20:28.663Z","msg":"serving /srv/www at http://127.0.0.1:8080/"}`, "/srv/www", "http://127.0.0.1:8080/", "127.0.0.1:8080", true},
 		{"evhttpd: serving /a b at http://[::1]:80/ (and more)", "/a b", "http://[::1]:80/", "[::1]:80", true},
 		{"evhttpd: io model epoll, edge", "", "", "", false},
 		{"evhttpd: serving /srv/www", "", "", "", false},

@@ -15,12 +15,6 @@ import (
 )
 
 const (
-	// ringRequests is the room for requests between two calls of
-	// io_uring_enter: a recv and a send for every connection of a batch.
-	ringRequests = 1024
-	// ringCompletions is the room for what completes between two batches. The
-	// kernel keeps what is beyond it, at the price of an allocation each.
-	ringCompletions = 8192
 	// Requests arrive in these buffers, which are held from the completion to
 	// the connection's turn in the same batch. What is longer is received directly.
 	recvBuffers    = 128
@@ -80,27 +74,18 @@ type ring struct {
 	}
 }
 
-// openRing returns the Completer of one loop.
-func openRing(poller.Options) (poller.Poller, error) {
-	r, err := newRing(recvBuffers)
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-func newRing(buffers int) (*ring, error) {
+func newRing(size ringSize, buffers int) (*ring, error) {
 	r := &ring{warn: func(string, error) {}}
 	r.transport.ring = r
 	r.wake.fd = -1
-	if err := r.open(buffers); err != nil {
+	if err := r.open(size, buffers); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
-func (r *ring) open(buffers int) (err error) {
-	if r.ring, err = uring.New(ringRequests, ringCompletions); err != nil {
+func (r *ring) open(size ringSize, buffers int) (err error) {
+	if r.ring, err = uring.New(size.requests, size.completions); err != nil {
 		return err
 	}
 	if r.buffers, err = r.ring.ProvideBuffers(recvGroup, buffers, recvBufferSize); err != nil {
@@ -463,6 +448,3 @@ func (r *ring) Close() error {
 	}
 	return err
 }
-
-// probeRing reports why there is no io_uring here.
-func probeRing() error { return uring.Probe() }

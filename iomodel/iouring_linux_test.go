@@ -144,7 +144,7 @@ func startRingOf(t *testing.T, buffers int, change ...func(*reactor.Options)) *r
 	const long = 10 * time.Minute
 	o := reactor.Options{
 		Backend: poller.Backend{Name: "io_uring", Open: func(poller.Options) (_ poller.Poller, err error) {
-			s.ring, err = newRing(buffers)
+			s.ring, err = newRing(ringSizes[0], buffers)
 			return s.ring, err
 		}},
 		Config: &conn.Config{
@@ -678,7 +678,7 @@ func (f handlerFunc) Serve(req *http1.Request, buf []byte, out *conn.Output) { f
 
 // TestRingIsNoPollerOfOthers: what is no listener is refused with the reason.
 func TestRingIsNoPollerOfOthers(t *testing.T) {
-	p, err := openRing(poller.Options{})
+	p, err := (&ringOpener{size: ringSizes[0]}).open(poller.Options{})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -696,7 +696,7 @@ func TestRingIsNoPollerOfOthers(t *testing.T) {
 
 // TestRingRequestsOverflow: requests beyond what the ring holds are submitted on the way.
 func TestRingRequestsOverflow(t *testing.T) {
-	p, err := openRing(poller.Options{})
+	p, err := (&ringOpener{size: ringSizes[0]}).open(poller.Options{})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -704,7 +704,7 @@ func TestRingRequestsOverflow(t *testing.T) {
 	locked(t)
 	_, err = r.Wait(make([]poller.Event, 1), 0)
 	noErr(t, err)
-	for range 3 * ringRequests {
+	for range 3 * int(ringSizes[0].requests) {
 		r.request(0, opCancel).PrepareNop()
 	}
 	_, err = r.Wait(make([]poller.Event, 1), 0)
@@ -719,7 +719,7 @@ func TestRingRequestsOverflow(t *testing.T) {
 
 // TestIOUringProbe: the model is offered exactly where the ring is to be had.
 func TestIOUringProbe(t *testing.T) {
-	if got, want := ioUring().Probe(), uring.Probe(); (got == nil) != (want == nil) {
+	if got, want := ioUring().Probe(), uring.Probe(8, 16); (got == nil) != (want == nil) {
 		t.Errorf("the model says %v, the ring %v", got, want)
 	}
 }

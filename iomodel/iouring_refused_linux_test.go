@@ -49,7 +49,7 @@ func TestRingRefused(t *testing.T) {
 		t.Skip(err)
 	}
 	onThread(func() {
-		r, err := newRing(recvBuffers)
+		r, err := newRing(ringSizes[0], recvBuffers)
 		noErr(t, err)
 		defer r.ring.Close()
 		var warned error
@@ -60,7 +60,7 @@ func TestRingRefused(t *testing.T) {
 		refuseEnter(t, unix.EBUSY)
 
 		const generation = 1 << 32
-		watched := make([]poller.Token, 2*ringRequests)
+		watched := make([]poller.Token, 2*int(ringSizes[0].requests))
 		for i := range watched {
 			watched[i] = poller.Token(generation + i)
 			r.links.begin(watched[i], 1000+i)

@@ -66,11 +66,11 @@ func ofSocket(err error) bool {
 }
 
 // refused reports whether err says that sendfile(2) does not do this file, or
-// is not there at all, rather than that it failed.
+// is not there at all (EPERM: for a seccomp filter), rather than that it failed.
 func refused(err error) bool {
 	// ENOTSUP and EOPNOTSUPP are one number on Linux and two on BSD, which is
 	// why this is not a switch.
-	return err == unix.EINVAL || err == unix.ENOSYS || err == unix.EOPNOTSUPP || err == unix.ENOTSUP
+	return err == unix.EINVAL || err == unix.ENOSYS || err == unix.EOPNOTSUPP || err == unix.ENOTSUP || err == unix.EPERM
 }
 
 // copyOut does what transfer does by reading and writing. What was read and

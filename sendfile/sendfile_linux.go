@@ -44,7 +44,7 @@ func probe(fd int, at int64) presence {
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return absent
-		case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL: // EINVAL: Linux before 4.14
+		case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM: // EINVAL: Linux before 4.14; EPERM: a seccomp filter
 			return unknown
 		default:
 			return present

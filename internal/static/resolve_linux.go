@@ -95,13 +95,13 @@ func readNow(fd int, p []byte, offset int64, inMemory bool) (int, error) {
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return 0, errWait
-		case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL:
+		default:
+			// The file system does not know the flag (EOPNOTSUPP), the kernel or a seccomp filter not the
+			// call (ENOSYS, EINVAL, EPERM), or the file cannot be read: pread tells, where it may wait.
 			if !inMemory {
 				return 0, errWait
 			}
 			return pread(fd, p, offset)
-		default:
-			return 0, errno
 		}
 	}
 }

@@ -94,6 +94,7 @@ const (
 const (
 	registerEnableRings = 12
 	registerRingFDs     = 20
+	unregisterRingFDs   = 21
 	registerBufferRing  = 22
 )
 

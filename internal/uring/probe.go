@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -16,10 +17,12 @@ import (
 // CAP_SYS_ADMIN and the group kernel.io_uring_group, 2 nobody.
 const disabledPath = "/proc/sys/kernel/io_uring_disabled"
 
-// Probe reports why there is no io_uring here, with what can be done about it;
-// nil: there is. It makes a ring as a server would and closes it.
-func Probe() error {
-	r, err := New(8, 16)
+// Probe reports why there is no io_uring here with rings of that size, with what can be done about it;
+// nil: there is. It makes every call that a server makes: of a filter, each may be refused by itself.
+func Probe(requests, completions uint32) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	r, err := New(requests, completions)
 	if err != nil {
 		return err
 	}
@@ -27,12 +30,23 @@ func Probe() error {
 	if err != nil {
 		return errors.Join(err, r.Close())
 	}
-	return errors.Join(r.Close(), b.Close())
+	if err = r.Enable(); err == nil {
+		r.Request().PrepareNop()
+		err = r.Enter()
+	}
+	var errno syscall.Errno
+	switch {
+	case Refused(err):
+		err = nil // it is there, and passes
+	case errors.As(err, &errno) && errno == unix.EPERM:
+		err = explain("io_uring_enter", errno)
+	}
+	return errors.Join(err, r.Close(), b.Close())
 }
 
-// explain returns what io_uring_setup(2) failed with, and the cure, from what
+// explain returns what a call of io_uring failed with, and the cure, from what
 // this machine says of itself.
-func explain(errno syscall.Errno) error {
+func explain(call string, errno syscall.Errno) error {
 	setting, err := os.ReadFile(disabledPath)
 	if err != nil {
 		setting = nil // before Linux 6.6 there is no such switch
@@ -42,11 +56,11 @@ func explain(errno syscall.Errno) error {
 	if err := unix.Uname(&name); err == nil {
 		release = unix.ByteSliceToString(name.Release[:])
 	}
-	return reason(errno, strings.TrimSpace(string(setting)), release)
+	return reason(call, errno, strings.TrimSpace(string(setting)), release)
 }
 
-// reason names the one cause of errno. setting is the content of disabledPath, empty if there is no such file.
-func reason(errno syscall.Errno, setting, release string) error {
+// reason names the one cause of a call's errno. setting is the content of disabledPath, empty if there is no such file.
+func reason(call string, errno syscall.Errno, setting, release string) error {
 	var why string
 	switch {
 	case errno == unix.EPERM && setting == "2":
@@ -70,18 +84,19 @@ func reason(errno syscall.Errno, setting, release string) error {
 	default:
 		why = "the kernel refuses to make a ring"
 	}
-	return &unavailable{why, errno}
+	return &unavailable{why, call, errno}
 }
 
 // unavailable is the reason why there is no ring.
 type unavailable struct {
 	why   string
+	call  string
 	errno syscall.Errno
 }
 
 // Error names the call, the reason and the cure.
 func (e *unavailable) Error() string {
-	return fmt.Sprintf("io_uring: %s (io_uring_setup: %v)", e.why, e.errno)
+	return fmt.Sprintf("io_uring: %s (%s: %v)", e.why, e.call, e.errno)
 }
 
 // Unwrap returns the error number.

@@ -46,7 +46,7 @@ func TestReason(t *testing.T) {
 		{"something else", unix.EFAULT, "0", "6.8.0", []string{"bad address"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := reason(c.errno, c.setting, c.release)
+			err := reason("io_uring_setup", c.errno, c.setting, c.release)
 			if !errors.Is(err, c.errno) {
 				t.Errorf("%v does not wrap %v", err, c.errno)
 			}
@@ -62,7 +62,7 @@ func TestReason(t *testing.T) {
 // TestProbe: it agrees with making a ring, and leaves no descriptor open.
 func TestProbe(t *testing.T) {
 	before := descriptors()
-	probed := Probe()
+	probed := Probe(8, 16)
 	r, err := New(8, 16)
 	if err == nil {
 		must(t, r.Close())
@@ -86,7 +86,7 @@ func descriptors() (n int) {
 
 // TestProbeSeccomp: under a filter that answers EPERM, as Docker's does, Probe names it.
 func TestProbeSeccomp(t *testing.T) {
-	if err := Probe(); err != nil {
+	if err := Probe(8, 16); err != nil {
 		t.Skip(err)
 	}
 	cmd := exec.Command(os.Args[0])
@@ -118,7 +118,7 @@ func probeForbidden() int {
 		os.Stdout.WriteString("seccomp: " + err.Error())
 		return 1
 	}
-	err := Probe()
+	err := Probe(8, 16)
 	if err == nil {
 		os.Stdout.WriteString("io_uring is there")
 		return 1

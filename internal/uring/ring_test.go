@@ -502,3 +502,20 @@ func dial(t *testing.T, addr unix.Sockaddr) int {
 	must(t, unix.Connect(fd, addr))
 	return fd
 }
+
+// TestRegisteredRingsAreGivenBack: a thread that closes its rings can register new ones without end, though it has room for 16.
+func TestRegisteredRingsAreGivenBack(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for i := range 40 {
+		r, err := New(8, 16)
+		if err != nil {
+			t.Skip(err)
+		}
+		must(t, r.Enable())
+		if r.flags&enterRegisteredRing == 0 {
+			t.Errorf("ring %d could not be registered", i)
+		}
+		must(t, r.Close())
+	}
+}

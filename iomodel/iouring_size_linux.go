@@ -1,0 +1,118 @@
+package iomodel
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/uring"
+	"github.com/evhttpd/evhttpd/poller"
+)
+
+// ringSize is the size of a loop's ring. The kernel charges its memory to RLIMIT_MEMLOCK of the user, all of
+// the user's processes together, unless the process has CAP_IPC_LOCK.
+type ringSize struct {
+	// requests is the room for requests between two calls of io_uring_enter: a recv and a
+	// send for every connection of a batch. With less there are more calls.
+	requests uint32
+	// completions is the room for what completes between two batches. The kernel keeps
+	// what is beyond it, at the price of an allocation each.
+	completions uint32
+}
+
+// ringSizes are those that are tried, one after the other, until the rings of all loops have the memory, and those of
+// another process beside them: 200, 36 and 12 KiB a loop. Debian's limit is 8 MiB.
+var ringSizes = [...]ringSize{{1024, 8192}, {256, 1024}, {64, 256}}
+
+const (
+	// The memory of rings that are closed is given back by the kernel a moment later (io_ring_exit_work in
+	// io_uring/io_uring.c): where it lacks memory it is asked again so many times, with a pause.
+	ringTries    = 20
+	ringTryPause = 10 * time.Millisecond
+)
+
+// patience repeats what lacks memory.
+type patience struct{ tries int }
+
+// again reports, after a pause, whether what has failed with err is to be tried again.
+func (p *patience) again(err error) bool {
+	if !errors.Is(err, unix.ENOMEM) || p.tries == ringTries {
+		return false
+	}
+	p.tries++
+	time.Sleep(ringTryPause)
+	return true
+}
+
+func leastRing() ringSize { return ringSizes[len(ringSizes)-1] }
+
+// probeRing reports why there is no io_uring here that a loop could use.
+func probeRing() error {
+	for p := (patience{}); ; {
+		if err := uring.Probe(leastRing().requests, leastRing().completions); !p.again(err) {
+			return err
+		}
+	}
+}
+
+// newIOUring returns a server of loops with the largest rings that there is memory for.
+func newIOUring(o Options) (s Server, err error) {
+	for i, size := range ringSizes {
+		last := i == len(ringSizes)-1
+		opener := ringOpener{size: size, loops: o.Loops, spare: !last}
+		o.Backend = poller.Backend{Name: "io_uring", Open: opener.open}
+		if s, err = newLoops(o); err == nil {
+			break
+		}
+		if !errors.Is(err, unix.ENOMEM) {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %d loops do not fit, with the smallest rings there are; run fewer (--loops)", err, o.Loops)
+	}
+	return s, nil
+}
+
+// ringOpener opens the rings of a server.
+type ringOpener struct {
+	size   ringSize
+	loops  int
+	opened int
+	wait   patience
+	spare  bool // there must be room for the smallest rings of another process that takes over (an upgrade)
+}
+
+// open returns the Completer of one loop.
+func (o *ringOpener) open(poller.Options) (poller.Poller, error) {
+	r, err := newRing(o.size, recvBuffers)
+	for o.wait.again(err) {
+		r, err = newRing(o.size, recvBuffers)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.opened++; o.opened == o.loops && o.spare {
+		if err := tryRings(o.loops); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+	}
+	return r, nil
+}
+
+// tryRings reports whether there is memory for that many of the smallest rings.
+func tryRings(n int) (err error) {
+	var rings []*uring.Ring
+	for len(rings) < n && err == nil {
+		var r *uring.Ring
+		if r, err = uring.New(leastRing().requests, leastRing().completions); err == nil {
+			rings = append(rings, r)
+		}
+	}
+	for _, r := range rings {
+		err = errors.Join(err, r.Close())
+	}
+	return err
+}

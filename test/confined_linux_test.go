@@ -1,0 +1,128 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// confinement is set in the environment of this test binary when it is run to become another program, behind what
+// the words of its value say: refuse=CALL:ERRNO has a system call fail, by number (seccomp(2)), and memlock=BYTES
+// bounds locked memory, without the capability to exceed that (CAP_IPC_LOCK).
+const confinement = "EVHTTPD_TEST_CONFINED"
+
+// init becomes the other program.
+func init() {
+	value, ok := os.LookupEnv(confinement)
+	if !ok {
+		return
+	}
+	os.Unsetenv(confinement)
+	var err error
+	for _, word := range strings.Fields(value) {
+		if err == nil {
+			err = confine(word)
+		}
+	}
+	if err == nil {
+		err = syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
+	}
+	os.Stderr.WriteString(value + ": " + err.Error() + "\n")
+	os.Exit(1)
+}
+
+func confine(word string) error {
+	var call, errno uint32
+	var bytes uint64
+	if _, err := fmt.Sscanf(word, "memlock=%d", &bytes); err == nil {
+		if os.Geteuid() == 0 { // else it has no capability
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_IPC_LOCK, 0, 0, 0); err != nil {
+				return err
+			}
+		}
+		return unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: bytes, Max: bytes})
+	}
+	if _, err := fmt.Sscanf(word, "refuse=%d:%d", &call, &errno); err != nil {
+		return err
+	}
+	return refuseCall(call, errno)
+}
+
+// refuseCall has a system call fail in the calling thread, and in what it executes.
+func refuseCall(call, errno uint32) error {
+	const number = 0 // of the call, in struct seccomp_data
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | errno},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+}
+
+// refusing is the word for a call that is to fail.
+func refusing(call int, errno syscall.Errno) string {
+	return fmt.Sprintf("refuse=%d:%d", call, int(errno))
+}
+
+// confined returns the command that runs a program so.
+func confined(t *testing.T, words []string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), confinement+"="+strings.Join(words, " "))
+	return cmd
+}
+
+// TestCallsForbidden: a system call that a filter forbids has another in its place, or its model is not available, with the reason.
+func TestCallsForbidden(t *testing.T) {
+	root, files := site(t)
+	for _, c := range []struct {
+		name  string
+		call  int
+		errno syscall.Errno
+	}{
+		{"preadv2 forbidden", unix.SYS_PREADV2, unix.EPERM}, {"preadv2 unknown", unix.SYS_PREADV2, unix.ENOSYS},
+		{"sendfile forbidden", unix.SYS_SENDFILE, unix.EPERM}, {"sendfile unknown", unix.SYS_SENDFILE, unix.ENOSYS},
+		{"statx forbidden", unix.SYS_STATX, unix.EPERM}, {"openat2 forbidden", unix.SYS_OPENAT2, unix.EPERM},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := launch(t, confined(t, []string{refusing(c.call, c.errno)}, binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", "off"))
+			t.Cleanup(func() { s.stop(t) })
+			for path, content := range files {
+				if got := s.get(t, path); got.status != 200 || string(got.body) != string(content) {
+					t.Errorf("%s: status %d, %d bytes of %d", path, got.status, len(got.body), len(content))
+				}
+			}
+		})
+	}
+	for name, call := range map[string]int{
+		"io_uring_setup": unix.SYS_IO_URING_SETUP, "io_uring_enter": unix.SYS_IO_URING_ENTER, "io_uring_register": unix.SYS_IO_URING_REGISTER,
+	} {
+		t.Run(name+" forbidden", func(t *testing.T) {
+			t.Parallel()
+			ioUringHere(t)
+			out, err := confined(t, []string{refusing(call, unix.EPERM)}, binary, "models").CombinedOutput()
+			must(t, err)
+			if text := strings.Join(strings.Fields(string(out)), " "); !strings.Contains(text, "io_uring no ") || !strings.Contains(text, name+":") {
+				t.Errorf("the models:\n%s", out)
+			}
+			cmd := confined(t, []string{refusing(call, unix.EPERM)}, binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", "io_uring")
+			if out, served := startUp(t, cmd); served || !strings.Contains(out, "seccomp") {
+				t.Errorf("the server said:\n%s", out)
+			}
+		})
+	}
+}

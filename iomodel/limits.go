@@ -59,7 +59,10 @@ var traits = map[string]trait{
 		cannot: "A signal names a descriptor and little more: whoever was signalled is asked again, in one ppoll. Listeners, which loops may share, are in each.",
 		limits: sigioLimits,
 	},
-	"io_uring": {cannot: "What is sent is copied once more, to memory that the kernel may see; bodies over 8 KiB and files are sent by direct calls."},
+	"io_uring": {
+		cannot: "What is sent is copied once more, to memory that the kernel may see; bodies over 8 KiB and files are sent by direct calls.",
+		limits: ringLimits,
+	},
 	"goroutine": {
 		cannot: "An idle connection costs a goroutine's stack and a buffer of 4 KiB. How the runtime accepts and polls cannot be chosen, nor whose turn comes first.",
 		limits: epollLimits,

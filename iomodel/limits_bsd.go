@@ -50,6 +50,9 @@ func selectLimits() []Limit {
 // sigioLimits is none: real-time signals for descriptors are Linux's.
 func sigioLimits() []Limit { return nil }
 
+// ringLimits is none: io_uring is Linux's.
+func ringLimits() []Limit { return nil }
+
 // threadLimits are all that bound the threads of this process.
 func threadLimits() []Limit { return nil }
 

@@ -60,6 +60,28 @@ func sigioLimits() []Limit {
 	return []Limit{l}
 }
 
+// ringLimits is the memory that a user may have locked (getrlimit(2)).
+func ringLimits() []Limit {
+	now, err := resourceLimit(unix.RLIMIT_MEMLOCK)
+	if err != nil {
+		return nil
+	}
+	l := Limit{
+		Name:  "RLIMIT_MEMLOCK",
+		Value: now,
+		Bounds: "locked memory, in bytes, of all processes of this user that lack CAP_IPC_LOCK. A loop's ring takes 200 KiB of it, or 36 or 12 " +
+			"if all loops and those of an upgrade would not fit otherwise",
+	}
+	if now != Unlimited {
+		l.Lift = []Lift{
+			{inShell, fmt.Sprintf("ulimit -l %d", 4*now/1024)},
+			{inUnit, fmt.Sprintf("LimitMEMLOCK=%d", 4*now)},
+			{inDocker, fmt.Sprintf("docker run --ulimit memlock=%d", 4*now)},
+		}
+	}
+	return []Limit{l}
+}
+
 // threadLimits are all that bound the threads of this process.
 func threadLimits() []Limit {
 	limits := setting("kernel.threads-max", 0, "threads of the whole machine")

@@ -52,8 +52,8 @@ func TestCgroupTasks(t *testing.T) {
 func TestOwnLimits(t *testing.T) {
 	for name, want := range map[string]string{
 		"epoll": "fs.epoll.max_user_watches", "goroutine": "fs.epoll.max_user_watches", "netpoll": "fs.epoll.max_user_watches",
-		"sigio": "RLIMIT_SIGPENDING", "blocking": "--threads",
-		"select": "", "poll": "", "spin": "", "io_uring": "",
+		"sigio": "RLIMIT_SIGPENDING", "blocking": "--threads", "io_uring": "RLIMIT_MEMLOCK",
+		"select": "", "poll": "", "spin": "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var names []string

@@ -94,9 +94,8 @@ func hasControl(w uint64) bool {
 	return ((w-0x20*ones)|(del-ones))&^w&high != 0
 }
 
-// equalFold reports whether p is lower, its letters in any case. lower has
-// lower-case letters, digits and '-' only, and p no CR: then setting bit 0x20
-// makes no two different bytes equal.
+// equalFold reports whether p is lower, its letters in any case. lower has lower-case letters, digits and
+// punctuation below 0x40 only, and p no control character: then setting bit 0x20 makes no two different bytes equal.
 func equalFold(p []byte, lower string) bool {
 	if len(p) != len(lower) {
 		return false

@@ -100,10 +100,15 @@ func parseWeight(p []byte) (weight uint16, ok bool) {
 	if len(p) < 3 || p[0]|0x20 != 'q' || p[1] != '=' {
 		return 0, false
 	}
-	whole, fraction := p[2], p[3:]
-	if whole != '0' && whole != '1' {
+	return parseQvalue(p[2:])
+}
+
+// parseQvalue parses 0 or 1 with at most three digits after the point (RFC 9110 section 12.4.2), in thousandths.
+func parseQvalue(p []byte) (weight uint16, ok bool) {
+	if len(p) == 0 || p[0] != '0' && p[0] != '1' {
 		return 0, false
 	}
+	whole, fraction := p[0], p[1:]
 	weight = uint16(whole-'0') * 1000
 	if len(fraction) == 0 {
 		return weight, true

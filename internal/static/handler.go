@@ -101,27 +101,10 @@ func mustLook(req *http1.Request, buf []byte, out *conn.Output) bool {
 func revalidates(req *http1.Request, buf []byte) bool {
 	if req.Has(http1.FieldCacheControl) {
 		list := req.Get(http1.FieldCacheControl, buf)
-		return hasDirective(list, noCache) || hasDirective(list, maxAge0)
+		return http1.HasDirective(list, "no-cache") || http1.HasDirective(list, "max-age=0")
 	}
-	return hasDirective(req.Get(http1.FieldPragma, buf), noCache)
+	return http1.HasDirective(req.Get(http1.FieldPragma, buf), "no-cache")
 }
-
-// hasDirective looks for a directive in a list of them.
-func hasDirective(list, directive []byte) bool {
-	for len(list) > 0 {
-		var d []byte
-		d, list = cutUnquoted(list, ',')
-		if bytes.EqualFold(bytes.Trim(d, " \t"), directive) {
-			return true
-		}
-	}
-	return false
-}
-
-var (
-	noCache = []byte("no-cache")
-	maxAge0 = []byte("max-age=0")
-)
 
 // other answers what is neither GET nor HEAD.
 func (h *handler) other(req *http1.Request, buf []byte, out *conn.Output) {

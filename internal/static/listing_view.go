@@ -26,9 +26,6 @@ var (
 	sortNames   = [sorts]string{"name", "size", "time"}
 )
 
-// acceptMax is how many media ranges of Accept are looked at: more cost a loop time, and no client sends them.
-const acceptMax = 64
-
 // pageMax bounds a page's number. No directory has so many.
 const pageMax = 1_000_000
 
@@ -114,7 +111,7 @@ func viewOf(req *http1.Request, buf []byte) (v view, reason string) {
 // all of them do. Programs that read listings take one page for all there is. They send no Accept (rclone), */* (lftp,
 // wget, curl, Kodi), or HTML alone or among other types (pip).
 func browses(req *http1.Request, buf []byte) bool {
-	html, xhtml := acceptsPages(req, buf)
+	html, xhtml := http1.AcceptsPages(req.Get(http1.FieldAccept, buf))
 	return html && xhtml
 }
 
@@ -132,17 +129,9 @@ func oneOf(value []byte, names []string) (int, bool) {
 // accepts none of them gets HTML, as section 12.4.1 allows.
 func acceptedFormat(req *http1.Request, buf []byte) int {
 	var weight, exactness [formats]int
-	list := req.Get(http1.FieldAccept, buf)
-	for seen := 0; len(list) > 0 && seen < acceptMax; {
-		var item []byte
-		item, list = cutUnquoted(list, ',')
-		if len(item) == 0 {
-			continue
-		}
-		seen++
-		media, params := cutUnquoted(item, ';')
-		q := weightOf(params)
-		for format, exact := range rangeMatches(bytes.TrimSpace(media)) {
+	for ranges := http1.AcceptedIn(req.Get(http1.FieldAccept, buf)); ranges.Next(); {
+		q := ranges.Weight
+		for format, exact := range rangeMatches(ranges.Media) {
 			// Of two ranges as exact the one that is accepted counts.
 			if exact > exactness[format] || exact > 0 && exact == exactness[format] && q > weight[format] {
 				weight[format], exactness[format] = q, exact
@@ -177,54 +166,4 @@ func rangeMatches(media []byte) (exact [formats]int) {
 		exact = [formats]int{1, 1, 1}
 	}
 	return exact
-}
-
-// weightOf returns the q of the parameters of a media range in thousandths. One
-// that is no weight makes the range unacceptable.
-func weightOf(params []byte) int {
-	for len(params) > 0 {
-		var p []byte
-		p, params = cutUnquoted(params, ';')
-		name, value, _ := bytes.Cut(bytes.TrimSpace(p), []byte{'='})
-		if len(name) == 1 && name[0]|0x20 == 'q' {
-			return thousandths(value)
-		}
-	}
-	return 1000
-}
-
-// thousandths reads a qvalue (RFC 9110 section 12.4.2): 0 or 1 with at most three digits behind the dot.
-func thousandths(value []byte) int {
-	if len(value) == 0 || len(value) > 5 || value[0] != '0' && value[0] != '1' || len(value) > 1 && value[1] != '.' {
-		return 0
-	}
-	n := int(value[0]-'0') * 1000
-	unit := 100
-	for i := 2; i < len(value); i++ {
-		if value[i] < '0' || value[i] > '9' {
-			return 0
-		}
-		n += int(value[i]-'0') * unit
-		unit /= 10
-	}
-	if n > 1000 {
-		return 0
-	}
-	return n
-}
-
-// cutUnquoted cuts at the first separator that is not within a quoted string.
-func cutUnquoted(p []byte, separator byte) (before, after []byte) {
-	quoted := false
-	for i := 0; i < len(p); i++ {
-		switch {
-		case quoted && p[i] == '\\':
-			i++
-		case p[i] == '"':
-			quoted = !quoted
-		case !quoted && p[i] == separator:
-			return p[:i], p[i+1:]
-		}
-	}
-	return p, nil
 }

@@ -1,7 +1,6 @@
 package static
 
 import (
-	"bytes"
 	"sync/atomic"
 
 	"github.com/evhttpd/evhttpd/conn"
@@ -375,29 +374,6 @@ func (f *found) at(p *Spot) *entry {
 // acceptsHTML reports whether the client names HTML among what it accepts, as a browser does for a
 // page and for nothing that a page loads. A mere */* is what scripts, style sheets and fetch() ask with.
 func acceptsHTML(req *http1.Request, buf []byte) bool {
-	html, xhtml := acceptsPages(req, buf)
+	html, xhtml := http1.AcceptsPages(req.Get(http1.FieldAccept, buf))
 	return html || xhtml
 }
-
-// acceptsPages says which of HTML and XHTML the client names among what it accepts.
-func acceptsPages(req *http1.Request, buf []byte) (html, xhtml bool) {
-	list := req.Get(http1.FieldAccept, buf)
-	for seen := 0; len(list) > 0 && seen < acceptMax; seen++ {
-		var item []byte
-		item, list = cutUnquoted(list, ',')
-		media, params := cutUnquoted(item, ';')
-		media = bytes.TrimSpace(media)
-		switch {
-		case bytes.EqualFold(media, typeHTML):
-			html = html || weightOf(params) > 0
-		case bytes.EqualFold(media, typeXHTML):
-			xhtml = xhtml || weightOf(params) > 0
-		}
-	}
-	return html, xhtml
-}
-
-var (
-	typeHTML  = []byte("text/html")
-	typeXHTML = []byte("application/xhtml+xml")
-)

@@ -376,7 +376,7 @@ func TestAcceptsHTML(t *testing.T) {
 		"text/html;level=1": 200, "application/json;a=\",text/html\", text/html;q=1": 200,
 		"*/*": 404, "text/*": 404, "text/css,*/*;q=0.1": 404, "text/html;q=0": 404, "text/html;q=0.0, */*": 404, "": 404,
 		"application/json;a=\",text/html,\"": 404, "text/htmlx": 404, "x/text/html": 404,
-		strings.Repeat("a/b,", acceptMax) + "text/html": 404,
+		strings.Repeat("a/b,", 64) + "text/html": 404,
 	} {
 		l.request("GET", "/route", "Accept: "+accept+"\r\n").wantStatus(t, status)
 	}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,7 +55,7 @@ func (l *Listener) url() string {
 	if ip := l.addr.Addr(); !ip.IsUnspecified() {
 		host = ip.String()
 		if ip.Is6() {
-			host = "[" + host + "]"
+			host = "[" + strings.Replace(host, "%", "%25", 1) + "]" // a zone's sign in a URL (RFC 6874)
 		}
 	}
 	if l.addr.Port() == 80 {
@@ -180,6 +181,13 @@ func isEvery(host string) bool {
 // addressesOf are the addresses that a host stands for: itself, or those of a name.
 func addressesOf(a config.Address) ([]netip.Addr, error) {
 	if ip, err := netip.ParseAddr(a.Host); err == nil {
+		if ip.Zone() != "" {
+			n, err := zoneNumber(ip.Zone())
+			if err != nil {
+				return nil, fmt.Errorf("listen %s: %w", a, err)
+			}
+			ip = ip.WithZone(zoneName(n)) // as boundTo has it
+		}
 		return []netip.Addr{ip}, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupMax)
@@ -268,7 +276,7 @@ func (o *opening) ours(addr netip.AddrPort) bool {
 // unspecified address of IPv6 is that of IPv4 too (see bindTCP).
 func overlap(a, b netip.AddrPort) bool {
 	covers := func(wide, ip netip.Addr) bool { return wide.IsUnspecified() && (wide.Is6() || ip.Is4()) }
-	return a.Port() == b.Port() && (a.Addr() == b.Addr() || covers(a.Addr(), b.Addr()) || covers(b.Addr(), a.Addr()))
+	return a.Port() == b.Port() && (a.Addr().WithZone("") == b.Addr().WithZone("") || covers(a.Addr(), b.Addr()) || covers(b.Addr(), a.Addr()))
 }
 
 // lookupMax is how long a host's addresses are looked for.
@@ -350,7 +358,10 @@ func socketTCP(cfg *config.Config, addr netip.AddrPort, joins bool) (int, error)
 
 // bindTCP returns a bound socket.
 func bindTCP(addr netip.AddrPort, reuse bool) (int, error) {
-	family, sa := sockaddr(addr)
+	family, sa, err := sockaddr(addr)
+	if err != nil {
+		return -1, err
+	}
 	fd, err := socket.New(family)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
@@ -483,23 +494,45 @@ func boundTo(fd int) (netip.AddrPort, error) {
 	case *unix.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil
+		ip := netip.AddrFrom16(sa.Addr)
+		if sa.ZoneId != 0 {
+			ip = ip.WithZone(zoneName(sa.ZoneId))
+		}
+		return netip.AddrPortFrom(ip, uint16(sa.Port)), nil
 	default:
 		return netip.AddrPort{}, fmt.Errorf("getsockname: unexpected %T", sa)
 	}
 }
 
-func sockaddr(addr netip.AddrPort) (family int, sa unix.Sockaddr) {
+func sockaddr(addr netip.AddrPort) (family int, sa unix.Sockaddr, err error) {
 	if addr.Addr().Is4() {
-		return unix.AF_INET, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}
+		return unix.AF_INET, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}, nil
 	}
 	in6 := &unix.SockaddrInet6{Addr: addr.Addr().As16(), Port: int(addr.Port())}
 	if zone := addr.Addr().Zone(); zone != "" {
-		if ifi, err := net.InterfaceByName(zone); err == nil {
-			in6.ZoneId = uint32(ifi.Index)
-		}
+		in6.ZoneId, err = zoneNumber(zone)
 	}
-	return unix.AF_INET6, in6
+	return unix.AF_INET6, in6, err
+}
+
+// zoneNumber is the number of an interface that is named, or numbered (RFC 4007 section 11.2).
+func zoneNumber(zone string) (uint32, error) {
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	ifi, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0, fmt.Errorf("this machine has no interface %q", zone)
+	}
+	return uint32(ifi.Index), nil
+}
+
+// zoneName is the name of an interface, or its number if it has gone.
+func zoneName(n uint32) string {
+	if ifi, err := net.InterfaceByIndex(int(n)); err == nil {
+		return ifi.Name
+	}
+	return strconv.FormatUint(uint64(n), 10)
 }
 
 // Retune gives sockets that are kept what the configuration says of them.

@@ -348,6 +348,41 @@ func TestEveryAddress(t *testing.T) {
 	}
 }
 
+// TestZone: an address of one interface alone has several sockets too, and is kept under another spelling of its zone.
+func TestZone(t *testing.T) {
+	if _, err := opened(t, 1, nil, "[fe80::1%nosuch]:0"); err == nil || !strings.Contains(err.Error(), `this machine has no interface "nosuch"`) {
+		t.Error(err)
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ifi := range interfaces {
+		all, err := ifi.Addrs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			ip, ok := netip.AddrFromSlice(a.(*net.IPNet).IP)
+			if !ok || !ip.Is6() || !ip.IsLinkLocalUnicast() {
+				continue
+			}
+			first := mustOpen(t, 3, nil, fmt.Sprintf("[%s%%%s]:0", ip, ifi.Name))
+			want := netip.AddrPortFrom(ip.WithZone(ifi.Name), first[0].addr.Port())
+			if first[0].addr != want {
+				t.Errorf("it listens on %s, not on %s", first[0].addr, want)
+			}
+			if url := first[0].url(); url != fmt.Sprintf("http://[%s%%25%s]:%d/", ip, ifi.Name, want.Port()) {
+				t.Error(url)
+			}
+			again := mustOpen(t, 3, first, fmt.Sprintf("[%s%%%d]:%d", ip, ifi.Index, want.Port()))
+			if again[0].sockets[0] != first[0].sockets[0] {
+				t.Errorf("%s became %s", first[0].addr, again[0].addr)
+			}
+		}
+	}
+}
+
 // TestUnixMadeAgain: a Unix socket whose file was removed is made again, here and by the process
 // to which it is passed on; one that another server has put in its place is that server's.
 func TestUnixMadeAgain(t *testing.T) {

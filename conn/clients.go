@@ -29,12 +29,12 @@ type Clients struct {
 
 type clientShard struct {
 	mu      sync.Mutex
-	clients map[client]tally
+	clients map[Client]tally
 	_       [48]byte // the next one's lock is in another cache line
 }
 
-// client is an IPv4 address in its IPv6 form, or the first half of an IPv6 address.
-type client [16]byte
+// Client is an IPv4 address in its IPv6 form, or the first half of an IPv6 address.
+type Client [16]byte
 
 // tally is how many connections a client has.
 type tally struct{ served, refused int32 }
@@ -50,15 +50,16 @@ const (
 
 var clientSeed = maphash.MakeSeed()
 
-func clientOf(a Addr) client {
-	k := client(a.ip)
+// ClientOf is whose that address is; the zero Addr, a Unix socket, gives the zero Client.
+func ClientOf(a Addr) Client {
+	k := Client(a.ip)
 	if ip := a.AddrPort().Addr(); ip.Is6() {
 		clear(k[8:])
 	}
 	return k
 }
 
-func (s *Clients) shard(k client) *clientShard {
+func (s *Clients) shard(k Client) *clientShard {
 	return &s.shards[maphash.Comparable(clientSeed, k)%clientShards]
 }
 
@@ -68,7 +69,7 @@ const refusedMin = 16
 
 // enter counts a connection. A client that has limit of them gets as many more, at least refusedMin,
 // that are refused, each of which holds a descriptor until it has asked; further ones are not counted.
-func (s *Clients) enter(k client, limit int) verdict {
+func (s *Clients) enter(k Client, limit int) verdict {
 	sh := s.shard(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -84,14 +85,14 @@ func (s *Clients) enter(k client, limit int) verdict {
 		return dismiss
 	}
 	if sh.clients == nil {
-		sh.clients = make(map[client]tally)
+		sh.clients = make(map[Client]tally)
 	}
 	sh.clients[k] = t
 	return v
 }
 
 // leave takes back what enter has counted.
-func (s *Clients) leave(k client, refused bool) {
+func (s *Clients) leave(k Client, refused bool) {
 	sh := s.shard(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -126,7 +127,7 @@ func (c *Conn) weigh(l *Local, limit int) {
 	if c.remote == (Addr{}) || l.Config.Trusted.Contains(c.remote) {
 		return
 	}
-	switch l.Config.Clients.enter(clientOf(c.remote), limit) {
+	switch l.Config.Clients.enter(ClientOf(c.remote), limit) {
 	case serve:
 		c.standing |= listed
 	case refuse:
@@ -158,7 +159,7 @@ func (c *Conn) Enlist(l *Local) {
 // there is no [Local], in place of Release, and therefore has to be Movable.
 func (c *Conn) Delist(cfg *Config) {
 	if c.standing&listed != 0 {
-		cfg.Clients.leave(clientOf(c.remote), c.standing&overOwn != 0)
+		cfg.Clients.leave(ClientOf(c.remote), c.standing&overOwn != 0)
 	}
 	c.standing = weighed
 }

@@ -117,8 +117,35 @@ type Handler interface {
 type Job interface {
 	// Key is comparable with ==; nil is never joined.
 	Key() any
-	// Run does the work, on a thread that may block. It never returns nil.
-	Run() Result
+	// Class is which jobs it shares workers with.
+	Class() JobClass
+	// Run does the work, on a thread that may block. It never returns nil. One that takes long asks
+	// now and then whether it is wanted still; if not, it ends with any Result.
+	Run(Demand) Result
+}
+
+// Demand tells a job that runs whether anybody waits for it still. It may be asked from any goroutine.
+type Demand interface{ Wanted() bool }
+
+// JobClass is a kind of jobs. Each has a share of the workers of its own, so that
+// jobs which take long do not hold up those which do not.
+type JobClass uint8
+
+const (
+	JobFile     JobClass = iota // looks at files, and reads those that are not in memory
+	JobCompress                 // looks at files that are compressed
+	JobList                     // reads directories
+	JobVerify                   // compares passwords
+	NumJobClasses
+)
+
+// String names the class.
+func (c JobClass) String() string {
+	names := [NumJobClasses]string{"file", "compress", "list", "verify"}
+	if c >= NumJobClasses {
+		return "none"
+	}
+	return names[c]
 }
 
 // Result is what a Job found. It is counted, since joined jobs share one: Run

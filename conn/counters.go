@@ -118,6 +118,7 @@ type Counters struct {
 	JobsSubmitted uint64 // work off the loops, or off the connection's thread
 	JobsRefused   uint64 // the queue was full: 503
 	JobsDone      uint64 // those submitted and neither refused nor done are in flight
+	JobsDropped   uint64 // of them, those that nobody waited for any more
 
 	CacheHits   uint64 // answered by what was known
 	CacheMisses uint64 // nothing was known of the path: the file system was asked
@@ -177,6 +178,7 @@ func (c *Counters) Add(other *Counters) {
 	c.JobsSubmitted += other.JobsSubmitted
 	c.JobsRefused += other.JobsRefused
 	c.JobsDone += other.JobsDone
+	c.JobsDropped += other.JobsDropped
 	c.CacheHits += other.CacheHits
 	c.CacheMisses += other.CacheMisses
 	c.CacheLooks += other.CacheLooks

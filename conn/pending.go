@@ -22,7 +22,8 @@ type pending struct {
 	consumed int64 // bytes of the body with its framing
 	began    int64 // Clock.Mono when the body began
 
-	job     Job // not taken yet
+	job     Job    // not taken yet
+	client  Client // whom it is for
 	defers  uint8
 	warming bool   // the job reads a part of the file that is being sent
 	result  Result // of the last job
@@ -62,9 +63,9 @@ func (p *pending) releaseResult() {
 }
 
 // postpone has the connection wait for job, for as long as Config.Deferred.
-func (c *Conn) postpone(job Job, warming bool) {
+func (c *Conn) postpone(job Job, client Addr, warming bool) {
 	p := c.hold()
-	p.job, p.warming = job, warming
+	p.job, p.client, p.warming = job, ClientOf(client), warming
 	c.ticket++
 	c.phase = NumPhases // a timer of its own for each job
 }
@@ -85,6 +86,15 @@ func (c *Conn) bodyRead() bool { return c.pending != nil && c.pending.read }
 func (c *Conn) TakeJob() (job Job, ticket uint32, must bool) {
 	job, c.pending.job = c.pending.job, nil
 	return job, c.ticket, c.pending.warming
+}
+
+// JobClient is whom the job is for that TakeJob has given.
+func (c *Conn) JobClient() Client { return c.pending.client }
+
+// Awaits reports whether the connection waits for a job that was taken, and which: one that
+// ends, or is told by Expire to wait no more, has nobody to wait for it.
+func (c *Conn) Awaits() (ticket uint32, yes bool) {
+	return c.ticket, c.want == WantDeferred && !c.jobDue()
 }
 
 // Resume hands over the result of a job, or why there is none, with the
@@ -120,8 +130,11 @@ type warmJob struct {
 // the second one's read finds the pages there.
 func (j *warmJob) Key() any { return nil }
 
+// Class is that of files.
+func (j *warmJob) Class() JobClass { return JobFile }
+
 // Run reads the part; the job is its own result.
-func (j *warmJob) Run() Result {
+func (j *warmJob) Run(Demand) Result {
 	j.err = j.file.Warm(j.off, j.n)
 	return j
 }

@@ -231,8 +231,9 @@ func (r *counted) Release() { r.refs-- }
 // countedJob makes a reference of its rig's result.
 type countedJob struct{ r *counted }
 
-func (j *countedJob) Key() any    { return nil }
-func (j *countedJob) Run() Result { j.r.refs++; j.r.made++; return j.r }
+func (j *countedJob) Key() any          { return nil }
+func (j *countedJob) Class() JobClass   { return JobFile }
+func (j *countedJob) Run(Demand) Result { j.r.refs++; j.r.made++; return j.r }
 
 // tap is a Source that gives its parts with ErrAgain between them.
 type tap struct {
@@ -424,7 +425,7 @@ func (r *rig) run() Want {
 // work runs the job that the connection waits for.
 func (r *rig) work() {
 	job, ticket, _ := r.c.TakeJob()
-	if !r.c.Resume(ticket, job.Run(), nil) {
+	if !r.c.Resume(ticket, job.Run(nil), nil) {
 		r.tb.Fatal("the result of the job was not wanted")
 	}
 }

@@ -414,7 +414,7 @@ func TestDeferredTimeoutIs503(t *testing.T) {
 	if len(got) != 3 || got[1].status != 503 || !strings.Contains(got[1].fields, "\r\nRetry-After: ") || got[2].body != "GET /b" {
 		t.Errorf("said %q", r.t.out)
 	}
-	result := job.Run()
+	result := job.Run(nil)
 	if r.c.Resume(ticket, result, nil) {
 		t.Fatal("a late result was taken")
 	}
@@ -440,7 +440,7 @@ func TestLateResultMissesTheNextDeferral(t *testing.T) {
 	if r.c.Resume(ticket, late, nil) {
 		t.Error("the late result was taken for the next one")
 	}
-	if !r.c.Resume(next, job.Run(), nil) {
+	if !r.c.Resume(next, job.Run(nil), nil) {
 		t.Error("the right result was not taken")
 	}
 	r.run()
@@ -467,7 +467,7 @@ func TestDeferredTimeoutWithinABodyCloses(t *testing.T) {
 	}
 	r.c.Release(r.l)
 	r.started = false
-	result := job.Run()
+	result := job.Run(nil)
 	if r.c.Resume(ticket, result, nil) {
 		t.Error("a late result was taken")
 	}
@@ -622,7 +622,7 @@ func TestReleaseWhileDeferred(t *testing.T) {
 			want := r.step()
 			if taken && want == WantDeferred {
 				job, ticket, _ := r.c.TakeJob()
-				result := job.Run()
+				result := job.Run(nil)
 				r.c.Release(r.l)
 				r.started = false
 				if r.c.Resume(ticket, result, nil) {

@@ -60,8 +60,9 @@ func (ringResult) Release() {}
 
 type ringJob struct{}
 
-func (ringJob) Key() any         { return nil }
-func (ringJob) Run() conn.Result { return ringResult{} }
+func (ringJob) Key() any                    { return nil }
+func (ringJob) Class() conn.JobClass        { return conn.JobFile }
+func (ringJob) Run(conn.Demand) conn.Result { return ringResult{} }
 
 // ringSource gives its bytes by the thousand.
 type ringSource struct{ left []byte }

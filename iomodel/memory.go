@@ -13,8 +13,8 @@ const warnHeld = "connections hold too much memory: the largest and oldest holde
 func (k *link) tellHeld() {
 	bytes, since := k.conn.Held()
 	if k.held.Load() != bytes {
+		k.since.Store(since) // first: who sees the bytes sees since when
 		k.held.Store(bytes)
-		k.since.Store(since)
 	}
 	k.local.Tell()
 }

@@ -447,6 +447,7 @@ func (k *link) step() conn.Want {
 func (k *link) expire() conn.Want {
 	k.borrow()
 	k.rests = k.conn.Idle()
+	k.leaveJob()
 	want := k.conn.Expire(k.wire, k.local)
 	k.giveBack()
 	return want
@@ -515,6 +516,7 @@ func (k *link) end() {
 	}
 	c := k.crew
 	k.borrow()
+	k.leaveJob()
 	k.conn.Release(k.local)
 	k.local.Hold(-c.each)
 	k.ended = true
@@ -554,10 +556,10 @@ func (k *link) work(left time.Duration) {
 	case job == nil: // the pool has it
 	case k.crew.inPlace:
 		c.tally(&conn.Counters{JobsSubmitted: 1, JobsDone: 1})
-		k.conn.Resume(ticket, job.Run(), nil)
+		k.conn.Resume(ticket, job.Run(k), nil)
 		return
 	default:
-		err := c.opts.Pool.Submit(job, must, c, k.token, ticket)
+		err := c.opts.Pool.Submit(job, must, k.conn.JobClient(), c, k.token, ticket)
 		c.tally(&conn.Counters{JobsSubmitted: 1})
 		if err != nil {
 			c.tally(&conn.Counters{JobsRefused: 1})
@@ -577,6 +579,17 @@ func (k *link) work(left time.Duration) {
 		if !k.conn.Resume(m.ticket, m.result, nil) {
 			m.result.Release() // it came too late
 		}
+	}
+}
+
+// Wanted implements [conn.Demand] for a job that runs in place.
+func (k *link) Wanted() bool { return k.cut.Load() == 0 && !k.crew.over.Load() }
+
+// leaveJob takes back the connection's job, if it waits for one: nobody does any more.
+func (k *link) leaveJob() {
+	c := k.crew
+	if ticket, waits := k.conn.Awaits(); waits && !c.inPlace && c.opts.Pool.Leave(c, k.token, ticket) {
+		c.tally(&conn.Counters{JobsDone: 1, JobsDropped: 1})
 	}
 }
 

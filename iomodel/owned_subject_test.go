@@ -109,8 +109,9 @@ var body = func() []byte {
 type answers struct {
 	t      testing.TB
 	file   *sendfile.File
-	jobs   atomic.Int64                  // that ran
-	result atomic.Pointer[func() string] // of a job; nil: "done"
+	jobs   atomic.Int64                      // that ran
+	result atomic.Pointer[func() string]     // of a job; nil: "done"
+	asks   atomic.Pointer[func(conn.Demand)] // called by a job; nil: it does not ask
 	source chan []byte
 	open   atomic.Int64 // sources
 	alone  atomic.Int64 // requests that came so
@@ -163,10 +164,14 @@ func (found) Release() {}
 
 type job struct{ answers *answers }
 
-func (*job) Key() any { return nil }
+func (*job) Key() any             { return nil }
+func (*job) Class() conn.JobClass { return conn.JobFile }
 
-func (j *job) Run() conn.Result {
+func (j *job) Run(d conn.Demand) conn.Result {
 	j.answers.jobs.Add(1)
+	if f := j.answers.asks.Load(); f != nil {
+		(*f)(d)
+	}
 	if f := j.answers.result.Load(); f != nil {
 		return found((*f)())
 	}

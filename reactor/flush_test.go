@@ -14,10 +14,11 @@ type gate struct {
 
 func newGate() *gate { return &gate{make(chan struct{}), make(chan struct{})} }
 
-func (g *gate) Key() any         { return nil }
-func (g *gate) Run() conn.Result { close(g.began); <-g.through; return g }
-func (g *gate) Retain()          {}
-func (g *gate) Release()         {}
+func (g *gate) Key() any                    { return nil }
+func (g *gate) Class() conn.JobClass        { return conn.JobFile }
+func (g *gate) Run(conn.Demand) conn.Result { close(g.began); <-g.through; return g }
+func (g *gate) Retain()                     {}
+func (g *gate) Release()                    {}
 
 // delivered takes results.
 type delivered struct{ sync.WaitGroup }
@@ -27,7 +28,7 @@ func (d *delivered) Deliver(uint64, uint32, conn.Result) { d.Done() }
 func (d *delivered) submit(t *testing.T, p *Pool, g *gate) {
 	t.Helper()
 	d.Add(1)
-	if err := p.Submit(g, false, d, 1, 1); err != nil {
+	if err := p.Submit(g, false, conn.Client{}, d, 1, 1); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -368,7 +368,7 @@ func (l *Loop) enqueue(s *slot) {
 // connection has been told and it reports false.
 func (l *Loop) submit(s *slot) bool {
 	job, ticket, must := s.conn.TakeJob()
-	err := l.opts.Pool.Submit(job, must, l, uint64(s.token()), ticket)
+	err := l.opts.Pool.Submit(job, must, s.conn.JobClient(), l, uint64(s.token()), ticket)
 	l.local.Counters.JobsSubmitted++
 	if err == nil {
 		return true
@@ -379,6 +379,14 @@ func (l *Loop) submit(s *slot) bool {
 		own.Release() // a job for an answer under way holds its file, as its result would
 	}
 	return false
+}
+
+// leaveJob takes back the connection's job, if it waits for one: nobody does any more.
+func (l *Loop) leaveJob(s *slot) {
+	if ticket, waits := s.conn.Awaits(); waits && l.opts.Pool.Leave(l, uint64(s.token()), ticket) {
+		l.local.Counters.JobsDone++
+		l.local.Counters.JobsDropped++
+	}
 }
 
 // watch has the poller report what the connection wants. With an edge trigger
@@ -452,6 +460,7 @@ func (l *Loop) expire() {
 		}
 		t := l.over(s)
 		l.local.Token = uint64(s.token())
+		l.leaveJob(s)
 		l.arrange(s, s.conn.Expire(t, l.local))
 	}
 	if l.rewatch.Resume(now) {
@@ -510,6 +519,7 @@ func (l *Loop) post(do func(*Loop)) bool { return l.inbox.post(message{do: do}) 
 // close ends a connection. Its descriptor is closed when the batch is done, so
 // that no event of the batch can meet a successor with the same number.
 func (l *Loop) close(s *slot) {
+	l.leaveJob(s)
 	s.conn.Release(l.local)
 	if s.registered {
 		if err := l.poller.Remove(int(s.fd)); err != nil {

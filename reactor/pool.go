@@ -2,27 +2,39 @@ package reactor
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/evhttpd/evhttpd/conn"
 )
 
-// queueMax bounds the jobs that wait for a worker. At the 3 to 11 us of CPU
-// that a hop costs, and far more that a cold file does, a longer queue only means later failures.
-const queueMax = 1024
+const (
+	// queueMax bounds the jobs of a class that wait for a worker. At the 3 to 11 us of CPU
+	// that a hop costs, and far more that a cold file does, a longer queue only means later failures.
+	queueMax = 1024
+	// sharePart is what part of the workers a class has at most, but for files, of which
+	// there is so always a worker that nobody else takes where there are that many.
+	sharePart = 4
+)
 
 // Pool is a bounded number of goroutines for work that may block.
+//
+// Each class of jobs has a queue of its own and a share of the workers, and classes take turns, so that
+// none of them waits for another one's long jobs. Within a class, clients take turns. A job that
+// nobody waits for any more is dropped while it is queued, and told so while it runs ([conn.Demand]).
 type Pool struct {
-	mu          sync.Mutex
-	work        sync.Cond
-	first, last *task // the queue, linked by next
-	queued      int
-	joined      map[any]*task // queued or running, by Job.Key
-	workers     int
-	limit       int
-	idle        int // waiting workers that no task has been queued for
-	closed      bool
-	inPlace     bool // Submit runs the jobs
-	wg          sync.WaitGroup
+	mu      sync.Mutex
+	work    sync.Cond
+	classes [conn.NumJobClasses]jobQueue
+	next    int                 // the class whose turn it is
+	queued  int                 // of all classes
+	joined  map[any]*task       // queued or running, by Job.Key
+	waiting map[waiterKey]*task // what each waiter waits for
+	workers int
+	limit   int
+	idle    int // waiting workers that no task has been queued for
+	closed  bool
+	inPlace bool // Submit runs the jobs
+	wg      sync.WaitGroup
 
 	epoch    uint64         // counts Flush
 	unpassed map[uint64]int // jobs that are queued or run, by the epoch they came in
@@ -35,57 +47,142 @@ type Receiver interface {
 	Deliver(token uint64, ticket uint32, result conn.Result)
 }
 
-type waiter struct {
+// waiterKey names who waits for a result.
+type waiterKey struct {
 	to     Receiver
 	token  uint64
 	ticket uint32
 }
 
+// task is a job in the pool.
 type task struct {
 	job     conn.Job
+	class   conn.JobClass
 	key     any
-	waiters []waiter
-	next    *task
+	must    bool
+	waiters []waiterKey
+	wanted  atomic.Int32 // how many those are, for the job to ask
 	epoch   uint64
+
+	of         *clientQueue // that it waits in; nil: it runs
+	prev, next *task        // there
 }
+
+// Wanted implements [conn.Demand].
+func (t *task) Wanted() bool { return t.wanted.Load() > 0 }
 
 // NewPool returns a pool of at most that many workers, which are started as
 // they are needed and end with Close. With 0 there is no pool in truth: Submit runs each
 // job on its caller, for which everyone waits whom that serves. This is for comparison.
 func NewPool(workers int) *Pool {
-	p := &Pool{inPlace: workers == 0, limit: max(workers, 1), joined: make(map[any]*task), unpassed: make(map[uint64]int)}
+	p := &Pool{
+		inPlace: workers == 0, limit: max(workers, 1),
+		joined: make(map[any]*task), waiting: make(map[waiterKey]*task), unpassed: make(map[uint64]int),
+	}
 	p.work.L, p.passed.L = &p.mu, &p.mu
 	return p
 }
 
 // Submit has job run, or joins it to an equal one that waits or runs; the
 // result goes to to.Deliver with token and ticket. It returns conn.ErrBusy, and
-// delivers nothing, when the queue is full or the pool closed. must is for
-// jobs that an answer under way depends on, of which a connection has one at
+// delivers nothing, when the class's queue is full, the client has more than its part of that, or the pool is
+// closed. must is for jobs that an answer under way depends on, of which a connection has one at
 // most: a full queue takes them all the same.
-func (p *Pool) Submit(job conn.Job, must bool, to Receiver, token uint64, ticket uint32) error {
-	w := waiter{to, token, ticket}
+func (p *Pool) Submit(job conn.Job, must bool, client conn.Client, to Receiver, token uint64, ticket uint32) error {
+	w := waiterKey{to, token, ticket}
 	if p.inPlace {
 		return p.runHere(job, w)
 	}
-	key := job.Key()
+	key, class := job.Key(), job.Class()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if key != nil {
 		if t := p.joined[key]; t != nil {
-			t.waiters = append(t.waiters, w)
+			p.join(t, w)
 			return nil
 		}
 	}
-	if p.closed || !must && p.queued >= queueMax {
+	q := &p.classes[class]
+	if p.closed || !must && !q.admits(client) {
 		return conn.ErrBusy
 	}
-	t := &task{job: job, key: key, waiters: []waiter{w}, epoch: p.epoch}
+	t := &task{job: job, class: class, key: key, must: must, epoch: p.epoch}
+	p.join(t, w)
 	p.unpassed[p.epoch]++
 	if key != nil {
 		p.joined[key] = t
 	}
-	p.push(t)
+	q.push(t, client)
+	p.queued++
+	if q.running < p.share(class) {
+		p.wake()
+	}
+	return nil
+}
+
+// join adds a waiter to a task.
+func (p *Pool) join(t *task, w waiterKey) {
+	t.waiters = append(t.waiters, w)
+	t.wanted.Add(1)
+	p.waiting[w] = t
+}
+
+// Leave takes back what Submit was given: nobody waits for that result any more. It reports whether
+// nothing will be delivered; else it was or is about to be. A job for which nobody else waits is dropped, if it
+// has not begun, and else asked to end.
+func (p *Pool) Leave(to Receiver, token uint64, ticket uint32) bool {
+	w := waiterKey{to, token, ticket}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.waiting[w]
+	if t == nil {
+		return false
+	}
+	delete(p.waiting, w)
+	for i := range t.waiters {
+		if t.waiters[i] == w {
+			last := len(t.waiters) - 1
+			t.waiters[i] = t.waiters[last]
+			t.waiters = t.waiters[:last]
+			break
+		}
+	}
+	if t.wanted.Add(-1) > 0 {
+		return true
+	}
+	p.unjoin(t) // a running one is about to give up: nobody is to join it
+	if t.of != nil {
+		p.classes[t.class].remove(t)
+		p.queued--
+		if own, ok := t.job.(conn.Result); ok && t.must {
+			own.Release() // it holds its file, as its result would
+		}
+		p.pass(t)
+		p.ended()
+	}
+	return true
+}
+
+// unjoin has nobody join the task any more.
+func (p *Pool) unjoin(t *task) {
+	if t.key != nil && p.joined[t.key] == t {
+		delete(p.joined, t.key)
+	}
+}
+
+// share is how many workers may do jobs of the class at a time.
+func (p *Pool) share(class conn.JobClass) int {
+	if class == conn.JobFile {
+		return p.limit
+	}
+	return ClassShare(p.limit)
+}
+
+// ClassShare is how many of a pool's workers do jobs of one class at a time, but for files.
+func ClassShare(workers int) int { return max(1, workers/sharePart) }
+
+// wake has one more worker look for a task.
+func (p *Pool) wake() {
 	switch {
 	case p.idle > 0:
 		// Counted off here, not by the worker when it gets to run: until then
@@ -96,79 +193,105 @@ func (p *Pool) Submit(job conn.Job, must bool, to Receiver, token uint64, ticket
 		p.workers++
 		p.wg.Go(p.worker)
 	}
-	return nil
 }
 
 // runHere runs a job in place of a worker.
-func (p *Pool) runHere(job conn.Job, w waiter) error {
+func (p *Pool) runHere(job conn.Job, w waiterKey) error {
+	t := &task{}
+	t.wanted.Store(1)
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return conn.ErrBusy
 	}
-	t := &task{epoch: p.epoch}
+	t.epoch = p.epoch
 	p.unpassed[p.epoch]++
 	p.mu.Unlock()
-	w.to.Deliver(w.token, w.ticket, job.Run())
+	w.to.Deliver(w.token, w.ticket, job.Run(t))
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.pass(t)
 	return nil
 }
 
-// push puts a task at the end of the queue.
-func (p *Pool) push(t *task) {
-	if p.last != nil {
-		p.last.next = t
-	} else {
-		p.first = t
+// take takes the next task of the next class that has one and workers left of its share; nil: there is none.
+func (p *Pool) take() *task {
+	for i := range p.classes {
+		class := (p.next + i) % len(p.classes)
+		q := &p.classes[class]
+		if q.queued == 0 || q.running >= p.share(conn.JobClass(class)) {
+			continue
+		}
+		p.next = class + 1
+		p.queued--
+		q.running++
+		return q.pop()
 	}
-	p.last = t
-	p.queued++
+	return nil
 }
 
-// pop takes the first task off the queue. It waits for one, and returns nil
-// when there will be none.
-func (p *Pool) pop() *task {
+// pop takes a task off the queues. It waits for one, and returns nil
+// when there will be none. last is what the worker has just done.
+func (p *Pool) pop(last *task) *task {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.first == nil || p.workers > p.limit {
-		if p.closed && p.first == nil || p.workers > p.limit {
+	if last != nil {
+		p.classes[last.class].running--
+	}
+	for {
+		if p.closed && p.queued == 0 || p.workers > p.limit {
 			p.workers--
+			p.ended()
 			return nil
+		}
+		if t := p.take(); t != nil {
+			if last != nil && t.class != last.class && p.classes[last.class].queued > 0 {
+				p.wake() // the class was at its share, perhaps, and nobody was woken for what waits
+			}
+			return t
 		}
 		p.idle++
 		p.work.Wait()
+		last = nil
 	}
-	t := p.first
-	if p.first = t.next; p.first == nil {
-		p.last = nil
+}
+
+// ended wakes those who wait for a closed pool's last tasks.
+func (p *Pool) ended() {
+	if p.closed && p.queued == 0 {
+		p.work.Broadcast()
 	}
-	p.queued--
-	return t
 }
 
 // worker runs jobs until the pool is closed.
 func (p *Pool) worker() {
-	for t := p.pop(); t != nil; t = p.pop() {
-		result := t.job.Run()
-		if t.key != nil {
-			p.mu.Lock()
-			delete(p.joined, t.key) // from here on nobody can join
-			p.mu.Unlock()
+	var t *task
+	for t = p.pop(nil); t != nil; t = p.pop(t) {
+		result := t.job.Run(t)
+		p.mu.Lock()
+		p.unjoin(t) // from here on nobody can join, or leave
+		waiters := t.waiters
+		for _, w := range waiters {
+			delete(p.waiting, w)
 		}
-		for range t.waiters[1:] {
+		p.mu.Unlock()
+		if len(waiters) == 0 {
+			result.Release()
+		}
+		for i := 1; i < len(waiters); i++ {
 			result.Retain() // for all of them, before the first can release it
 		}
-		for _, w := range t.waiters {
+		for _, w := range waiters {
 			w.to.Deliver(w.token, w.ticket, result)
 		}
+		p.mu.Lock()
 		p.pass(t)
+		p.mu.Unlock()
 	}
 }
 
 // pass counts a job that is done, and its result delivered.
 func (p *Pool) pass(t *task) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.unpassed[t.epoch]--; p.unpassed[t.epoch] == 0 {
 		delete(p.unpassed, t.epoch)
 		p.passed.Broadcast()
@@ -207,10 +330,9 @@ func (p *Pool) Resize(workers int) {
 		p.workers++
 		p.wg.Go(p.worker)
 	}
-	if p.workers > p.limit {
-		p.idle = 0
-		p.work.Broadcast()
-	}
+	// Those that are too many end, and the others look at the new shares.
+	p.idle = 0
+	p.work.Broadcast()
 }
 
 // Close lets the workers finish what is queued and ends them.

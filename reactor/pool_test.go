@@ -19,8 +19,9 @@ type work struct {
 	run func() conn.Result
 }
 
-func (w *work) Key() any         { return w.key }
-func (w *work) Run() conn.Result { return w.run() }
+func (w *work) Key() any                    { return w.key }
+func (w *work) Class() conn.JobClass        { return conn.JobFile }
+func (w *work) Run(conn.Demand) conn.Result { return w.run() }
 
 // inTray collects results.
 type inTray struct {
@@ -70,13 +71,13 @@ func TestEqualJobsAreJoined(t *testing.T) {
 		}}
 	}
 	r := newInTray()
-	must(t, p.Submit(equal(), false, r, 0, 5))
+	must(t, p.Submit(equal(), false, conn.Client{}, r, 0, 5))
 	<-running // the others join one that runs
 	for token := range uint64(waiting - 1) {
-		must(t, p.Submit(equal(), false, r, token+1, 5))
+		must(t, p.Submit(equal(), false, conn.Client{}, r, token+1, 5))
 	}
 	other := find("y")
-	must(t, p.Submit(&work{"other", func() conn.Result { return other }}, false, r, 100, 1))
+	must(t, p.Submit(&work{"other", func() conn.Result { return other }}, false, conn.Client{}, r, 100, 1))
 	r.wait(t, 1)
 	close(release)
 	r.wait(t, waiting)
@@ -96,7 +97,7 @@ func TestEqualJobsAreJoined(t *testing.T) {
 	}
 	// What has been delivered is joined no more.
 	again := find("z")
-	must(t, p.Submit(&work{"key", func() conn.Result { return again }}, false, r, 200, 1))
+	must(t, p.Submit(&work{"key", func() conn.Result { return again }}, false, conn.Client{}, r, 200, 1))
 	r.wait(t, 1)
 	if r.got[200<<32|1] != conn.Result(again) {
 		t.Error("a job joined one that was done")
@@ -110,24 +111,24 @@ func TestQueueIsBounded(t *testing.T) {
 	running := make(chan struct{})
 	r := newInTray()
 	plain := func() *work { return &work{nil, func() conn.Result { return find("") }} }
-	must(t, p.Submit(&work{nil, func() conn.Result { close(running); <-release; return find("") }}, false, r, 0, 0))
+	must(t, p.Submit(&work{nil, func() conn.Result { close(running); <-release; return find("") }}, false, conn.Client{}, r, 0, 0))
 	<-running
-	must(t, p.Submit(&work{"joined", func() conn.Result { return find("") }}, false, r, 1, 0))
+	must(t, p.Submit(&work{"joined", func() conn.Result { return find("") }}, false, conn.Client{}, r, 1, 0))
 	for token := range uint64(queueMax - 1) {
-		must(t, p.Submit(plain(), false, r, token+2, 0))
+		must(t, p.Submit(plain(), false, conn.Client{}, r, token+2, 0))
 	}
-	if err := p.Submit(plain(), false, r, 5000, 0); !errors.Is(err, conn.ErrBusy) {
+	if err := p.Submit(plain(), false, conn.Client{}, r, 5000, 0); !errors.Is(err, conn.ErrBusy) {
 		t.Errorf("the %dth job: %v", queueMax+1, err)
 	}
-	must(t, p.Submit(&work{key: "joined"}, false, r, 5001, 0)) // needs no room
-	must(t, p.Submit(plain(), true, r, 5002, 0))
+	must(t, p.Submit(&work{key: "joined"}, false, conn.Client{}, r, 5001, 0)) // needs no room
+	must(t, p.Submit(plain(), true, conn.Client{}, r, 5002, 0))
 	close(release)
 	r.wait(t, 1+queueMax+2)
 	if r.got[5000<<32] != nil {
 		t.Error("a refused job has a result")
 	}
 	p.Close()
-	if err := p.Submit(plain(), true, r, 6000, 0); !errors.Is(err, conn.ErrBusy) {
+	if err := p.Submit(plain(), true, conn.Client{}, r, 6000, 0); !errors.Is(err, conn.ErrBusy) {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -138,7 +139,7 @@ func TestNoJobWaitsWhileAWorkerIsFree(t *testing.T) {
 	for range 100 {
 		p := NewPool(2)
 		r := newInTray()
-		must(t, p.Submit(&work{nil, func() conn.Result { return find("") }}, false, r, 0, 0))
+		must(t, p.Submit(&work{nil, func() conn.Result { return find("") }}, false, conn.Client{}, r, 0, 0))
 		r.wait(t, 1)
 		for idle := 0; idle != 1; runtime.Gosched() {
 			p.mu.Lock()
@@ -146,8 +147,8 @@ func TestNoJobWaitsWhileAWorkerIsFree(t *testing.T) {
 			p.mu.Unlock()
 		}
 		met := make(chan struct{})
-		must(t, p.Submit(&work{nil, func() conn.Result { <-met; return find("") }}, false, r, 1, 0))
-		must(t, p.Submit(&work{nil, func() conn.Result { close(met); return find("") }}, false, r, 2, 0))
+		must(t, p.Submit(&work{nil, func() conn.Result { <-met; return find("") }}, false, conn.Client{}, r, 1, 0))
+		must(t, p.Submit(&work{nil, func() conn.Result { close(met); return find("") }}, false, conn.Client{}, r, 2, 0))
 		r.wait(t, 2)
 		p.Close()
 	}
@@ -159,7 +160,7 @@ func TestCloseFinishesTheQueue(t *testing.T) {
 	r := newInTray()
 	var order []uint64
 	for i := range uint64(100) {
-		must(t, p.Submit(&work{nil, func() conn.Result { order = append(order, i); return find("") }}, false, r, i, 0))
+		must(t, p.Submit(&work{nil, func() conn.Result { order = append(order, i); return find("") }}, false, conn.Client{}, r, i, 0))
 	}
 	p.Close()
 	r.wait(t, 100)
@@ -178,14 +179,14 @@ func TestNoWorkers(t *testing.T) {
 	r := newInTray()
 	runs := 0
 	for i := range uint64(3) {
-		must(t, p.Submit(&work{"key", func() conn.Result { runs++; return find("") }}, false, r, i, 0))
+		must(t, p.Submit(&work{"key", func() conn.Result { runs++; return find("") }}, false, conn.Client{}, r, i, 0))
 		if len(r.came) != int(i)+1 || runs != int(i)+1 {
 			t.Fatalf("%d jobs ran and %d results came before Submit returned for the %d.", runs, len(r.came), i+1)
 		}
 	}
 	p.Flush()
 	p.Close()
-	if err := p.Submit(&work{nil, func() conn.Result { return find("") }}, true, r, 9, 0); err != conn.ErrBusy {
+	if err := p.Submit(&work{nil, func() conn.Result { return find("") }}, true, conn.Client{}, r, 9, 0); err != conn.ErrBusy {
 		t.Errorf("a closed pool says %v", err)
 	}
 }

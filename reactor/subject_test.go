@@ -248,8 +248,9 @@ type job struct {
 	key     any
 }
 
-func (j *job) Key() any         { return j.key }
-func (j *job) Run() conn.Result { return j.answers.job(j.path) }
+func (j *job) Key() any                    { return j.key }
+func (j *job) Class() conn.JobClass        { return conn.JobFile }
+func (j *job) Run(conn.Demand) conn.Result { return j.answers.job(j.path) }
 
 // found is a result that knows whether it was released by all.
 type found struct {

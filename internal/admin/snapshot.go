@@ -42,6 +42,7 @@ type Snapshot struct {
 
 	JobsSubmitted uint64 `json:"jobs_submitted"`
 	JobsRefused   uint64 `json:"jobs_refused"`
+	JobsDropped   uint64 `json:"jobs_dropped"`
 	JobsInFlight  uint64 `json:"jobs_in_flight"` // now
 
 	CacheLookups     map[string]uint64 `json:"cache_lookups"`     // by result: hit, miss, revalidation

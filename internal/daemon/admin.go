@@ -210,7 +210,7 @@ func newSnapshot(c *conn.Counters) *admin.Snapshot {
 		RestingListeners: c.Resting,
 		Loops:            c.Loops, SilentLoops: c.Silent, Waits: c.Waits, Events: c.Events,
 		RingOperations: &c.Operations, Overflows: &c.Overflows,
-		JobsSubmitted: c.JobsSubmitted, JobsRefused: c.JobsRefused, JobsInFlight: c.JobsInFlight(),
+		JobsSubmitted: c.JobsSubmitted, JobsRefused: c.JobsRefused, JobsDropped: c.JobsDropped, JobsInFlight: c.JobsInFlight(),
 		CacheLookups: map[string]uint64{"hit": c.CacheHits, "miss": c.CacheMisses, "revalidation": c.CacheLooks},
 	}
 	for class, count := range c.Requests {

@@ -14,6 +14,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
+	"github.com/evhttpd/evhttpd/reactor"
 )
 
 // The values of etag: and symlinks:.
@@ -35,8 +36,8 @@ func newDoormen(cfg *config.Config, old *state) doormen {
 		d.limiter = site.NewLimiter(site.Rate(cfg.Limits.RequestsPerClient))
 	}
 	if old.cfg == nil || cfg.Workers != old.cfg.Workers {
-		// Passwords take half of the workers and of the CPUs at most: files are served meanwhile.
-		d.verifier = site.NewVerifier(cpus()/2, cfg.Workers/2)
+		// As many as the pool does at a time, and half of the CPUs at most: files are served meanwhile.
+		d.verifier = site.NewVerifier(cpus()/2, reactor.ClassShare(cfg.Workers))
 	}
 	return d
 }

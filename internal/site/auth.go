@@ -194,8 +194,11 @@ type verifyKey struct {
 // Key joins those who bring the same name and password: the connections of one browser.
 func (j *verifyJob) Key() any { return j.key }
 
+// Class implements conn.Job.
+func (j *verifyJob) Class() conn.JobClass { return conn.JobVerify }
+
 // Run implements conn.Job.
-func (j *verifyJob) Run() conn.Result {
+func (j *verifyJob) Run(conn.Demand) conn.Result {
 	p, v := j.of, j.of.verifier
 	p.look(j.mono)
 	var hash [hashLen]byte

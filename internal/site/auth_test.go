@@ -351,7 +351,7 @@ func TestAuthFloodIsRefusedAtOnce(t *testing.T) {
 	for i := range gate.each {
 		given := fmt.Appendf(nil, "alice:%d", i)
 		j := &verifyJob{of: v.users, given: given, colon: 5, client: address("192.0.2.1"), mono: v.local.Clock.Mono}
-		wg.Go(func() { j.Run(); inside <- j })
+		wg.Go(func() { j.Run(wanted{}); inside <- j })
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		gate.mu.Lock()

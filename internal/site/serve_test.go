@@ -82,7 +82,7 @@ func (l *loop) send(raw string) string {
 		switch want := c.Step(peer, l.local); want {
 		case conn.WantDeferred:
 			job, ticket, _ := c.TakeJob()
-			if !c.Resume(ticket, job.Run(), nil) {
+			if !c.Resume(ticket, job.Run(wanted{}), nil) {
 				l.t.Fatal("the connection does not wait for the job's result")
 			}
 		case conn.WantYield:

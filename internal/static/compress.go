@@ -9,6 +9,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 )
 
@@ -67,6 +68,21 @@ func (c *Cache) compresses(size int64) bool {
 // compresses reports whether a file of that type and size is one to be compressed.
 func (s *Site) compresses(mediaType string, size int64) bool {
 	return len(s.compress) > 0 && compressible(mediaType) && s.cache.compresses(size)
+}
+
+// jobClass is the class of looks at that path: those that may compress take longer.
+func (s *Site) jobClass(path string) conn.JobClass {
+	if len(s.compress) == 0 {
+		return conn.JobFile
+	}
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	if name == "" && len(s.index) > 0 {
+		name = s.index[0]
+	}
+	if compressible(s.typeOf(name)) {
+		return conn.JobCompress
+	}
+	return conn.JobFile
 }
 
 // compressed makes the answers with the codings that no sibling has. c is the

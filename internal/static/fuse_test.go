@@ -140,7 +140,7 @@ func TestSlowFileSystem(t *testing.T) {
 			// Work is done by another thread, as in a pool.
 			run := func(job conn.Job) conn.Result {
 				done := make(chan conn.Result)
-				go func() { done <- job.Run() }()
+				go func() { done <- job.Run(wanted{}) }()
 				return <-done
 			}
 			ask := func(target, want string) {
@@ -207,7 +207,7 @@ func checkStopped(t *testing.T, l *loop, m *slowMount, prefix string, local bool
 	job, ticket, _ := waits.TakeJob()
 	result := make(chan conn.Result)
 	ops := m.ops.Load()
-	go func() { result <- job.Run() }()
+	go func() { result <- job.Run(wanted{}) }()
 	eventually(t, "the job does not reach the file system", func() bool { return m.ops.Load() > ops })
 	targets := []string{prefix + "small"}
 	if local {
@@ -227,7 +227,7 @@ func checkStopped(t *testing.T, l *loop, m *slowMount, prefix string, local bool
 	waits.Resume(ticket, <-result, nil)
 	for waits.Step(&peer, l.local) == conn.WantDeferred {
 		job, ticket, _ := waits.TakeJob()
-		waits.Resume(ticket, job.Run(), nil)
+		waits.Resume(ticket, job.Run(wanted{}), nil)
 	}
 	waits.Release(l.local)
 	parseResponse(t, "GET", peer.out.String()).wantStatus(t, 404)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
@@ -26,6 +27,8 @@ const (
 	blockSize = 64 << 10
 	// pageRows is how many rows a page of HTML has at most.
 	pageRows = 1000
+	// batchMax is longer than a loop's batch lasts.
+	batchMax = 20 * time.Millisecond
 )
 
 // listingFields go out with every listing, before its Content-Type. A listing changes without its
@@ -89,7 +92,7 @@ func (h *handler) list(e *entry, req *http1.Request, buf []byte, out *conn.Outpu
 			return
 		}
 	}
-	out.Defer(&listJob{site: s, path: e.key.path, view: v, mono: clock.Mono, oldest: oldest})
+	out.Defer(&listJob{site: s, path: e.key.path, view: v, mono: clock.Mono, asked: time.Now(), oldest: oldest})
 }
 
 // page returns the rendered view of a directory with a reference, nil if there is none that was
@@ -165,7 +168,8 @@ type listJob struct {
 	site   *Site
 	path   string // of the directory, with its slash
 	view   view
-	mono   int64 // Clock.Mono when it was asked for
+	mono   int64 // Clock.Mono when it was asked for, which was
+	asked  time.Time
 	oldest int64 // Clock.Mono: a snapshot of that time or later will do
 }
 
@@ -178,8 +182,11 @@ type listKey struct {
 // Key makes jobs for the same view of the same directory one.
 func (j *listJob) Key() any { return listKey{j.site, j.path, j.view} }
 
+// Class is that of directories.
+func (j *listJob) Class() conn.JobClass { return conn.JobList }
+
 // Run reads what is to be read and renders. It waits for the disk.
-func (j *listJob) Run() conn.Result {
+func (j *listJob) Run(demand conn.Demand) conn.Result {
 	s := j.site
 	r := s.acquire()
 	defer r.release()
@@ -187,15 +194,14 @@ func (j *listJob) Run() conn.Result {
 	if r.dir == nil {
 		return l.fail([]byte(j.path), 404, "the site's root is missing")
 	}
-	dir := s.cache.snapshots.get(key{s.scope(r), j.path}, j.oldest)
-	if dir == nil {
-		var err error
-		if dir, err = l.snapshot(j.path); err != nil {
-			return l.listingFailure(j.path, err)
-		}
-		dir = s.cache.snapshots.put(dir, r)
+	dir, err := l.readDirectory(j.path, j.oldest, j.now(), demand)
+	if err != nil {
+		return l.listingFailure(j.path, err)
 	}
 	defer dir.Release()
+	if !demand.Wanted() {
+		return l.listingFailure(j.path, errUnwanted)
+	}
 	from, last := newRender(dir, j.view)
 	if last > 0 {
 		return newListing(&listing{path: j.path, status: 404,
@@ -214,6 +220,13 @@ func (j *listJob) Run() conn.Result {
 	page := l.listingPage(dir, j.view, first[chunkHead:len(first)-len(chunkTail)-len(chunkLast)])
 	s.cache.put(page, r)
 	return newListing(&listing{path: j.path, page: page})
+}
+
+// now is the time as Clock.Mono, or a little earlier: by what a loop's batch may last, since a request
+// that comes within a batch has the time of its beginning. So those who came while the job waited for a worker
+// may have what it reads, and nobody has what was read before he asked.
+func (j *listJob) now() int64 {
+	return j.mono + max(0, int64(time.Since(j.asked)-batchMax))
 }
 
 func newListing(l *listing) *listing {
@@ -242,6 +255,8 @@ func (l *look) listingFailure(path string, err error) *entry {
 		reason = "the directory takes too long to read"
 		l.site.warn("the directory was not read within "+readingMax.String()+
 			": make it smaller, or turn its listing off", l.site.path+path)
+	case errUnwanted:
+		reason = "nobody waits for the listing any more"
 	default:
 		return l.failure([]byte(path), err)
 	}

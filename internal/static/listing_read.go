@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/conn"
 )
 
 const (
@@ -170,7 +172,7 @@ func (d *snapshot) add(name string, r row) error {
 }
 
 // snapshot reads a directory, whose path ends with a slash, with a reference for the caller.
-func (l *look) snapshot(path string) (*snapshot, error) {
+func (l *look) snapshot(path string, demand conn.Demand) (*snapshot, error) {
 	fd, err := l.openDirectory(path)
 	if err != nil {
 		return nil, err
@@ -178,7 +180,7 @@ func (l *look) snapshot(path string) (*snapshot, error) {
 	d := &snapshot{store: &l.site.cache.snapshots, key: key{l.site.scope(l.root), path}}
 	d.looked.Store(l.mono)
 	d.refs.Store(1)
-	if err = l.readRows(d, fd, path); err != nil {
+	if err = l.readRows(d, fd, path, demand); err != nil {
 		d.Release()
 		return nil, err
 	}
@@ -194,7 +196,7 @@ func (s *Site) showsFile(path string, content bool) bool {
 }
 
 // readRows reads the directory fd, which it closes.
-func (l *look) readRows(d *snapshot, fd int, path string) error {
+func (l *look) readRows(d *snapshot, fd int, path string, demand conn.Demand) error {
 	dir := os.NewFile(uintptr(fd), path)
 	defer dir.Close()
 	best := len(readmes)
@@ -213,8 +215,11 @@ func (l *look) readRows(d *snapshot, fd int, path string) error {
 			if i := slices.Index(readmes[:best], name); added && i >= 0 {
 				best, d.readme = i, readmes[i]
 			}
-			if time.Since(began) > readingMax { // a file server may take its time with each name
+			switch { // a file server may take its time with each name
+			case time.Since(began) > readingMax:
 				return errListingSlow
+			case !demand.Wanted():
+				return errUnwanted
 			}
 		}
 		if err == io.EOF {
@@ -470,7 +475,8 @@ type snapshots struct {
 	mu   sync.Mutex
 	kept map[key]*snapshot
 
-	streams renderer
+	streams  renderer
+	readings readings
 }
 
 // reserve takes n bytes if no more than limit are taken then, giving up what is kept if need be.

@@ -243,7 +243,7 @@ func TestListingsShareMemory(t *testing.T) {
 	start := func() *listingStream {
 		t.Helper()
 		mono := l.local.Clock.Mono
-		result, ok := (&listJob{site: l.site, path: "/", view: view{format: formatJSON}, mono: mono, oldest: mono + 1}).Run().(*listing)
+		result, ok := (&listJob{site: l.site, path: "/", view: view{format: formatJSON}, mono: mono, asked: time.Now(), oldest: mono + 1}).Run(wanted{}).(*listing)
 		if !ok || result.page != nil {
 			t.Fatal("no stream")
 		}
@@ -375,7 +375,7 @@ func TestListingStreamIsGivenUp(t *testing.T) {
 	store := &l.site.cache.snapshots
 	job := &listJob{site: l.site, path: "/", view: view{format: formatJSON}, mono: 1, oldest: 1}
 	for reads := range 4 * blockSize / 4096 {
-		result, ok := job.Run().(*listing)
+		result, ok := job.Run(wanted{}).(*listing)
 		if !ok {
 			t.Fatal("no listing")
 		}

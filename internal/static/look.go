@@ -481,8 +481,11 @@ type lookKey struct {
 // Key makes looks at the same path of the same site one.
 func (j *lookJob) Key() any { return lookKey{j.site, j.path} }
 
+// Class is that of files, or of those that are compressed.
+func (j *lookJob) Class() conn.JobClass { return j.site.jobClass(j.path) }
+
 // Run looks, and keeps the entry in the cache.
-func (j *lookJob) Run() conn.Result {
+func (j *lookJob) Run(conn.Demand) conn.Result {
 	path := []byte(j.path)
 	for tries := 1; ; tries++ {
 		r := j.site.acquire()
@@ -519,8 +522,11 @@ type rootKey struct{ tree *tree }
 // Key makes looks at the same root one.
 func (j rootJob) Key() any { return rootKey(j) }
 
+// Class is that of files.
+func (j rootJob) Class() conn.JobClass { return conn.JobFile }
+
 // Run looks, and replaces the root if need be.
-func (j rootJob) Run() conn.Result {
+func (j rootJob) Run(conn.Demand) conn.Result {
 	j.tree.checkRoot()
 	return rootChecked{}
 }

@@ -126,7 +126,7 @@ func (l *loop) send(raw string) string {
 		case conn.WantDeferred:
 			job, ticket, _ := c.TakeJob()
 			l.jobs++
-			if !c.Resume(ticket, job.Run(), nil) {
+			if !c.Resume(ticket, job.Run(wanted{}), nil) {
 				l.t.Fatal("the connection does not wait for the job's result")
 			}
 		case conn.WantYield:
@@ -327,3 +327,8 @@ func TestServeFile(t *testing.T) {
 		})
 	})
 }
+
+// wanted is the Demand of a job that somebody waits for.
+type wanted struct{}
+
+func (wanted) Wanted() bool { return true }

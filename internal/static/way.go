@@ -306,8 +306,16 @@ func (j *walkJob) Key() any { return j.key }
 
 func (j *walkJob) add(p *Spot) { j.spots = append(j.spots, Spot{site: p.site, path: p.path}) }
 
+// Class is that of files, or of those that are compressed, by the first spot.
+func (j *walkJob) Class() conn.JobClass {
+	if len(j.spots) == 0 {
+		return conn.JobFile
+	}
+	return j.spots[0].site.jobClass(j.spots[0].path)
+}
+
 // Run looks at one spot after the other, up to the first that is the answer, and keeps the entries in the cache.
-func (j *walkJob) Run() conn.Result {
+func (j *walkJob) Run(conn.Demand) conn.Result {
 	for tries := 1; ; tries++ {
 		f, r, missing := j.walk()
 		if missing && tries < jobRetries {

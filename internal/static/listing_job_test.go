@@ -1,0 +1,89 @@
+package static
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+)
+
+// lookedAt serves a directory of n names and counts how often one was looked at.
+func lookedAt(t *testing.T, n int) (l *loop, looks *atomic.Int64) {
+	looks = new(atomic.Int64)
+	opts := testOptions(many(t, n))
+	opts.Listing = true
+	opts.Shows = func(string, bool) bool { looks.Add(1); return true }
+	return serve(t, opts, false), looks
+}
+
+// TestDirectoryIsReadOnceForAll: whatever pages, orders and formats of it are asked for at a time.
+func TestDirectoryIsReadOnceForAll(t *testing.T) {
+	const names, workers = 3000, 8
+	l, looks := lookedAt(t, names)
+	mono := l.local.Clock.Mono
+	var all sync.WaitGroup
+	for i := range workers {
+		v := view{format: uint8(i % formats), sort: uint8(i % sorts), page: int32(1 + i%3)}
+		j := &listJob{site: l.site, path: "/", view: v, mono: mono, asked: time.Now(), oldest: mono - l.site.valid + 1}
+		all.Go(func() { j.Run(wanted{}).Release() })
+	}
+	all.Wait()
+	if n := looks.Load(); n != names {
+		t.Errorf("%d looks at %d names", n, names)
+	}
+}
+
+// TestReadingBegunTooEarly: who asks for what is new has no reading that was begun before he asked.
+func TestReadingBegunTooEarly(t *testing.T) {
+	l, looks := lookedAt(t, 100)
+	mono := l.local.Clock.Mono
+	for range 2 {
+		j := &listJob{site: l.site, path: "/", view: view{format: formatJSON}, mono: mono, asked: time.Now(), oldest: mono + 1}
+		j.Run(wanted{}).Release()
+	}
+	// Of a job that has waited for a worker, the directory is read when it runs: later ones may have that.
+	store := &l.site.cache.snapshots
+	j := &listJob{site: l.site, mono: mono, asked: time.Now().Add(-time.Minute)}
+	if now := j.now(); now < mono+int64(time.Minute-batchMax) {
+		t.Errorf("a job that has waited a minute thinks that only %v have passed", time.Duration(now-mono))
+	}
+	if n := looks.Load(); n != 200 {
+		t.Errorf("%d looks at 100 names for two who wanted what is new", n)
+	}
+	if len(store.readings.all) != 0 {
+		t.Error("a reading is left")
+	}
+}
+
+// gone is the Demand of a job that nobody waits for after some looks.
+type gone struct{ after atomic.Int64 }
+
+func (g *gone) Wanted() bool { return g.after.Add(-1) >= 0 }
+
+// TestUnwantedListingEnds within the directory, and who waits for its reading reads it himself.
+func TestUnwantedListingEnds(t *testing.T) {
+	const names = 3000
+	l, looks := lookedAt(t, names)
+	mono := l.local.Clock.Mono
+	job := func() *listJob {
+		return &listJob{site: l.site, path: "/", view: view{format: formatJSON}, mono: mono, asked: time.Now(), oldest: mono - l.site.valid + 1}
+	}
+	g := &gone{}
+	g.after.Store(100)
+	result := job().Run(g)
+	if n := looks.Load(); n > 200 {
+		t.Errorf("%d looks for nobody", n)
+	}
+	if e, ok := result.(*entry); !ok || e.status != 503 || !e.transient {
+		t.Error("the result may be cached, or is a listing")
+	}
+	result.Release()
+	result = job().Run(wanted{})
+	if l, ok := result.(*listing); !ok || l.from.dir == nil || l.from.dir.n != names {
+		t.Error("the next one has no listing")
+	}
+	result.Release()
+	var _ conn.Demand = g
+}

@@ -1,0 +1,46 @@
+//go:build darwin || dragonfly || freebsd || linux
+
+package iomodel_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/iomodel"
+)
+
+// TestJobsOfWhomNobodyWaits: a job that runs is told when its connection has been answered
+// without it, and is counted as dropped. Where jobs run on the connection's own thread there is nobody to tell.
+func TestJobsOfWhomNobodyWaits(t *testing.T) {
+	for _, c := range choices() {
+		if c.Threads {
+			continue
+		}
+		t.Run(c.String(), func(t *testing.T) {
+			s := start(t, c.Model, func(o *iomodel.Options) { o.Trigger = c.Trigger }, withConfig(func(c *conn.Config) { c.Deferred = 50 * time.Millisecond }))
+			demand := make(chan conn.Demand, 1)
+			let := make(chan struct{})
+			asks := func(d conn.Demand) { demand <- d; <-let }
+			s.asks.Store(&asks)
+			a := s.dial(t)
+			a.send(request("/defer"))
+			d := <-demand
+			a.answer(503)
+			eventually(t, func() error {
+				if d.Wanted() {
+					return errors.New("the job is wanted still")
+				}
+				return nil
+			})
+			close(let)
+			eventually(t, func() error {
+				if n := s.Counters(); n.JobsDropped != 1 || n.JobsInFlight() != 0 {
+					return errors.New("it is not counted as dropped")
+				}
+				return nil
+			})
+		})
+	}
+}

@@ -1,0 +1,109 @@
+package reactor
+
+import "github.com/evhttpd/evhttpd/conn"
+
+// jobQueue is the tasks of one class that wait for a worker. Clients take turns: each has a
+// queue of its own while it has tasks here.
+type jobQueue struct {
+	clients     map[conn.Client]*clientQueue
+	first, last *clientQueue // in the order of their turns
+	queued      int          // tasks
+	running     int          // tasks of the class that workers have
+}
+
+// clientQueue is the tasks of one client, oldest first.
+type clientQueue struct {
+	client      conn.Client
+	first, last *task
+	queued      int
+	prev, next  *clientQueue
+}
+
+// admits reports whether the client may queue one more task: no more than there is room left for
+// others, so that whoever comes later always finds some. Clients that nobody can tell apart share all of it.
+func (q *jobQueue) admits(client conn.Client) bool {
+	room := queueMax - q.queued
+	own := q.clients[client]
+	return room > 0 && (own == nil || client == conn.Client{} || own.queued < room)
+}
+
+// push puts a task at the end of its client's queue.
+func (q *jobQueue) push(t *task, client conn.Client) {
+	own := q.clients[client]
+	if own == nil {
+		own = &clientQueue{client: client}
+		if q.clients == nil {
+			q.clients = make(map[conn.Client]*clientQueue)
+		}
+		q.clients[client] = own
+		q.append(own)
+	}
+	t.of, t.prev = own, own.last
+	if own.last != nil {
+		own.last.next = t
+	} else {
+		own.first = t
+	}
+	own.last = t
+	own.queued++
+	q.queued++
+}
+
+// pop takes the oldest task of the client whose turn it is.
+func (q *jobQueue) pop() *task {
+	own := q.first
+	t := own.first
+	q.remove(t)
+	if own.queued > 0 {
+		q.unlink(own)
+		q.append(own)
+	}
+	return t
+}
+
+// remove takes a task out.
+func (q *jobQueue) remove(t *task) {
+	own := t.of
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		own.first = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	} else {
+		own.last = t.prev
+	}
+	t.of, t.prev, t.next = nil, nil, nil
+	own.queued--
+	q.queued--
+	if own.queued == 0 {
+		q.unlink(own)
+		delete(q.clients, own.client)
+	}
+}
+
+// append gives a client the last turn.
+func (q *jobQueue) append(own *clientQueue) {
+	own.prev, own.next = q.last, nil
+	if q.last != nil {
+		q.last.next = own
+	} else {
+		q.first = own
+	}
+	q.last = own
+}
+
+// unlink takes a client out of the order of turns.
+func (q *jobQueue) unlink(own *clientQueue) {
+	if own.prev != nil {
+		own.prev.next = own.next
+	} else {
+		q.first = own.next
+	}
+	if own.next != nil {
+		own.next.prev = own.prev
+	} else {
+		q.last = own.prev
+	}
+}

@@ -31,9 +31,8 @@ func (k *link) holder() conn.Holder {
 // relieve ends the connections that hold most for longest, as far as this server's
 // Share of the Budget is to give up. They give it up when they notice.
 func (c *crew) relieve() {
-	excess := c.share.Excess()
 	c.mu.Lock()
-	excess -= c.leaving
+	excess := c.share.Excess() - c.leaving // in this order: who ends is taken off both, from the Share first
 	var holders []conn.Holder
 	for _, k := range c.links {
 		if h := k.holder(); excess > 0 && h.Bytes > 0 && !k.spared && k.cut.Load() == 0 {
@@ -47,9 +46,13 @@ func (c *crew) relieve() {
 			break
 		}
 		k := c.links[h.Token]
-		k.cut.Store(h.Bytes)
-		c.leaving += h.Bytes
-		excess -= h.Bytes
+		freed := h.Bytes
+		if k.idle.Load() == 0 {
+			freed += int64(c.each)
+		}
+		k.cut.Store(freed)
+		c.leaving += freed
+		excess -= freed
 		relieved++
 		c.interrupt(k, unix.SHUT_RDWR)
 		k.ring()

@@ -51,10 +51,11 @@ func testBudget(t *testing.T, c iomodel.Choice) {
 	})
 	little.send("TP/1.1\r\nHost: a\r\n\r\n")
 	little.answer(200)
-	last := all[len(all)-1]
+	last := s.dial(t)
+	last.send(halfHead)
 	last.send("\r\n\r\n")
 	last.answer(200)
-	for _, a := range append(all, little) {
+	for _, a := range append(all, little, last) {
 		a.Close()
 	}
 	s.stop(patience)

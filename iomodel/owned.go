@@ -536,6 +536,9 @@ func (k *link) end() {
 		c.ended.Cut++
 	}
 	c.mu.Unlock()
+	if k.cut.Load() != 0 {
+		c.share.Relieved() // that may not have been enough
+	}
 	k.mu.Lock()
 	k.gone = true
 	k.mu.Unlock()

@@ -39,7 +39,7 @@ type small struct{ head, body []byte }
 
 func newSmall() *small {
 	return &small{
-		head: []byte("HTTP/1.1 200 OK\r\nServer: evhttpd\r\nContent-Type: text/plain; charset=utf-8\r\n" +
+		head: []byte("Content-Type: text/plain; charset=utf-8\r\n" +
 			"Content-Length: 1024\r\nETag: \"18b5c7a3f2e10000-400\"\r\nLast-Modified: Sat, 01 Nov 2025 10:00:00 GMT\r\n" +
 			"Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n"),
 		body: bytes.Repeat([]byte("x"), 1024),

@@ -60,8 +60,7 @@ func (e *Edit) mark(lower byte) {
 	}
 }
 
-// keep appends the lines that stay: of a head's status line and fields, or of fields
-// alone. failed: the answer is 4xx or 5xx.
+// keep appends the lines which stay. failed: the answer is 4xx or 5xx.
 func (e *Edit) keep(dst, lines []byte, failed bool) []byte {
 	from := 0 // what stands from here on is not copied yet
 	for at := 0; at < len(lines); {

@@ -53,7 +53,7 @@ func TestHeldIsCounted(t *testing.T) {
 type bodies struct{ body []byte }
 
 func (h *bodies) Serve(_ *http1.Request, _ []byte, out *Output) {
-	out.Head(200, []byte("HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n"))
+	out.Head(200, []byte("Content-Length: 60000\r\n"))
 	out.Shared(h.body)
 }
 

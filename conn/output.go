@@ -7,8 +7,8 @@ import (
 
 // Output takes the answer to one request. Exactly one of Head, Fail and Defer
 // is called first; Head is followed by the body in any number of parts, whose
-// total is the Content-Length that the head announced, behind a File or a Source too. For a request whose
-// answer has no body (HEAD) the parts are dropped, so a handler need not care.
+// total is the Content-Length that the head announced, behind a File or a Source too. For an
+// answer that has no body (to HEAD, 204 and 304) the parts are dropped, so a handler need not care.
 //
 // An Output belongs to its loop and is valid during one Serve.
 type Output struct {
@@ -22,16 +22,18 @@ type Output struct {
 	user    []byte // who the client has proved to be; empty: nobody
 	body    int64  // bytes of the answer's body queued so far
 	last    bool   // the connection closes after this answer
-	noBody  bool   // HEAD
+	noBody  bool   // the answer has no body: HEAD, 204, 304
 	job     Job
 	result  Result
 	client  Addr   // whom the handler has found behind the peer
 	behind  bool   // it has
 	edit    *Edit  // of the head; nil: none
 	added   []byte // to the head: whole field lines
-	dateAt  int64  // the second that date says
-	date    []byte
 	scratch []byte // the small heads that Fail makes
+
+	common   []byte  // see commonFields
+	commonAt int64   // the second that it was made for
+	commonOf *Config // what it was made of
 }
 
 // Clock is the time of this batch.
@@ -108,23 +110,24 @@ func (o *Output) Reason(reason string) { o.reason = reason }
 // Close makes this answer the connection's last.
 func (o *Output) Close() { o.last = true }
 
-// Head begins the answer. head is the status line and all fields, each with
-// its CRLF, but for Date, Connection and the empty line, which are added here.
-// It is copied.
-func (o *Output) Head(status int, head []byte) {
+// Head begins the answer. fields are the fields of its head, each with its CRLF, which
+// are copied. The status line, Server, Date, Connection and the empty line are added here.
+func (o *Output) Head(status int, fields []byte) {
 	o.status = status
+	o.noBody = o.noBody || status == 204 || status == 304
+	o.arena = http1.AppendStatusLine(o.arena, status)
 	switch {
 	case o.edit != nil:
 		failed := status >= 400
-		o.arena = o.edit.keep(o.arena, head, failed)
+		o.arena = o.edit.keep(o.arena, fields, failed)
 		o.arena = o.edit.keep(o.arena, o.added, failed)
 		o.arena = o.edit.set(o.arena, failed)
 	case len(o.added) > 0:
-		o.arena = append(append(o.arena, head...), o.added...)
+		o.arena = append(append(o.arena, fields...), o.added...)
 	default:
-		o.arena = append(o.arena, head...)
+		o.arena = append(o.arena, fields...)
 	}
-	o.arena = append(o.arena, o.dateField()...)
+	o.arena = append(o.arena, o.commonFields()...)
 	switch {
 	case o.last:
 		o.arena = append(o.arena, "Connection: close\r\n\r\n"...)
@@ -189,9 +192,7 @@ func (o *Output) Source(src Source) {
 func (o *Output) Fail(status int, fields, reason string) {
 	o.reason = reason
 	body := len(reason) + len("400: \n")
-	b := http1.AppendStatusLine(o.scratch[:0], status)
-	b = appendServer(b, o.local.Config.Server)
-	b = append(b, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "...)
+	b := append(o.scratch[:0], "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "...)
 	b = http1.AppendInt(b, int64(body))
 	b = append(append(b, "\r\n"...), fields...)
 	o.Head(status, b)
@@ -203,9 +204,8 @@ func (o *Output) Fail(status int, fields, reason string) {
 
 // fail answers with what the parser found.
 func (o *Output) fail(e *http1.Error) {
-	text := e.AppendText(nil)
 	o.last = true
-	o.Fail(e.Status, "", string(text[len("400: "):]))
+	o.Fail(e.Status, "", e.Reason())
 }
 
 // begin makes the Output ready for the answer to req, which is nil when the
@@ -220,18 +220,16 @@ func (o *Output) begin(c *Conn, req *http1.Request, method http1.Method) {
 	o.last = req == nil || req.Close || method == http1.MethodCONNECT || c.lastAnswer(o.local)
 }
 
-// dateField returns the Date field of this second.
-func (o *Output) dateField() []byte {
-	if now := o.local.Clock.Wall / 1e9; now != o.dateAt || len(o.date) == 0 {
-		o.dateAt = now
-		o.date = append(http1.AppendDate(append(o.date[:0], "Date: "...), now), "\r\n"...)
+// commonFields returns the fields of every answer of this second: Server and Date.
+func (o *Output) commonFields() []byte {
+	now, cfg := o.local.Clock.Wall/1e9, o.local.Config
+	if now != o.commonAt || cfg != o.commonOf {
+		b := o.common[:0]
+		if cfg.Server != "" {
+			b = http1.AppendField(b, "Server", cfg.Server)
+		}
+		b = http1.AppendDate(append(b, "Date: "...), now)
+		o.common, o.commonAt, o.commonOf = append(b, "\r\n"...), now, cfg
 	}
-	return o.date
-}
-
-func appendServer(dst []byte, server string) []byte {
-	if server == "" {
-		return dst
-	}
-	return http1.AppendField(dst, "Server", server)
+	return o.common
 }

@@ -35,7 +35,7 @@ func book(method, target, version, connection, body string, log *[]string) excha
 		content = "deferred"
 	case "fail":
 		status, content = "404 Not Found", "404: no such thing\n"
-		fields = "Server: test\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+		fields = "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
 	}
 	expects := len(body) > 0 && len(body)%4 == 0
 	last := connection == "close" || version == "1.0" && connection != "keep-alive" || target == "/close" || expects && version == "1.1"
@@ -46,7 +46,7 @@ func book(method, target, version, connection, body string, log *[]string) excha
 	if target == "/fail" {
 		fields += "X-Why: test\r\n"
 	}
-	fields += "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+	fields += "Server: test\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 	switch {
 	case last:
 		fields += "Connection: close\r\n"

@@ -524,7 +524,7 @@ func (r *rig) Serve(req *http1.Request, buf []byte, out *Output) {
 }
 
 func (r *rig) head(out *Output, length int) {
-	out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", length))
+	out.Head(200, fmt.Appendf(nil, "Content-Length: %d\r\n", length))
 }
 
 func (r *rig) text(out *Output, body string) {

@@ -5,16 +5,21 @@ import "strconv"
 // Error returns the same text as AppendText.
 func (e *Error) Error() string { return string(e.AppendText(nil)) }
 
-// AppendText appends the error as one line for the person who sent the
-// request: the status, the rule, the byte, and in parentheses where the rule
-// comes from and what helps:
-//
-//	400: LF without CR at byte 14 (RFC 9112 section 2.2; with nc use -C)
-//
-// A negative At and an empty Source or Hint are left out.
+// AppendText appends the status and the Reason, with a colon between them.
 func (e *Error) AppendText(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(e.Status), 10)
-	dst = append(dst, ": "...)
+	return e.appendReason(append(dst, ": "...))
+}
+
+// Reason explains the error in one line to the person who sent the request: the
+// rule, the byte, and in parentheses where the rule comes from and what helps:
+//
+//	LF without CR at byte 14 (RFC 9112 section 2.2; with nc use -C)
+//
+// A negative At and an empty Source or Hint are left out.
+func (e *Error) Reason() string { return string(e.appendReason(nil)) }
+
+func (e *Error) appendReason(dst []byte) []byte {
 	dst = append(dst, e.Rule...)
 	if e.At >= 0 {
 		dst = append(dst, " at byte "...)

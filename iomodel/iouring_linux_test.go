@@ -85,7 +85,7 @@ func (*ringSource) Size() int { return 0 }
 func (s *ringServer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	s.served.Add(1)
 	answer := func(body []byte) {
-		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(body)))
+		out.Head(200, fmt.Appendf(nil, "Content-Length: %d\r\n", len(body)))
 		out.Bytes(body)
 	}
 	switch path := string(req.Path.In(buf)); path {
@@ -93,13 +93,13 @@ func (s *ringServer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 		s.medium.Add(1)
 		answer(ringMedium)
 	case "/huge":
-		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringHuge)))
+		out.Head(200, fmt.Appendf(nil, "Content-Length: %d\r\n", len(ringHuge)))
 		out.Shared(ringHuge)
 	case "/file":
-		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringHuge)))
+		out.Head(200, fmt.Appendf(nil, "Content-Length: %d\r\n", len(ringHuge)))
 		out.File(s.file, 0, int64(len(ringHuge)))
 	case "/source":
-		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringMedium)))
+		out.Head(200, fmt.Appendf(nil, "Content-Length: %d\r\n", len(ringMedium)))
 		out.Source(&ringSource{left: ringMedium})
 	case "/defer":
 		if out.Result() == nil {
@@ -641,7 +641,7 @@ func TestRingNoAllocation(t *testing.T) {
 	if ringRace {
 		t.Skip("the race detector allocates")
 	}
-	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", len(ringSmall))
+	answer := fmt.Appendf(nil, "Content-Length: %d\r\n", len(ringSmall))
 	s := startRing(t, func(o *reactor.Options) {
 		o.NewHandler = func() conn.Handler {
 			return handlerFunc(func(_ *http1.Request, _ []byte, out *conn.Output) {

@@ -123,7 +123,7 @@ func (a *answers) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	}
 	path := string(req.Path.In(buf))
 	head := func(length int) {
-		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", length))
+		out.Head(200, fmt.Appendf(nil, "Content-Length: %d\r\n", length))
 	}
 	switch part := strings.Split(path, "/"); part[1] {
 	case "small":

@@ -202,7 +202,7 @@ func (a *answers) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 		a.onServe(path, out)
 	}
 	head := func(length int) {
-		out.Head(200, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n", length))
+		out.Head(200, fmt.Appendf(nil, "Content-Length: %d\r\n", length))
 	}
 	switch {
 	case path == "/small":
@@ -238,7 +238,7 @@ func (a *answers) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 }
 
 var (
-	smallHead = []byte("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n")
+	smallHead = []byte("Content-Length: 3\r\n")
 	smallBody = []byte("ok\n")
 )
 

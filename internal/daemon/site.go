@@ -77,7 +77,6 @@ func siteOptions(cfg *config.Config, s *config.Site, tell static.Tell) site.Site
 			Siblings:          s.Precompressed,
 			Compress:          s.Compress,
 			RelativeRedirects: s.RelativeRedirects,
-			Server:            cfg.ServerHeader,
 			Valid:             cfg.Cache.Valid,
 			Tell:              tell,
 		},
@@ -110,7 +109,7 @@ func siteRule(p *config.PathRule) site.Rule {
 
 // sameSites reports whether the files are served in the same way.
 func sameSites(a, b *config.Config) bool {
-	return reflect.DeepEqual(a.Sites, b.Sites) && a.Cache == b.Cache && a.ServerHeader == b.ServerHeader && a.Limits.Ranges == b.Limits.Ranges &&
+	return reflect.DeepEqual(a.Sites, b.Sites) && a.Cache == b.Cache && a.Limits.Ranges == b.Limits.Ranges &&
 		slices.Equal(a.TrustedProxies, b.TrustedProxies) &&
 		a.Limits.RequestsPerClient == b.Limits.RequestsPerClient && a.Workers == b.Workers
 }

@@ -84,8 +84,8 @@ type accessKey struct{ allow, deny, auth, cors int }
 // accessesMax bounds those that are remembered; others are made each time that a path is worked out.
 const accessesMax = 1024
 
-// newAccesses makes ready what the rules say. files are those of passwords that have been read, server is the Server field's value.
-func newAccesses(rules []Rule, files *passwordFiles, server string) (*accesses, error) {
+// newAccesses makes ready what the rules say. files are those of passwords that have been read.
+func newAccesses(rules []Rule, files *passwordFiles) (*accesses, error) {
 	a := &accesses{rules: rules, made: make(map[accessKey]*access)}
 	for i, r := range rules {
 		var asks *auth
@@ -96,7 +96,7 @@ func newAccesses(rules []Rule, files *passwordFiles, server string) (*accesses, 
 			}
 			asks = newAuth(r.Auth.Realm, p)
 		}
-		shares, err := newCORS(r.CORS, server)
+		shares, err := newCORS(r.CORS)
 		if err != nil {
 			return nil, fmt.Errorf("paths[%d].%w", i, err)
 		}

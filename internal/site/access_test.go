@@ -76,10 +76,11 @@ func (s step) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	}
 }
 
-var inHead, inBody = []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"), []byte("in")
+var inHead, inBody = []byte("Content-Length: 2\r\n"), []byte("in")
 
 func newDoor(t testing.TB, s step) *door {
 	cfg := &conn.Config{
+		Server: "evhttpd",
 		Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100, Body: 64 << 10},
 		Output: 256 << 10, TurnRequests: 1 << 30, TurnBytes: 1 << 60,
 		FirstByte: time.Minute, Head: time.Minute, Body: time.Minute, Send: time.Minute, KeepAlive: time.Minute, Deferred: time.Minute,
@@ -179,7 +180,7 @@ func (d *door) again(raw string) (answer, end func()) {
 
 func mustAccesses(t testing.TB, rules ...Rule) *accesses {
 	t.Helper()
-	a, err := newAccesses(rules, newPasswordFiles(NewVerifier(1, 8), nil), "")
+	a, err := newAccesses(rules, newPasswordFiles(NewVerifier(1, 8), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func TestAccessOfRules(t *testing.T) {
 	if a.auths[5].passwords != a.auths[1].passwords {
 		t.Error("one file is read twice")
 	}
-	if _, err := newAccesses([]Rule{{}, {Access: Access{Auth: &Auth{"x", dir + "/none"}}}}, newPasswordFiles(NewVerifier(1, 1), nil), ""); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
+	if _, err := newAccesses([]Rule{{}, {Access: Access{Auth: &Auth{"x", dir + "/none"}}}}, newPasswordFiles(NewVerifier(1, 1), nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
 		t.Error(err)
 	}
 }

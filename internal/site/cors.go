@@ -33,15 +33,14 @@ var conditions = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-
 type cors struct {
 	any       []byte            // the fields of every answer; nil: they depend on the origin
 	origins   map[string][]byte // the fields of an answer, by origin
-	preflight []byte            // the head of the answer to a preflight, without those
-	stranger  []byte            // the same, for an origin that may not
+	preflight []byte            // the fields of the answer to a preflight, beside those
 }
 
 // varyOrigin is for every answer that another origin, or none, would get other fields with.
 var varyOrigin = []byte("Vary: Origin\r\n")
 
-// newCORS returns o ready for use, nil for nil. server is the Server field's value; empty: there is none.
-func newCORS(o *CORS, server string) (*cors, error) {
+// newCORS returns o ready for use, nil for nil.
+func newCORS(o *CORS) (*cors, error) {
 	if o == nil {
 		return nil, nil
 	}
@@ -61,11 +60,6 @@ func newCORS(o *CORS, server string) (*cors, error) {
 		origin = serialized(origin)
 		c.origins[origin] = []byte("Access-Control-Allow-Origin: " + origin + "\r\n" + string(varyOrigin) + expose)
 	}
-	c.stranger = http1.AppendStatusLine(nil, 204)
-	if server != "" {
-		c.stranger = http1.AppendField(c.stranger, "Server", server)
-	}
-	c.preflight = slices.Clone(c.stranger)
 	if len(o.Methods) > 0 {
 		c.preflight = http1.AppendField(c.preflight, "Access-Control-Allow-Methods", strings.Join(o.Methods, ", "))
 	}
@@ -136,7 +130,7 @@ func (c *cors) check(req *http1.Request, buf []byte, out *conn.Output) (done boo
 	case c.allows(req.Get(http1.FieldOrigin, buf)):
 		out.Head(204, c.preflight)
 	default:
-		out.Head(204, c.stranger)
+		out.Head(204, nil)
 	}
 	return true
 }

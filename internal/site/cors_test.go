@@ -15,7 +15,7 @@ import (
 // newCORSDoor answers as the steps of a site do, for these options.
 func newCORSDoor(t testing.TB, o CORS) *door {
 	t.Helper()
-	c, err := newCORS(&o, "evhttpd")
+	c, err := newCORS(&o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,10 +106,10 @@ func TestCORS(t *testing.T) {
 }
 
 func TestCORSRefusesCredentialsForAnyOrigin(t *testing.T) {
-	if _, err := newCORS(&CORS{Origins: []string{"*"}, Credentials: true}, ""); err == nil {
+	if _, err := newCORS(&CORS{Origins: []string{"*"}, Credentials: true}); err == nil {
 		t.Error("no error")
 	}
-	if c, err := newCORS(nil, ""); c != nil || err != nil {
+	if c, err := newCORS(nil); c != nil || err != nil {
 		t.Error(c, err)
 	}
 }
@@ -142,7 +142,7 @@ func FuzzCORS(f *testing.F) {
 	for _, origin := range []string{"https://a.example", "null", "", "https://a.example\x01", "HTTPS://A.EXAMPLE", "*"} {
 		f.Add(origin)
 	}
-	c, err := newCORS(&CORS{Origins: []string{"https://a.example"}, Credentials: true}, "")
+	c, err := newCORS(&CORS{Origins: []string{"https://a.example"}, Credentials: true})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func openSite(t testing.TB, s Site, limiter *Limiter, files map[string]string) *
 		}
 	}
 	s.Hosts = []string{"*"}
-	s.Static = static.Options{Root: dir, Index: []string{"index.html"}, Server: "evhttpd", Valid: time.Second, Siblings: []string{"br", "zst", "gz"}}
+	s.Static = static.Options{Root: dir, Index: []string{"index.html"}, Valid: time.Second, Siblings: []string{"br", "zst", "gz"}}
 	ahead := int64(time.Hour) // of the wall clock, so that files made a moment ago count as old
 	s.Static.WallTime = func() int64 { return time.Now().UnixNano() + ahead }
 	r, err := New(Options{

@@ -160,11 +160,7 @@ func (l *local) refused(r *route, a *access, req *http1.Request, buf []byte, out
 
 // redirect sends the client elsewhere.
 func (l *local) redirect(r *route, req *http1.Request, buf []byte, out *conn.Output) {
-	b := http1.AppendStatusLine(l.head[:0], r.redirect.status)
-	if server := l.host.options.Static.Server; server != "" {
-		b = http1.AppendField(b, "Server", server)
-	}
-	b = r.redirect.appendTo(append(b, "Location: "...), r.location, req.Query.In(buf), req.HasQuery)
+	b := r.redirect.appendTo(append(l.head[:0], "Location: "...), r.location, req.Query.In(buf), req.HasQuery)
 	l.head = append(b, "\r\nContent-Length: 0\r\n"...)
 	out.Head(r.redirect.status, l.head)
 }

@@ -34,8 +34,7 @@ func (l *local) route(sent []byte) *route {
 	}
 	decoded, bad := http1.AppendPath(l.path[:0], sent)
 	if l.path = decoded; bad.Status != 0 {
-		text := bad.AppendText(nil)
-		return &route{set: &set{view: l.host.files}, way: &static.Way{Pages: l.pages}, status: bad.Status, reason: string(text[len("400: "):])}
+		return &route{set: &set{view: l.host.files}, way: &static.Way{Pages: l.pages}, status: bad.Status, reason: bad.Reason()}
 	}
 	r, err := l.newRoute(string(decoded))
 	if err != nil {

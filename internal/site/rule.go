@@ -165,7 +165,7 @@ func (s *host) editElsewhere(request, file string) *conn.Edit {
 
 // newRules checks the rules and makes their patterns ready.
 func (s *host) newRules(files *passwordFiles) (err error) {
-	if s.accesses, err = newAccesses(s.options.Rules, files, s.options.Static.Server); err != nil {
+	if s.accesses, err = newAccesses(s.options.Rules, files); err != nil {
 		return err
 	}
 	s.sets, s.edits = make(map[string]*set), make(map[string]*conn.Edit)

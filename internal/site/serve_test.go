@@ -61,6 +61,7 @@ const settled = time.Hour
 
 func newLoop(t testing.TB, h conn.Handler) *loop {
 	cfg := &conn.Config{
+		Server:       "evhttpd",
 		Limits:       http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100, Body: 64 << 10},
 		Output:       256 << 10,
 		TurnRequests: 1 << 30, TurnBytes: 1 << 60,
@@ -141,7 +142,7 @@ func write(t testing.TB, name, contents string) {
 // options are those of a site as it is without a word about it.
 func options(root string) Site {
 	return Site{Hosts: []string{"*"}, Static: static.Options{
-		Root: root, Index: []string{"index.html"}, Hide: []string{".*", "!.well-known"}, Server: "evhttpd", Valid: time.Second,
+		Root: root, Index: []string{"index.html"}, Hide: []string{".*", "!.well-known"}, Valid: time.Second,
 		WallTime: func() int64 { return time.Now().Add(settled).UnixNano() },
 	}}
 }

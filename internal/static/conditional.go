@@ -67,10 +67,5 @@ func ifRange(c *content, req *http1.Request, buf []byte, now int64) bool {
 }
 
 func (h *handler) notModified(c *content, out *conn.Output) {
-	b := http1.AppendStatusLine(h.scratch[:0], 304)
-	h.scratch = append(b, c.head[statusLineOK:c.validators]...)
-	out.Head(304, h.scratch)
+	out.Head(304, c.head[:c.validators])
 }
-
-// statusLineOK is the length of the status line of 200 with its CRLF.
-const statusLineOK = len("HTTP/1.1 200 OK\r\n")

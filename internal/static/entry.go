@@ -68,8 +68,8 @@ type entry struct {
 
 // content is an answer with its head ready.
 type content struct {
-	// head is the status line of 200 and all fields but Date and Connection, in
-	// the order in which a 304 (up to validators) and a 206 (up to common) need them;
+	// head is the fields of a 200 for Output.Head, in the order in which a 304 (up
+	// to validators) and a 206 (up to common) need them;
 	// from validators to typed is the Content-Type, which the parts of a multipart 206 have.
 	head                      []byte
 	validators, typed, common int
@@ -179,7 +179,7 @@ func (s *Site) newContent(r representation) *content {
 		size: r.size, exact: (!r.recent || r.hash != nil) && !r.dynamic, ranges: true,
 		coding: r.coding, negotiable: r.negotiable, dynamic: r.dynamic,
 	}
-	b := append(make([]byte, 0, 384), s.statusOK...)
+	b := make([]byte, 0, 384)
 	if r.hash != nil {
 		c.etag = appendHashETag(nil, r.hash, r.dynamic)
 	}

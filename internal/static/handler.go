@@ -21,7 +21,10 @@ const (
 
 const allowed = "Allow: GET, HEAD, OPTIONS\r\n"
 
-var slash = []byte{'/'}
+var (
+	allowedFields = []byte(allowed)
+	slash         = []byte{'/'}
+)
 
 // handler serves a site to one loop. It is not safe for use by two goroutines.
 type handler struct {
@@ -120,8 +123,7 @@ func (h *handler) other(req *http1.Request, buf []byte, out *conn.Output) {
 		h.fail(req, buf, out, 405, allowed, "files are read with GET and HEAD (RFC 9110 section 15.5.6)")
 		return
 	}
-	h.scratch = append(append(http1.AppendStatusLine(h.scratch[:0], 204), h.site.server...), allowed...)
-	out.Head(204, h.scratch)
+	out.Head(204, allowedFields)
 }
 
 // find answers a request that the index has nothing fresh for. sent is the
@@ -165,8 +167,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 func (h *handler) resolve(sent []byte, out *conn.Output) bool {
 	var bad http1.Error
 	if h.path, bad = http1.AppendPath(h.path[:0], sent); bad.Status != 0 {
-		h.scratch = bad.AppendText(h.scratch[:0])
-		out.Fail(bad.Status, "", string(h.scratch[len("400: "):]))
+		out.Fail(bad.Status, "", bad.Reason())
 		return false
 	}
 	if h.site.hide.path(h.path) {
@@ -299,8 +300,7 @@ func retryAfter(status int) string {
 // redirect sends the client to the directory with its slash. The reference is the path as it was decoded, with
 // one slash in front, so that it can name no other host ("//evil/"), or a relative one (Options.RelativeRedirects).
 func (h *handler) redirect(req *http1.Request, buf []byte, out *conn.Output) {
-	b := append(http1.AppendStatusLine(h.scratch[:0], 301), h.site.server...)
-	b, ok := h.appendDirectory(append(b, "Location: "...), req.Path.In(buf))
+	b, ok := h.appendDirectory(append(h.scratch[:0], "Location: "...), req.Path.In(buf))
 	if !ok {
 		h.fail(req, buf, out, 404, "", "a directory whose path does not end with a slash")
 		return

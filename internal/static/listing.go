@@ -120,7 +120,7 @@ func (h *handler) sendListing(l *listing, req *http1.Request, buf []byte, out *c
 	if !chunked {
 		out.Close() // RFC 9112 section 6.3: the end of the stream ends the body
 	}
-	b := append(append(h.scratch[:0], h.site.statusOK...), listingFields...)
+	b := append(h.scratch[:0], listingFields...)
 	b = l.from.dir.appendOmitted(append(b, listingTypes[l.from.view.format]...))
 	if chunked {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
@@ -237,7 +237,7 @@ func newListing(l *listing) *listing {
 // listingPage makes the entry of a listing that is rendered in whole.
 func (l *look) listingPage(dir *snapshot, v view, body []byte) *entry {
 	c := &content{body: body, size: int64(len(body))}
-	c.head = append(append(append(c.head, l.site.statusOK...), listingFields...), listingTypes[v.format]...)
+	c.head = append(append(c.head, listingFields...), listingTypes[v.format]...)
 	c.head = appendLength(dir.appendOmitted(c.head), c.size)
 	e := newEntry(kindListing, string(v.appendKey(nil, dir.key.path)), c)
 	e.key.scope, e.life = dir.key.scope, l.site.valid

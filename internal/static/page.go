@@ -52,8 +52,7 @@ func (h *handler) sendPage(e *entry, req *http1.Request, buf []byte, out *conn.O
 	if c == nil || c.file != nil && !c.file.TryRetain() {
 		return false
 	}
-	b := append(http1.AppendStatusLine(h.scratch[:0], status), h.site.server...)
-	b = append(append(b, c.vary()...), c.head[c.validators:c.typed]...)
+	b := append(append(h.scratch[:0], c.vary()...), c.head[c.validators:c.typed]...)
 	b = append(b, "X-Content-Type-Options: nosniff\r\n"...)
 	if c.coding != http1.CodingIdentity {
 		b = http1.AppendField(b, "Content-Encoding", c.coding.String())

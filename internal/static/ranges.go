@@ -42,8 +42,7 @@ func (h *handler) partial(c *content, req *http1.Request, buf []byte, out *conn.
 		return false
 	}
 	// RFC 9110 section 15.3.7.2: what has come down to one range is no multipart.
-	b := http1.AppendStatusLine(h.scratch[:0], 206)
-	b = append(b, c.head[statusLineOK:c.common]...)
+	b := append(h.scratch[:0], c.head[:c.common]...)
 	b = appendContentRange(b, ranges[0], c.size)
 	h.scratch = appendLength(b, ranges[0].Length)
 	out.Head(206, h.scratch)
@@ -72,8 +71,7 @@ func (h *handler) multipart(c *content, ranges []http1.ByteRange, out *conn.Outp
 	if length += int64(len(m.heads)); length >= c.size {
 		return false
 	}
-	b := http1.AppendStatusLine(h.scratch[:0], 206)
-	b = append(b, c.head[statusLineOK:c.validators]...)
+	b := append(h.scratch[:0], c.head[:c.validators]...)
 	b = append(append(b, "Content-Type: multipart/byteranges; boundary="...), m.boundary[:]...)
 	b = append(append(b, "\r\n"...), c.head[c.typed:c.common]...)
 	h.scratch = appendLength(b, length)

@@ -96,6 +96,7 @@ func (l *loop) Wake(uint64) {
 
 func newLoop(t testing.TB, s *Site, h conn.Handler) *loop {
 	cfg := &conn.Config{
+		Server:       "evhttpd",
 		Limits:       http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100, Body: 64 << 10},
 		Output:       256 << 10,
 		TurnRequests: 1 << 30, TurnBytes: 1 << 60,
@@ -226,7 +227,7 @@ func testLimits() Limits { return Limits{Memory: 64 << 20, File: 64 << 10, Descr
 func testOptions(root string) Options {
 	return Options{
 		Root: root, Index: []string{"index.html"}, Hide: []string{".*", "!.well-known"},
-		Server: "evhttpd", Valid: time.Second,
+		Valid:    time.Second,
 		WallTime: func() int64 { return time.Now().Add(settled).UnixNano() },
 	}
 }

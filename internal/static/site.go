@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/evhttpd/evhttpd/http1"
 )
 
 // ETag says what the entity tags of a site's files are made of.
@@ -37,7 +35,6 @@ type Options struct {
 	// RelativeRedirects has a directory whose slash is missing redirected to by ./name/ and not by /path/name/, which
 	// holds behind a proxy that takes a prefix away. Some programs do not understand it.
 	RelativeRedirects bool
-	Server            string        // the Server field; empty: none
 	Valid             time.Duration // how stale an answer may be under load; 0: every request looks at the file
 	// Shows says whether a listing has the file of that path (decoded), and whether the text of a README
 	// stands below it (content). It may be called from any goroutine; nil: everything is shown.
@@ -69,9 +66,6 @@ type Site struct {
 	compress []compressor
 
 	valid int64 // nanoseconds
-
-	server   []byte // the Server field line, may be empty
-	statusOK []byte // the status line of 200 and the Server field
 }
 
 // tree is what all views of a site share: the root, and who looks after it.
@@ -149,10 +143,6 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 		return nil, rootError(opts.Root, errors.Join(err, unix.EINVAL))
 	}
 	s.pathNUL = append([]byte(s.path), 0)
-	if opts.Server != "" {
-		s.server = http1.AppendField(nil, "Server", opts.Server)
-	}
-	s.statusOK = append(http1.AppendStatusLine(nil, 200), s.server...)
 	r, err := s.openRoot()
 	if err != nil {
 		return nil, rootError(s.path, err)

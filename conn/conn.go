@@ -22,6 +22,9 @@ const (
 	// An answer's progress is looked at this often within Config.Send, and no less than every lookMax.
 	looks   = 8
 	lookMax = 30 * time.Second
+	// lateMin is how late a timer runs out when nobody can have looked at the connection: the process was stopped,
+	// and its workers with it.
+	lateMin = time.Second
 	// bodyRate is the slowest body, in bytes a second, beyond the grace of Config.Body.
 	bodyRate = 500
 )
@@ -243,6 +246,10 @@ func (c *Conn) Expire(t Transport, l *Local) Want {
 		if want := c.Step(t, l); want == WantClose || c.phase != phase || c.since != since {
 			return want
 		}
+	}
+	if now-c.since-int64(l.Config.Timeout(c.phase)) >= int64(lateMin) && (c.phase == PhaseDeferred || c.phase == PhaseSending) {
+		c.since, c.mark = now, now // the time was nobody's
+		return c.want
 	}
 	switch c.phase {
 	case PhaseHead:

@@ -97,6 +97,38 @@ func TestWhatHasArrivedBeforeATimeout(t *testing.T) {
 	}
 }
 
+// The time in which the process was stopped is counted against no worker, who was stopped too, and against no peer whose
+// acknowledgements nobody has looked at.
+func TestStoppedWhileOthersWork(t *testing.T) {
+	for path, tt := range map[string]struct {
+		phase Phase
+		want  Want
+	}{"/defer/1": {PhaseDeferred, WantDeferred}, "/file": {PhaseSending, WantWrite}} {
+		r := newRig(t, testConfig())
+		s := newScript(t, get(path))
+		s.room = 1000
+		r.start(s)
+		if want := r.step(); want != tt.want {
+			t.Fatalf("%s: it wants %d", path, want)
+		}
+		r.inPhase(tt.phase)
+		if tt.phase == PhaseDeferred {
+			r.c.TakeJob()
+		}
+		r.sleep(time.Duration(r.due()-r.l.Clock.Mono) + time.Hour)
+		if want := r.expire(); want != tt.want || r.due() != r.l.Clock.Mono+int64(r.l.Config.Timeout(tt.phase)) {
+			t.Errorf("%s: an hour late it wants %d, and is due at %d, now %d", path, want, r.due(), r.l.Clock.Mono)
+		}
+		waits := 0 // and the next time it is as ever
+		for want := tt.want; want == tt.want; want = r.wait() {
+			if waits++; waits > 100 {
+				t.Fatalf("%s: it never ends", path)
+			}
+		}
+		r.release()
+	}
+}
+
 func TestIdleTimeoutBeginsWithEachAnswer(t *testing.T) {
 	r := newRig(t, testConfig())
 	r.start(newScript(t))

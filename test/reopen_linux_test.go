@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestReopenHoldsUpNoSignal: logs that are opened anew on a file system that does not answer keep the server from nothing
-// else that it is told.
+// TestReopenHoldsUpNoSignal: logs that are opened anew on a file system that does not answer keep the server from
+// nothing else that it is told.
 func TestReopenHoldsUpNoSignal(t *testing.T) {
 	for _, which := range []string{"access log", "events"} {
 		t.Run(which, func(t *testing.T) {

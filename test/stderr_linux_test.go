@@ -127,8 +127,8 @@ func linked(t *testing.T) string {
 	return root
 }
 
-// TestStandardErrorsReaderGone: the next event, warning or access line meets a pipe that nobody reads (EPIPE), and the
-// server goes on, reloads and stops with the right exit code.
+// TestStandardErrorsReaderGone: the next event, warning or access line meets a pipe that nobody reads (EPIPE), and
+// the server goes on, reloads and stops with the right exit code.
 func TestStandardErrorsReaderGone(t *testing.T) {
 	for _, access := range []string{"off", "-"} {
 		t.Run("access log "+access, func(t *testing.T) {
@@ -286,7 +286,8 @@ func TestShortCommandsEndWithTheirReader(t *testing.T) {
 	}
 }
 
-// TestEveryLineIsJSON: with log.format json, those of the start, of the stop and of what ends the server too, wherever events go.
+// TestEveryLineIsJSON: with log.format json, those of the start, of the stop and of what ends the server too,
+// wherever events go.
 func TestEveryLineIsJSON(t *testing.T) {
 	for _, output := range []string{"stderr", "events"} {
 		t.Run(output, func(t *testing.T) {

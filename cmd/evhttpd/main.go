@@ -19,7 +19,8 @@ import (
 	"github.com/evhttpd/evhttpd/internal/sink"
 )
 
-// Exit codes: 1 for run-time failures, 2 for usage and configuration, 3 for a condition that a measurement was not to meet.
+// Exit codes: 1 for run-time failures, 2 for usage and configuration, 3 for a condition that a measurement was not
+// to meet.
 const (
 	exitFailure   = 1
 	exitUsage     = 2
@@ -52,8 +53,8 @@ func run(args []string) int {
 	}
 }
 
-// standardError is for what this program says of itself. Who does not read it, or has gone, holds up nothing and changes no exit
-// code: an upgrade's new process has the old one's standard error, whatever became of its reader.
+// standardError is for what this program says of itself. Who does not read it, or has gone, holds up nothing and
+// changes no exit code: an upgrade's new process has the old one's standard error, whatever became of its reader.
 var standardError = sync.OnceValue(func() io.Writer {
 	return sink.Bounded{To: sink.Inherited(syscall.Stderr), Grace: complaintMax}
 })

@@ -24,7 +24,8 @@ func (l *steadyListener) Accept() (net.Conn, error) {
 	if err == nil || errors.Is(err, net.ErrClosed) {
 		return c, err
 	}
-	l.warn("the control plane accepts nobody: it is tried again, at least once a second", fmt.Errorf("%s: %w", l.Addr(), err))
+	l.warn("the control plane accepts nobody: it is tried again, at least once a second",
+		fmt.Errorf("%s: %w", l.Addr(), err))
 	return nil, passing{err}
 }
 

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// boundedListener has at most connectionsMax connections at a time. A new one takes the place of the one that has been
-// waiting for its client for longest: before the end of a request's head, or between two requests. Who opens
+// boundedListener has at most connectionsMax connections at a time. A new one takes the place of the one that has
+// been waiting for its client for longest: before the end of a request's head, or between two requests. Who opens
 // connections and says nothing so keeps nobody out. If all are being answered, the oldest of them gives way once
 // its answer has taken activeMax: its client does not read.
 type boundedListener struct {
@@ -68,7 +68,7 @@ func (l *boundedListener) admit(c *boundedConn) (wait time.Duration) {
 	var gives *boundedConn
 	if len(l.open) >= connectionsMax {
 		for other := range l.open {
-			if gives == nil || other.active != gives.active && !other.active || other.active == gives.active && other.since.Before(gives.since) {
+			if gives == nil || other.givesWayBefore(gives) {
 				gives = other
 			}
 		}
@@ -89,6 +89,15 @@ func (l *boundedListener) admit(c *boundedConn) (wait time.Duration) {
 		_ = gives.Conn.Close() // net/http learns of it by its next call
 	}
 	return wait
+}
+
+// givesWayBefore reports whether a connection is to make room rather than another: it waits while that one is
+// answered, or has done the same for longer.
+func (c *boundedConn) givesWayBefore(other *boundedConn) bool {
+	if c.active != other.active {
+		return other.active
+	}
+	return c.since.Before(other.since)
 }
 
 // Close ends the listener, and the wait for room.
@@ -113,8 +122,8 @@ func (l *boundedListener) tell() {
 	}
 }
 
-// connState is an http.Server's ConnState: it follows whether a connection is being answered. StateActive comes with the
-// end of a request's head.
+// connState is an http.Server's ConnState: it follows whether a connection is being answered. StateActive comes
+// with the end of a request's head.
 func connState(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*boundedConn)
 	if !ok || state != http.StateActive && state != http.StateIdle {

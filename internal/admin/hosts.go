@@ -7,19 +7,23 @@ import (
 	"strings"
 )
 
-// hosts are the names that the control plane is asked by, in lower case; *.example.org stands for all below it, * for all.
+// hosts are the names that the control plane is asked by, in lower case; *.example.org stands for all below
+// it, * for all.
 type hosts []string
 
 // answersTo reports whether a request with that Host (RFC 9110 section 7.2) is answered. A page of another site
 // can have its own name lead here (DNS rebinding), and would read the answers as its own: the browser sends
-// that name. It cannot have an address for a name, nor localhost and what is below it (RFC 6761 section 6.3), so these are answered, and
-// a request without a name, which no browser makes.
+// that name. It cannot have an address for a name, nor localhost and what is below it (RFC 6761 section 6.3), so
+// these are answered, and a request without a name, which no browser makes.
 func (names hosts) answersTo(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	if _, err := netip.ParseAddr(host); err == nil || host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
 	for _, name := range names {
@@ -36,7 +40,8 @@ func (names hosts) onlyFor(next http.Handler) http.Handler {
 		local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		if ok && local.Network() != "unix" && !names.answersTo(r.Host) {
 			w.Header().Set("Connection", "close")
-			http.Error(w, "421: the control plane answers to addresses, localhost and the names in admin.hosts", http.StatusMisdirectedRequest)
+			http.Error(w, "421: the control plane answers to addresses, localhost and the names in admin.hosts",
+				http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -45,7 +45,8 @@ type Options struct {
 	Ready func() bool
 	// Status returns what /status is to show, as encoding/json can write it.
 	Status func() any
-	// Hosts are the names that the control plane is asked by, beside addresses and localhost; *.example.org and * are patterns.
+	// Hosts are the names that the control plane is asked by, beside addresses and localhost; *.example.org and *
+	// are patterns.
 	Hosts []string
 	// Pprof adds /debug/pprof.
 	Pprof bool

@@ -9,7 +9,8 @@ import (
 )
 
 // clean makes a line harmless to a terminal: an error's text, or a path that
-// a client has asked for, may hold what a terminal obeys. It escapes what is no printable character, but for the newline at its end.
+// a client has asked for, may hold what a terminal obeys. It escapes what is no printable character, but for the
+// newline at its end.
 func clean(line []byte) []byte {
 	text := bytes.TrimSuffix(line, []byte{'\n'})
 	out := make([]byte, 0, len(line))

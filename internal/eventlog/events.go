@@ -83,8 +83,8 @@ func (l *Log) Change(cfg config.Log, t *Target) {
 	l.leave(l.now.Swap(o))
 }
 
-// Reopen opens the log's file anew, after it was moved away. On an error the old one goes on. Opening may take long; a
-// Change meanwhile is what holds.
+// Reopen opens the log's file anew, after it was moved away. On an error the old one goes on. Opening may take
+// long; a Change meanwhile is what holds.
 func (l *Log) Reopen() error {
 	old := l.now.Load()
 	t, err := l.Open(old.cfg.Output)
@@ -120,7 +120,8 @@ func (l *Log) Open(output string) (*Target, error) {
 	}
 	f, err := sink.Open(output)
 	if err != nil {
-		return nil, fmt.Errorf("log.output: %w: want stderr, stdout or a file that this user (%d) may write, in a directory that exists", err, os.Geteuid())
+		return nil, fmt.Errorf("log.output: %w: want stderr, stdout or a file that this user (%d) may write, "+
+			"in a directory that exists", err, os.Geteuid())
 	}
 	return &Target{sink: f}, nil
 }
@@ -145,8 +146,8 @@ func (l *Log) output(cfg config.Log, t *Target) (*output, error) {
 	return o, nil
 }
 
-// Say writes a line on standard error whatever the output and the level are: that the server serves, that it stops. Where
-// the configuration asks for JSON it is an object as events are.
+// Say writes a line on standard error whatever the output and the level are: that the server serves, that it stops.
+// Where the configuration asks for JSON it is an object as events are.
 func (l *Log) Say(level zapcore.Level, text string) { l.say(level, "evhttpd: "+text) }
 
 // Complain says the lines of an error, as Say does.
@@ -223,7 +224,8 @@ func (l *Log) Warnings() []Warning { return l.warnings.list() }
 
 // leftOut is the line that stands for n events that were dropped.
 func (l *Log) leftOut(n uint64, why error) []byte {
-	text, fields := "events were left out: they came faster than they could be written", []zapcore.Field{zap.Uint64("events", n)}
+	text := "events were left out: they came faster than they could be written"
+	fields := []zapcore.Field{zap.Uint64("events", n)}
 	if why != nil {
 		text = "events were left out: they could not be written"
 		fields = append(fields, zap.Error(why))

@@ -16,12 +16,14 @@ const (
 	limitEvery = time.Minute
 	// pathsMax is how many paths are named in that time for events of one kind and cause.
 	pathsMax = 32
-	// kindsMax bounds the kinds that are remembered. They are words of the program and the system's errors; what is over is one kind together.
+	// kindsMax bounds the kinds that are remembered. They are words of the program and the system's errors; what is
+	// over is one kind together.
 	kindsMax = 256
 )
 
 // Limiter has what happens a thousand times a second be few lines. Each kind of event with each cause has
-// a limit of its own: those that come often keep no other one out. It may be used from any goroutine and does not wait.
+// a limit of its own: those that come often keep no other one out. It may be used from any goroutine and does not
+// wait.
 type Limiter struct {
 	log        *zap.Logger
 	suppressed atomic.Uint64
@@ -95,7 +97,8 @@ func grave(cause syscall.Errno) bool {
 	return false
 }
 
-// due reports whether to tell. The first that is left out has a line come at the end of its time, which says how many were.
+// due reports whether to tell. The first that is left out has a line come at the end of its time, which says how
+// many were.
 func (l *Limiter) due(k kind, path string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

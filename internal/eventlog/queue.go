@@ -14,7 +14,8 @@ const (
 	// dropped and counted: loops report events too, and must not wait for a reader.
 	linesMax = 1024
 	bytesMax = 1 << 20
-	// reserve is the part of both, one in so many, that is left for errors: what matters most is not kept out by what came often.
+	// reserve is the part of both, one in so many, that is left for errors: what matters most is not kept out by
+	// what came often.
 	reserve = 8
 	// closeMax bounds the time in which a reader that reads slowly is told the rest.
 	closeMax = 5 * grace.Close
@@ -96,7 +97,8 @@ func (q *queue) run() {
 	}
 }
 
-// pop returns the next line, after one that says how many were left out; nil if there is none. last: there will be none.
+// pop returns the next line, after one that says how many were left out; nil if there is none. last: there will be
+// none.
 func (q *queue) pop() (line []byte, last bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -133,7 +135,8 @@ func (q *queue) write(line []byte) {
 	q.taken.Add(1)
 }
 
-// close writes what waits, for as long as its reader goes on taking it, and for a bounded time. What comes later is not written.
+// close writes what waits, for as long as its reader goes on taking it, and for a bounded time. What comes later is
+// not written.
 func (q *queue) close() {
 	q.mu.Lock()
 	closed := q.closed

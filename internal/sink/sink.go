@@ -1,5 +1,5 @@
-// Package sink writes lines to what others read: a file, a pipe, a terminal, a socket. The reader may be slow, stuck or
-// gone, and no call here waits for it longer than its caller wants: what finds no room waits in poll(2), a
+// Package sink writes lines to what others read: a file, a pipe, a terminal, a socket. The reader may be slow,
+// stuck or gone, and no call here waits for it longer than its caller wants: what finds no room waits in poll(2), a
 // moment at a time, never in write(2).
 //
 // A descriptor that this process was started with is shared with others, and so is its O_NONBLOCK, a property of the
@@ -176,8 +176,8 @@ func (f *File) writeAll(p []byte, abandoned <-chan struct{}) (done int, err erro
 	return done, nil
 }
 
-// write writes what there is room for. A reader that has gone is EPIPE: package os alone has Go's runtime end the process by
-// SIGPIPE for descriptors 1 and 2 (os/signal), system calls do not.
+// write writes what there is room for. A reader that has gone is EPIPE: package os alone has Go's runtime end the
+// process by SIGPIPE for descriptors 1 and 2 (os/signal), system calls do not.
 func (f *File) write(p []byte) (int, error) {
 	switch {
 	case f.socket:
@@ -189,7 +189,8 @@ func (f *File) write(p []byte) (int, error) {
 			return 0, errNoWait
 		}
 		return n, err
-	case f.shared && f.terminal: // POLLOUT promises no more of a terminal, which waits with the rest (n_tty_write in drivers/tty/n_tty.c)
+	case f.shared && f.terminal:
+		// POLLOUT promises no more of a terminal, which waits with the rest (n_tty_write in drivers/tty/n_tty.c).
 		p = p[:1]
 	case f.shared: // POLLOUT promises room for so much in a pipe (pipe(7))
 		p = p[:min(len(p), pipeBuf)]

@@ -38,9 +38,9 @@ var given = []struct {
 	}},
 }
 
-// TestNothingWaitsForAReader: a descriptor that others share takes what it has room for, and the rest waits until it is
-// abandoned. Its O_NONBLOCK stays as it was. What cannot be opened anew
-// is written to with a flag of each write, or after poll(2).
+// TestNothingWaitsForAReader: a descriptor that others share takes what it has room for, and the rest waits until
+// it is abandoned. Its O_NONBLOCK stays as it was. What cannot be opened anew is written to with a flag of each
+// write, or after poll(2).
 func TestNothingWaitsForAReader(t *testing.T) {
 	for _, g := range given {
 		for _, way := range []string{"as it is", "each write says so", "poll"} {

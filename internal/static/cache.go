@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"math"
 	"sync"
+
+	"github.com/evhttpd/evhttpd/internal/listing"
 )
 
 const (
@@ -34,7 +36,7 @@ type Cache struct {
 	seed    maphash.Seed
 	fileMax int64
 
-	snapshots snapshots // of directories, under bounds of their own
+	listings *listing.Store // directories, under bounds of their own
 }
 
 type shard struct {
@@ -56,8 +58,9 @@ func NewCache(limits Limits) *Cache {
 		return max(n, 0)
 	}
 	memory, descriptors := unlimited(limits.Memory), unlimited(int64(limits.Descriptors))
-	c := &Cache{seed: maphash.MakeSeed(), fileMax: min(unlimited(limits.File), fileLimit)}
-	c.snapshots.oneMax, c.snapshots.allMax = snapshotMax, snapshotsBytes
+	c := &Cache{
+		seed: maphash.MakeSeed(), fileMax: min(unlimited(limits.File), fileLimit), listings: listing.NewStore(),
+	}
 	n := int64(shardsMax)
 	for n > 1 && (memory/n < shardFiles*(c.fileMax+entryOverhead) || descriptors/n < shardDescriptors) {
 		n /= 2
@@ -136,7 +139,7 @@ func (c *Cache) dropRoot(r *root) {
 		}
 		s.mu.Unlock()
 	}
-	c.snapshots.dropRoot(r)
+	c.listings.DropRoot(r.number)
 }
 
 // shed gives up a descriptor of each shard: the process has run out of them.

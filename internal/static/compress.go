@@ -116,15 +116,8 @@ func (l *look) compressed(c *content, r representation) (all []*content, err err
 // whole reads an open file of that size; nil: it was written to meanwhile.
 func (l *look) whole(fd int, size int64) ([]byte, error) {
 	body := make([]byte, size)
-	for n := 0; n < len(body); {
-		m, err := l.readAt(fd, body[n:], int64(n))
-		if err != nil {
-			return nil, err
-		}
-		if m == 0 {
-			return nil, nil
-		}
-		n += m
+	if n, err := l.readFull(fd, body); err != nil || n < len(body) {
+		return nil, err
 	}
 	before := l.stat // which the next look compares with
 	err := fstat(fd, &l.stat)

@@ -134,7 +134,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 	if result == nil && s.rootDue(h.root, now) && h.lookAtRoot(now, out) {
 		return
 	}
-	if l, ok := result.(*listing); ok {
+	if l, ok := result.(*listResult); ok {
 		h.sendListing(l, req, buf, out)
 		return
 	}

@@ -1,81 +1,25 @@
 package static
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/listing"
 )
 
-// A listing is made in three steps. A look at a path that is a directory without an
-// index file gives an entry of kindDir, which holds nothing but that fact. The
-// request's query and Accept then say which view of the directory is wanted, and a job
-// reads the directory (a snapshot) and renders the first block of the view. What fits
-// into that block is an answer like that of a small file, and cached as one. What does not is
-// streamed, block by block, from the snapshot: see listingStream.
-//
-// Memory: a snapshot is at most snapshotMax, all snapshots of a Cache together are at
-// most snapshotsBytes, and an answer under way has one block beside that.
+// A listing is made in three steps. A look at a path that is a directory without an index file gives an entry of kindDir,
+// which holds nothing but that fact. The request's query and Accept then say what is to be shown of the directory, and a
+// job reads it and renders the first block. What fits into that block is an answer like that of a small file, and cached
+// as one. What does not is streamed, block by block (listing.Stream).
 
-const (
-	// blockSize is about how much of a listing is rendered at a time, in bytes. A block is longer by
-	// less than a row or a piece of the README.
-	blockSize = 64 << 10
-	// pageRows is how many rows a page of HTML has at most.
-	pageRows = 1000
-	// batchMax is longer than a loop's batch lasts.
-	batchMax = 20 * time.Millisecond
-)
-
-// listingFields go out with every listing, before its Content-Type. A listing changes without its
-// directory's mtime (sizes), so that caches ask each time.
-const listingFields = "X-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\nVary: Accept\r\n"
-
-// listingTypes are by format. The policy of the HTML lets nothing run, load or be sent, whatever
-// a name might bring in.
-var listingTypes = [formats]string{
-	formatHTML: "Content-Type: text/html; charset=utf-8\r\n" +
-		"Content-Security-Policy: default-src 'none'; style-src 'sha256-" + styleHash() +
-		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n",
-	formatJSON: "Content-Type: application/json\r\n",
-	formatText: "Content-Type: text/plain; charset=utf-8\r\n",
-}
-
-func styleHash() string {
-	sum := sha256.Sum256([]byte(listingStyle))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// listable makes the entry of a directory that is to be listed.
-func (l *look) listable(path []byte) (*entry, error) {
-	fd, err := l.openDirectory(string(path))
-	if err != nil {
-		return nil, err
-	}
-	l.site.closer.close(fd)
-	return l.entry(newEntry(kindDir, string(path), nil)), nil
-}
-
-// openDirectory opens a directory for reading; path ends with a slash. l.stat is its state.
-func (l *look) openDirectory(path string) (fd int, err error) {
-	l.name = append(append(l.name[:0], path[1:]...), '.', 0)
-	if fd, err = l.open(false); err != nil {
-		return -1, err
-	}
-	if err = fstat(fd, &l.stat); err != nil {
-		l.site.closer.close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
+// batchMax is longer than a loop's batch of events lasts.
+const batchMax = 20 * time.Millisecond
 
 // list answers with the listing of the directory that e stands for.
 func (h *handler) list(e *entry, req *http1.Request, buf []byte, out *conn.Output) {
-	v, reason := viewOf(req, buf)
+	query, reason := listing.ParseQuery(req, buf)
 	if reason != "" {
 		h.fail(req, buf, out, 400, "", reason)
 		return
@@ -85,107 +29,98 @@ func (h *handler) list(e *entry, req *http1.Request, buf []byte, out *conn.Outpu
 	if s.valid == 0 || out.Alone() || revalidates(req, buf) {
 		oldest = clock.Mono + 1 // what was read in this batch was read before this request came
 	}
-	if page := s.cache.page(e.key.scope, e.key.path, v, oldest); page != nil {
-		defer page.Release()
-		if h.answer(page, req, buf, out) {
-			page.touch()
+	key := query.AppendKey(make([]byte, 0, 128), e.key.path)
+	if rendered := s.cache.get(e.key.scope, key); rendered != nil {
+		defer rendered.Release()
+		if rendered.looked.Load() >= oldest && h.answer(rendered, req, buf, out) {
+			rendered.touch()
 			return
 		}
 	}
-	out.Defer(&listJob{site: s, path: e.key.path, view: v, mono: clock.Mono, asked: time.Now(), oldest: oldest})
-}
-
-// page returns the rendered view of a directory with a reference, nil if there is none that was
-// looked at then or later.
-func (c *Cache) page(in scope, path string, v view, oldest int64) *entry {
-	e := c.get(in, v.appendKey(make([]byte, 0, 128), path))
-	if e != nil && e.looked.Load() < oldest {
-		e.Release()
-		return nil
-	}
-	return e
+	out.Defer(&listJob{site: s, path: e.key.path, query: query, mono: clock.Mono, asked: time.Now(), oldest: oldest})
 }
 
 // sendListing answers with what a listJob made.
-func (h *handler) sendListing(l *listing, req *http1.Request, buf []byte, out *conn.Output) {
+func (h *handler) sendListing(l *listResult, req *http1.Request, buf []byte, out *conn.Output) {
 	switch {
 	case l.status != 0:
 		h.fail(req, buf, out, l.status, "Vary: Accept\r\n", l.reason)
 		return
-	case l.page != nil:
-		h.answer(l.page, req, buf, out)
+	case l.whole != nil:
+		h.answer(l.whole, req, buf, out)
 		return
 	}
-	chunked := req.Minor > 0
-	if !chunked {
-		out.Close() // RFC 9112 section 6.3: the end of the stream ends the body
+	b := l.dir.AppendFields(h.scratch[:0], l.format)
+	waker, token := out.Waker()
+	stream := listing.NewStream(l.first, l.rest, waker, token)
+	if req.Minor > 0 {
+		h.scratch = append(b, "Transfer-Encoding: chunked\r\n"...)
+		out.Head(200, h.scratch)
+		out.Source(&chunked{Stream: stream})
+		return
 	}
-	b := append(h.scratch[:0], listingFields...)
-	b = l.from.dir.appendOmitted(append(b, listingTypes[l.from.view.format]...))
-	if chunked {
-		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-	}
+	out.Close() // RFC 9112 section 6.3: the end of the stream ends the body
 	h.scratch = b
 	out.Head(200, b)
-	waker, token := out.Waker()
-	out.Source(newListingStream(l, chunked, waker, token))
+	out.Source(stream)
 }
 
-// listing is the conn.Result of a listJob: one of an answer that is whole, one to be
-// streamed, and an error.
-type listing struct {
+// listResult is the conn.Result of a listJob: an answer that is whole, the beginning of one that is to be streamed, or an
+// error.
+type listResult struct {
 	refs atomic.Int32
 	path string // of the directory
 
-	page *entry // the whole answer
+	whole *entry // the whole answer; nil: it is one of the others
 
-	status int    // there is no such view of the directory: an error's
-	reason string // why
+	status int // of the error; 0: it is none
+	reason string
 
-	first []byte // the first block, framed as a chunk; immutable
-	from  render // where it goes on; its directory is counted
+	first  []byte             // the first block; it is never changed
+	rest   listing.Renderer   // renders what follows the first block
+	dir    *listing.Directory // what rest renders, with a reference
+	format listing.Format
 }
 
 // Retain adds a reference.
-func (l *listing) Retain() { l.refs.Add(1) }
+func (l *listResult) Retain() { l.refs.Add(1) }
 
-// Release drops a reference; the last one gives up the snapshot.
-func (l *listing) Release() {
+// Release drops a reference. The last one gives up the directory.
+func (l *listResult) Release() {
 	if l.refs.Add(-1) > 0 {
 		return
 	}
-	if l.page != nil {
-		l.page.Release()
+	if l.whole != nil {
+		l.whole.Release()
 	}
-	if l.from.dir != nil {
-		l.from.dir.Release()
+	if l.dir != nil {
+		l.dir.Release()
 	}
 }
 
-// listJob reads a directory and renders the first block of a view of it. Its result
-// is a listing, or the entry of an error.
+// listJob reads a directory and renders the first block of its listing. Its result is a listResult, or the entry of an error.
 type listJob struct {
 	site   *Site
 	path   string // of the directory, with its slash
-	view   view
-	mono   int64 // Clock.Mono when it was asked for, which was
-	asked  time.Time
-	oldest int64 // Clock.Mono: a snapshot of that time or later will do
+	query  listing.Query
+	mono   int64     // Clock.Mono when it was asked for
+	asked  time.Time // the same time by the clock of the process
+	oldest int64     // Clock.Mono: a directory that was read then or later will do
 }
 
 type listKey struct {
-	site *Site
-	path string
-	view view
+	site  *Site
+	path  string
+	query listing.Query
 }
 
-// Key makes jobs for the same view of the same directory one.
-func (j *listJob) Key() any { return listKey{j.site, j.path, j.view} }
+// Key joins jobs for the same listing of the same directory.
+func (j *listJob) Key() any { return listKey{j.site, j.path, j.query} }
 
 // Class is that of directories.
 func (j *listJob) Class() conn.JobClass { return conn.JobList }
 
-// Run reads what is to be read and renders. It waits for the disk.
+// Run reads what is to be read, and renders. It waits for the disk.
 func (j *listJob) Run(demand conn.Demand) conn.Result {
 	s := j.site
 	r := s.acquire()
@@ -194,69 +129,63 @@ func (j *listJob) Run(demand conn.Demand) conn.Result {
 	if r.dir == nil {
 		return l.fail([]byte(j.path), 404, "the site's root is missing")
 	}
-	dir, err := l.readDirectory(j.path, j.oldest, j.now(), demand)
+	key := listing.Key{Root: r.number, View: s.view, Path: j.path}
+	l.mono = j.now()
+	dir, err := s.cache.listings.Read(key, j.oldest, l.mono, &r.retired, func(dir *listing.Directory) error {
+		return l.readDirectory(dir, j.path, demand)
+	})
 	if err != nil {
 		return l.listingFailure(j.path, err)
 	}
 	defer dir.Release()
 	if !demand.Wanted() {
-		return l.listingFailure(j.path, errUnwanted)
+		return l.listingFailure(j.path, listing.ErrUnwanted)
 	}
-	from, last := newRender(dir, j.view)
-	if last > 0 {
-		return newListing(&listing{path: j.path, status: 404,
-			reason: "no such page of the listing: the last one is ?page=" + strconv.Itoa(last)})
+	result := &listResult{path: j.path}
+	result.refs.Store(1)
+	rest, status, reason := dir.Render(j.query)
+	if status != 0 {
+		result.status, result.reason = status, reason
+		return result
 	}
-	if dir.omitted > 0 && j.view.format == formatHTML && j.view.page == 0 {
-		// Whoever mirrors the directory would remove what is not listed, and has no eye for a line that says so.
-		return newListing(&listing{path: j.path, status: 500,
-			reason: "the directory has more names than one listing holds: ask for ?page=1, or for ?format=text and look at X-Not-Listed"})
-	}
-	first, done := from.block(nil)
+	first, done := rest.Block(nil)
 	if !done {
 		dir.Retain()
-		return newListing(&listing{path: j.path, first: first, from: from})
+		result.first, result.rest, result.dir, result.format = first, rest, dir, j.query.Format
+		return result
 	}
-	page := l.listingPage(dir, j.view, first[chunkHead:len(first)-len(chunkTail)-len(chunkLast)])
-	s.cache.put(page, r)
-	return newListing(&listing{path: j.path, page: page})
+	result.whole = l.wholeListing(dir, j, first)
+	s.cache.put(result.whole, r)
+	return result
 }
 
-// now is the time as Clock.Mono, or a little earlier: by what a loop's batch may last, since a request
-// that comes within a batch has the time of its beginning. So those who came while the job waited for a worker
-// may have what it reads, and nobody has what was read before he asked.
-func (j *listJob) now() int64 {
-	return j.mono + max(0, int64(time.Since(j.asked)-batchMax))
-}
+// now is Clock.Mono at this time, or a little earlier: by what a loop's batch may last, since a request that comes within a
+// batch has the time of its beginning. So a request that came while the job waited for a worker may have what the job
+// reads, and none has what was read before it came.
+func (j *listJob) now() int64 { return j.mono + max(0, int64(time.Since(j.asked)-batchMax)) }
 
-func newListing(l *listing) *listing {
-	l.refs.Store(1)
-	return l
-}
-
-// listingPage makes the entry of a listing that is rendered in whole.
-func (l *look) listingPage(dir *snapshot, v view, body []byte) *entry {
+// wholeListing makes the entry of a listing that is rendered in whole.
+func (l *look) wholeListing(dir *listing.Directory, j *listJob, body []byte) *entry {
 	c := &content{body: body, size: int64(len(body))}
-	c.head = append(append(c.head, listingFields...), listingTypes[v.format]...)
-	c.head = appendLength(dir.appendOmitted(c.head), c.size)
-	e := newEntry(kindListing, string(v.appendKey(nil, dir.key.path)), c)
-	e.key.scope, e.life = dir.key.scope, l.site.valid
-	e.looked.Store(dir.looked.Load())
+	c.head = appendLength(dir.AppendFields(nil, j.query.Format), c.size)
+	e := newEntry(kindListing, string(j.query.AppendKey(nil, j.path)), c)
+	e.key.scope, e.life = l.site.scope(l.root), l.site.valid
+	e.looked.Store(dir.ReadAt())
 	return e
 }
 
-// listingFailure makes the entry of an error. A listing has no errors of its own but its bounds.
+// listingFailure makes the entry of an error. A listing has no errors of its own but those of its bounds.
 func (l *look) listingFailure(path string, err error) *entry {
 	reason := ""
 	switch err {
-	case errListings:
-		reason = "too many large directories are being listed: try again"
-	case errListingSlow:
+	case listing.ErrMemory:
+		reason = "too many large directories are being listResult: try again"
+	case errReadingSlow:
 		reason = "the directory takes too long to read"
 		l.site.warn("the directory was not read within "+readingMax.String()+
 			": make it smaller, or turn its listing off", l.site.path+path)
-	case errUnwanted:
-		reason = "nobody waits for the listing any more"
+	case listing.ErrUnwanted:
+		reason = "no request waits for the listing any more"
 	default:
 		return l.failure([]byte(path), err)
 	}

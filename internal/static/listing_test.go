@@ -1,7 +1,6 @@
 package static
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -18,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/listing"
 )
 
 var linkPattern = regexp.MustCompile(`<tr(?: class="d")?><th scope="row"><a href="([^"<>]*)"(?: aria-label="Parent folder")?>([^<>"]*)</a></th>` +
@@ -196,12 +196,14 @@ func listed(t *testing.T, dir string) *loop {
 
 // TestListingIsBounded: what there is no memory for is counted, and a directory finds room or gets 503.
 func TestListingIsBounded(t *testing.T) {
+	// As in internal/listing: rows and names take memory in blocks, and a row has a place in each of six orders.
+	const rowsBlock, rowCost, namesBlock = 1 << 10, 32 + 6*4, 64 << 10
 	const kept = 2 * rowsBlock
 	l := listed(t, many(t, kept+7))
-	store := &l.site.cache.snapshots
-	store.oneMax = kept*rowCost + namesBlock
+	store := l.site.cache.listings
+	store.DirectoryMax = kept*rowCost + namesBlock
 	r := l.get("/?page=2")
-	if n := len(linkPattern.FindAllString(r.body, -1)); n != pageRows || !strings.Contains(r.body, "and 7 more, not listed") {
+	if n := len(linkPattern.FindAllString(r.body, -1)); n != listing.PageRows || !strings.Contains(r.body, "and 7 more, not listed") {
 		t.Errorf("%d rows", n)
 	}
 	// A browser's page says how many are missing. A program gets no HTML that looks whole and is not.
@@ -212,71 +214,71 @@ func TestListingIsBounded(t *testing.T) {
 	if r := l.get("/?format=text"); strings.Count(r.body, "\n") != kept || r.Header.Get("X-Not-Listed") != "7" {
 		t.Errorf("%d lines, not listed %q", strings.Count(r.body, "\n"), r.Header.Get("X-Not-Listed"))
 	}
-	if used := store.used.Load(); used == 0 || used > store.oneMax {
+	if used := store.Used.Load(); used == 0 || used > store.DirectoryMax {
 		t.Errorf("%d bytes are reserved", used)
 	}
 	// What is kept gives way to another directory; what is being sent does not.
-	store.allMax = store.oneMax
+	store.Max = store.DirectoryMax
 	l.advance(time.Minute)
 	l.get("/?format=json").wantStatus(t, 200)
 	l.advance(time.Minute)
-	store.used.Add(namesBlock)
+	store.Used.Add(namesBlock)
 	r = l.get("/?format=json&order=desc")
 	r.wantStatus(t, 503)
 	if r.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	store.used.Add(-namesBlock)
+	store.Used.Add(-namesBlock)
 	l.get("/?format=json&order=desc").wantStatus(t, 200)
 	l.site.Close()
-	if used := store.used.Load(); used != 0 {
+	if used := store.Used.Load(); used != 0 {
 		t.Errorf("%d bytes are reserved in the end", used)
 	}
 }
 
 // TestListingsShareMemory: who is sent a directory that has not changed is sent the one that is there.
 func TestListingsShareMemory(t *testing.T) {
-	dir := many(t, 3*rowsBlock)
+	dir := many(t, 3<<10)
 	l := listed(t, dir)
 	l.alone = true // each request looks anew
-	store := &l.site.cache.snapshots
-	start := func() *listingStream {
+	store := l.site.cache.listings
+	start := func() *listing.Directory {
 		t.Helper()
 		mono := l.local.Clock.Mono
-		result, ok := (&listJob{site: l.site, path: "/", view: view{format: formatJSON}, mono: mono, asked: time.Now(), oldest: mono + 1}).Run(wanted{}).(*listing)
-		if !ok || result.page != nil {
+		job := &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: mono, asked: time.Now()}
+		job.oldest = mono + 1
+		result, ok := job.Run(wanted{}).(*listResult)
+		if !ok || result.whole != nil {
 			t.Fatal("no stream")
 		}
 		defer result.Release()
-		return newListingStream(result, true, l, 0)
+		t.Cleanup(listing.NewStream(result.first, result.rest, l, 0).Close)
+		return result.dir
 	}
 	first := start()
-	defer first.Close()
-	used := store.used.Load()
+	used := store.Used.Load()
 	for range 10 {
 		l.advance(time.Minute)
-		defer start().Close()
+		start()
 	}
-	if got := store.used.Load(); got != used {
+	if got := store.Used.Load(); got != used {
 		t.Errorf("%d bytes for eleven streams, %d for one", got, used)
 	}
 	write(t, dir+"/entry-7", "longer")
 	l.advance(time.Minute)
-	changed := start()
-	defer changed.Close()
-	if changed.from.dir == first.from.dir {
+	if changed := start(); changed == first {
 		t.Error("a change does not show")
 	}
 	// Streams hold all but the last quarter: a small directory is listed beside them.
 	write(t, dir+"/sub/x", "x")
-	store.allMax = (smallSnapshot + store.used.Load()) * 4 / 3
-	store.used.Add(store.allMax - store.allMax/4 - store.used.Load())
+	store.Max = (1<<20 + store.Used.Load()) * 4 / 3
+	store.Used.Add(store.Max - store.Max/4 - store.Used.Load())
 	l.get("/sub/").wantStatus(t, 200)
 }
 
 // TestListingPages turns the pages by their links and finds each entry once.
 func TestListingPages(t *testing.T) {
-	const n = 2*pageRows + 34
+	const n = 2*listing.PageRows + 34
 	dir := many(t, n)
 	write(t, dir+"/README", "read me")
 	write(t, dir+"/sub/x", "x")
@@ -364,7 +366,7 @@ func TestListingStreams(t *testing.T) {
 		t.Errorf("%d answers on one connection", got)
 	}
 	l.site.Close()
-	if used := l.site.cache.snapshots.used.Load(); used != 0 {
+	if used := l.site.cache.listings.Used.Load(); used != 0 {
 		t.Errorf("%d bytes are reserved in the end", used)
 	}
 }
@@ -372,14 +374,14 @@ func TestListingStreams(t *testing.T) {
 // TestListingStreamIsGivenUp closes a stream before, while and after a block is rendered.
 func TestListingStreamIsGivenUp(t *testing.T) {
 	l := listed(t, many(t, 5000))
-	store := &l.site.cache.snapshots
-	job := &listJob{site: l.site, path: "/", view: view{format: formatJSON}, mono: 1, oldest: 1}
-	for reads := range 4 * blockSize / 4096 {
-		result, ok := job.Run(wanted{}).(*listing)
+	store := l.site.cache.listings
+	job := &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: 1, oldest: 1}
+	for reads := range 4 * listing.BlockSize / 4096 {
+		result, ok := job.Run(wanted{}).(*listResult)
 		if !ok {
 			t.Fatal("no listing")
 		}
-		s := newListingStream(result, true, l, 0)
+		s := listing.NewStream(result.first, result.rest, l, 0)
 		result.Release()
 		for range reads {
 			if _, err := s.Next(make([]byte, 4096)); err == conn.ErrAgain && reads%2 == 0 {
@@ -391,9 +393,9 @@ func TestListingStreamIsGivenUp(t *testing.T) {
 	}
 	l.site.Close()
 	// The renderer may be at work on the last one.
-	for end := time.Now().Add(time.Minute); store.used.Load() != 0; runtime.Gosched() {
+	for end := time.Now().Add(time.Minute); store.Used.Load() != 0; runtime.Gosched() {
 		if time.Now().After(end) {
-			t.Fatalf("%d bytes are reserved in the end", store.used.Load())
+			t.Fatalf("%d bytes are reserved in the end", store.Used.Load())
 		}
 	}
 }
@@ -448,17 +450,6 @@ func TestListingJSON(t *testing.T) {
 	l.get("/empty/?format=text").want(t, 200, "")
 }
 
-// TestAppendJSONString holds every string to the standard library's reading of it.
-func TestAppendJSONString(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		want := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.String().Draw(t, "text")
-		var got string
-		if err := json.Unmarshal(appendJSONString(nil, []byte(want)), &got); err != nil || got != string([]rune(want)) {
-			t.Errorf("%q came back as %q, %v", want, got, err)
-		}
-	})
-}
-
 // TestListingSorts: directories first, always; equal ones by name.
 func TestListingSorts(t *testing.T) {
 	dir := t.TempDir()
@@ -497,23 +488,6 @@ func TestListingSorts(t *testing.T) {
 		}
 		if n := strings.Count(r.body, "aria-sort="); n != 1 {
 			t.Errorf("%s: %d columns are said to be sorted", query, n)
-		}
-	}
-}
-
-// TestCompareNames has each name before all that follow it.
-func TestCompareNames(t *testing.T) {
-	names := []string{"", "\x01", "-", "0", "00", "1", "01", "1.9", "1.10", "2", "10", "99999999999999999999998", "99999999999999999999999", "A", "a", "a0", "a00", "a1", "a01b", "a1c", "a2", "a10", "Ab", "B", "b", "_", "é", "\xff"}
-	slices.SortFunc(names, func(a, b string) int { return compareNames([]byte(a), []byte(b)) })
-	want := strings.Join(names, "|")
-	if !strings.Contains(want, "1.9|1.10|2|10|") || !strings.Contains(want, "A|a|a0|a00|") || !strings.Contains(want, "a2|a10|Ab|B|b") {
-		t.Errorf("order: %q", names)
-	}
-	for i, a := range names {
-		for j, b := range names {
-			if c := compareNames([]byte(a), []byte(b)); cmp.Compare(c, 0) != cmp.Compare(i, j) {
-				t.Errorf("%q and %q: %d", a, b, c)
-			}
 		}
 	}
 }
@@ -632,8 +606,8 @@ func TestListingReadme(t *testing.T) {
 			{"empty", func(at string) { write(t, at+"/README", "") }, ""},
 			{"hidden", func(at string) { write(t, at+"/README.txt", "hidden") }, ""},
 			{"case", func(at string) { write(t, at+"/readme.md", "other") }, ""},
-			{"large", func(at string) { write(t, at+"/README", strings.Repeat("x", readmeMax-1)+"é<") }, strings.Repeat("x", readmeMax-1)},
-			{"quotes", func(at string) { write(t, at+"/README", strings.Repeat("<", readmeMax)) }, strings.Repeat("&lt;", readmeMax)},
+			{"large", func(at string) { write(t, at+"/README", strings.Repeat("x", listing.ReadmeMax-1)+"é<") }, strings.Repeat("x", listing.ReadmeMax-1)},
+			{"quotes", func(at string) { write(t, at+"/README", strings.Repeat("<", listing.ReadmeMax)) }, strings.Repeat("&lt;", listing.ReadmeMax)},
 		}
 		for _, c := range cases {
 			c.make(root + "/" + c.name)
@@ -689,7 +663,7 @@ func TestListingCrumbs(t *testing.T) {
 	if got := crumbs("/"); len(got) != 0 {
 		t.Errorf("the root: %q", got)
 	}
-	if got := crumbs(deep + "/"); len(got) != crumbsMax-1 || got[len(got)-1] != deep[2:]+"/ d" {
+	if got := crumbs(deep + "/"); len(got) != 16-1 || got[len(got)-1] != deep[2:]+"/ d" {
 		t.Errorf("30 deep: %q", got)
 	}
 }
@@ -722,16 +696,5 @@ func TestListingAnswersAlike(t *testing.T) {
 	l.get("/index/?format=json").want(t, 200, "index")
 	for _, method := range []string{"POST", "DELETE"} {
 		l.request(method, "/", "").wantStatus(t, 405)
-	}
-}
-
-func TestAppendSize(t *testing.T) {
-	for size, want := range map[int64]string{
-		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 10 << 10: "10 KiB", 1<<20 - 1: "1.0 MiB",
-		123 << 20: "123 MiB", 5 << 30: "5.0 GiB", 1<<63 - 1: "8.0 EiB",
-	} {
-		if got := string(appendSize(nil, size)); got != want {
-			t.Errorf("%d: %s, want %s", size, got, want)
-		}
 	}
 }

@@ -353,19 +353,12 @@ func (l *look) read(fd int) (body []byte, settled bool, err error) {
 	for range readRetries {
 		before := identityOf(&l.stat)
 		body = make([]byte, before.size)
-		n := 0
-		for n < len(body) {
-			m, err := l.readAt(fd, body[n:], int64(n))
-			if err != nil {
-				return nil, false, err
-			}
-			if m == 0 {
-				break
-			}
-			n += m
-		}
+		n, err := l.readFull(fd, body)
 		body = body[:n]
-		if err := fstat(fd, &l.stat); err != nil {
+		if err == nil {
+			err = fstat(fd, &l.stat)
+		}
+		if err != nil {
 			return nil, false, err
 		}
 		switch {
@@ -378,6 +371,18 @@ func (l *look) read(fd int) (body []byte, settled bool, err error) {
 		}
 	}
 	return body, false, nil
+}
+
+// readFull reads from the beginning of a file until p is full or the file ends.
+func (l *look) readFull(fd int, p []byte) (n int, err error) {
+	for n < len(p) {
+		m, err := l.readAt(fd, p[n:], int64(n))
+		if m == 0 || err != nil {
+			return n, err
+		}
+		n += m
+	}
+	return n, nil
 }
 
 func (l *look) readAt(fd int, p []byte, offset int64) (int, error) {

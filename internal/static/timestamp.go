@@ -3,7 +3,6 @@ package static
 import (
 	"cmp"
 	"math/bits"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,15 +57,4 @@ func (t timestamp) appendHex(dst []byte) []byte {
 		return dst
 	}
 	return appendHex(dst, low)
-}
-
-// Times before the year 0 and after 9999 have no form in RFC 3339: these are the bounds, in seconds since 1970.
-const (
-	calendarFirst = -62167219200
-	calendarEnd   = 253402300800
-)
-
-// civil is the time in UTC. ok: it has a year of four digits, and can be written.
-func (t timestamp) civil() (at time.Time, ok bool) {
-	return time.Unix(t.seconds, int64(t.nanoseconds)).UTC(), t.seconds >= calendarFirst && t.seconds < calendarEnd
 }

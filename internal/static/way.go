@@ -82,7 +82,7 @@ func (h *handler) walk(w *Way, req *http1.Request, buf []byte, out *conn.Output)
 	if h.root = s.root.Load(); out.Result() == nil && s.rootDue(h.root, now) && h.lookAtRoot(now, out) {
 		return
 	}
-	if l, ok := out.Result().(*listing); ok {
+	if l, ok := out.Result().(*listResult); ok {
 		if step := w.stepTo(l.path); step == nil || !step.guarded(req, buf, out) {
 			h.sendListing(l, req, buf, out)
 		}

@@ -1,4 +1,4 @@
-package static
+package listing
 
 import (
 	"strconv"
@@ -8,10 +8,10 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 )
 
-// appendReference appends the relative reference to a row from its directory, which needs no
-// escape in HTML or JSON. "./" in front of a name with a colon: what stands before that
-// would else be a scheme (RFC 3986 section 4.2).
-func appendReference(dst, name []byte, dir bool) []byte {
+// appendRowReference appends the relative reference from a directory to one of its rows, which needs no escape in HTML
+// or JSON. "./" stands before a name with a colon, since what precedes a colon would else be a scheme (RFC 3986 section
+// 4.2).
+func appendRowReference(dst, name []byte, dir bool) []byte {
 	for _, c := range name {
 		if c == ':' {
 			dst = append(dst, "./"...)
@@ -25,22 +25,22 @@ func appendReference(dst, name []byte, dir bool) []byte {
 	return dst
 }
 
-// appendJSONRow writes an object on a line of its own. Names and types are those of nginx's
-// autoindex; url is the reference, which has every byte of a name that is not UTF-8.
+// appendJSONRow appends an object on a line of its own. Its keys and types are those of nginx's autoindex; url is the
+// reference, which has every byte of a name that is not UTF-8.
 func appendJSONRow(b, name []byte, r *row, last bool) []byte {
 	b = appendJSONString(append(b, `{"name":`...), name)
 	switch r.kind {
-	case rowDir:
+	case KindDirectory:
 		b = append(b, `,"type":"directory"`...)
-	case rowFile:
+	case KindFile:
 		b = strconv.AppendInt(append(b, `,"type":"file","size":`...), r.size, 10)
-	case rowUnknown:
+	case KindUnknown:
 		b = append(b, `,"type":"unknown"`...)
 	}
 	if at, ok := r.changed(); ok {
 		b = append(at.AppendFormat(append(b, `,"mtime":"`...), time.RFC3339), '"')
 	}
-	b = append(appendReference(append(b, `,"url":"`...), name, r.kind == rowDir), '"', '}')
+	b = append(appendRowReference(append(b, `,"url":"`...), name, r.kind == KindDirectory), '"', '}')
 	if !last {
 		b = append(b, ',')
 	}
@@ -67,11 +67,11 @@ func appendJSONString(b, s []byte) []byte {
 	return append(b, '"')
 }
 
-// appendTextRow writes the reference, the size and the time, with tabs between them and "-" for what is not
-// known or, as a directory's size, not there: no name can break a line or a column.
+// appendTextRow appends the reference, the size and the time with tabs between them. "-" stands for what is not known,
+// and for the size of a directory. No name can break a line or a column.
 func appendTextRow(b, name []byte, r *row) []byte {
-	b = append(appendReference(b, name, r.kind == rowDir), '\t')
-	if r.kind == rowFile {
+	b = append(appendRowReference(b, name, r.kind == KindDirectory), '\t')
+	if r.kind == KindFile {
 		b = strconv.AppendInt(b, r.size, 10)
 	} else {
 		b = append(b, '-')
@@ -83,10 +83,4 @@ func appendTextRow(b, name []byte, r *row) []byte {
 		b = append(b, '-')
 	}
 	return append(b, '\n')
-}
-
-// changed is when what the row stands for was last changed, in UTC. ok: it is known, and can be written.
-func (r *row) changed() (at time.Time, ok bool) {
-	at, ok = r.mtime.civil()
-	return at, ok && r.kind != rowUnknown
 }

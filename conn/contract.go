@@ -104,7 +104,7 @@ func (a Addr) AddrPort() netip.AddrPort {
 }
 
 // Handler answers one request into out: exactly one of an answer (Head and
-// what follows it), Fail or Defer. It never blocks: what may block goes to
+// what follows it, or Stream), Fail or Defer. It never blocks: what may block goes to
 // out.Defer. req and buf are valid during the call only. One Handler serves
 // one loop (or one thread at a time), so it needs no locks of its own.
 type Handler interface {
@@ -158,7 +158,8 @@ type Result interface {
 // Source is a response body that arrives over time.
 type Source interface {
 	// Next fills p and returns n > 0 bytes and nil, or 0 and an error.
-	// ErrAgain parks the connection as WantSource until its token wakes it;
+	// ErrAgain parks the connection as WantSource until its token wakes it, but for
+	// bytes given just before, which leave first.
 	// io.EOF ends the body in order; any other error, and 0 with nil, ends the
 	// connection. So does Config.Send without a byte acknowledged, whoever is slow.
 	Next(p []byte) (int, error)

@@ -266,7 +266,7 @@ func (q *queue) count(l *Local) {
 	if q.chunk != nil {
 		size += cap(q.chunk.b)
 	}
-	if last := &q.segs[len(q.segs)-1]; last.kind == segSource && last.source != nil {
+	if last := &q.segs[len(q.segs)-1]; last.source != nil {
 		size += last.source.Size()
 	}
 	l.Hold(size - q.memory)

@@ -5,7 +5,7 @@ import (
 	"github.com/evhttpd/evhttpd/sendfile"
 )
 
-// Output takes the answer to one request. Exactly one of Head, Fail and Defer
+// Output takes the answer to one request. Exactly one of Head, Stream, Fail and Defer
 // is called first; Head is followed by the body in any number of parts, whose
 // total is the Content-Length that the head announced, behind a File or a Source too. For an
 // answer that has no body (to HEAD, 204 and 304) the parts are dropped, so a handler need not care.
@@ -177,12 +177,35 @@ func (o *Output) File(f *sendfile.File, offset, count int64) {
 
 // Source adds bytes that arrive over time, and takes over src: it is closed
 // when it has ended or the connection has, at once if the answer has no body.
-func (o *Output) Source(src Source) {
-	if o.noBody {
-		src.Close()
+func (o *Output) Source(src Source) { o.source(segment{kind: segSource, source: src}) }
+
+// Stream is an answer whose body is that of src alone: Head, and Source with the framing
+// that belongs to it. length is in bytes, -1 if it is not known: then the body is chunked,
+// and for HTTP/1.0 the end of the connection ends it (RFC 9112 section 6.3).
+func (o *Output) Stream(status int, fields []byte, length int64, src Source) {
+	s := segment{kind: segSource, source: src}
+	switch {
+	case status == 204 || status == 304: // RFC 9110 section 8.6, RFC 9112 section 6.1
+	case length >= 0:
+		s.kind, s.n = segSized, length
+		o.added = append(http1.AppendInt(append(o.added, "Content-Length: "...), length), "\r\n"...)
+	case o.req.Minor == 0:
+		o.last = true
+	default:
+		s.kind = segChunked
+		o.added = append(o.added, "Transfer-Encoding: chunked\r\n"...)
+	}
+	o.Head(status, fields)
+	o.source(s)
+}
+
+func (o *Output) source(s segment) {
+	o.body += s.n
+	if o.noBody || s.kind == segSized && s.n == 0 {
+		s.release()
 		return
 	}
-	o.push(segment{kind: segSource, source: src})
+	o.push(s)
 	o.open = true
 }
 

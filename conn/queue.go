@@ -34,10 +34,21 @@ var (
 type segmentKind uint8
 
 const (
-	segCopied segmentKind = iota // the next n bytes of the queue's arena
-	segShared                    // n bytes of shared from off; immutable
-	segFile                      // n bytes of file from off
-	segSource                    // what the source gives, until it ends
+	segCopied  segmentKind = iota // the next n bytes of the queue's arena
+	segShared                     // n bytes of shared from off; immutable
+	segFile                       // n bytes of file from off
+	segSource                     // what the source gives, until it ends
+	segSized                      // n bytes of the source
+	segChunked                    // what the source gives, in chunks (RFC 9112 section 7.1)
+)
+
+// A chunk is its size in as many digits as sourceChunk needs, the data, a line's end, and at
+// the end of the body an empty one.
+const (
+	chunkHead = "0000\r\n"
+	chunkTail = "\r\n"
+	chunkLast = "0\r\n\r\n"
+	chunkMax  = len(chunkHead) + sourceChunk + len(chunkTail) + len(chunkLast)
 )
 
 type segment struct {
@@ -54,7 +65,7 @@ func (s *segment) release() {
 	switch s.kind {
 	case segFile:
 		s.file.Release()
-	case segSource:
+	case segSource, segSized, segChunked:
 		s.source.Close()
 	}
 	*s = segment{}
@@ -129,7 +140,7 @@ func (q *queue) send(t Transport, part int64, closing bool, count *Counters) (in
 	switch s := &q.segs[q.first]; s.kind {
 	case segFile:
 		return q.sendFile(t, s, part, count)
-	case segSource:
+	case segSource, segSized, segChunked:
 		return 0, q.pull(s)
 	default:
 		return q.sendBytes(t, closing, count)
@@ -206,25 +217,74 @@ func (q *queue) sendFile(t Transport, s *segment, part int64, count *Counters) (
 // pull puts the source's next bytes in front of it. What it gave before has left.
 func (q *queue) pull(s *segment) error {
 	if q.chunk == nil {
-		q.chunk = getBuffer(sourceChunk)
+		q.chunk = getBuffer(chunkMax)
 	}
-	p := q.chunk.b[:sourceChunk]
-	n, err := s.source.Next(p)
+	room := q.chunk.b[:chunkMax]
+	data := room[:sourceChunk]
+	switch s.kind {
+	case segSized:
+		data = data[:min(sourceChunk, s.n)]
+	case segChunked:
+		data = room[len(chunkHead):][:sourceChunk]
+	}
+	n, err := gather(s.source, data)
+	ended := err == io.EOF
 	switch {
-	case n > 0:
-		q.length += int64(n)
-		q.unshift(segment{kind: segShared, shared: p[:n], n: int64(n)})
-		return nil
-	case err == io.EOF:
-		q.pop()
-		return nil
-	case err == ErrAgain:
+	case err == ErrAgain && n == 0:
 		return errEmpty
-	case err == nil:
-		return io.ErrNoProgress
-	default:
+	case ended && s.kind == segSized && int64(n) < s.n:
+		return io.ErrUnexpectedEOF
+	case err != nil && err != ErrAgain && !ended:
 		return err
 	}
+	switch data = data[:n]; s.kind {
+	case segSized:
+		s.n -= int64(n)
+		q.bytes -= int64(n)
+		ended = s.n == 0
+	case segChunked:
+		data = frame(room, n, ended)
+		q.length += int64(len(data))
+	default:
+		q.length += int64(n)
+	}
+	if ended {
+		q.pop()
+	}
+	if len(data) > 0 {
+		q.unshift(segment{kind: segShared, shared: data, n: int64(len(data))})
+	}
+	return nil
+}
+
+// gather fills p with what the source has now. So small pieces leave together, and the end with what is before it.
+func gather(src Source, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		if m, err = src.Next(p[n:]); m == 0 && err == nil {
+			err = io.ErrNoProgress
+		}
+		n += m
+	}
+	return n, err
+}
+
+// frame makes a chunk of the n bytes which stand in room behind the place of its head. last: the body ends with it.
+func frame(room []byte, n int, last bool) []byte {
+	b := room[:0]
+	if n > 0 {
+		b = append(room[:len(chunkHead)+n], chunkTail...)
+		copy(b, chunkHead)
+		const hex = "0123456789abcdef"
+		for i := 3; i >= 0; i-- {
+			b[i] = hex[n&15]
+			n >>= 4
+		}
+	}
+	if last {
+		b = append(b, chunkLast...)
+	}
+	return b
 }
 
 // unshift puts a segment in front of the others, in the room of one that has

@@ -674,7 +674,7 @@ func TestLongSourceTakesNoRoom(t *testing.T) {
 	for r.step() != WantSource {
 	}
 	src := r.c.out.segs[r.c.out.first].source.(*tap)
-	for range 10_000 {
+	for range 100_000 {
 		src.parts = append(src.parts, "more")
 	}
 	for range 1000 {

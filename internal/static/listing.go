@@ -50,19 +50,9 @@ func (h *handler) sendListing(l *listResult, req *http1.Request, buf []byte, out
 		h.answer(l.whole, req, buf, out)
 		return
 	}
-	b := l.dir.AppendFields(h.scratch[:0], l.format)
+	h.scratch = l.dir.AppendFields(h.scratch[:0], l.format)
 	waker, token := out.Waker()
-	stream := listing.NewStream(l.first, l.rest, waker, token)
-	if req.Minor > 0 {
-		h.scratch = append(b, "Transfer-Encoding: chunked\r\n"...)
-		out.Head(200, h.scratch)
-		out.Source(&chunked{Stream: stream})
-		return
-	}
-	out.Close() // RFC 9112 section 6.3: the end of the stream ends the body
-	h.scratch = b
-	out.Head(200, b)
-	out.Source(stream)
+	out.Stream(200, h.scratch, -1, listing.NewStream(l.first, l.rest, waker, token))
 }
 
 // listResult is the conn.Result of a listJob: an answer that is whole, the beginning of one that is to be streamed, or an

@@ -247,7 +247,8 @@ func (c *Conn) Expire(t Transport, l *Local) Want {
 			return want
 		}
 	}
-	if now-c.since-int64(l.Config.Timeout(c.phase)) >= int64(lateMin) && (c.phase == PhaseDeferred || c.phase == PhaseSending) {
+	late := now - c.since - int64(l.Config.Timeout(c.phase))
+	if late >= int64(lateMin) && (c.phase == PhaseDeferred || c.phase == PhaseSending) {
 		c.since, c.mark = now, now // the time was nobody's
 		return c.want
 	}

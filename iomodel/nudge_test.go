@@ -19,6 +19,9 @@ import (
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
+// someLimits are wide enough for any request here.
+var someLimits = http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100}
+
 // serveFunc answers as the function does.
 type serveFunc func(req *http1.Request, out *conn.Output)
 
@@ -33,7 +36,7 @@ func TestUpdateWithinATurn(t *testing.T) {
 }
 
 func testUpdateWithinATurn(t *testing.T, m Model) {
-	config := &conn.Config{Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100}, Clients: new(conn.Clients)}
+	config := &conn.Config{Limits: someLimits, Clients: new(conn.Clients)}
 	limited := *config
 	limited.ConnectionsPerClient = 1
 	var server atomic.Pointer[crew]
@@ -81,7 +84,7 @@ func TestHandoverWithinATurn(t *testing.T) {
 		}
 		out.Fail(404, "", "")
 	})
-	s, c := serve(t, netpollModel(), &conn.Config{Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100}}, handler)
+	s, c := serve(t, netpollModel(), &conn.Config{Limits: someLimits}, handler)
 	server.Store(crewOf(s))
 	must := func(err error) {
 		t.Helper()
@@ -133,7 +136,9 @@ func serve(t *testing.T, m Model, config *conn.Config, handler conn.Handler) (Se
 	must(unix.Listen(fd, 16))
 	at, err := unix.Getsockname(fd)
 	must(err)
-	s, err := m.New(Options{Options: reactor.Options{Config: config, NewHandler: func() conn.Handler { return handler }}, Loops: 1, Threads: 4})
+	s, err := m.New(Options{Loops: 1, Threads: 4, Options: reactor.Options{
+		Config: config, NewHandler: func() conn.Handler { return handler },
+	}})
 	must(err)
 	must(s.Serve([][]reactor.Listener{{{FD: fd}}}))
 	t.Cleanup(func() {

@@ -27,7 +27,8 @@ func faulty(t *testing.T, v variant, inject ...string) (s *server, trace string)
 		args = append(args, "-e", "inject="+fault)
 	}
 	args = append(args, "-e", "trace="+strings.Join(calls, ","),
-		binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger, "--access-log", "off", "--loops", "1")
+		binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger,
+		"--access-log", "off", "--loops", "1")
 	s = launch(t, exec.Command(strace, args...))
 	t.Cleanup(func() { s.stop(t) })
 	return s, trace
@@ -118,7 +119,8 @@ func TestLimitBelowWhatIsOpen(t *testing.T) {
 	const connections, limit = 200, 100
 	root := t.TempDir()
 	write(t, root, "small", []byte("small"))
-	for _, v := range []variant{{"poll", "level"}, {"sigio", "edge"}, {"select", "level"}, {"epoll", "edge"}, {"blocking", "auto"}} {
+	for _, v := range []variant{{"poll", "level"}, {"sigio", "edge"}, {"select", "level"},
+		{"epoll", "edge"}, {"blocking", "auto"}} {
 		t.Run(v.String(), func(t *testing.T) {
 			s := start(t, v, root, "--loops", "1")
 			var wires []*wire

@@ -24,9 +24,9 @@ type handler struct {
 // local is one site, as one loop knows it.
 type local struct {
 	host   *host
-	plain  conn.Handler  // static's; nil: the site is more than its files
-	files  *static.Files // what serves the ways of routes
-	pages  map[int]*static.Spot
+	plain  conn.Handler       // static's; nil: the site is more than its files
+	files  *static.PlanServer // serves the plans of routes
+	pages  map[int]*static.CachedPath
 	places map[string]*place
 	routes map[string]*route // by path as it was sent
 	max    int
@@ -56,12 +56,12 @@ func (h *handler) newLocal(s *host) *local {
 		l.plain = h.files(s.files)
 		return l
 	}
-	l.files = s.files.Files()
+	l.files = s.files.PlanServer()
 	l.places, l.routes = make(map[string]*place), make(map[string]*route)
-	l.pages = make(map[int]*static.Spot)
+	l.pages = make(map[int]*static.CachedPath)
 	for status, path := range s.pages {
-		if p, err := l.spot(path); err == nil { // else text is sent, and routes say why
-			l.pages[status] = p.Spot
+		if p, err := l.place(path); err == nil { // else text is sent, and routes say why
+			l.pages[status] = p.CachedPath
 		}
 	}
 	return l
@@ -131,7 +131,18 @@ func (l *local) serve(req *http1.Request, buf []byte, out *conn.Output) {
 		return
 	}
 	// 8. The files that are tried, the fallback and the error pages.
-	l.files.Serve(r.way, req, buf, out)
+	found, ok := l.files.Find(r.plan, req, buf, out)
+	if !ok {
+		return
+	}
+	// 9. Who may have that file, if other rules than those of the request's path say so.
+	for _, a := range r.guards[found.Candidate] {
+		if l.refused(r, a, req, buf, out) {
+			l.files.Drop(found)
+			return
+		}
+	}
+	l.files.Answer(found, req, buf, out)
 }
 
 var slash = []byte{'/'}
@@ -140,7 +151,7 @@ var slash = []byte{'/'}
 // step answers its errors so. The request may be put off to read the page: it has to come to the same
 // error again.
 func (l *local) fail(r *route, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) {
-	l.files.Fail(r.way, req, buf, out, status, fields, reason, false)
+	l.files.Fail(r.plan, req, buf, out, status, fields, reason, false)
 }
 
 // refused reports whether a request has been answered, or put off, by who says who may have something of the route.
@@ -154,7 +165,7 @@ func (l *local) refused(r *route, a *access, req *http1.Request, buf []byte, out
 	}
 	// What is refused for its rate is not when it is asked for again: it does not wait for a page.
 	now := refusal.status != 401 && refusal.status != 403
-	l.files.Fail(r.way, req, buf, out, refusal.status, refusal.fields, refusal.reason, now)
+	l.files.Fail(r.plan, req, buf, out, refusal.status, refusal.fields, refusal.reason, now)
 	return true
 }
 

@@ -3,7 +3,6 @@ package site
 import (
 	"slices"
 
-	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
@@ -22,8 +21,9 @@ type route struct {
 	set      *set
 	redirect *redirect // nil: none
 	location []byte    // of redirect, without the query
-	way      *static.Way
-	status   int // an error instead; 0: none
+	plan     *static.Plan
+	guards   [][]*access // for each candidate of the plan, what is asked before it is the answer
+	status   int         // an error instead; 0: none
 	reason   string
 }
 
@@ -34,11 +34,11 @@ func (l *local) route(sent []byte) *route {
 	}
 	decoded, bad := http1.AppendPath(l.path[:0], sent)
 	if l.path = decoded; bad.Status != 0 {
-		return &route{set: &set{view: l.host.files}, way: &static.Way{Pages: l.pages}, status: bad.Status, reason: bad.Reason()}
+		return &route{set: &set{view: l.host.files}, plan: &static.Plan{ErrorPages: l.pages}, status: bad.Status, reason: bad.Reason()}
 	}
 	r, err := l.newRoute(string(decoded))
 	if err != nil {
-		return &route{set: &set{view: l.host.files}, way: &static.Way{Pages: l.pages}, status: 500, reason: err.Error()}
+		return &route{set: &set{view: l.host.files}, plan: &static.Plan{ErrorPages: l.pages}, status: 500, reason: err.Error()}
 	}
 	if len(sent) <= routePath {
 		if len(l.routes) >= l.max {
@@ -60,15 +60,14 @@ func (l *local) newRoute(path string) (r *route, err error) {
 	if r.set, err = s.set(matching); err != nil {
 		return nil, err
 	}
-	w := &static.Way{Path: path, Pages: l.pages, Edit: r.set.edit, Hidden: r.set.view.Hides([]byte(path))}
-	r.way = w
+	r.plan = &static.Plan{Path: path, ErrorPages: l.pages, Edit: r.set.edit, Hidden: r.set.view.Hides([]byte(path))}
 	for _, d := range s.redirects {
 		if location, ok := d.location(path); ok {
 			r.redirect, r.location = d, location
 			return r, nil
 		}
 	}
-	if w.Hidden {
+	if r.plan.Hidden {
 		return r, nil
 	}
 	var tried []string
@@ -80,36 +79,43 @@ func (l *local) newRoute(path string) (r *route, err error) {
 		if !directory {
 			tried = append(tried, file)
 		}
-		step := static.Step{Derived: t.derived, Directory: directory}
-		if t.derived {
-			set, view, err := s.derived(matching, file)
-			if err != nil {
+		if !t.derived {
+			if err = l.addPlace(r, matching, file, false); err != nil {
 				return nil, err
 			}
-			if file != path && view.Hides([]byte(file)) {
-				continue
-			}
-			step.Spot, step.Edit, step.Guard = static.NewSpot(view, file), set.edit, l.guard(r, file)
-		} else if err := l.elsewhere(&step, r, matching, file); err != nil {
+			continue
+		}
+		set, view, err := s.derived(matching, file)
+		if err != nil {
 			return nil, err
 		}
-		w.Steps = append(w.Steps, step)
+		if file != path && view.Hides([]byte(file)) {
+			continue
+		}
+		l.add(r, file, static.Candidate{
+			CachedPath: static.NewCachedPath(view, file), Edit: set.edit, Derived: true, DirectoryOnly: directory,
+		})
 	}
 	if s.fallback != "" && !s.files.Loads(path) {
-		w.Fallback = &static.Step{}
-		err = l.elsewhere(w.Fallback, r, matching, s.fallback)
+		err = l.addPlace(r, matching, s.fallback, true)
 	}
 	return r, err
 }
 
-// elsewhere makes the step to a file of the site that has nothing to do with the request's path.
-func (l *local) elsewhere(step *static.Step, request *route, matching, file string) error {
-	p, err := l.spot(file)
-	if err != nil {
-		return err
+// add adds a candidate to the plan of a route.
+func (l *local) add(r *route, file string, c static.Candidate) {
+	r.plan.Candidates = append(r.plan.Candidates, c)
+	r.guards = append(r.guards, l.guard(r, file))
+}
+
+// addPlace adds a file of the site that has nothing to do with the request's path. matching is which rules match that.
+func (l *local) addPlace(r *route, matching, file string, fallback bool) error {
+	p, err := l.place(file)
+	if err == nil {
+		edit := l.host.editElsewhere(matching, p.matching)
+		l.add(r, file, static.Candidate{CachedPath: p.CachedPath, Edit: edit, Fallback: fallback})
 	}
-	step.Spot, step.Edit, step.Guard = p.Spot, l.host.editElsewhere(matching, p.matching), l.guard(request, file)
-	return nil
+	return err
 }
 
 // derived is what holds for a file whose path is made of the request's: the rules of both, but what is hidden and
@@ -132,32 +138,26 @@ func (s *host) derived(request, file string) (both *set, view *static.Site, err 
 	return both, view, err
 }
 
-// guard is what is asked before a file is the answer, if other rules say who may have it
-// than of the request's path: a file that is protected is so by whatever path it is reached, and a directory's
-// index file beside the directory. nil: there is nothing to be asked. What CORS says is the request's path's alone.
-func (l *local) guard(request *route, file string) func(*http1.Request, []byte, *conn.Output) bool {
-	var asked []*access
+// guard is what is asked before a file is the answer, if other rules say who may have it than say so of the request's path.
+// A file that is protected is so by whatever path it is reached, and the index file of a directory beside the directory.
+// What CORS says is a matter of the request's path alone.
+func (l *local) guard(request *route, file string) (asked []*access) {
 	for _, path := range append(l.host.indexes(file), file) {
 		if a := l.host.accesses.of(l.host.exactly(path)); a.guards(request.set.access) {
 			asked = append(asked, &access{networks: a.networks, auth: a.auth})
 		}
 	}
-	if len(asked) == 0 {
-		return nil
-	}
-	return func(req *http1.Request, buf []byte, out *conn.Output) bool {
-		return slices.ContainsFunc(asked, func(a *access) bool { return l.refused(request, a, req, buf, out) })
-	}
+	return asked
 }
 
 // place is a path of the configuration: of the fallback, an error page or a file that is tried.
 type place struct {
-	*static.Spot
-	matching string
+	*static.CachedPath
+	matching string // which rules match the path
 }
 
-// spot returns the place of a path of the configuration. All routes of a loop share it.
-func (l *local) spot(path string) (*place, error) {
+// place returns the place of a path of the configuration. All routes of a loop share it.
+func (l *local) place(path string) (*place, error) {
 	if p := l.places[path]; p != nil {
 		return p, nil
 	}
@@ -166,7 +166,7 @@ func (l *local) spot(path string) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &place{Spot: static.NewSpot(set.view, path), matching: matching}
+	p := &place{CachedPath: static.NewCachedPath(set.view, path), matching: matching}
 	l.places[path] = p
 	return p, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
@@ -129,6 +130,24 @@ func (e *entry) touch() {
 // renewable reports whether an unchanged identity makes the entry good again.
 func (e *entry) renewable() bool {
 	return e != nil && !e.transient && (e.kind == kindBody || e.kind == kindFile)
+}
+
+// whole reports whether the entry is more than a shell.
+func (e *entry) whole() bool {
+	return e.kind != kindBody && e.kind != kindFile || e.content.Load() != nil
+}
+
+// drop releases an entry that is held. e may be nil if it is not.
+func (e *entry) drop(held bool) {
+	if held {
+		e.Release()
+	}
+}
+
+// hit counts an answer out of memory.
+func hit(e *entry, out *conn.Output) {
+	out.Counters().CacheHits++
+	e.touch()
 }
 
 // tryRetain adds a reference unless the entry is gone.

@@ -33,8 +33,8 @@ type handler struct {
 	entries map[string]*entry // the index, by path as it was sent; no references
 	max     int
 
-	view    *Site // that the answer at hand is of; site, if there is no way
-	way     *Way  // of the request at hand; nil: its path is all there is to it
+	view    *Site // the view that the answer in hand is of
+	plan    *Plan // the plan of the request in hand; nil: there are no plans
 	hurried bool  // an error's page is not waited for
 
 	look    look
@@ -80,8 +80,7 @@ func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	}
 	e := h.entries[string(path)]
 	if e != nil && s.current(e, now, req, buf, out) && !s.rootDue(r, now) && h.answer(e, req, buf, out) {
-		out.Counters().CacheHits++
-		e.touch()
+		hit(e, out)
 		return
 	}
 	h.find(path, e, req, buf, out)
@@ -153,8 +152,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 		if known = s.cache.get(s.scope(h.root), h.path); known != nil {
 			defer known.Release()
 			if s.current(known, now, req, buf, out) && h.answer(known, req, buf, out) {
-				out.Counters().CacheHits++
-				known.touch()
+				hit(known, out)
 				h.index(sent, known)
 				return
 			}

@@ -9,46 +9,57 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 )
 
-// wayfarer serves the ways that of makes of paths.
-type wayfarer struct {
-	files *Files
-	ways  map[string]*Way
-	of    func(path string) *Way
-	err   int // instead, if it is not 0
+// planner serves the plans that it makes of paths.
+type planner struct {
+	files *PlanServer
+	plans map[string]*Plan
+	plan  func(path string) *Plan
+	err   int                                // the error that answers instead; 0: none does
+	guard func(i int, out *conn.Output) bool // has answered instead of the candidate that was found; nil: none does
 }
 
-func (w *wayfarer) Serve(req *http1.Request, buf []byte, out *conn.Output) {
+func (p *planner) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	path := req.Path.In(buf)
-	way := w.ways[string(path)]
-	if way == nil {
-		way = w.of(string(path))
-		w.ways[string(path)] = way
+	plan := p.plans[string(path)]
+	if plan == nil {
+		plan = p.plan(string(path))
+		p.plans[string(path)] = plan
 	}
-	if w.err != 0 {
-		w.files.Fail(way, req, buf, out, w.err, "X-More: 1\r\n", "for a reason", false)
+	if p.err != 0 {
+		p.files.Fail(plan, req, buf, out, p.err, "X-More: 1\r\n", "for a reason", false)
 		return
 	}
-	w.files.Serve(way, req, buf, out)
+	found, ok := p.files.Find(plan, req, buf, out)
+	switch {
+	case !ok:
+	case p.guard != nil && p.guard(found.Candidate, out):
+		p.files.Drop(found)
+	default:
+		p.files.Answer(found, req, buf, out)
+	}
 }
 
-// walks opens a site whose paths are tried as $path and then $path.html, and then what more says.
-func serveWays(t testing.TB, opts Options, walks bool, more func(s *Site, w *Way)) (*loop, *wayfarer) {
+// servePlans opens a site whose paths are tried as $path and then $path.html, and then what more says.
+func servePlans(t testing.TB, opts Options, walks bool, more func(s *Site, p *Plan)) (*loop, *planner) {
 	t.Helper()
 	l := serve(t, opts, walks)
 	s := l.site
-	far := &wayfarer{files: s.Files(), ways: make(map[string]*Way)}
-	pages := map[int]*Spot{404: NewSpot(s, "/errors/404.html"), 403: NewSpot(s, "/missing.html"), 412: NewSpot(s, "/errors/412.html"), 416: NewSpot(s, "/errors/412.html")}
-	fallback := NewSpot(s, "/app.html")
-	far.of = func(path string) *Way {
-		w := &Way{Path: path, Pages: pages, Steps: []Step{{Spot: NewSpot(s, path), Derived: true}}}
+	far := &planner{files: s.PlanServer(), plans: make(map[string]*Plan)}
+	pages := map[int]*CachedPath{
+		404: NewCachedPath(s, "/errors/404.html"), 403: NewCachedPath(s, "/missing.html"),
+		412: NewCachedPath(s, "/errors/412.html"), 416: NewCachedPath(s, "/errors/412.html"),
+	}
+	fallback := NewCachedPath(s, "/app.html")
+	far.plan = func(path string) *Plan {
+		p := &Plan{Path: path, ErrorPages: pages, Candidates: []Candidate{{CachedPath: NewCachedPath(s, path), Derived: true}}}
 		if !strings.HasSuffix(path, "/") {
-			w.Steps = append(w.Steps, Step{Spot: NewSpot(s, path+".html"), Derived: true})
+			p.Candidates = append(p.Candidates, Candidate{CachedPath: NewCachedPath(s, path+".html"), Derived: true})
 		}
-		w.Fallback = &Step{Spot: fallback}
+		p.Candidates = append(p.Candidates, Candidate{CachedPath: fallback, Fallback: true})
 		if more != nil {
-			more(s, w)
+			more(s, p)
 		}
-		return w
+		return p
 	}
 	l.local.Handler = far
 	return l, far
@@ -56,7 +67,7 @@ func serveWays(t testing.TB, opts Options, walks bool, more func(s *Site, w *Way
 
 const navigates = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n"
 
-func writeWays(t testing.TB, dir string) {
+func writePlans(t testing.TB, dir string) {
 	write(t, dir+"/file.txt", "file")
 	write(t, dir+"/about.html", "about, in HTML")
 	write(t, dir+"/about.html.gz", "about, coded")
@@ -71,11 +82,11 @@ func writeWays(t testing.TB, dir string) {
 	write(t, dir+"/large", strings.Repeat("0123456789", 10_000))
 }
 
-func TestWays(t *testing.T) {
+func TestPlans(t *testing.T) {
 	fileSystems(t, func(t *testing.T, dir string) {
 		resolvers(t, func(t *testing.T, walks bool) {
-			writeWays(t, dir)
-			l, _ := serveWays(t, siblingOptions(dir), walks, nil)
+			writePlans(t, dir)
+			l, _ := servePlans(t, siblingOptions(dir), walks, nil)
 			for range 3 {
 				l.get("/file.txt").want(t, 200, "file")
 				l.get("/about").want(t, 200, "about, in HTML")
@@ -104,14 +115,14 @@ func TestWays(t *testing.T) {
 }
 
 // Only to the request's own path is a slash added: a directory /name.html/ is no answer to /name.
-func TestWaysAddNoSlashToOtherPaths(t *testing.T) {
+func TestPlansAddNoSlashToOtherPaths(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
-		writeWays(t, dir)
+		writePlans(t, dir)
 		write(t, dir+"/name.html/index.html", "name.html")
 		write(t, dir+"/both/index.html", "both")
 		write(t, dir+"/both.html/index.html", "both.html")
-		l, _ := serveWays(t, siblingOptions(dir), walks, nil)
+		l, _ := servePlans(t, siblingOptions(dir), walks, nil)
 		for range 2 {
 			l.get("/name").want(t, 404, "not here")
 			l.request("GET", "/name", navigates).want(t, 200, "the application")
@@ -125,12 +136,12 @@ func TestWaysAddNoSlashToOtherPaths(t *testing.T) {
 	})
 }
 
-// What is written to a file shows, whichever step it is the answer of, and so does that it has gone or come.
-func TestWaysAreFresh(t *testing.T) {
+// What is written to a file shows, whichever candidate it is the answer of, and so does that it has gone or come.
+func TestPlansAreFresh(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
-		writeWays(t, dir)
-		l, _ := serveWays(t, siblingOptions(dir), walks, nil)
+		writePlans(t, dir)
+		l, _ := servePlans(t, siblingOptions(dir), walks, nil)
 		l.get("/about").want(t, 200, "about, in HTML")
 		l.request("GET", "/new", navigates).want(t, 200, "the application")
 		write(t, dir+"/about.html", "about, again")
@@ -152,11 +163,11 @@ func TestWaysAreFresh(t *testing.T) {
 }
 
 // Rewritten or not, a file is answered with its own validators, codings and ranges.
-func TestWaysKeepTheFilesProperties(t *testing.T) {
+func TestPlansKeepTheFilesProperties(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
-		writeWays(t, dir)
-		l, _ := serveWays(t, siblingOptions(dir), walks, nil)
+		writePlans(t, dir)
+		l, _ := servePlans(t, siblingOptions(dir), walks, nil)
 		for range 2 {
 			r := l.get("/about")
 			if r.Header.Get("Content-Type") != "text/html; charset=utf-8" || r.Header.Get("Vary") != "Accept-Encoding" || r.Header.Get("ETag") == "" {
@@ -182,8 +193,8 @@ func TestWaysKeepTheFilesProperties(t *testing.T) {
 func TestErrorPages(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
-		writeWays(t, dir)
-		l, far := serveWays(t, siblingOptions(dir), walks, nil)
+		writePlans(t, dir)
+		l, far := servePlans(t, siblingOptions(dir), walks, nil)
 		for range 2 {
 			for _, fields := range []string{"", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n", "If-Modified-Since: " + "Thu, 29 Feb 2024 12:30:16 GMT\r\n", "If-Match: \"a\"\r\n"} {
 				r := l.request("GET", "/nothing", fields)
@@ -230,25 +241,25 @@ func TestErrorPages(t *testing.T) {
 // A page that has just changed, on a file system that only the pool may look at, comes in time too.
 func TestErrorPageThatIsNotKept(t *testing.T) {
 	dir := t.TempDir()
-	writeWays(t, dir)
+	writePlans(t, dir)
 	opts := siblingOptions(dir)
 	opts.WallTime = func() int64 { return time.Now().UnixNano() } // every file has just changed
-	l, far := serveWays(t, opts, true, nil)
+	l, far := servePlans(t, opts, true, nil)
 	l.get("/nothing").want(t, 404, "not here")
 	far.err = 404
 	l.get("/nothing").want(t, 404, "not here")
 }
 
-// The steps' views and edits are their own.
-func TestStepsHaveViewsAndEdits(t *testing.T) {
+// The candidates' views and edits are their own.
+func TestCandidatesHaveViewsAndEdits(t *testing.T) {
 	dir := t.TempDir()
-	writeWays(t, dir)
+	writePlans(t, dir)
 	write(t, dir+"/list/x", "x")
 	opts := siblingOptions(dir)
 	edit := func(value string) *conn.Edit {
 		return conn.NewEdit([]conn.EditField{{Name: "X-Step", Value: value}})
 	}
-	l, _ := serveWays(t, opts, false, func(s *Site, w *Way) {
+	l, _ := servePlans(t, opts, false, func(s *Site, p *Plan) {
 		options := s.ViewOptions()
 		own := "text/x-viewed"
 		options.Listing, options.ETag, options.Type = true, ETagOff, &own
@@ -256,12 +267,15 @@ func TestStepsHaveViewsAndEdits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range w.Steps {
-			w.Steps[i].site = view
-			w.Steps[i].Edit = edit(string(rune('1' + i)))
+		for i := range p.Candidates {
+			c := &p.Candidates[i]
+			if c.Fallback {
+				c.Edit = edit("fallback")
+				continue
+			}
+			c.site, c.Edit = view, edit(string(rune('1'+i)))
 		}
-		w.Fallback = &Step{Spot: w.Fallback.Spot, Edit: edit("fallback")}
-		w.Edit = edit("error")
+		p.Edit = edit("error")
 	})
 	for range 2 {
 		for _, c := range []struct {
@@ -293,27 +307,29 @@ func TestStepsHaveViewsAndEdits(t *testing.T) {
 func TestFallbackToAListing(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
-		writeWays(t, dir)
+		writePlans(t, dir)
 		write(t, dir+"/list/x", "x")
 		closed, asked := false, 0
-		l, _ := serveWays(t, siblingOptions(dir), walks, func(s *Site, w *Way) {
+		l, far := servePlans(t, siblingOptions(dir), walks, func(s *Site, p *Plan) {
 			options := s.ViewOptions()
 			options.Listing = true
 			view, err := s.View(options)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.Fallback = &Step{
-				Spot: NewSpot(view, "/list/"),
-				Edit: conn.NewEdit([]conn.EditField{{Name: "X-Step", Value: "fallback"}}),
-				Guard: func(req *http1.Request, buf []byte, out *conn.Output) bool {
-					if asked++; closed {
-						out.Fail(403, "", "closed")
-					}
-					return closed
-				},
-			}
+			c := &p.Candidates[len(p.Candidates)-1]
+			c.CachedPath = NewCachedPath(view, "/list/")
+			c.Edit = conn.NewEdit([]conn.EditField{{Name: "X-Step", Value: "fallback"}})
 		})
+		far.guard = func(i int, out *conn.Output) bool {
+			if i < 2 {
+				return false
+			}
+			if asked++; closed {
+				out.Fail(403, "", "closed")
+			}
+			return closed
+		}
 		for range 2 {
 			asked = 0
 			r := l.request("GET", "/route", navigates)
@@ -369,8 +385,8 @@ func TestViewsShareTheRoot(t *testing.T) {
 
 func TestAcceptsHTML(t *testing.T) {
 	dir := t.TempDir()
-	writeWays(t, dir)
-	l, _ := serveWays(t, testOptions(dir), false, nil)
+	writePlans(t, dir)
+	l, _ := servePlans(t, testOptions(dir), false, nil)
 	for accept, status := range map[string]int{
 		"text/html": 200, "TEXT/HTML;q=0.1": 200, "application/xhtml+xml": 200, "image/png, text/html": 200,
 		"text/html;level=1": 200, "application/json;a=\",text/html\", text/html;q=1": 200,
@@ -384,19 +400,19 @@ func TestAcceptsHTML(t *testing.T) {
 	l.get("/route").wantStatus(t, 404)
 }
 
-func TestNoAllocationsOnWays(t *testing.T) {
+func TestNoAllocationsOnPlans(t *testing.T) {
 	dir := t.TempDir()
-	writeWays(t, dir)
+	writePlans(t, dir)
 	const end = " HTTP/1.1\r\nHost: a\r\n"
 	for name, raw := range map[string]string{
-		"first step":  "GET /file.txt" + end + "\r\n",
-		"second step": "GET /about" + end + "\r\n",
-		"fallback":    "GET /route" + end + navigates + "\r\n",
-		"error page":  "GET /nothing" + end + "\r\n",
-		"304":         "GET /about" + end + "If-None-Match: *\r\n\r\n",
+		"first candidate":  "GET /file.txt" + end + "\r\n",
+		"second candidate": "GET /about" + end + "\r\n",
+		"fallback":         "GET /route" + end + navigates + "\r\n",
+		"error page":       "GET /nothing" + end + "\r\n",
+		"304":              "GET /about" + end + "If-None-Match: *\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, _ := serveWays(t, siblingOptions(dir), false, nil)
+			l, _ := servePlans(t, siblingOptions(dir), false, nil)
 			l.send(raw)
 			a := newAgain(l, raw)
 			a.step()
@@ -408,15 +424,15 @@ func TestNoAllocationsOnWays(t *testing.T) {
 }
 
 // What was remembered and has been given up, or was of a root that has been replaced, is looked for again.
-func TestWaysOfShells(t *testing.T) {
+func TestPlansOfShells(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
-		writeWays(t, dir+"/1")
-		writeWays(t, dir+"/2")
+		writePlans(t, dir+"/1")
+		writePlans(t, dir+"/2")
 		write(t, dir+"/2/about.html", "about, in the second")
 		write(t, dir+"/2/errors/404.html", "not in the second")
 		symlink(t, "1", dir+"/current")
-		l, _ := serveWays(t, siblingOptions(dir+"/current"), walks, nil)
+		l, _ := servePlans(t, siblingOptions(dir+"/current"), walks, nil)
 		for _, want := range []string{"about, in HTML", "about, in the second"} {
 			for range 2 {
 				l.get("/about").want(t, 200, want)
@@ -437,13 +453,13 @@ func TestWaysOfShells(t *testing.T) {
 
 // Where nothing is kept and all is looked at by the pool, a request is still put off a few
 // times at most, and answered.
-func TestWaysEnd(t *testing.T) {
+func TestPlansEnd(t *testing.T) {
 	dir := t.TempDir()
-	writeWays(t, dir)
+	writePlans(t, dir)
 	opts := siblingOptions(dir)
 	opts.Valid = 0
 	opts.WallTime = func() int64 { return time.Now().UnixNano() } // every file has just changed, and is not kept
-	l, far := serveWays(t, opts, true, nil)
+	l, far := servePlans(t, opts, true, nil)
 	for range 2 {
 		l.get("/about").want(t, 200, "about, in HTML")
 		l.get("/nothing").want(t, 404, "not here")

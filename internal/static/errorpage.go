@@ -7,10 +7,10 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 )
 
-// fail answers with an error: the way's page for it if there is one, else a short text, see conn.Output.Fail.
+// fail answers with an error: the plan's page for it if there is one, else a short text, see conn.Output.Fail.
 func (h *handler) fail(req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) {
-	if h.way != nil {
-		if p := h.way.Pages[status]; p != nil && h.failWith(p, req, buf, out, status, fields, reason) {
+	if h.plan != nil {
+		if p := h.plan.ErrorPages[status]; p != nil && h.failWith(p, req, buf, out, status, fields, reason) {
 			return
 		}
 	}
@@ -19,14 +19,14 @@ func (h *handler) fail(req *http1.Request, buf []byte, out *conn.Output, status 
 
 // failWith answers with an error and its page, or puts the request off to read that. It
 // reports false if there is no page to be had.
-func (h *handler) failWith(p *Spot, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) bool {
+func (h *handler) failWith(p *CachedPath, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) bool {
 	h.root = h.site.root.Load()
-	e, held := h.reach(p, req, buf, out)
+	e, held := h.visit(p, req, buf, out)
 	if e == nil {
 		if h.hurried || out.Deferrable() < 2 { // the way to the error may have to be waited for once more
 			return false
 		}
-		j := &walkJob{key: walkKey{site: h.site, path: p.path, page: status}, mono: out.Clock().Mono}
+		j := &searchJob{key: searchKey{site: h.site, path: p.path, page: status}, mono: out.Clock().Mono}
 		j.add(p)
 		out.Defer(j)
 		return true

@@ -73,27 +73,32 @@ var rules = []rule{
 		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/static",
 			"internal/site", "internal/config", "internal/accesslog", "internal/admin", "internal/eventlog", "internal/grace", "internal/listener", "internal/memory", "internal/sink"},
 		modules: []string{xsys, "go.uber.org/zap", "github.com/coreos/go-systemd/v22"}},
-	// A client: it knows the poller and the calls of a socket, and the server only from outside.
-	{folder: "bench", project: []string{"poller"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
-	{folder: "bench/load", project: []string{"poller", "internal/socket"}, modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
-	{folder: "bench/loadtest", project: []string{"bench/load", "bench/machine", "bench/text"}},
-	{folder: "bench/machine", modules: []string{xsys}},
-	{folder: "bench/stats", modules: []string{"golang.org/x/perf/benchmath"}},
-	{folder: "bench/scenario", project: []string{"bench/load"}},
-	{folder: "bench/results", project: []string{"bench/machine", "bench/scenario", "bench/stats"}},
+	// A client: it knows the server only from outside.
+	{folder: "bench", project: []string{"bench/experiment", "bench/load", "bench/machine", "bench/results",
+		"bench/scenario", "bench/server"}},
 	{folder: "bench/chart"},
-	{folder: "bench/text"},
-	{folder: "bench/slowfs", modules: []string{"github.com/hanwen/go-fuse/v2"}},
-	// What is linked runs its initialization in every start, so the server links no FUSE.
-	{folder: "cmd/evhttpd-slowfs", project: []string{"bench/slowfs", "internal/config"}},
-	// What shows a comparison knows nothing of how it was made.
-	{folder: "bench/report", project: []string{"bench/chart", "bench/machine", "bench/results", "bench/scenario", "bench/stats", "bench/text"}},
+	{folder: "bench/experiment", project: []string{"bench/chart", "bench/machine", "bench/stats", "bench/text"}},
 	// It waits with the pollers and with io_uring itself, and measures the server from outside, but for two parts
 	// of it that have no switch: the parser and the counters.
-	{folder: "bench/classic", project: []string{"bench", "conn", "http1", "bench/chart", "bench/load", "bench/machine", "bench/server", "bench/stats", "bench/text", "internal/uring", "poller"},
-		modules: []string{xsys}},
-	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "internal/sink", "bench", "bench/classic", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
-		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "github.com/schollz/progressbar/v3", "golang.org/x/term"}},
+	{folder: "bench/lab", project: []string{"bench/chart", "bench/experiment", "bench/load", "bench/machine",
+		"bench/server", "bench/stats", "bench/text", "conn", "http1", "internal/uring", "poller"}, modules: []string{xsys}},
+	{folder: "bench/load", project: []string{"poller", "internal/socket"},
+		modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
+	{folder: "bench/loadtest", project: []string{"bench/load", "bench/machine", "bench/text"}},
+	{folder: "bench/machine", modules: []string{xsys}},
+	// What shows a comparison knows nothing of how it was made.
+	{folder: "bench/report", project: []string{"bench/chart", "bench/experiment", "bench/machine", "bench/results",
+		"bench/stats", "bench/text"}},
+	{folder: "bench/results", project: []string{"bench/experiment", "bench/scenario", "bench/stats"}},
+	{folder: "bench/scenario", project: []string{"bench/load"}},
+	{folder: "bench/server", project: []string{"bench/machine"}},
+	{folder: "bench/slowfs", modules: []string{"github.com/hanwen/go-fuse/v2"}},
+	{folder: "bench/stats", modules: []string{"golang.org/x/perf/benchmath"}},
+	{folder: "bench/text"},
+	// What is linked runs its initialization in every start, so the server links no FUSE.
+	{folder: "cmd/evhttpd-slowfs", project: []string{"bench/slowfs", "internal/config"}},
+	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "internal/sink", "bench", "bench/experiment", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
+		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "golang.org/x/term"}},
 }
 
 // oneFile names the modules that a single file of a folder imports.

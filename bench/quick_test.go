@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/evhttpd/evhttpd/bench/results"
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/scenario"
 )
 
 // TestQuickEndsAfterItsMinute: whatever it is at.
 func TestQuickEndsAfterItsMinute(t *testing.T) {
-	c := &comparison{Options: Options{Quick: true, Loops: 1, Binary: "/bin/true"}, began: time.Now().Add(-quickMax),
-		out: &results.Results{}, cells: scenario.Quick(1000).Cells, subjects: make([]subject, 1)}
+	c := comparing(Options{Options: experiment.Options{Binary: "/bin/true"}, Quick: true, Loops: 1})
+	c.Head.Began, c.cells, c.subjects = time.Now().Add(-quickMax), scenario.Quick(1000).Cells, make([]subject, 1)
 	if err := c.rounds(t.Context()); !errors.Is(err, errMinute) {
 		t.Errorf("%v", err)
 	}

@@ -1,17 +1,16 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/evhttpd/evhttpd/bench/load"
-	"github.com/evhttpd/evhttpd/bench/machine"
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/scenario"
 	"github.com/evhttpd/evhttpd/bench/server"
@@ -29,7 +28,7 @@ const (
 
 // makeFiles makes the files that are asked for.
 func (c *comparison) makeFiles() (err error) {
-	if c.root = c.Root; c.root == "" {
+	if c.root = c.asked.Root; c.root == "" {
 		if c.root, err = os.MkdirTemp("", "evhttpd-bench-"); err != nil {
 			return err
 		}
@@ -62,60 +61,56 @@ func content(size int) []byte {
 	return body
 }
 
-// session measures one subject under some cells, one after the other, on one process.
-func (c *comparison) session(ctx context.Context, round, i int, cells []int) (err error) {
+// serve measures one subject under some cells, one after the other, on one process.
+func (c *comparison) serve(ctx context.Context, round, i int, cells []int) (err error) {
 	s := &c.subjects[i]
-	p := &probe{pids: s.pids}
-	addr := s.addr
+	probe, addr := server.WatchProcesses(s.pids), s.addr
 	if s.URL == "" {
-		child, err := server.StartWith(ctx, server.Options{Binary: c.Binary, Args: c.serverArgs(s, cells), CPUs: c.out.Setup.ServerCPUs, Counters: true})
+		child, err := server.StartWith(ctx, server.Options{Binary: c.Binary, Args: c.args(s, cells),
+			CPUs: c.out.Setup.ServerCPUs, Counters: true})
 		if err != nil {
 			return err
 		}
 		defer func() {
 			// Why a measurement failed is often said by how the server ended. Quick has no time for 5,000 farewells.
 			end := child.Stop
-			if c.Quick {
+			if c.asked.Quick {
 				end = child.Kill
 			}
 			err = errors.Join(err, end())
 		}()
-		p.child, p.pids, addr = child, []int{child.Pid()}, load.TCP(child.Addr())
+		probe, addr = server.Watch(child), load.TCP(child.Addr())
 	}
 	for _, cell := range cells {
-		c.step(round, i, cell)
-		sample, err := c.measure(ctx, s, &c.cells[cell], addr, p)
+		sample, err := c.measure(ctx, s, &c.cells[cell], addr, probe)
+		title := c.out.Cells[cell].Title()
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.out.Cells[cell].Title(), err)
+			return fmt.Errorf("%s: %w", title, err)
 		}
 		if sample.Failed > 0 {
-			c.note(fmt.Sprintf("%s, %s: %d failures in round %d, the first: %s", c.out.Cells[cell].Title(), s.Name, sample.Failed, round+1, sample.Failure))
+			c.Note("%s, %s: %d failures in round %d, the first: %s", title, s.Name, sample.Failed, round+1, sample.Failure)
 		}
 		sample.Round = round + 1
 		row := &c.out.Cells[cell].Rows[i]
 		row.Samples = append(row.Samples, sample)
-		c.done++
 	}
 	return nil
 }
 
-func (c *comparison) serverArgs(s *subject, cells []int) []string {
-	args := []string{"serve", c.root, "--listen", "127.0.0.1:0", "--io-model", s.Model, "--trigger", s.Trigger,
-		"--loops", strconv.Itoa(c.Loops), "--access-log", "off"}
-	if s.Model == "blocking" {
-		connections := 0
-		for _, cell := range cells {
-			connections = max(connections, c.cells[cell].Connections())
-		}
-		args = append(args, "--threads", strconv.Itoa(min(connections+threadsSpare, threadsMax)))
+// args has the subject's model serve as many connections as the cells have.
+func (c *comparison) args(s *subject, cells []int) []string {
+	connections := 0
+	for _, cell := range cells {
+		connections = max(connections, c.cells[cell].Connections())
 	}
-	return args
+	v := server.Variant{Model: s.Model, Trigger: s.Trigger}
+	return v.Args(c.root, c.asked.Loops, connections)
 }
 
 // measure puts one load on one server.
 func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cell, addr load.Addr,
-	p *probe) (results.Sample, error) {
-	p.reset()
+	probe *server.Probe) (results.Sample, error) {
+	before, known := probe.Resident()
 	setup := &c.out.Setup
 	result, err := load.Run(ctx, load.Options{
 		Roles:    cell.Roles(addr, func(f scenario.File) load.Target { return c.target(s, f) }),
@@ -124,26 +119,26 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 		Ramp:     rampMax,
 		Drain:    drain(cell),
 		Timeout:  answerMax,
-		Loops:    min(c.Loops, cell.Active), // a loop without a connection would only cost a thread
+		Loops:    min(c.asked.Loops, cell.Active), // a loop without a connection would only cost a thread
 		CPUs:     setup.ClientCPUs,
-		OnBegin:  p.begin,
-		OnEnd:    p.end,
+		OnBegin:  probe.Begin,
+		OnEnd:    probe.End,
 	})
 	if err != nil {
 		return results.Sample{}, err
 	}
-	if err := p.failure(); err != nil {
+	if err := probe.Err(); err != nil {
 		return results.Sample{}, err
 	}
 	sample := sampleOf(result, cell)
 	if sample.Served == 0 {
-		return sample, fmt.Errorf("not one answer (%s)", orElse(sample.Failure,
+		return sample, fmt.Errorf("not one answer (%s)", cmp.Or(sample.Failure,
 			fmt.Sprintf("and no failure: %d requests were sent, and nothing came within %v",
 				sentBy(result), (result.Window+drain(cell)).Round(time.Millisecond))))
 	}
 	if s.URL != "" {
 		if text := closing(result, cell); text != "" {
-			c.note(s.Name + text)
+			c.Note("%s%s", s.Name, text)
 		}
 		if sample.Failed > 0 {
 			if err := addr.Try(ctx); err != nil {
@@ -151,7 +146,12 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 			}
 		}
 	}
-	p.fill(&sample, cell)
+	fill(&sample, probe)
+	if connections := cell.Connections(); connections >= memoryConnections && known {
+		if after, known := probe.ResidentAtEnd(); known {
+			sample.Memory = results.Known(float64(max(after-before, 0)) / float64(connections))
+		}
+	}
 	if tcp, ok := addr.TCP(); ok && c.wrk != "" && cell.WrkCan() {
 		if sample.Wrk, err = c.runWrk(ctx, s, cell, tcp); err != nil {
 			return sample, err
@@ -197,13 +197,6 @@ func drain(cell *scenario.Cell) time.Duration {
 	return time.Second
 }
 
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
-}
-
 // target is a file as it is asked for and must be answered.
 func (c *comparison) target(s *subject, f scenario.File) load.Target {
 	if s.URL != "" {
@@ -243,123 +236,15 @@ func sampleOf(r *load.Result, cell *scenario.Cell) results.Sample {
 	return s
 }
 
-// reading is what a server's processes had used at a time.
-type reading struct {
-	at                     time.Time
-	cpu                    time.Duration
-	cpuKnown               bool
-	voluntary, involuntary int64
-	switchesKnown          bool
-	memory                 int64
-	memoryKnown            bool
-	counters               server.Counters
-}
-
-// probe reads a server's figures where the measured window begins and ends.
-type probe struct {
-	child       *server.Server // nil: another server
-	pids        []int
-	before      int64 // memory before the first connection
-	beforeKnown bool
-	from, to    reading
-	err         error
-}
-
-func (p *probe) reset() {
-	*p = probe{child: p.child, pids: p.pids}
-	p.before, p.beforeKnown = p.memory()
-}
-
-func (p *probe) begin()         { p.from = p.read() }
-func (p *probe) end()           { p.to = p.read() }
-func (p *probe) failure() error { return p.err }
-
-func (p *probe) read() reading {
-	var r reading
-	if p.child != nil {
-		var err error
-		if r.counters, err = p.child.Counters(); err != nil {
-			p.err = errors.Join(p.err, err)
-		}
-		r.cpu, r.cpuKnown = r.counters.CPU, true
-		r.voluntary, r.involuntary, r.switchesKnown = r.counters.Voluntary, r.counters.Involuntary, true
-	} else {
-		r.voluntary, r.involuntary, r.switchesKnown = p.switches()
+// fill completes a sample with the server's figures.
+func fill(s *results.Sample, probe *server.Probe) {
+	used := probe.PerRequest(s.Rate)
+	figure := func(key string) results.Figure {
+		v, known := used[key]
+		return results.Figure{Value: v, Known: known}
 	}
-	if cpu, ok := p.cpu(); ok {
-		r.cpu, r.cpuKnown = cpu, true
-	}
-	r.at = time.Now()
-	r.memory, r.memoryKnown = p.memory()
-	return r
-}
-
-// cpu, memory and switches are of all processes of the server together.
-func (p *probe) cpu() (sum time.Duration, known bool) {
-	for _, pid := range p.pids {
-		one, ok := machine.CPUTime(pid)
-		if !ok {
-			return 0, false
-		}
-		sum += one
-	}
-	return sum, len(p.pids) > 0
-}
-
-func (p *probe) memory() (sum int64, known bool) {
-	for _, pid := range p.pids {
-		one, ok := machine.Resident(pid)
-		if !ok {
-			return 0, false
-		}
-		sum += one
-	}
-	return sum, len(p.pids) > 0
-}
-
-func (p *probe) switches() (voluntary, involuntary int64, known bool) {
-	for _, pid := range p.pids {
-		v, i, ok := machine.Switches(pid)
-		if !ok {
-			return 0, 0, false
-		}
-		voluntary, involuntary = voluntary+v, involuntary+i
-	}
-	return voluntary, involuntary, len(p.pids) > 0
-}
-
-// fill completes a sample with the server's figures. The readings are taken when
-// the client gives up its CPU for a moment, a little off the window's ends, so what was used
-// is divided by the requests that the rate makes in the time between them.
-func (p *probe) fill(s *results.Sample, cell *scenario.Cell) {
-	between := p.to.at.Sub(p.from.at).Seconds()
-	requests := s.Rate * between
-	if requests <= 0 {
-		return
-	}
-	per := func(count int64, known bool) results.Figure {
-		return results.Figure{Value: float64(count) / requests, Known: known}
-	}
-	used := p.to.cpu - p.from.cpu
-	known := p.from.cpuKnown && p.to.cpuKnown
-	s.CPU = per(int64(used), known)
-	s.ServerShare = results.Figure{Value: used.Seconds() / between, Known: known}
-	known = p.from.switchesKnown && p.to.switchesKnown
-	s.Voluntary, s.Involuntary = per(p.to.voluntary-p.from.voluntary, known), per(p.to.involuntary-p.from.involuntary, known)
-	if connections := cell.Connections(); connections >= memoryConnections && p.beforeKnown && p.to.memoryKnown {
-		s.Memory = results.Known(float64(max(p.to.memory-p.before, 0)) / float64(connections))
-	}
-	a, b := &p.from.counters, &p.to.counters
-	s.Calls, s.Again, s.Waits = p.counted(a.SystemCalls, b.SystemCalls, per), p.counted(a.Again, b.Again, per), p.counted(a.Waits, b.Waits, per)
-	if a.Events != nil && b.Events != nil && s.Waits.Known && *b.Waits > *a.Waits {
-		s.Events = results.Known(float64(*b.Events-*a.Events) / float64(*b.Waits-*a.Waits))
-	}
-}
-
-// counted is the growth of a counter, if there is one.
-func (p *probe) counted(a, b *int64, per func(int64, bool) results.Figure) results.Figure {
-	if a == nil || b == nil {
-		return results.Figure{}
-	}
-	return per(*b-*a, true)
+	s.CPU, s.Voluntary, s.Involuntary = figure(server.CPU), figure(server.Voluntary), figure(server.Involuntary)
+	s.Calls, s.Again = figure(server.Calls), figure(server.Again)
+	s.Waits, s.Events = figure(server.Waits), figure(server.Events)
+	s.ServerShare.Value, s.ServerShare.Known = probe.Share()
 }

@@ -1,19 +1,17 @@
 package bench
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/machine"
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/scenario"
+	"github.com/evhttpd/evhttpd/bench/server"
 )
 
 // subject is a server that is compared.
@@ -26,61 +24,16 @@ type subject struct {
 	pids    []int                  // of its processes, if they are on this machine
 }
 
-// model is what `evhttpd models --json` says of one.
-type model struct {
-	Name      string   `json:"name"`
-	Available bool     `json:"available"`
-	Reason    string   `json:"reason"`
-	Triggers  []string `json:"triggers"`
-}
-
-// modelsMax bounds the time that the program takes to list its models.
-const modelsMax = 20 * time.Second
-
-// askModels has the program list its models: it is measured from outside, and asked from there too.
-func askModels(ctx context.Context, binary string) (models []model, auto subject, err error) {
-	ctx, cancel := context.WithTimeout(ctx, modelsMax)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, binary, "models", "--json").Output()
-	if err != nil {
-		return nil, auto, fmt.Errorf("bench: %s models --json: %w", binary, err)
-	}
-	var said struct {
-		Auto   *struct{ Model, Trigger string } `json:"auto"`
-		Models []model                          `json:"models"`
-	}
-	if err := json.Unmarshal(out, &said); err != nil {
-		return nil, auto, fmt.Errorf("bench: %s models --json: %w", binary, err)
-	}
-	if said.Auto == nil {
-		return nil, auto, errors.New("bench: no model that `--io-model auto` takes can run here, and it is what others are compared with")
-	}
-	auto.Model, auto.Trigger = said.Auto.Model, said.Auto.Trigger
-	return said.Models, auto, nil
-}
-
-// pickSubjects chooses who is compared: the baseline, which is what auto takes, first; its control; the others.
+// pickSubjects chooses what is compared: the baseline, which is what auto takes, first; its control; the others.
 func (c *comparison) pickSubjects(ctx context.Context) error {
-	models, auto, err := askModels(ctx, c.Binary)
+	models, err := server.AskModels(ctx, c.Binary)
 	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	if err := c.pickModels(models); err != nil {
 		return err
 	}
-	if err := c.checkNames(models); err != nil {
-		return err
-	}
-	for _, m := range models {
-		switch {
-		case len(c.Models) > 0 && !slices.Contains(c.Models, m.Name) && m.Name != auto.Model:
-			continue
-		case !m.Available:
-			c.out.Absent = append(c.out.Absent, results.Absent{Name: m.Name, Reason: m.Reason})
-			continue
-		}
-		c.addModel(m, auto)
-	}
-	// The baseline comes first, whatever the order of the models.
-	slices.SortStableFunc(c.subjects, func(a, b subject) int { return rank(a, auto) - rank(b, auto) })
-	for _, text := range c.Targets {
+	for _, text := range c.asked.Targets {
 		s, err := parseTarget(ctx, text)
 		if err != nil {
 			return err
@@ -88,70 +41,40 @@ func (c *comparison) pickSubjects(ctx context.Context) error {
 		c.subjects = append(c.subjects, s)
 	}
 	for i := range c.subjects {
-		if n := slices.IndexFunc(c.subjects, func(s subject) bool { return s.Name == c.subjects[i].Name }); n < i {
-			return mistake("--target %s: there are two of that name: give it another one with NAME=URL", c.subjects[i].Name)
+		name := c.subjects[i].Name
+		if n := slices.IndexFunc(c.subjects, func(s subject) bool { return s.Name == name }); n < i {
+			return mistake("--target %s: there are two of that name: give it another one with NAME=URL", name)
 		}
 	}
 	return nil
 }
 
-// rank is 0 for the baseline, 1 for its control, 2 for others.
-func rank(s, auto subject) int {
-	switch {
-	case s.Control:
-		return 1
-	case s.Model == auto.Model && s.Trigger == auto.Trigger:
-		return 0
-	default:
-		return 2
+// pickModels adds the baseline twice, and every other model that is asked for, with the triggers that are asked for
+// if it has a choice. Names of models and triggers that there are not, or that cannot run here, are refused.
+func (c *comparison) pickModels(models *server.Models) error {
+	if err := models.Check(c.Models); err != nil {
+		return mistake("%w", err)
 	}
-}
-
-// addModel adds a model once for each trigger that is asked for; the baseline twice in any case.
-func (c *comparison) addModel(m model, auto subject) {
-	if len(m.Triggers) == 0 {
-		c.subjects = append(c.subjects, subject{Subject: results.Subject{Name: m.Name, Model: m.Name, Trigger: "auto"}})
-		return
-	}
-	for _, trigger := range m.Triggers {
-		s := results.Subject{Name: m.Name, Model: m.Name, Trigger: trigger}
-		if len(m.Triggers) > 1 {
-			s.Name += " " + trigger
-		}
-		if m.Name == auto.Model && trigger == auto.Trigger {
-			control := s
-			control.Name, control.Control = s.Name+" (control)", true
-			c.subjects = append(c.subjects, subject{Subject: s}, subject{Subject: control})
-			continue
-		}
-		asked := len(c.Models) == 0 || slices.Contains(c.Models, m.Name)
-		chosen := len(m.Triggers) == 1 || len(c.Triggers) == 0 || slices.Contains(c.Triggers, trigger)
-		if asked && chosen {
-			c.subjects = append(c.subjects, subject{Subject: s})
-		}
-	}
-}
-
-// checkNames refuses models and triggers that there are not, or that cannot run here though they were asked for.
-func (c *comparison) checkNames(models []model) error {
-	var names []string
-	for _, m := range models {
-		if m.Available {
-			names = append(names, m.Name)
-		}
-	}
-	for _, name := range c.Models {
-		i := slices.IndexFunc(models, func(m model) bool { return m.Name == name })
-		switch {
-		case i < 0:
-			return mistake("--models %q: there is no such model; available here: %s", name, strings.Join(names, ", "))
-		case !models[i].Available:
-			return mistake("--models %q: %s; available here: %s", name, models[i].Reason, strings.Join(names, ", "))
-		}
-	}
-	for _, t := range c.Triggers {
+	for _, t := range c.asked.Triggers {
 		if t != "edge" && t != "level" {
 			return mistake("--triggers %q: want edge, level or both", t)
+		}
+	}
+	asked := func(model string) bool { return len(c.Models) == 0 || slices.Contains(c.Models, model) }
+	for _, m := range models.Models {
+		if !m.Available && asked(m.Name) {
+			c.out.Absent = append(c.out.Absent, results.Absent{Name: m.Name, Reason: m.Reason})
+		}
+	}
+	for i, v := range models.Variants() {
+		s := results.Subject{Name: v.Name, Model: v.Model, Trigger: v.Trigger}
+		chosen := v.Name == v.Model || len(c.asked.Triggers) == 0 || slices.Contains(c.asked.Triggers, v.Trigger)
+		if i == 0 || asked(v.Model) && chosen {
+			c.subjects = append(c.subjects, subject{Subject: s})
+		}
+		if i == 0 {
+			s.Name, s.Control = v.Name+" (control)", true
+			c.subjects = append(c.subjects, subject{Subject: s})
 		}
 	}
 	return nil
@@ -174,7 +97,7 @@ func parseTarget(ctx context.Context, text string) (subject, error) {
 	if _, isTCP := s.addr.TCP(); name == "" && isTCP {
 		name = s.at.Host
 	}
-	s.Name, s.URL = orElse(name, s.addr.String()), address
+	s.Name, s.URL = cmp.Or(name, s.addr.String()), address
 	return s, nil
 }
 
@@ -188,7 +111,7 @@ func (c *comparison) learnTargets(ctx context.Context) error {
 		s.targets = make(map[string]load.Target)
 		s.pids = listeners(s.addr)
 		if len(s.pids) == 0 {
-			c.note(s.Name + ": its process is not seen from here, so its CPU, memory and context switches are not known.")
+			c.Note("%s: its process is not seen from here, so its CPU, memory and context switches are not known.", s.Name)
 		}
 		for _, f := range c.files() {
 			if err := c.learn(ctx, s, f); err != nil {
@@ -196,7 +119,7 @@ func (c *comparison) learnTargets(ctx context.Context) error {
 			}
 		}
 		if len(c.files()) > 1 && !strings.HasSuffix(s.at.Path, "/") {
-			c.note(fmt.Sprintf("%s: every cell asks for %s, whatever sizes the cells are named after.", s.Name, s.at.Path))
+			c.Note("%s: every cell asks for %s, whatever sizes the cells are named after.", s.Name, s.at.Path)
 		}
 	}
 	return nil
@@ -238,7 +161,7 @@ func (c *comparison) learn(ctx context.Context, s *subject, f scenario.File) err
 			return fmt.Errorf("bench: --target %s, asked twice: %w", s.Name, err)
 		}
 		if text := t.Keep(again); text != "" {
-			c.note(fmt.Sprintf("%s: two answers for %s differ in their %s, which is not checked therefore.", s.Name, path, text))
+			c.Note("%s: two answers for %s differ in their %s, which is not checked therefore.", s.Name, path, text)
 		}
 	}
 	s.targets[f.Name] = t

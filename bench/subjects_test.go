@@ -4,42 +4,41 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/results"
+	"github.com/evhttpd/evhttpd/bench/server"
 )
 
 // models are as `evhttpd models --json` lists them on Linux.
-var models = []model{
+var models = &server.Models{Auto: struct{ Model, Trigger string }{"epoll", "edge"}, Models: []server.Model{
 	{Name: "select", Available: true, Triggers: []string{"level"}},
 	{Name: "epoll", Available: true, Triggers: []string{"level", "edge"}},
 	{Name: "kqueue", Reason: "linux has no kqueue"},
 	{Name: "goroutine", Available: true},
+}}
+
+func comparing(o Options) *comparison {
+	return &comparison{Session: &experiment.Session{Options: o.Options}, asked: o, out: &results.Results{}}
 }
 
-// TestSubjects: the baseline and its control always take part, and a choice of triggers leaves alone who has none.
+// TestSubjects: the baseline and its control always take part, first, and a choice of triggers leaves alone models that
+// have none.
 func TestSubjects(t *testing.T) {
-	var auto subject
-	auto.Model, auto.Trigger = "epoll", "edge"
 	for _, c := range []struct {
 		models, triggers []string
 		want             string
 	}{
-		{nil, nil, "select, epoll level, epoll edge, epoll edge (control), goroutine"},
-		{nil, []string{"edge"}, "select, epoll edge, epoll edge (control), goroutine"},
-		{nil, []string{"level"}, "select, epoll level, epoll edge, epoll edge (control), goroutine"},
-		{[]string{"select"}, nil, "select, epoll edge, epoll edge (control)"},
+		{nil, nil, "epoll edge, epoll edge (control), select, epoll level, goroutine"},
+		{nil, []string{"edge"}, "epoll edge, epoll edge (control), select, goroutine"},
+		{nil, []string{"level"}, "epoll edge, epoll edge (control), select, epoll level, goroutine"},
+		{[]string{"select"}, nil, "epoll edge, epoll edge (control), select"},
 	} {
-		o := &comparison{Options: Options{Models: c.models, Triggers: c.triggers}, out: &results.Results{}}
-		if err := o.checkNames(models); err != nil {
+		o := comparing(Options{Options: experiment.Options{Models: c.models}, Triggers: c.triggers})
+		if err := o.pickModels(models); err != nil {
 			t.Fatal(err)
-		}
-		for _, m := range models {
-			if m.Available && (len(c.models) == 0 || slices.Contains(c.models, m.Name) || m.Name == auto.Model) {
-				o.addModel(m, auto)
-			}
 		}
 		var names []string
 		for _, s := range o.subjects {
@@ -53,8 +52,9 @@ func TestSubjects(t *testing.T) {
 
 func TestModelsThatCannotRun(t *testing.T) {
 	for name, says := range map[string]string{"kqueue": "linux has no kqueue", "epol": "no such model"} {
-		o := &comparison{Options: Options{Models: []string{name}}}
-		if err := o.checkNames(models); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "select, epoll") {
+		err := comparing(Options{Options: experiment.Options{Models: []string{name}}}).pickModels(models)
+		if mistake := (*experiment.OptionError)(nil); !errors.As(err, &mistake) || !strings.Contains(err.Error(), says) ||
+			!strings.Contains(err.Error(), "select, epoll") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -87,7 +87,8 @@ func TestParseTarget(t *testing.T) {
 	}
 	for _, bad := range []string{"", "x", "127.0.0.1:80", "https://127.0.0.1/", "http://", "http://u:p@127.0.0.1/", "ftp://127.0.0.1/",
 		"http://127.0.0.1:99999/", "http://unix:x"} {
-		if _, err := parseTarget(t.Context(), bad); !errors.Is(err, ErrOptions) {
+		_, err := parseTarget(t.Context(), bad)
+		if mistake := (*experiment.OptionError)(nil); !errors.As(err, &mistake) {
 			t.Errorf("%q: %v, want that it is a mistake", bad, err)
 		}
 	}

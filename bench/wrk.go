@@ -20,7 +20,7 @@ import (
 
 // findWrk looks for wrk, if it is asked for, before any time is spent.
 func (c *comparison) findWrk() error {
-	if !c.Wrk {
+	if !c.asked.Wrk {
 		return nil
 	}
 	var err error
@@ -31,7 +31,7 @@ func (c *comparison) findWrk() error {
 	if at := strings.Index(version, " Copyright"); at > 0 {
 		version = version[:at]
 	}
-	c.out.Machine.Versions["wrk"] = version
+	c.Head.Machine.Versions["wrk"] = version
 	return nil
 }
 
@@ -54,11 +54,11 @@ request = function() return batch end
 // runWrk has wrk put the cell's load on the same server, from the client's CPUs,
 // which it inherits. It counts in whole seconds.
 func (c *comparison) runWrk(ctx context.Context, s *subject, cell *scenario.Cell, addr netip.AddrPort) (results.Figure, error) {
-	seconds := max(int(c.out.Setup.Duration.Seconds()+0.5), 1)
+	seconds := max(int(c.Duration.Seconds()+0.5), 1)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+answerMax)
 	defer cancel()
 	target := c.target(s, cell.Files[0])
-	args := []string{"-t", strconv.Itoa(min(c.Loops, cell.Active)), "-c", strconv.Itoa(cell.Active), "-d", strconv.Itoa(seconds) + "s"}
+	args := []string{"-t", strconv.Itoa(min(c.asked.Loops, cell.Active)), "-c", strconv.Itoa(cell.Active), "-d", strconv.Itoa(seconds) + "s"}
 	if cell.CloseEach {
 		args = append(args, "-H", "Connection: close")
 	}

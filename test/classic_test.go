@@ -130,7 +130,7 @@ func TestClassicsOfServers(t *testing.T) {
 		charts []string
 		says   []string
 	}{
-		{"cold", []string{"--models", "sigio", "--duration", "10ms"}, "p99", 3, []string{"cold.svg"}, []string{"128 KiB", "sigio"}},
+		{"cold", []string{"--models", "sigio", "--duration", "10ms"}, "p99", 2, []string{"cold.svg"}, []string{"128 KiB", "sigio"}},
 		{"accept", []string{"--duration", "20ms"}, "rate", 16, []string{"accept.svg"}, []string{"2 loops shared"}},
 		{"idle", []string{"--models", "poll", "--duration", "10ms"}, "kernel", 4, []string{"idle.svg"}, []string{"RLIMIT_NOFILE", "both, GB"}},
 		{"price", []string{"--duration", "20ms"}, "rate", 14, []string{"price.svg"}, []string{"no access log", "strict parsing", "counting a request"}},
@@ -169,7 +169,7 @@ func TestClassicMistakes(t *testing.T) {
 		args []string
 		says []string
 	}{
-		{"no such experiment", []string{"--classic", "wait"}, []string{`"wait"`, "waits, pipes, rates, cold, accept, idle, price"}},
+		{"no such experiment", []string{"--classic", "wait"}, []string{`"wait"`, "waits, pipes, rates, cold, accept, idle, price, starve"}},
 		{"models of its own", []string{"--classic", "waits", "--models", "epoll", "--quick"}, []string{"--models", "--quick", "leave out"}},
 		{"no rounds", []string{"--classic", "waits", "--rounds", "0"}, []string{"--rounds"}},
 	} {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// labCases are the rows of `lab starve`, in order.
-var labCases = []string{"quiet", "level, no budget", "level, budget", "edge, no budget", "edge, budget"}
+// labCases are the subjects of `lab starve`, in order.
+var labCases = []string{"quiet", "quiet (control)", "level, no budget", "level, budget", "edge, no budget", "edge, budget"}
 
 // lab runs `lab starve` on a temporary folder of its own, and checks that nothing is left in it.
 func lab(t *testing.T, args ...string) (stdout string) {
@@ -20,7 +20,7 @@ func lab(t *testing.T, args ...string) (stdout string) {
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
 	code, stdout, stderr := command(t, append([]string{"lab", "starve", "--duration", "100ms", "--rounds", "1"}, args...)...)
-	if code != 0 || stderr != "" { // no progress, it being no terminal
+	if code != 0 || withoutProgress(stderr) != "" {
 		t.Fatalf("exit code %d, on stderr %q", code, stderr)
 	}
 	nothingIn(t, folder)
@@ -43,9 +43,13 @@ func nothingIn(t *testing.T, folder string) {
 func TestLabStarve(t *testing.T) {
 	once(t)
 	text := lab(t)
-	for _, name := range labCases {
-		if strings.Count(text, "\n"+name+" ") != 1 {
-			t.Errorf("no row %q in\n%s", name, text)
+	for i, name := range labCases {
+		want := 2 // among the figures, and with its ratio to the first
+		if i == 0 {
+			want = 1
+		}
+		if n := strings.Count(text, "\n"+name+"  "); n != want {
+			t.Errorf("%d rows %q, want %d, in\n%s", n, name, want, text)
 		}
 	}
 	if !strings.Contains(text, "The budget divides the small requests' p99 by") {
@@ -55,33 +59,26 @@ func TestLabStarve(t *testing.T) {
 
 func TestLabStarveJSON(t *testing.T) {
 	once(t)
-	var report struct {
-		Rows []struct {
-			Case   string  `json:"case"`
-			Budget bool    `json:"budget"`
-			Greedy bool    `json:"greedy"`
-			Rate   float64 `json:"greedy_requests_per_second"`
-			Small  struct {
-				P50 time.Duration `json:"p50_ns"`
-				P99 time.Duration `json:"p99_ns"`
-				Max time.Duration `json:"max_ns"`
-			} `json:"small"`
-		} `json:"rows"`
-		EdgeCure float64 `json:"edge_p99_ratio"`
-	}
-	if err := json.Unmarshal([]byte(lab(t, "--json")), &report); err != nil {
+	var r classicResults
+	if err := json.Unmarshal([]byte(lab(t, "--json")), &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Rows) != len(labCases) || report.EdgeCure <= 0 {
-		t.Fatalf("%d rows, want %d; the ratio is %v", len(report.Rows), len(labCases), report.EdgeCure)
+	if len(r.Grids) != 1 || len(r.Grids[0].Subjects) != len(labCases) {
+		t.Fatalf("%+v, want one grid with %d subjects", r, len(labCases))
 	}
-	for i, row := range report.Rows {
-		s := row.Small
-		if row.Case != labCases[i] || s.P50 <= 0 || s.P50 > s.P99 || s.P99 > s.Max {
+	rows := make([]map[string]float64, len(labCases))
+	for i := range rows {
+		rows[i] = make(map[string]float64)
+	}
+	for _, f := range r.Grids[0].Figures {
+		rows[f.Subject][f.Metric] = f.Median
+	}
+	for i, row := range rows {
+		if r.Grids[0].Subjects[i].Name != labCases[i] || row["p50"] <= 0 || row["p50"] > row["p99"] || row["p99"] > row["max"] {
 			t.Errorf("row %d, %s, is %+v", i, labCases[i], row)
 		}
-		if row.Greedy != (row.Rate > 0) {
-			t.Errorf("%s: the greedy client got %v answers/s", row.Case, row.Rate)
+		if greedy := i > 1; greedy != (row["greedy"] > 0) {
+			t.Errorf("%s: the greedy client got %v answers/s", labCases[i], row["greedy"])
 		}
 	}
 }
@@ -103,7 +100,9 @@ func TestLabInterrupted(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || strings.Count(stderr.String(), "\n") != 1 || !strings.Contains(stderr.String(), "interrupt") {
+	err := cmd.Wait()
+	says := withoutProgress(stderr.String())
+	if cmd.ProcessState.ExitCode() != 1 || strings.Count(says, "\n") != 1 || !strings.Contains(says, "interrupt") {
 		t.Errorf("%v, on stderr %q", err, stderr.String())
 	}
 	nothingIn(t, folder)
@@ -137,9 +136,9 @@ func TestLabErrors(t *testing.T) {
 		says []string
 	}{
 		{"no such experiment", []string{"lab", "strave"}, 2, []string{"strave", "lab --help"}},
-		{"no duration", []string{"lab", "starve", "--duration", "0s"}, 2, []string{"duration", "0s"}},
+		{"no duration", []string{"lab", "starve", "--duration", "0s"}, 2, []string{"--duration", "more than 0"}},
 		{"an hour a case", []string{"lab", "starve", "--duration", "1h"}, 2, []string{"1h0m0s", "30s"}},
-		{"no rounds", []string{"lab", "starve", "--rounds", "0"}, 2, []string{"0 rounds"}},
+		{"no rounds", []string{"lab", "starve", "--rounds", "0"}, 2, []string{"--rounds", "more than 0"}},
 		{"unknown flag", []string{"lab", "starve", "--loops", "2"}, 2, []string{"--loops"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -158,7 +157,8 @@ func TestLabErrors(t *testing.T) {
 		if cmd.ProcessState == nil {
 			t.Fatal(err)
 		}
-		oneLine(t, 1, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), []string{"descriptors", "24", "ulimit -n"})
+		oneLine(t, 1, cmd.ProcessState.ExitCode(), stdout.String(), withoutProgress(stderr.String()),
+			[]string{"descriptors", "24", "ulimit -n"})
 	})
 }
 

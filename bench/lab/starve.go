@@ -1,7 +1,3 @@
-// Package lab shows on a running server what a design decision is for: the
-// program starts itself once for each case, loads it, and prints what came of it.
-//
-// It imports bench/load, bench/server, bench/text and github.com/HdrHistogram/hdrhistogram-go.
 package lab
 
 import (
@@ -10,225 +6,184 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/server"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
-// The load of [Starve].
 const (
-	// smallRate is due whatever the answers do: a closed loop would send
-	// nothing while it is starved, and so hardly notice.
-	smallRate        = 1000.0 // requests/s
-	smallConnections = 16
-	smallSize        = 1 << 10 // bytes
-	// greedyPipeline is how many requests the greedy client keeps in flight:
-	// so many that a receive never empties the server's socket.
+	starveRounds   = 6
+	starveDuration = time.Second
+	// starveMax keeps a wait for all of a case within what the client counts as one latency, a minute.
+	starveMax = 30 * time.Second
+	// starveWarmUp is before the window: the greedy client must have filled its pipeline.
+	starveWarmUp = 200 * time.Millisecond
+	// starveDrain bounds the time after the window in which late answers still count.
+	starveDrain = 5 * time.Second
+	// starveRate is due whatever the answers do: a closed loop would send nothing while it is starved, and so
+	// hardly notice.
+	starveRate        = 1000.0 // requests/s
+	starveConnections = 16
+	// greedyPipeline is how many requests the greedy client keeps in flight: so many that a receive never empties
+	// the server's socket.
 	greedyPipeline = 4096
+	downloadFile   = "large.bin"
 	downloadSize   = 256 << 20 // bytes
 	// The budget of a turn is the server's default, said to it so that what is printed is what was measured.
 	turnRequests = 64
 	turnBytes    = 256 << 10
-	// warmUp is before the window: the greedy client must have filled its pipeline.
-	warmUp = 200 * time.Millisecond
-	// drainMax bounds the time after the window in which late answers still count.
-	drainMax = 5 * time.Second
-	// DurationMax keeps a wait for all of a case within what the client counts as
-	// one latency, a minute.
-	DurationMax = 30 * time.Second
-	// RoundsMax bounds the time of all of it.
-	RoundsMax = 100
 )
 
-// Roles of the load.
+// Metrics of the starve grid.
 const (
-	roleSmall    = "small"
-	roleGreedy   = "greedy"
-	roleDownload = "download"
+	starveP99    = "p99"
+	starveGreedy = "greedy"
 )
 
-const (
-	smallPath    = "small.html"
-	downloadPath = "large.bin"
-)
+// reloadFields are those of a browser that asks whether its copy is still good. Such a request takes the server as much
+// parsing as requests usually do, and its answer, 304 without content, takes the client little: a client that is to
+// keep a server's socket from ever running empty, or full, must be the quicker of the two.
+var reloadFields = append(slices.Clone(browserFields), "If-None-Match: *")
 
-// reloadFields are what a browser says when it asks whether its copy is still good.
-// Such a request takes the server as much parsing as requests usually do, and its answer, 304 without
-// content, takes the client little: who is to keep a server's socket from ever
-// running empty, or full, must be the quicker of the two.
-var reloadFields = []string{
-	"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-	"Accept-Language: en-US,en;q=0.5",
-	"Accept-Encoding: gzip, deflate, br, zstd",
-	"DNT: 1",
-	"Connection: keep-alive",
-	"Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=1",
-	"Upgrade-Insecure-Requests: 1",
-	"Sec-Fetch-Dest: document",
-	"Sec-Fetch-Mode: navigate",
-	"Sec-Fetch-Site: none",
-	"Sec-Fetch-User: ?1",
-	"Priority: u=0, i",
-	"If-None-Match: *",
+// starveCases are servers under one load each. The first is the baseline.
+var starveCases = []struct {
+	experiment.Subject
+	trigger string
+	budget  bool // a connection's turn is bounded, as it is by default
+	greedy  bool // the greedy client and the download are there
+}{
+	{experiment.Subject{Name: "quiet"}, "edge", true, false},
+	{experiment.Subject{Name: "quiet (control)", Control: true}, "edge", true, false},
+	{experiment.Subject{Name: "level, no budget"}, "level", false, true},
+	{experiment.Subject{Name: "level, budget"}, "level", true, true},
+	{experiment.Subject{Name: "edge, no budget"}, "edge", false, true},
+	{experiment.Subject{Name: "edge, budget"}, "edge", true, true},
 }
 
-// Case is one server under one load.
-type Case struct {
-	Name    string `json:"case"`
-	Trigger string `json:"trigger"`
-	Budget  bool   `json:"budget"` // a connection's turn is bounded, as it is by default
-	Greedy  bool   `json:"greedy"` // the greedy client and the download are there
-}
-
-// Cases are what [Starve] compares, in the order of its table. The first is the baseline.
-func Cases() []Case {
-	return []Case{
-		{Name: "quiet", Trigger: "edge", Budget: true},
-		{Name: "level, no budget", Trigger: "level", Greedy: true},
-		{Name: "level, budget", Trigger: "level", Budget: true, Greedy: true},
-		{Name: "edge, no budget", Trigger: "edge", Greedy: true},
-		{Name: "edge, budget", Trigger: "edge", Budget: true, Greedy: true},
-	}
-}
-
-// Options say how [Starve] goes about it.
-type Options struct {
-	Binary   string        // an evhttpd
-	Duration time.Duration // measured of each case in each round, at most DurationMax
-	Rounds   int           // how often every case is measured, at most RoundsMax
-	// Progress, if set, is called before each measurement, with how many are
-	// over and how many there are.
-	Progress func(c Case, done, all int)
-}
-
-func (o *Options) check() error {
-	switch {
-	case o.Duration <= 0 || o.Duration > DurationMax:
-		return fmt.Errorf("a duration of %v: it must be more than 0 and at most %v", o.Duration, DurationMax)
-	case o.Rounds < 1 || o.Rounds > RoundsMax:
-		return fmt.Errorf("%d rounds: there must be 1 to %d", o.Rounds, RoundsMax)
-	}
-	return nil
-}
-
-// ErrOptions marks an error in Options.
-var ErrOptions = errors.New("lab")
-
-// Starve measures small requests on a server of one loop: alone, and beside one
-// greedy connection that pipelines without end and one large download, with the
-// budget of a turn off and on, level- and edge-triggered. Cases are interleaved
-// over rounds. Every answer is checked: a wrong one, and any failure of a connection, is an
-// error. When Starve returns, its servers are gone; ctx's end is an error.
-func Starve(ctx context.Context, o Options) (report *Report, err error) {
-	if err := o.check(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
-	}
-	root, err := makeRoot()
-	if err != nil {
-		return nil, fmt.Errorf("lab: the files to be served: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
-	cases := Cases()
-	report = newReport(cases, &o)
-	for round := range o.Rounds {
-		for i, c := range cases {
-			if o.Progress != nil {
-				o.Progress(c, round*len(cases)+i, o.Rounds*len(cases))
-			}
-			result, err := measure(ctx, &o, c, root)
-			if err != nil {
-				return nil, fmt.Errorf("lab: round %d, %s: %w", round+1, c.Name, err)
-			}
-			report.add(i, result)
+// runStarve measures small requests on a server of one loop: alone, and beside one greedy connection that pipelines
+// without end and one large download, with the budget of a turn off and on, level- and edge-triggered. Every answer is
+// checked: a wrong one, and any failure of a connection, is an error.
+func runStarve(ctx context.Context, s *session) (*experiment.Result, error) {
+	s.Defaults(starveRounds, starveDuration)
+	g := newStarveGrid()
+	err := s.serving(func(root string, cpus experiment.CPUs) error {
+		// The large file is a hole: it takes no room.
+		large := filepath.Join(root, downloadFile)
+		if err := errors.Join(os.WriteFile(large, nil, 0o600), os.Truncate(large, downloadSize)); err != nil {
+			return err
 		}
-	}
-	report.sum()
-	return report, nil
-}
-
-// makeRoot makes a folder with the two files. The large one is a hole: it takes no room.
-func makeRoot() (root string, err error) {
-	root, err = os.MkdirTemp("", "evhttpd-lab-")
-	if err != nil {
-		return "", err
-	}
-	err = os.WriteFile(filepath.Join(root, smallPath), smallContent(), 0o600)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(root, downloadPath), nil, 0o600)
-	}
-	if err == nil {
-		err = os.Truncate(filepath.Join(root, downloadPath), downloadSize)
-	}
-	if err != nil {
-		return "", errors.Join(err, os.RemoveAll(root))
-	}
-	return root, nil
-}
-
-func smallContent() []byte {
-	content := make([]byte, smallSize)
-	for i := range content {
-		content[i] = byte('a' + i%26)
-	}
-	return content
-}
-
-// measure runs one case once, on a server of its own.
-func measure(ctx context.Context, o *Options, c Case, root string) (result *load.Result, err error) {
-	s, err := server.Start(ctx, o.Binary, serverArgs(c, root)...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.Stop()) }()
-	result, err = load.Run(ctx, load.Options{
-		Roles:    roles(c, s),
-		Duration: o.Duration,
-		WarmUp:   warmUp,
-		Drain:    drainMax,
-		// Who is starved gets no byte for the whole run.
-		Timeout:    o.Duration + warmUp + drainMax + time.Second,
-		CheckEvery: 1,
+		name := func(i int) string { return g.Subjects[i].Name }
+		return s.Each(ctx, len(g.Subjects), name, func(round, i int) error {
+			values, err := s.starve(ctx, i, root, cpus)
+			if err == nil {
+				g.Add(round, 0, i, values)
+			}
+			return err
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return result, failures(result)
+	s.Note("%s", starveText(g))
+	return &experiment.Result{Grids: []*experiment.Grid{g}}, nil
 }
 
-func serverArgs(c Case, root string) []string {
-	args := []string{"serve", root, "--listen", "127.0.0.1:0", "--loops", "1", "--trigger", c.Trigger, "--access-log", "off"}
+func newStarveGrid() *experiment.Grid {
+	title := fmt.Sprintf("%.0f small requests/s on %d connections of one loop, in ms from when each was due; beside a "+
+		"connection that pipelines without end and a download of %d MiB, but for the quiet ones", starveRate,
+		starveConnections, downloadSize>>20)
+	g := &experiment.Grid{Name: "starve", Title: title, Axis: "load", Wide: true,
+		Points: []experiment.Point{{Name: "p99"}}, Metrics: []experiment.Metric{
+			{Key: "p50", Name: "p50", Unit: "ms", Unpaired: true}, {Key: starveP99, Name: "p99", Unit: "ms"},
+			{Key: "max", Name: "max", Unit: "ms", Unpaired: true}, {Key: "rate", Name: "small/s", Unit: "1/s", Unpaired: true},
+			{Key: starveGreedy, Name: "greedy/s", Unit: "1/s", Unpaired: true},
+			{Key: "download", Name: "MB/s", Unit: "MB/s", Unpaired: true}}}
+	for _, c := range starveCases {
+		g.Subjects = append(g.Subjects, c.Subject)
+	}
+	return g
+}
+
+// starve measures one case once, on a server of its own.
+func (s *session) starve(ctx context.Context, i int, root string, cpus experiment.CPUs) (values map[string]float64,
+	err error) {
+	c := &starveCases[i]
 	requests, bytes := turnRequests, turnBytes
-	if !c.Budget {
+	if !c.budget {
 		requests, bytes = 0, 0 // no bound
 	}
-	return append(args, "--turn-requests", strconv.Itoa(requests), "--turn-bytes", strconv.Itoa(bytes))
-}
-
-func roles(c Case, s *server.Server) []load.Role {
-	small := load.Target{Path: "/" + smallPath, Body: smallContent()}
-	all := []load.Role{{Name: roleSmall, Addr: load.TCP(s.Addr()), Connections: smallConnections, Rate: smallRate, Targets: []load.Target{small}}}
-	if !c.Greedy {
-		return all
+	child, err := server.StartWith(ctx, server.Options{Binary: s.Binary, CPUs: cpus.Server, Args: []string{"serve", root,
+		"--listen", "127.0.0.1:0", "--loops", "1", "--trigger", c.trigger, "--access-log", "off",
+		"--turn-requests", strconv.Itoa(requests), "--turn-bytes", strconv.Itoa(bytes)}})
+	if err != nil {
+		return nil, err
 	}
-	greedy := load.Target{Path: small.Path, Status: 304, Fields: reloadFields}
-	return append(all,
-		load.Role{Name: roleGreedy, Addr: load.TCP(s.Addr()), Connections: 1, Pipeline: greedyPipeline, Targets: []load.Target{greedy}},
-		load.Role{Name: roleDownload, Addr: load.TCP(s.Addr()), Connections: 1, Targets: []load.Target{{Path: "/" + downloadPath, Length: downloadSize}}})
+	defer func() { err = errors.Join(err, child.Stop()) }()
+	at := load.TCP(child.Addr())
+	roles := []load.Role{{Name: "small", Addr: at, Connections: starveConnections, Rate: starveRate, Targets: []load.Target{small}}}
+	if c.greedy {
+		roles = append(roles,
+			load.Role{Name: "greedy", Addr: at, Connections: 1, Pipeline: greedyPipeline,
+				Targets: []load.Target{{Path: small.Path, Status: 304, Fields: reloadFields}}},
+			load.Role{Name: "download", Addr: at, Connections: 1,
+				Targets: []load.Target{{Path: "/" + downloadFile, Length: downloadSize}}})
+	}
+	result, err := load.Run(ctx, load.Options{Roles: roles, Duration: s.Duration, WarmUp: starveWarmUp, Drain: starveDrain,
+		// A connection that is starved gets no byte for the whole run.
+		Timeout: s.Duration + starveWarmUp + starveDrain + time.Second, CheckEvery: 1, CPUs: cpus.Client})
+	if err != nil {
+		return nil, err
+	}
+	s.noteStarved(c.Name, result)
+	return starveValues(result), failures(result)
 }
 
-// failures is an error if anything but waiting went wrong.
-func failures(r *load.Result) error {
-	var errs []error
-	for i := range r.Roles {
-		role := &r.Roles[i]
-		for f, n := range role.Failures {
-			if n > 0 {
-				errs = append(errs, fmt.Errorf("role %s: %d × %v, the first: %s", role.Name, n, load.Failure(f), role.First[f]))
-			}
+// noteStarved notes what makes the times other than the server's.
+func (s *session) noteStarved(name string, r *load.Result) {
+	if never := r.Roles[0].Unanswered + r.Roles[0].Unsent; never > 0 {
+		s.Note("%s: %s had no answer even %v after the end of a round; it counts as the time it had waited.", name,
+			text.Count(int(never), "request"), starveDrain)
+	}
+	if r.Saturated() {
+		s.Note("The client used its CPU up: a part of these times is its own.")
+	}
+}
+
+// starveValues are the figures of one measurement.
+func starveValues(r *load.Result) map[string]float64 {
+	l := &r.Roles[0].Latency
+	values := map[string]float64{"p50": millis(l.P50), starveP99: millis(l.P99), "max": millis(l.Max),
+		"rate": r.Rate(&r.Roles[0].Counts)}
+	if len(r.Roles) > 1 {
+		values[starveGreedy] = r.Rate(&r.Roles[1].Counts)
+		values["download"] = float64(r.Roles[2].Bytes) / r.Window.Seconds() / 1e6
+	}
+	return values
+}
+
+// starveCure is by what the budget divides the p99 of the small requests, with that trigger.
+func starveCure(g *experiment.Grid, trigger string) float64 {
+	p99 := make(map[bool]float64)
+	for i, c := range starveCases {
+		if f, ok := g.Figure(0, i, starveP99); ok && c.greedy && c.trigger == trigger {
+			p99[c.budget] = f.Median
 		}
 	}
-	return errors.Join(errs...)
+	return p99[false] / max(p99[true], 1e-6)
+}
+
+// starveText says what the table shows.
+func starveText(g *experiment.Grid) string {
+	return fmt.Sprintf(`The budget divides the small requests' p99 by %s with the edge trigger, and by %s with the level
+trigger. Without it a connection is served until its socket is empty, or full. A client that keeps it from ever becoming
+either makes all others wait until it pauses: how long is up to the client, and here to the length of a run. An
+edge-triggered loop may not stop earlier unless it remembers which connection it left, since no second event comes. A
+level trigger would tell it again, but does not help a loop that drains its sockets, as this one does. The budget is that
+memory: after %d requests or %d KiB a connection goes to the back of a queue, and the others have their turn.`,
+		text.Number(starveCure(g, "edge")), text.Number(starveCure(g, "level")), turnRequests, turnBytes>>10)
 }

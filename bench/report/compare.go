@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -35,7 +36,7 @@ func WriteComparison(w io.Writer, before, after *results.Results) error {
 		name string
 		of   *results.Results
 	}{{"A", before}, {"B", after}} {
-		text.Wrap(&b, fmt.Sprintf("%s: %s, %s", each.name, each.of.Began.Format("2006-01-02 15:04"), orElse(each.of.Command, "evhttpd bench")))
+		text.Wrap(&b, fmt.Sprintf("%s: %s, %s", each.name, each.of.Began.Format("2006-01-02 15:04"), cmp.Or(each.of.Command, "evhttpd bench")))
 	}
 	if d := before.Machine.Differences(&after.Machine); len(d) > 0 {
 		text.Wrap(&b, fmt.Sprintf("The machines or programs differ in: %s.", strings.Join(d, ", ")))
@@ -170,9 +171,9 @@ func writeChanges(b *strings.Builder, changes []change) {
 		}
 		p := fmt.Sprintf("%.3f", c.test.P)
 		if math.IsNaN(c.test.P) {
-			p = unknown
+			p = text.Unknown
 		}
-		table.Rows = append(table.Rows, []string{c.metric.Title + inParentheses(c.metric.Unit), Number(c.before.Median), Number(c.after.Median),
+		table.Rows = append(table.Rows, []string{c.metric.Title + inParentheses(c.metric.Unit), text.Number(c.before.Median), text.Number(c.after.Median),
 			fmt.Sprintf("%+.1f %%", c.percent()), p, verdict})
 	}
 	table.Write(b)

@@ -6,15 +6,16 @@ import (
 	"strings"
 
 	"github.com/evhttpd/evhttpd/bench/chart"
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/stats"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
-// Chart is one, and the file of its own.
-type Chart struct {
-	Cell string // it belongs to that cell; empty: to several
-	File string
-	SVG  string
+// figure is a chart of one cell, or of several.
+type figure struct {
+	experiment.Chart
+	cell string // empty: of several
 }
 
 // scaling are the metrics that are drawn against idle connections.
@@ -23,22 +24,26 @@ var scaling = []struct{ key, title, file string }{
 	{results.P99, "p99 latency (µs) against idle connections", "idle-p99"},
 }
 
-// Figures draws every chart: those against idle connections first, then three a cell.
+// figures draws every chart: those against idle connections first, then three a cell.
 // A cell that is one of many on an idle axis has none of its own but at the axis's end.
-func Figures(r *results.Results) []Chart {
-	var all []Chart
+func figures(r *results.Results) []figure {
+	var all []figure
 	for _, active := range axes(r) {
 		for _, s := range scaling {
-			all = append(all, Chart{File: fmt.Sprintf("%s-%d-active.svg", s.file, active), SVG: againstIdle(r, active, s.key, s.title)})
+			file := fmt.Sprintf("%s-%d-active.svg", s.file, active)
+			all = append(all, figure{Chart: experiment.Chart{File: file, SVG: againstIdle(r, active, s.key, s.title)}})
 		}
 	}
 	for i := range r.Cells {
 		c := &r.Cells[i]
 		name := fileName(c)
-		all = append(all,
-			Chart{c.Name, "cpu-" + name, bars(r, c, results.CPU, "Server CPU a request, µs")},
-			Chart{c.Name, "throughput-" + name, bars(r, c, results.Rate, "Requests/s")},
-			Chart{c.Name, "latency-" + name, latencies(c)})
+		for _, of := range []experiment.Chart{
+			{File: "cpu-" + name, SVG: bars(r, c, results.CPU, "Server CPU a request, µs")},
+			{File: "throughput-" + name, SVG: bars(r, c, results.Rate, "Requests/s")},
+			{File: "latency-" + name, SVG: latencies(c)},
+		} {
+			all = append(all, figure{of, c.Name})
+		}
 	}
 	return all
 }
@@ -78,7 +83,8 @@ func againstIdle(r *results.Results, active int, key, title string) string {
 		}
 		lines = append(lines, line)
 	}
-	return chart.Lines(title, fmt.Sprintf("%d active, 1 KiB; both axes logarithmic; rows that did not serve all are left out", active), "idle connections", lines)
+	note := fmt.Sprintf("%d active, 1 KiB; both axes logarithmic; rows that did not serve all are left out", active)
+	return chart.Lines(title, note, "idle connections", lines)
 }
 
 // bars draws one metric of a cell.
@@ -89,12 +95,12 @@ func bars(r *results.Results, c *results.Cell, key, title string) string {
 		f, ok := row.Figures[key]
 		one := chart.Row{Name: row.Subject, Class: class(c, row, f)}
 		if ok {
-			one.Value, one.Low, one.High, one.Text = f.Median, f.Low, f.High, Number(f.Median)
+			one.Value, one.Low, one.High, one.Text = f.Median, f.Low, f.High, text.Number(f.Median)
 			if f.Ratio != nil {
 				one.Text += " (" + Ratio(f.Ratio.Median) + "×)"
 			}
 			if !row.Whole() {
-				one.Text = Number(f.Median) + " (not all)"
+				one.Text = text.Number(f.Median) + " (not all)"
 			}
 		}
 		rows = append(rows, one)
@@ -129,7 +135,8 @@ func latencies(c *results.Cell) string {
 	if c.Rate > 0 {
 		from = "from when a request was due (open loop)"
 	}
-	return chart.DotRows("Latency, µs – "+c.Title(), describe(c)+"; "+from+", logarithmic", []string{"p50", "p90", "p99", "p99.9"}, rows)
+	return chart.DotRows("Latency, µs – "+c.Title(), describe(c)+"; "+from+", logarithmic",
+		[]string{"p50", "p90", "p99", "p99.9"}, rows)
 }
 
 // fileName is a cell's name as a part of a file's.

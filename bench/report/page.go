@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/bench/chart"
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/machine"
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/stats"
@@ -45,20 +47,20 @@ type pageRow struct {
 type pageText struct{ Text, Hint, Class string }
 
 // writePage writes the report as one file that needs nothing else.
-func writePage(w io.Writer, r *results.Results, charts []Chart) error {
+func writePage(w io.Writer, r *results.Results, charts []figure) error {
 	p := page{
 		Title:   "IO models compared",
-		Command: orElse(r.Command, "evhttpd bench"),
+		Command: cmp.Or(r.Command, "evhttpd bench"),
 		When:    r.Began.Format("2006-01-02 15:04 MST"),
 		How: fmt.Sprintf("medians of %d rounds of %v after %v of warm-up; %s; took %v", r.Setup.Rounds, r.Setup.Duration.Round(time.Millisecond),
 			r.Setup.WarmUp.Round(time.Millisecond), pinned(&r.Setup), r.Took.Round(time.Second)),
 		Machine: r.Machine.Short(), Summary: summary(r), Glossary: glossary(r),
 		Style:  template.CSS(chart.Style + pageStyle),
 		Absent: r.Absent, Notes: r.Notes, Footer: results.Footer(), Facts: r.Machine.Lines(),
-		Files: []string{jsonFile, csvFile, benchstatFile, textFile},
+		Files: []string{experiment.JSONFile, experiment.CSVFile, benchstatFile, experiment.TextFile},
 	}
 	for _, f := range charts {
-		if f.Cell == "" {
+		if f.cell == "" {
 			p.Lead = append(p.Lead, template.HTML(f.SVG)) // made by chart, which escapes what is not its own
 		}
 	}
@@ -68,7 +70,7 @@ func writePage(w io.Writer, r *results.Results, charts []Chart) error {
 	return pageTemplate.Execute(w, p)
 }
 
-func cellOf(r *results.Results, c *results.Cell, n int, charts []Chart) pageCell {
+func cellOf(r *results.Results, c *results.Cell, n int, charts []figure) pageCell {
 	cell := pageCell{ID: fmt.Sprintf("cell-%d", n), Title: c.Title(), Load: describe(c), Shows: c.Shows, Source: c.Source}
 	for _, line := range []string{control(r, c), full(c)} {
 		if line != "" {
@@ -87,17 +89,17 @@ func cellOf(r *results.Results, c *results.Cell, n int, charts []Chart) pageCell
 		row := &c.Rows[i]
 		line := pageRow{Class: class(c, row, row.Figures[results.CPU])}
 		for _, col := range cols {
-			text := pageText{Text: col.text(c, row)}
+			one := pageText{Text: col.text(c, row)}
 			if col.left {
-				text.Class = "left"
+				one.Class = "left"
 			}
-			line.Cells = append(line.Cells, text)
+			line.Cells = append(line.Cells, one)
 		}
 		hint(line.Cells, cols, row)
 		cell.Rows = append(cell.Rows, line)
 	}
 	for _, f := range charts {
-		if f.Cell == c.Name {
+		if f.cell == c.Name {
 			cell.Charts = append(cell.Charts, template.HTML(f.SVG))
 		}
 	}
@@ -134,7 +136,7 @@ func glossary(r *results.Results) []term {
 		{"calls /req", "System calls of the IO model a request, by the server's own count."},
 		{"ctx sw /req", "Context switches of the server a request, of both kinds."},
 		{"n of m served", "Some connections got no answer: the row stands for itself and is not compared."},
-		{unknown, "It cannot be had."},
+		{text.Unknown, "It cannot be had."},
 	}
 }
 

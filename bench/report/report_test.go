@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/machine"
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/scenario"
@@ -28,8 +29,10 @@ var costs = []struct {
 // crafted is a comparison of made-up figures that scatter by a hundredth; factor multiplies those of select.
 func crafted(seed uint64, rounds int, factor float64) *results.Results {
 	random := rand.New(rand.NewPCG(seed, 0))
-	r := &results.Results{Version: results.Version, Command: "evhttpd bench <x>", Began: time.Unix(1.8e9, 0), Machine: machine.Describe(),
-		Setup: results.Setup{Rounds: rounds, Duration: time.Second}, Notes: []string{"A note & more."}, Absent: []results.Absent{{Name: "kqueue", Reason: "linux has none"}}}
+	head := experiment.Head{Version: results.Version, Command: "evhttpd bench <x>", Began: time.Unix(1.8e9, 0),
+		Machine: machine.Describe(), Notes: []string{"A note & more."}}
+	r := &results.Results{Head: head, Setup: results.Setup{Rounds: rounds, Duration: time.Second},
+		Absent: []results.Absent{{Name: "kqueue", Reason: "linux has none"}}}
 	for i, s := range costs {
 		r.Subjects = append(r.Subjects, results.Subject{Name: s.name, Model: strings.Fields(s.name)[0], Control: i == 1})
 	}
@@ -63,7 +66,7 @@ func TestTable(t *testing.T) {
 	r := crafted(1, 7, 1)
 	r.Cells[1].Rows[3].Samples[0].Served = 60
 	r.Sum()
-	if err := WriteText(&b, r); err != nil {
+	if err := (Report{r}).WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()
@@ -101,7 +104,7 @@ func fits(t *testing.T, text string) {
 // TestTooFewRounds: two rounds are shown with the confidence that they have, and judged by nobody.
 func TestTooFewRounds(t *testing.T) {
 	var b bytes.Buffer
-	if err := WriteText(&b, crafted(1, 2, 1)); err != nil {
+	if err := (Report{crafted(1, 2, 1)}).WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()
@@ -127,7 +130,7 @@ func TestTooNoisy(t *testing.T) {
 	r.Cells[1].Rows[2].Samples[0].Requests = 0
 	r.Sum()
 	var b bytes.Buffer
-	if err := WriteText(&b, r); err != nil {
+	if err := (Report{r}).WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()
@@ -150,10 +153,10 @@ func TestTooNoisy(t *testing.T) {
 // TestFolder: the page needs nothing but itself, and every chart is a file too.
 func TestFolder(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "a", "b")
-	if err := Prepare(folder); err != nil {
+	if err := experiment.Prepare(folder); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteFolder(folder, crafted(1, 7, 1)); err != nil {
+	if err := (Report{crafted(1, 7, 1)}).WriteFolder(folder); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(filepath.Join(folder, pageFile))
@@ -191,12 +194,12 @@ func TestFolder(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{jsonFile, csvFile, benchstatFile, textFile} {
+	for _, name := range []string{experiment.JSONFile, experiment.CSVFile, benchstatFile, experiment.TextFile} {
 		if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := results.Read(filepath.Join(folder, jsonFile)); err != nil {
+	if _, err := results.Read(filepath.Join(folder, experiment.JSONFile)); err != nil {
 		t.Error(err)
 	}
 }
@@ -207,15 +210,15 @@ func TestPrepareRefusesOtherFolders(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "thesis.tex"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Prepare(folder); err == nil || !strings.Contains(err.Error(), "thesis.tex") {
+	if err := experiment.Prepare(folder); err == nil || !strings.Contains(err.Error(), "thesis.tex") {
 		t.Error(err)
 	}
 	report := t.TempDir()
 	for range 2 {
-		if err := Prepare(report); err != nil {
+		if err := experiment.Prepare(report); err != nil {
 			t.Fatal(err)
 		}
-		if err := WriteFolder(report, crafted(1, 7, 1)); err != nil {
+		if err := (Report{crafted(1, 7, 1)}).WriteFolder(report); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -226,7 +229,7 @@ func TestPrepareFails(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Prepare(file); err == nil || !strings.Contains(err.Error(), file) {
+	if err := experiment.Prepare(file); err == nil || !strings.Contains(err.Error(), file) {
 		t.Error(err)
 	}
 }
@@ -280,13 +283,5 @@ func TestComparisonOfDifferentThings(t *testing.T) {
 	b.Cells[0].Name = "elsewhere"
 	if err := WriteComparison(io.Discard, a, b); err == nil {
 		t.Error("two without anything in common are compared")
-	}
-}
-
-func TestNumbers(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 0.0031: "0.003", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 1234.4: "1,234", 1234567: "1,234,567"} {
-		if got := Number(v); got != want {
-			t.Errorf("%v: %s, want %s", v, got, want)
-		}
 	}
 }

@@ -5,6 +5,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -15,9 +16,6 @@ import (
 	"github.com/evhttpd/evhttpd/bench/stats"
 	"github.com/evhttpd/evhttpd/bench/text"
 )
-
-// unknown stands for a figure that cannot be had.
-const unknown = "–"
 
 // column is one of a cell's table.
 type column struct {
@@ -81,9 +79,9 @@ func median(key string) func(*results.Cell, *results.Row) string {
 	return func(_ *results.Cell, row *results.Row) string {
 		f, ok := row.Figures[key]
 		if !ok {
-			return unknown
+			return text.Unknown
 		}
-		return Number(f.Median)
+		return text.Number(f.Median)
 	}
 }
 
@@ -92,13 +90,13 @@ func headline(c *results.Cell, row *results.Row) string {
 	f, ok := row.Figures[results.CPU]
 	switch {
 	case !ok:
-		return unknown
+		return text.Unknown
 	case row == &c.Rows[0]:
-		return Number(f.Median) + " (1.00×)"
+		return text.Number(f.Median) + " (1.00×)"
 	case f.Ratio == nil:
-		return Number(f.Median) + " (" + unknown + ")"
+		return text.Number(f.Median) + " (" + text.Unknown + ")"
 	default:
-		return fmt.Sprintf("%s (%s×)", Number(f.Median), Ratio(f.Ratio.Median))
+		return fmt.Sprintf("%s (%s×)", text.Number(f.Median), Ratio(f.Ratio.Median))
 	}
 }
 
@@ -134,22 +132,22 @@ func remark(c *results.Cell, row *results.Row) string {
 	return remark
 }
 
-// WriteText writes the table, what it means, and what is to be known of it.
-func WriteText(w io.Writer, r *results.Results) error {
+// WriteText writes the report as a table for each cell, for people.
+func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	text.Wrap(&b, fmt.Sprintf("%s, %s", r.Began.Format("2006-01-02 15:04"), r.Machine.Short()))
-	text.Wrap(&b, fmt.Sprintf("%s, medians of %s of %v, %s", orElse(r.Command, "evhttpd bench"), text.Count(r.Setup.Rounds, "round"),
+	text.Wrap(&b, fmt.Sprintf("%s, medians of %s of %v, %s", cmp.Or(r.Command, "evhttpd bench"), text.Count(r.Setup.Rounds, "round"),
 		r.Setup.Duration.Round(time.Millisecond), pinned(&r.Setup)))
 	b.WriteString("\n")
-	for _, line := range summary(r) {
+	for _, line := range summary(r.Results) {
 		text.Wrap(&b, line)
 	}
 	for i := range r.Cells {
 		c := &r.Cells[i]
 		b.WriteString("\n")
 		text.Wrap(&b, c.Title()+": "+describe(c))
-		writeCell(&b, r, c)
-		for _, line := range []string{control(r, c), full(c)} {
+		writeCell(&b, r.Results, c)
+		for _, line := range []string{control(r.Results, c), full(c)} {
 			if line != "" {
 				text.Wrap(&b, line)
 			}
@@ -167,13 +165,6 @@ func WriteText(w io.Writer, r *results.Results) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // pinned says who ran where.
@@ -200,7 +191,7 @@ func describe(c *results.Cell) string {
 	case c.Pipeline > 1:
 		active += fmt.Sprintf(" with %d requests in flight each", c.Pipeline)
 	case c.Rate > 0:
-		active += fmt.Sprintf(", %s requests/s", Number(c.Rate))
+		active += fmt.Sprintf(", %s requests/s", text.Number(c.Rate))
 	}
 	parts = append(parts, active)
 	files := c.Files
@@ -262,22 +253,6 @@ func writeCell(b *strings.Builder, r *results.Results, c *results.Cell) {
 	table.Write(b)
 }
 
-// Number writes a figure with three digits or so, and thousands apart.
-func Number(v float64) string {
-	switch a := math.Abs(v); {
-	case v == 0:
-		return "0"
-	case a < 0.095:
-		return fmt.Sprintf("%.3f", v)
-	case a < 9.95:
-		return fmt.Sprintf("%.2f", v)
-	case a < 99.5:
-		return fmt.Sprintf("%.1f", v)
-	default:
-		return text.Thousands(int64(math.Round(v)))
-	}
-}
-
 // Ratio writes one.
 func Ratio(v float64) string {
 	if v < 9.995 {
@@ -300,5 +275,5 @@ func Bytes(n int64) string {
 
 // interval writes an estimate with its bounds.
 func interval(e stats.Estimate) string {
-	return fmt.Sprintf("%s [%s, %s]", Number(e.Median), Number(e.Low), Number(e.High))
+	return fmt.Sprintf("%s [%s, %s]", text.Number(e.Median), text.Number(e.Low), text.Number(e.High))
 }

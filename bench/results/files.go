@@ -10,18 +10,15 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/evhttpd/evhttpd/bench/experiment"
 )
 
 // sizeMax bounds a file of results that is read, in bytes: far more than any comparison writes.
 const sizeMax = 256 << 20
 
 // WriteJSON writes everything.
-func (r *Results) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", " ")
-	e.SetEscapeHTML(false)
-	return e.Encode(r)
-}
+func (r *Results) WriteJSON(w io.Writer) error { return experiment.WriteJSON(w, r) }
 
 // Read reads what WriteJSON has written. Figures are taken from the samples anew, so that
 // files of different programs are judged by one measure.
@@ -84,7 +81,7 @@ func (r *Results) WriteCSV(w io.Writer) error {
 				s := &c.Rows[n].Samples[k]
 				line := []string{c.Scenario, c.Name, strconv.Itoa(c.Active), strconv.Itoa(c.Idle), strconv.Itoa(c.Slow),
 					subject.Name, subject.Model, subject.Trigger, strconv.FormatBool(subject.Control), strconv.Itoa(s.Round),
-					strconv.FormatInt(s.Requests, 10), number(s.Window.Seconds()),
+					strconv.FormatInt(s.Requests, 10), experiment.FormatCSV(s.Window.Seconds()),
 					strconv.FormatInt(s.Served, 10), strconv.FormatInt(s.Wanted, 10), strconv.FormatInt(s.Failed, 10)}
 				for _, m := range metrics {
 					line = append(line, m.Of(s).csv())
@@ -101,10 +98,8 @@ func (f Figure) csv() string {
 	if !f.Known {
 		return ""
 	}
-	return number(f.Value)
+	return experiment.FormatCSV(f.Value)
 }
-
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 8, 64) }
 
 // WriteBenchstat writes the Go benchmark format (golang.org/design/14313-benchmark-format), a
 // line for each measurement, for benchstat: by subject (-col /subject) or two files beside each other.
@@ -122,7 +117,7 @@ func (r *Results) WriteBenchstat(w io.Writer) error {
 				fmt.Fprintf(out, "BenchmarkServe/cell=%s/subject=%s %d", word(c.Name), word(c.Rows[n].Subject), max(s.Requests, 1))
 				for _, b := range benchUnits {
 					if f := b.of(s); f.Known {
-						fmt.Fprintf(out, " %s %s", number(f.Value), b.unit)
+						fmt.Fprintf(out, " %s %s", experiment.FormatCSV(f.Value), b.unit)
 					}
 				}
 				fmt.Fprintln(out)

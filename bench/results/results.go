@@ -1,15 +1,16 @@
 // Package results is what a comparison found: one tree of types that the table, the
 // HTML report, JSON, CSV, benchstat's text and `bench compare` are all made from.
 //
-// It imports bench/machine, bench/scenario and bench/stats.
+// It imports bench/experiment, bench/scenario and bench/stats.
 package results
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/evhttpd/evhttpd/bench/machine"
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/scenario"
 	"github.com/evhttpd/evhttpd/bench/stats"
 )
@@ -19,19 +20,13 @@ const Version = 1
 
 // Results is the whole of it.
 type Results struct {
-	Version int                 `json:"version"`
-	Command string              `json:"command"`
-	Began   time.Time           `json:"began"`
-	Took    time.Duration       `json:"took_ns"`
-	Machine machine.Fingerprint `json:"machine"`
-	Setup   Setup               `json:"setup"`
+	experiment.Head
+	Setup Setup `json:"setup"`
 	// Subjects are what was compared, the baseline first.
 	Subjects []Subject `json:"subjects"`
 	// Absent are models that could not take part, and why.
 	Absent []Absent `json:"absent"`
 	Cells  []Cell   `json:"cells"`
-	// Notes are what a reader must know of this run, in whole sentences.
-	Notes []string `json:"notes"`
 }
 
 // Setup is how the comparison was made.
@@ -172,11 +167,11 @@ type Metric struct {
 	Key   string // in JSON's figures, in CSV and for benchstat
 	Title string // of its column
 	Unit  string
-	// More is better; else less is.
+	// More is better; otherwise less is.
 	More bool
-	// Control: neither is, the figure explains others.
-	Explains bool
-	Of       func(s *Sample) Figure
+	// Context: neither more nor less is better, the figure helps to read the others.
+	Context bool
+	Of      func(s *Sample) Figure
 }
 
 // Keys of metrics that reports name.
@@ -209,14 +204,14 @@ func Metrics() []Metric {
 		{Key: P999, Title: "p99.9", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P999 })},
 		{Key: Memory, Title: "memory a connection", Unit: "B", Of: func(s *Sample) Figure { return s.Memory }},
 		{Key: Calls, Title: "system calls a request", Unit: "calls", Of: func(s *Sample) Figure { return s.Calls }},
-		{Key: "again", Title: "of them EAGAIN", Unit: "calls", Explains: true, Of: func(s *Sample) Figure { return s.Again }},
-		{Key: "waits", Title: "waits a request", Unit: "calls", Explains: true, Of: func(s *Sample) Figure { return s.Waits }},
-		{Key: "events", Title: "events a wait", Unit: "events", Explains: true, Of: func(s *Sample) Figure { return s.Events }},
+		{Key: "again", Title: "of them EAGAIN", Unit: "calls", Context: true, Of: func(s *Sample) Figure { return s.Again }},
+		{Key: "waits", Title: "waits a request", Unit: "calls", Context: true, Of: func(s *Sample) Figure { return s.Waits }},
+		{Key: "events", Title: "events a wait", Unit: "events", Context: true, Of: func(s *Sample) Figure { return s.Events }},
 		{Key: Switches, Title: "context switches a request", Unit: "switches", Of: func(s *Sample) Figure {
 			return Figure{s.Voluntary.Value + s.Involuntary.Value, s.Voluntary.Known && s.Involuntary.Known}
 		}},
-		{Key: "share", Title: "server CPU", Unit: "CPUs", Explains: true, Of: func(s *Sample) Figure { return s.ServerShare }},
-		{Key: "client", Title: "client CPU", Unit: "CPUs", Explains: true, Of: func(s *Sample) Figure { return s.ClientShare }},
+		{Key: "share", Title: "server CPU", Unit: "CPUs", Context: true, Of: func(s *Sample) Figure { return s.ServerShare }},
+		{Key: "client", Title: "client CPU", Unit: "CPUs", Context: true, Of: func(s *Sample) Figure { return s.ClientShare }},
 		{Key: Wrk, Title: "wrk's requests/s", Unit: "1/s", More: true, Of: func(s *Sample) Figure { return s.Wrk }},
 	}
 }
@@ -263,38 +258,36 @@ func (c *Cell) sum(subjects []Subject) {
 	}
 }
 
-// sumMetric takes one metric's figures of all rows. Whoever is compared, the control too, is
-// compared with the baseline, which is the first row.
+// sumMetric takes one metric's figures of all rows. All others, the control too, are compared with the baseline, which is
+// the first row.
 func (c *Cell) sumMetric(subjects []Subject, m Metric) {
+	baseline := c.Rows[0].series(m)
 	band := 0.0 // without a control nothing is called a difference
 	for i := range c.Rows {
 		row := &c.Rows[i]
-		values := row.values(m)
-		if len(values) == 0 {
+		series := row.series(m)
+		if len(series) == 0 {
 			continue
 		}
-		f := Figures{Estimate: stats.Of(values)}
-		if ratios := row.ratios(&c.Rows[0], m); len(ratios) > 0 && i > 0 && row.Whole() && c.Rows[0].Whole() {
-			e := stats.Of(ratios)
-			f.Ratio = &e
-			if subjects[i].Control {
-				band = e.Band()
-			}
+		f := Figures{Estimate: *series.Estimate()}
+		if i > 0 && row.Whole() && c.Rows[0].Whole() {
+			f.Ratio = series.Ratio(baseline)
+		}
+		if f.Ratio != nil && subjects[i].Control {
+			band = f.Ratio.Band()
 		}
 		row.Figures[m.Key] = f
 	}
-	if m.Explains {
-		return
-	}
 	for i := range c.Rows {
 		f, ok := c.Rows[i].Figures[m.Key]
-		if ok && f.Ratio != nil {
-			f.Verdict = verdict(f.Ratio, band, m.More)
-			if c.Rows[i].Unanswered+c.Rows[0].Unanswered > 0 && f.Verdict != "" {
-				f.Verdict = Noisy
-			}
-			c.Rows[i].Figures[m.Key] = f
+		if !ok || f.Ratio == nil || m.Context {
+			continue
 		}
+		f.Verdict = verdict(f.Ratio, band, m.More)
+		if c.Rows[i].Unanswered+c.Rows[0].Unanswered > 0 && f.Verdict != "" {
+			f.Verdict = Noisy
+		}
+		c.Rows[i].Figures[m.Key] = f
 	}
 }
 
@@ -314,55 +307,38 @@ func verdict(ratio *stats.Estimate, band float64, more bool) string {
 	}
 }
 
-// values are those of the row's samples that are known.
-func (r *Row) values(m Metric) []float64 {
-	var values []float64
+// series are those of the row's samples that are known.
+func (r *Row) series(m Metric) experiment.Series {
+	series := make(experiment.Series)
 	for i := range r.Samples {
 		if f := m.Of(&r.Samples[i]); f.Known {
-			values = append(values, f.Value)
+			series[r.Samples[i].Round] = f.Value
 		}
 	}
-	return values
+	return series
 }
 
 // Values are those of a metric that are known, a round each.
-func (r *Row) Values(key string) []float64 { return r.values(MetricOf(key)) }
+func (r *Row) Values(key string) []float64 { return r.series(MetricOf(key)).Values() }
 
-// ratios are of the row's values to the baseline's of the same round.
-func (r *Row) ratios(baseline *Row, m Metric) []float64 {
-	var ratios []float64
-	for i := range r.Samples {
-		for n := range baseline.Samples {
-			if r.Samples[i].Round != baseline.Samples[n].Round {
-				continue
-			}
-			mine, its := m.Of(&r.Samples[i]), m.Of(&baseline.Samples[n])
-			if mine.Known && its.Known && its.Value > 0 && mine.Value > 0 {
-				ratios = append(ratios, mine.Value/its.Value)
-			}
+// Keep drops the samples of all rounds but the first so many.
+func (r *Results) Keep(rounds int) {
+	for i := range r.Cells {
+		for n := range r.Cells[i].Rows {
+			row := &r.Cells[i].Rows[n]
+			row.Samples = slices.DeleteFunc(row.Samples, func(s Sample) bool { return s.Round > rounds })
 		}
 	}
-	return ratios
-}
-
-// Control is the row of the control, or nil.
-func (c *Cell) Control(subjects []Subject) *Row {
-	for i := range subjects {
-		if subjects[i].Control && i < len(c.Rows) {
-			return &c.Rows[i]
-		}
-	}
-	return nil
 }
 
 // Band is how large a ratio must be to be a difference: what the control differs from
 // the baseline by; 0: nothing is known of that.
 func (c *Cell) Band(subjects []Subject, key string) float64 {
-	row := c.Control(subjects)
-	if row == nil || row.Figures[key].Ratio == nil {
+	i := slices.IndexFunc(subjects, func(s Subject) bool { return s.Control })
+	if i < 0 || i >= len(c.Rows) || c.Rows[i].Figures[key].Ratio == nil {
 		return 0
 	}
-	return row.Figures[key].Ratio.Band()
+	return c.Rows[i].Figures[key].Ratio.Band()
 }
 
 // Footer is what holds for every comparison over loopback of programs in Go.

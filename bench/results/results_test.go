@@ -12,13 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/machine"
 	"github.com/evhttpd/evhttpd/bench/scenario"
 )
 
 // crafted is a comparison of subjects whose CPU a request is given, round by round, in microseconds.
 func crafted(cpu map[string][]float64, order ...string) *Results {
-	r := &Results{Version: Version, Machine: machine.Describe(), Setup: Setup{Rounds: len(cpu[order[0]])}}
+	r := &Results{Head: experiment.Head{Version: Version, Machine: machine.Describe()}, Setup: Setup{Rounds: len(cpu[order[0]])}}
 	c := Cell{Cell: scenario.Cell{Scenario: "small", Name: "small", Active: 64, Files: []scenario.File{{Name: "1k.html", Bytes: 1024}}}}
 	for i, name := range order {
 		r.Subjects = append(r.Subjects, Subject{Name: name, Model: name, Control: i == 1})

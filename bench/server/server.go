@@ -36,10 +36,6 @@ const (
 // startupLine is what the server says when it accepts connections.
 var startupLine = regexp.MustCompile(`^evhttpd: serving .* at http://(\S+)/$`)
 
-// LabVariable is the environment variable by which a server is told to be what none should, for comparison:
-// accept-batch=N (0: no bound), workers=0 (what may block runs on the loop), with commas between.
-const LabVariable = "EVHTTPD_LAB"
-
 // Server is a running server. It ends with Stop, and where the system can do
 // that (Linux, FreeBSD) with the process that started it.
 type Server struct {
@@ -51,7 +47,8 @@ type Server struct {
 	result error         // how it ended; for use after ended
 	grace  time.Duration // stopMax, but in tests
 	cpus   []int
-	pipe   *pipe // nil without Options.Counters
+
+	control *controlPlane // nil without Options.Counters
 }
 
 // Options say what is run and how.
@@ -61,10 +58,10 @@ type Options struct {
 	Args []string
 	// CPUs, if any, are those that it may use (Linux).
 	CPUs []int
-	// Counters has it answer [Server.Counters].
+	// Counters has it answer [Server.Counters] and [Server.Ask], by its control plane on a Unix socket.
 	Counters bool
-	// Lab, if any, is what it does differently from what a server should, as LabVariable says it.
-	Lab string
+	// Config is what its configuration file says with Counters, beside the key admin.
+	Config string
 }
 
 // Start runs binary with args, which must have it listen on one TCP port of an
@@ -79,19 +76,17 @@ func StartWith(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{cmd: exec.Command(o.Binary, o.Args...), cpus: o.CPUs,
 		serves: make(chan string, 1), ended: make(chan struct{}), grace: stopMax}
 	s.cmd.SysProcAttr = attributes()
-	if o.Lab != "" {
-		s.cmd.Env = append(os.Environ(), LabVariable+"="+o.Lab)
-	}
 	var err error
 	if o.Counters {
-		if s.pipe, err = openPipe(s.cmd); err != nil {
-			return nil, fmt.Errorf("server: pipes for its counters: %w", err)
+		if s.control, err = newControlPlane(o.Config); err != nil {
+			return nil, fmt.Errorf("server: a folder for its control plane: %w", err)
 		}
+		s.cmd.Args = append(s.cmd.Args, "--config", s.control.config())
 	}
 	started := make(chan error)
 	go s.run(started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("server: starting %s: %w", o.Binary, errors.Join(err, s.pipe.close()))
+		return nil, fmt.Errorf("server: starting %s: %w", o.Binary, errors.Join(err, s.control.close()))
 	}
 	late := time.NewTimer(startMax)
 	defer late.Stop()
@@ -125,13 +120,12 @@ func (s *Server) run(started chan<- error) {
 	if err = errors.Join(err, pipeErr); err == nil {
 		err = s.cmd.Start()
 	}
-	err = errors.Join(err, s.pipe.handedOver())
 	started <- err
 	if err != nil {
 		return
 	}
 	s.listen(stderr)
-	s.result = errors.Join(s.cmd.Wait(), s.pipe.close())
+	s.result = errors.Join(s.cmd.Wait(), s.control.close())
 	close(s.ended)
 }
 
@@ -185,7 +179,7 @@ func (s *Server) Stop() error {
 	}
 }
 
-// Kill ends the server at once, whatever it does, for whom its orderly end
+// Kill ends the server at once, whatever it does, where its orderly end
 // would take too long. A server that had ended before is an error.
 func (s *Server) Kill() error {
 	select {

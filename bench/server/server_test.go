@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -57,8 +59,14 @@ func play(how string) {
 		say("evhttpd: not all is well")
 		os.Exit(1)
 	case "counts", "counts nonsense":
-		say(serving)
 		go answerCounters(how)
+		for { // until the socket is there
+			if _, err := os.Stat(filepath.Join(filepath.Dir(os.Args[len(os.Args)-1]), "admin")); err == nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		say(serving)
 	default:
 		say(serving)
 	}
@@ -66,23 +74,26 @@ func play(how string) {
 	os.Exit(0)
 }
 
-// answerCounters is the server's side of the pipe, until the other side closes it.
+// answerCounters is the server's control plane, at the socket that its configuration names.
 func answerCounters(how string) {
-	if os.Getenv(PipeVariable) != "3,4" {
-		fmt.Fprintln(os.Stderr, "no pipe")
+	config, err := os.ReadFile(os.Args[len(os.Args)-1])
+	_, rest, ok := strings.Cut(string(config), `"unix:`)
+	socket, _, _ := strings.Cut(rest, `"`)
+	listener, err2 := net.Listen("unix", socket)
+	if !ok || errors.Join(err, err2) != nil {
+		fmt.Fprintln(os.Stderr, "no control plane:", string(config), err, err2)
 		os.Exit(1)
 	}
-	ask, answer := os.NewFile(3, "ask"), os.NewFile(4, "answer")
-	text := `{"cpu_ns":%d,"voluntary_switches":2,"requests":7}`
+	text := `{"process":{"cpu_seconds":%de-9,"voluntary_switches":2},"counters":{"requests":{"2xx":4,"4xx":3},` +
+		`"system_calls":{"recv":1,"send":null}}}`
 	if how != "counts" {
 		text = `%d requests`
 	}
-	for n := 1; ; n++ {
-		if _, err := ask.Read(make([]byte, 1)); err != nil {
-			return
-		}
-		fmt.Fprintf(answer, text+"\n", n)
-	}
+	n := 0
+	http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n++
+		fmt.Fprintf(w, text, n)
+	}))
 }
 
 // begin starts a pretended server.
@@ -155,7 +166,7 @@ func TestCountersFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := other.Counters(); err == nil {
-		t.Error("a server without a pipe counts")
+		t.Error("a server without a control plane counts")
 	}
 	if err := other.Stop(); err != nil {
 		t.Error(err)

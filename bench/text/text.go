@@ -5,6 +5,7 @@ package text
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -41,6 +42,23 @@ func Thousands[N int | int64](n N) string {
 		text = text[:at] + "," + text[at:]
 	}
 	return text
+}
+
+// Unknown stands for a figure that cannot be had.
+const Unknown = "–"
+
+// Number writes a figure with three significant digits, and thousands apart.
+func Number(v float64) string {
+	switch a := math.Abs(v); {
+	case v == 0:
+		return "0"
+	case a >= 99.95:
+		return Thousands(int64(math.Round(v)))
+	default:
+		// What is rounded up to the next power of ten has one digit less behind the point.
+		digits := 2 - int(math.Floor(math.Log10(a*1.0005)))
+		return fmt.Sprintf("%.*f", min(digits, 9), v)
+	}
 }
 
 // Count writes a number of things: 1 round, 2 rounds.

@@ -66,3 +66,16 @@ func TestThousands(t *testing.T) {
 		}
 	}
 }
+
+// TestNumber: three significant digits, whatever the magnitude.
+func TestNumber(t *testing.T) {
+	for v, want := range map[float64]string{
+		0: "0", 1e-9: "0.000000001", 0.0031: "0.00310", 0.0997: "0.0997", 0.66: "0.660", 1.234: "1.23", 1.5: "1.50",
+		9.996: "10.0", 12.34: "12.3", 42: "42.0", 123.4: "123", 165.4: "165", 1234.4: "1,234", 52510: "52,510",
+		1e6: "1,000,000", 1234567: "1,234,567",
+	} {
+		if got := Number(v); got != want {
+			t.Errorf("%v: %s, want %s", v, got, want)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-// Command evhttpd-slowfs mounts a file system of slow files, for `evhttpd bench --classic cold`.
+// Command evhttpd-slowfs mounts a file system of slow files, for `evhttpd lab cold`.
 //
 // It is a program of its own so that the server links no FUSE library, whose initialization would run at
 // every start. It imports bench/slowfs and internal/config, for sizes.

@@ -7,13 +7,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/evhttpd/evhttpd/bench"
-	"github.com/evhttpd/evhttpd/bench/classic"
+	"github.com/evhttpd/evhttpd/bench/experiment"
+	"github.com/evhttpd/evhttpd/bench/lab"
 	"github.com/evhttpd/evhttpd/bench/report"
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/internal/config"
@@ -24,11 +27,13 @@ process of its own, on a free port of 127.0.0.1, pinned to other CPUs than the
 client where there are enough; rounds are interleaved, and ratios are taken within
 a round. The headline is the server's CPU time a request. Every comparison
 contains its own control, the baseline once more: what differs less than these two is
-called no difference.`
+called no difference.
+
+With --classic NAME an experiment of the laboratory is made instead, which "evhttpd
+lab NAME" makes too; "evhttpd lab" lists them.`
 
 const benchExample = `  evhttpd bench --quick                        two cells, under a minute
   evhttpd bench --out report                   everything, with charts
-  evhttpd bench --classic waits --out report   an experiment of the literature
   evhttpd bench --models epoll,io_uring --scenarios small,churn --rounds 15
   evhttpd bench --root /srv/bench --target nginx=http://127.0.0.1:8081/
   evhttpd bench compare before/results.json after/results.json`
@@ -37,7 +42,7 @@ func benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "bench",
 		Short:   "Compare the IO models on this machine",
-		Long:    benchLong + classicsLong(),
+		Long:    benchLong,
 		Example: benchExample,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -49,23 +54,27 @@ func benchCommand() *cobra.Command {
 	o := bench.Options{}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.BoolVar(&o.Quick, "quick", false, "two cells, 64 busy connections alone and beside up to 5,000 idle, in under a minute")
+	fs.BoolVar(&o.Quick, "quick", false, "two cells, 64 busy connections alone and beside up to 5,000 idle, in under a "+
+		"minute")
 	fs.StringSliceVar(&o.Models, "models", nil, "`names` of the models to compare (default all; the baseline always takes part)")
 	fs.StringSliceVar(&o.Triggers, "triggers", nil, "`edge,level`, of models that have the choice (default both)")
 	fs.StringSliceVar(&o.Scenarios, "scenarios", nil, "`names`: "+strings.Join(bench.Scenarios(), ", ")+" (default all)")
-	fs.IntVar(&o.Rounds, "rounds", 0, "`number` of times that everything is measured (default 7, with --quick 6 to 9, with --classic as it takes)")
-	fs.DurationVar(&o.Duration, "duration", 0, "how `long` a measurement is (default 1s, with --quick what a minute allows, with --classic as it takes)")
+	fs.IntVar(&o.Rounds, "rounds", 0, "`number` of times that everything is measured (default 7, with --quick 6 to 9, "+
+		"with --classic as it takes)")
+	fs.DurationVar(&o.Duration, "duration", 0, "how `long` a measurement is (default 1s, with --quick what a minute "+
+		"allows, with --classic as it takes)")
 	fs.IntVar(&o.Loops, "loops", 1, "`number` of loops, and CPUs, of each server and of the client")
 	fs.StringArrayVar(&o.Targets, "target", nil, "`[NAME=]URL` of another server to measure too; may be given again")
-	fs.StringVar(&o.Root, "root", "", "`folder` to make the files in and leave them, for a target to serve (default a temporary one)")
+	fs.StringVar(&o.Root, "root", "", "`folder` to make the files in and leave them, for a target to serve (default a "+
+		"temporary one)")
 	fs.BoolVar(&o.Wrk, "wrk", false, "have wrk measure the loads that it can make too")
-	named := fs.String("classic", "", "`name` of an experiment of the literature to make instead: "+strings.Join(classic.Names(), ", "))
+	named := fs.String("classic", "", "`name` of an experiment to make instead: "+strings.Join(lab.Names(), ", "))
 	fs.Uint64Var(&o.Seed, "seed", 1, "`number` that settles the order within rounds")
 	out := fs.String("out", "", "`folder` for the HTML report, its charts, and the results as JSON, CSV and for benchstat")
 	completeList(c, "models", config.Models)
 	completeList(c, "triggers", []string{"edge", "level"})
 	completeList(c, "scenarios", bench.Scenarios())
-	completeOne(c, "classic", classic.Names())
+	completeOne(c, "classic", lab.Names())
 	completeDirectories(c, "root")
 	completeDirectories(c, "out")
 	c.ValidArgsFunction = cobra.NoFileCompletions
@@ -75,47 +84,70 @@ func benchCommand() *cobra.Command {
 }
 
 func runBench(c *cobra.Command, o bench.Options, named, out string) (err error) {
-	if fs := c.Flags(); fs.Changed("rounds") && o.Rounds == 0 || fs.Changed("duration") && o.Duration == 0 || o.Loops == 0 {
+	fs := c.Flags()
+	if fs.Changed("rounds") && o.Rounds == 0 || fs.Changed("duration") && o.Duration == 0 || o.Loops == 0 {
 		return &usageError{errors.New("--rounds, --duration and --loops must be more than 0")}
 	}
-	if o.Binary, err = os.Executable(); err != nil {
+	if fs.Changed("classic") {
+		e, err := lab.Find(named)
+		if err != nil {
+			return &usageError{err}
+		}
+		if err := others(fs, e); err != nil {
+			return &usageError{err}
+		}
+		return runLab(c, named, o.Options, out, false)
+	}
+	if err := say(&o.Options); err != nil {
 		return err
 	}
-	o.Version = versionLine()
-	o.Command = strings.Join(append([]string{"evhttpd"}, os.Args[1:]...), " ")
-	if c.Flags().Changed("classic") {
-		return runClassic(c, named, o, out)
-	}
-	return compare(c, out, func(ctx context.Context, bar *progress) (comparison, error) {
-		o.Progress, o.Say = bar.step, bar.say
+	return compare(c, out, false, func(ctx context.Context, bar *progress) (comparison, error) {
+		o.Progress, o.Print = bar.step, bar.say
 		r, err := bench.Run(ctx, o)
 		if r == nil {
 			return nil, err
 		}
-		return models{r}, err
+		return report.Report{Results: r}, err
 	})
+}
+
+// others is an error if flags are given that an experiment has no use for.
+func others(fs *pflag.FlagSet, e *lab.Experiment) error {
+	var other []string
+	fs.Visit(func(f *pflag.Flag) {
+		known := []string{"classic", "rounds", "duration", "seed", "out"}
+		if !slices.Contains(known, f.Name) && (f.Name != "models" || !e.Models) {
+			other = append(other, "--"+f.Name)
+		}
+	})
+	if len(other) > 0 {
+		return fmt.Errorf("--classic settles by itself what is compared: leave out %s", strings.Join(other, ", "))
+	}
+	return nil
+}
+
+// say fills in which program it is and what was typed.
+func say(o *experiment.Options) (err error) {
+	o.Version = versionLine()
+	o.Command = strings.Join(append([]string{"evhttpd"}, os.Args[1:]...), " ")
+	o.Binary, err = os.Executable()
+	return err
 }
 
 // comparison is what has been measured, ready to be shown.
 type comparison interface {
 	WriteText(w io.Writer) error
+	WriteJSON(w io.Writer) error
 	WriteFolder(folder string) error
 	Written(folder string) string
 }
 
-// models is a comparison of IO models.
-type models struct{ r *results.Results }
-
-func (m models) WriteText(w io.Writer) error     { return report.WriteText(w, m.r) }
-func (m models) WriteFolder(folder string) error { return report.WriteFolder(folder, m.r) }
-func (m models) Written(folder string) string    { return report.Written(folder) }
-
 // compare measures by run, which a signal ends, and shows what it has found, beside an error too; out is a folder for
 // all of it, or empty.
-func compare(c *cobra.Command, out string, run func(context.Context, *progress) (comparison, error)) error {
+func compare(c *cobra.Command, out string, asJSON bool, run func(context.Context, *progress) (comparison, error)) error {
 	if out != "" {
 		// Before an hour is spent: the folder can be made and written.
-		if err := report.Prepare(out); err != nil {
+		if err := experiment.Prepare(out); err != nil {
 			return err
 		}
 	}
@@ -125,18 +157,22 @@ func compare(c *cobra.Command, out string, run func(context.Context, *progress) 
 	bar := newProgress(c.ErrOrStderr())
 	found, err := run(ctx, bar)
 	bar.clear()
-	if errors.Is(err, bench.ErrOptions) || errors.Is(err, classic.ErrOptions) {
+	if mistake := (*experiment.OptionError)(nil); errors.As(err, &mistake) {
 		return &usageError{err}
 	}
 	if found == nil {
 		return err
 	}
-	return errors.Join(err, show(c, found, out))
+	return errors.Join(err, show(c, found, out, asJSON))
 }
 
 // show writes what was found to standard output, and into the folder out if there is one.
-func show(c *cobra.Command, found comparison, out string) error {
-	if err := found.WriteText(c.OutOrStdout()); err != nil || out == "" {
+func show(c *cobra.Command, found comparison, out string, asJSON bool) error {
+	write := found.WriteText
+	if asJSON {
+		write = found.WriteJSON
+	}
+	if err := write(c.OutOrStdout()); err != nil || out == "" {
 		return err
 	}
 	if err := found.WriteFolder(out); err != nil {
@@ -152,7 +188,8 @@ func compareCommand() *cobra.Command {
 		Short: "Say what became faster or slower from one comparison to another",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return &usageError{fmt.Errorf("two results.json are compared, not %d files; see \"%s --help\"", len(args), c.CommandPath())}
+				return &usageError{fmt.Errorf("two results.json are compared, not %d files; see \"%s --help\"", len(args),
+					c.CommandPath())}
 			}
 			return nil
 		},

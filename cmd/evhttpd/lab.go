@@ -4,20 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/lab"
+	"github.com/evhttpd/evhttpd/internal/config"
 )
+
+const labLong = `Make an experiment on this machine: one that everyone cites when event mechanisms
+are compared, with the published figures beside those of this machine
+(docs/benchmarks.md), or one that shows what a design decision of the server is for.
+Each takes under two minutes by itself. Servers are this program, on free ports of
+127.0.0.1, and end with the command.`
 
 func labCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lab",
-		Short: "Show on this machine what a design decision of the server is for",
+		Short: "Make an experiment on this machine",
+		Long:  labLong,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return &usageError{fmt.Errorf("no experiment %q; see \"%s --help\"", args[0], c.CommandPath())}
@@ -26,59 +32,52 @@ func labCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(starveCommand())
+	for _, e := range lab.All() {
+		c.AddCommand(experimentCommand(e))
+	}
 	return c
 }
 
-const starveLong = `Starvation, shown and cured. One loop serves small requests at a fixed rate
-beside a connection that pipelines without end and a large download: with the
-bound on a connection's turn (--turn-requests, --turn-bytes) and without it,
-level- and edge-triggered. The servers are this program, on free ports of
-127.0.0.1, and end with the command.`
-
-func starveCommand() *cobra.Command {
+func experimentCommand(e lab.Experiment) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "starve",
-		Short: "Small requests beside a greedy client, with and without the bound on a turn",
-		Long:  starveLong,
+		Use:   e.Name,
+		Short: strings.TrimSuffix(e.Shows, "."),
+		Long:  e.Shows + " After " + e.Source,
 		Args:  noArguments,
 	}
-	o := lab.Options{}
+	o := experiment.Options{}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.DurationVar(&o.Duration, "duration", 2*time.Second, fmt.Sprintf("how `long` each case is measured in each round, at most %v", lab.DurationMax))
-	fs.IntVar(&o.Rounds, "rounds", 3, fmt.Sprintf("`number` of times that each case is measured, at most %d", lab.RoundsMax))
-	asJSON := fs.Bool("json", false, "write one JSON object instead of text")
-	c.RunE = func(c *cobra.Command, _ []string) error { return starve(c, o, *asJSON) }
+	if e.Models {
+		fs.StringSliceVar(&o.Models, "models", nil, "`names` of the models to compare (default all)")
+		completeList(c, "models", config.Models)
+	}
+	fs.IntVar(&o.Rounds, "rounds", 0, "`number` of times that everything is measured (default as the experiment takes)")
+	fs.DurationVar(&o.Duration, "duration", 0, "how `long` a measurement is (default as the experiment takes)")
+	fs.Uint64Var(&o.Seed, "seed", 1, "`number` that settles the order within rounds")
+	out := fs.String("out", "", "`folder` for the tables, charts, and the results as JSON and CSV")
+	asJSON := fs.Bool("json", false, "write the results as one JSON object instead of text")
+	completeDirectories(c, "out")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if fs.Changed("rounds") && o.Rounds == 0 || fs.Changed("duration") && o.Duration == 0 {
+			return &usageError{errors.New("--rounds and --duration must be more than 0")}
+		}
+		return runLab(c, e.Name, o, *out, *asJSON)
+	}
 	return c
 }
 
-func starve(c *cobra.Command, o lab.Options, asJSON bool) error {
-	var err error
-	if o.Binary, err = os.Executable(); err != nil {
+// runLab makes the experiment of that name.
+func runLab(c *cobra.Command, name string, o experiment.Options, out string, asJSON bool) error {
+	if err := say(&o); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	errs := c.ErrOrStderr()
-	shows := isTerminal(errs)
-	if shows {
-		o.Progress = func(of lab.Case, done, all int) {
-			fmt.Fprintf(errs, "\r\x1b[K%d of %d: %s", done+1, all, of.Name)
+	return compare(c, out, asJSON, func(ctx context.Context, bar *progress) (comparison, error) {
+		o.Progress, o.Print = bar.step, bar.say
+		r, err := lab.Run(ctx, name, o)
+		if r == nil {
+			return nil, err
 		}
-	}
-	report, err := lab.Starve(ctx, o)
-	if shows {
-		fmt.Fprint(errs, "\r\x1b[K")
-	}
-	switch {
-	case errors.Is(err, lab.ErrOptions):
-		return &usageError{err}
-	case err != nil:
-		return err
-	case asJSON:
-		return report.WriteJSON(c.OutOrStdout())
-	default:
-		return report.WriteText(c.OutOrStdout())
-	}
+		return r, err
+	})
 }

@@ -3,48 +3,46 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 
-	"github.com/evhttpd/evhttpd/bench"
+	"github.com/evhttpd/evhttpd/bench/experiment"
 )
 
-// progress shows on a terminal what is measured now and how long the rest takes;
-// elsewhere it writes a line when a round begins.
+// progress shows on a terminal what is measured now and how long the rest takes; elsewhere it writes a line when a
+// round begins.
 type progress struct {
-	to    io.Writer
-	bar   *progressbar.ProgressBar // nil: no terminal
-	round int                      // that the last line was about
+	to       io.Writer
+	terminal bool
+	shown    bool // a line of progress is on the terminal
+	round    int  // that the last line was about
 }
 
-func newProgress(to io.Writer) *progress {
-	p := &progress{to: to}
-	if isTerminal(to) {
-		p.bar = progressbar.NewOptions(1,
-			progressbar.OptionSetWriter(to), progressbar.OptionSetWidth(24), progressbar.OptionSetPredictTime(false),
-			progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish())
-	}
-	return p
-}
+func newProgress(to io.Writer) *progress { return &progress{to: to, terminal: isTerminal(to)} }
 
-// step is bench.Options.Progress.
-func (p *progress) step(s bench.Step) {
-	if p.bar == nil {
+// step is experiment.Options.Progress.
+func (p *progress) step(s experiment.Progress) {
+	line := fmt.Sprintf("round %d of %d, %v left", s.Round, s.Rounds, s.Left.Round(time.Second))
+	if !p.terminal {
 		if s.Round != p.round {
 			p.round = s.Round
-			p.say(fmt.Sprintf("round %d of %d, %v left", s.Round, s.Rounds, s.Left.Round(time.Second)))
+			p.say(line)
 		}
 		return
 	}
-	p.bar.ChangeMax(s.All)
-	what := s.Subject
-	if s.Cell != "" {
-		what += ", " + s.Cell
+	p.clear()
+	text := []rune(fmt.Sprintf("%3d %%  %s: %s", 100*s.Done/max(s.All, 1), line, s.What))
+	// A line that is wrapped could not be cleared.
+	if file, ok := p.to.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(file.Fd())); err == nil {
+			text = text[:min(len(text), max(columns-1, 0))]
+		}
 	}
-	p.bar.Describe(fmt.Sprintf("round %d of %d, %v left: %s", s.Round, s.Rounds, s.Left.Round(time.Second), what))
 	// A terminal that cannot be written to shows no progress; what counts is written later.
-	_ = p.bar.Set(s.Done)
+	_, err := fmt.Fprint(p.to, string(text))
+	p.shown = err == nil
 }
 
 // say writes a line at once.
@@ -53,9 +51,10 @@ func (p *progress) say(line string) {
 	fmt.Fprintln(p.to, "evhttpd:", line)
 }
 
-// clear takes the bar off the terminal.
+// clear takes the progress off the terminal.
 func (p *progress) clear() {
-	if p.bar != nil {
-		_ = p.bar.Clear()
+	if p.shown {
+		fmt.Fprint(p.to, "\r\x1b[K")
+		p.shown = false
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/evhttpd/evhttpd/bench"
+	"github.com/evhttpd/evhttpd/bench/experiment"
 )
 
 // TestProgressWithoutTerminal: a log gets a line a round, and not one a measurement.
@@ -14,7 +14,7 @@ func TestProgressWithoutTerminal(t *testing.T) {
 	p := newProgress(&b)
 	for round := 1; round <= 2; round++ {
 		for range 3 {
-			p.step(bench.Step{Round: round, Rounds: 2, Left: time.Minute})
+			p.step(experiment.Progress{Round: round, Rounds: 2, Left: time.Minute})
 		}
 	}
 	p.clear()

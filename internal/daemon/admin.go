@@ -241,6 +241,21 @@ func histogram(h *conn.Histogram) admin.Histogram {
 	return out
 }
 
+// usage is what this process has used since it began (getrusage(2)).
+type usage struct {
+	CPU         float64 `json:"cpu_seconds"`
+	Voluntary   int64   `json:"voluntary_switches"` // of contexts
+	Involuntary int64   `json:"involuntary_switches"`
+}
+
+func usageNow() usage {
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		panic("daemon: getrusage: " + err.Error()) // it fails for bad arguments alone
+	}
+	return usage{float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9, int64(r.Nvcsw), int64(r.Nivcsw)}
+}
+
 // overview is what /status shows.
 type overview struct {
 	Version   string             `json:"version"`
@@ -260,6 +275,7 @@ type overview struct {
 	Limits    limits             `json:"limits"`
 	AccessLog string             `json:"access_log"`
 	Warnings  []eventlog.Warning `json:"warnings"`
+	Process   usage              `json:"process"`
 
 	Counters *admin.Snapshot `json:"counters"`
 }
@@ -293,7 +309,7 @@ func (s *Server) overview() any {
 		Version: s.opts.Version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		PID: os.Getpid(), Started: c.started, Uptime: time.Since(c.started).Seconds(),
 		Ready: s.Ready(), Draining: c.draining.Load(),
-		Warnings: s.events.Warnings(), Counters: s.snapshot(),
+		Warnings: s.events.Warnings(), Process: usageNow(), Counters: s.snapshot(),
 	}
 	v := c.now.Load()
 	st.Model, st.Trigger, st.Loops = v.model.Name, triggerName(v.model), v.loops

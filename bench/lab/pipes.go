@@ -1,0 +1,279 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/bench/chart"
+	"github.com/evhttpd/evhttpd/bench/experiment"
+	"github.com/evhttpd/evhttpd/bench/text"
+	"github.com/evhttpd/evhttpd/poller"
+)
+
+const (
+	pipesRounds   = 9
+	pipesDuration = 80 * time.Millisecond
+)
+
+// pipesCounts are the pipes in all; the last is replaced by as many as the limit of descriptors allows, up to it.
+var pipesCounts = []int{100, 300, 1000, 3000, 9000}
+
+// chains are the loads of libevent's page: 1 active connection (with its bench.c's own number of writes), and 100
+// that chain writes "until thousand writes and reads have happened".
+var chains = []struct{ active, writes int }{{1, 100}, {100, 1000}}
+
+// pipes is libevent's benchmark at work.
+type pipes struct {
+	s             *session
+	ways          []watching
+	grids         []*experiment.Grid // one for each of chains
+	reads, writes []int
+}
+
+// runPipes measures how long a chain of writes and reads takes among many pipes.
+func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error) {
+	s.Defaults(pipesRounds, pipesDuration)
+	p := &pipes{s: s}
+	// The clock is the thread's, and sigio wants its signals on one thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// bench.c calls event_loop(EVLOOP_ONCE | EVLOOP_NONBLOCK): its waits have a timeout of 0.
+	if p.ways, err = s.watchings(0); err != nil {
+		return nil, err
+	}
+	points := pipePoints(s.Descriptors)
+	if len(points) == 0 {
+		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors, 2*pipesCounts[len(pipesCounts)-1]+spare)
+	}
+	most := points[len(points)-1]
+	if most < pipesCounts[len(pipesCounts)-1] {
+		s.Warn("the limit of %d descriptors allows %s pipes: ulimit -n %d allows %s",
+			s.Descriptors, text.Thousands(most), 2*pipesCounts[len(pipesCounts)-1]+spare, text.Thousands(pipesCounts[len(pipesCounts)-1]))
+	}
+	for _, c := range chains {
+		g := &experiment.Grid{Name: fmt.Sprintf("%d active", c.active), Title: fmt.Sprintf("%d active, %s writes", c.active, text.Thousands(c.writes)), Axis: "pipes",
+			Subjects: subjects(p.ways), Metrics: []experiment.Metric{
+				{Key: "chain", Name: "µs until all are read", Unit: "µs"},
+				{Key: "registering", Name: "µs to have every pipe forgotten and watched again", Unit: "µs", Unpaired: true},
+			}}
+		for _, n := range points {
+			g.Points = append(g.Points, experiment.Counted(n))
+		}
+		p.grids = append(p.grids, g)
+	}
+	release, err := reserve()
+	if err != nil {
+		return nil, err
+	}
+	p.reads, p.writes, err = pipePairs(most)
+	defer func() { err = errors.Join(err, closeAll(p.reads), closeAll(p.writes)) }()
+	if err = errors.Join(err, release()); err != nil {
+		return nil, err
+	}
+	if err = p.measureAll(ctx); err != nil {
+		return nil, err
+	}
+	r = &experiment.Result{Grids: p.grids}
+	for i, g := range p.grids {
+		r.Charts = append(r.Charts, experiment.Chart{File: fmt.Sprintf("pipes-%d.svg", chains[i].active), SVG: p.draw(g)})
+	}
+	s.Note("%s", libeventShape)
+	return r, nil
+}
+
+// libeventShape is what libevent's page shows of the same two loads; its charts are pictures without a table.
+const libeventShape = "Published: the time for one active connection rises with the number of connections under select and poll, and hardly under " +
+	"epoll and kqueue; with one hundred active the same, less steeply (two charts without a table on libevent's page: \"exposes scalability issues of " +
+	"traditional interfaces like select or poll\")."
+
+// pipePoints are the numbers of pipes that so many descriptors allow.
+func pipePoints(descriptors int) (points []int) {
+	most := (descriptors - spare) / 2
+	for _, n := range pipesCounts {
+		if n > most {
+			if least := pipesCounts[0]; most > least && most > points[len(points)-1] {
+				points = append(points, most)
+			}
+			break
+		}
+		points = append(points, n)
+	}
+	return points
+}
+
+func (p *pipes) measureAll(ctx context.Context) error {
+	points := len(p.grids[0].Points)
+	split := func(cell int) (way, grid, point int) {
+		return cell / (points * len(chains)), cell / points % len(chains), cell % points
+	}
+	name := func(cell int) string {
+		way, grid, point := split(cell)
+		return fmt.Sprintf("%s, %d of %s pipes active", p.ways[way].Name, chains[grid].active, p.grids[grid].Points[point].Name)
+	}
+	return p.s.Each(ctx, points*len(chains)*len(p.ways), name, func(round, cell int) error {
+		way, grid, point := split(cell)
+		c := chain{reads: p.reads[:int(p.grids[grid].Points[point].X)], active: chains[grid].active, length: chains[grid].writes}
+		c.writes = p.writes[:len(c.reads)]
+		values, err := c.measure(p.ways[way], p.s.Duration)
+		if err == nil {
+			p.grids[grid].Add(round, point, way, values)
+		}
+		return err
+	})
+}
+
+// chain is bench.c's run: active octets are written at even distances; whoever is read writes one into the next
+// pipe, until length further ones have been written.
+type chain struct {
+	reads, writes  []int
+	active, length int
+
+	watcher watcher
+	events  []poller.Event
+	left    int // octets that may yet be written
+	count   int // octets read
+	buffer  [64]byte
+}
+
+// measure repeats the run for so long, at least once, each time with every pipe registered anew.
+func (c *chain) measure(way watching, long time.Duration) (values map[string]float64, err error) {
+	if c.watcher, err = way.open(); err != nil {
+		return nil, err
+	}
+	c.events = make([]poller.Event, eventsMax)
+	defer func() { err = errors.Join(err, forget(c.watcher, c.reads)) }()
+	if err = watch(c.watcher, c.reads); err != nil {
+		return nil, err
+	}
+	if err = c.run(); err != nil { // the first one takes what add has left to be looked at
+		return nil, err
+	}
+	var registering, running time.Duration
+	runs := 0
+	for began := time.Now(); runs == 0 || time.Since(began) < long; runs++ {
+		one, err := cost(c.register)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.start(); err != nil {
+			return nil, err
+		}
+		other, err := cost(c.finish)
+		if err != nil {
+			return nil, err
+		}
+		registering, running = registering+one, running+other
+	}
+	micros := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(runs) }
+	return map[string]float64{"chain": micros(running), "registering": micros(registering)}, nil
+}
+
+// cost is the CPU time of a function.
+func cost(of func() error) (time.Duration, error) {
+	before, err := cpuTime()
+	if err != nil {
+		return 0, err
+	}
+	if err := of(); err != nil {
+		return 0, err
+	}
+	after, err := cpuTime()
+	return after - before, err
+}
+
+// register has every pipe forgotten and watched again, and settles what that leaves to be done.
+func (c *chain) register() error {
+	for i, fd := range c.reads {
+		if err := c.watcher.remove(fd); err != nil {
+			return err
+		}
+		if err := c.watcher.add(fd, poller.Token(i)); err != nil {
+			return err
+		}
+	}
+	if s, ok := c.watcher.(settler); ok {
+		return s.settle()
+	}
+	_, err := c.look()
+	return err
+}
+
+func (c *chain) run() error {
+	if err := c.start(); err != nil {
+		return err
+	}
+	return c.finish()
+}
+
+// start writes the first octets.
+func (c *chain) start() error {
+	c.left, c.count = c.length, 0
+	active := min(c.active, len(c.writes))
+	for i := range active {
+		if err := c.write(i * (len(c.writes) / active)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *chain) write(i int) error {
+	_, err := unix.Write(c.writes[i], c.buffer[:1])
+	return err
+}
+
+// finish waits until every octet has been read.
+func (c *chain) finish() error {
+	all := min(c.active, len(c.writes)) + c.length
+	for idle := 0; c.count < all; idle++ {
+		read, err := c.look()
+		switch {
+		case err != nil:
+			return err
+		case read:
+			idle = 0
+		case idle > triesMax:
+			return fmt.Errorf("%d of %d octets have been read, and no other is reported", c.count, all)
+		}
+	}
+	return nil
+}
+
+// look waits once, reads from whoever is ready and hands what it has read on to the next pipe. It takes all
+// that there is, bench.c one octet at a time: under an edge trigger the others would never be told of again.
+func (c *chain) look() (read bool, err error) {
+	n, err := c.watcher.wait(c.events)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range c.events[:n] {
+		i := int(e.Token)
+		got, err := unix.Read(c.reads[i], c.buffer[:])
+		if err == unix.EAGAIN {
+			continue // a hint
+		}
+		if err != nil {
+			return read, err
+		}
+		read = true
+		c.count += got
+		for ; got > 0 && c.left > 0; got-- {
+			c.left--
+			if err := c.write((i + 1) % len(c.writes)); err != nil {
+				return read, err
+			}
+		}
+	}
+	return read, nil
+}
+
+// draw shows one load against the number of pipes.
+func (p *pipes) draw(g *experiment.Grid) string {
+	return chart.Lines("µs for a chain: "+g.Title, "CPU time until every octet has been read; both axes logarithmic", "pipes watched",
+		g.Lines("chain"))
+}

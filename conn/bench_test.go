@@ -32,6 +32,7 @@ func (t *nullTransport) Send(head, body []byte, _ bool) (int, error) {
 func (t *nullTransport) SendFile(_ *sendfile.File, _, count int64) (int64, error) { return count, nil }
 func (t *nullTransport) Resident(*sendfile.File, int64, int64) bool               { return true }
 func (t *nullTransport) CloseWrite() error                                        { return nil }
+func (t *nullTransport) Hangup() (half, all bool)                                 { return false, false }
 func (t *nullTransport) Unacked() int                                             { return 0 }
 
 // small answers like a file server does from its cache: a head that stands ready and 1 KiB.

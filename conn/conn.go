@@ -18,6 +18,8 @@ const (
 	// A lingering close takes no more than this from a peer that goes on sending.
 	lingerBytes = 64 << 10
 	lingerIdle  = 5 * time.Second
+	// hangupEvery is how often a connection that waits for a job is asked whether its peer is there still.
+	hangupEvery = time.Second
 	lingerTotal = 30 * time.Second
 	// An answer's progress is looked at this often within Config.Send, and no less than every lookMax.
 	looks   = 8
@@ -203,7 +205,10 @@ func (cfg *Config) Timeout(p Phase) time.Duration {
 	case PhaseSending:
 		return min((cfg.Send+looks-1)/looks, lookMax)
 	case PhaseDeferred:
-		return cfg.Deferred
+		if cfg.Deferred == 0 {
+			return hangupEvery
+		}
+		return min(cfg.Deferred, hangupEvery)
 	case PhaseLingering:
 		return lingerIdle
 	default:
@@ -272,6 +277,9 @@ func (c *Conn) Expire(t Transport, l *Local) Want {
 		}
 		return want
 	case PhaseDeferred:
+		if limit := int64(l.Config.Deferred); limit == 0 || now-c.pending.asked < limit {
+			return c.lookForPeer(t, l.Config, now)
+		}
 		l.Counters.Timeouts[PhaseDeferred]++
 		if c.pending.warming {
 			return WantClose
@@ -283,6 +291,21 @@ func (c *Conn) Expire(t Transport, l *Local) Want {
 		l.Counters.Timeouts[c.phase]++
 		return WantClose
 	}
+}
+
+// lookForPeer closes a connection that waits for a job if its peer is gone, and notes if that has closed its
+// side: it may wait for the answer, or have gone without a word.
+func (c *Conn) lookForPeer(t Transport, cfg *Config, now int64) Want {
+	half, all := t.Hangup()
+	if all {
+		return WantClose
+	}
+	c.pending.doubtful = half
+	c.since = now
+	if cfg.Deferred > 0 {
+		c.since = min(now, c.pending.asked+int64(cfg.Deferred)-int64(cfg.Timeout(PhaseDeferred)))
+	}
+	return c.want
 }
 
 // timeOut answers 408 to a request that does not come to its end.

@@ -44,6 +44,9 @@ type Transport interface {
 	CloseWrite() error
 	// Unacked is the number of bytes sent and not acknowledged; -1: unknown.
 	Unacked() int
+	// Hangup reports how far the peer has closed the connection: half of it, so that it sends no
+	// more, or all. It is asked while the connection waits for something else than its peer.
+	Hangup() (half, all bool)
 }
 
 // Want is what a connection needs before its next Step can get further.

@@ -22,12 +22,14 @@ type pending struct {
 	consumed int64 // bytes of the body with its framing
 	began    int64 // Clock.Mono when the body began
 
-	job     Job    // not taken yet
-	client  Client // whom it is for
-	defers  uint8
-	warming bool   // the job reads a part of the file that is being sent
-	result  Result // of the last job
-	err     error  // instead of a result
+	job      Job    // not taken yet
+	client   Client // whom it is for
+	asked    int64  // Clock.Mono when it was given
+	defers   uint8
+	warming  bool   // the job reads a part of the file that is being sent
+	doubtful bool   // the peer has closed its side while the job is waited for
+	result   Result // of the last job
+	err      error  // instead of a result
 }
 
 var pendings = sync.Pool{New: func() any { return new(pending) }}
@@ -63,9 +65,9 @@ func (p *pending) releaseResult() {
 }
 
 // postpone has the connection wait for job, for as long as Config.Deferred.
-func (c *Conn) postpone(job Job, client Addr, warming bool) {
+func (c *Conn) postpone(l *Local, job Job, client Addr, warming bool) {
 	p := c.hold()
-	p.job, p.client, p.warming = job, ClientOf(client), warming
+	p.job, p.client, p.asked, p.warming, p.doubtful = job, ClientOf(client), l.Clock.Mono, warming, false
 	c.ticket++
 	c.phase = NumPhases // a timer of its own for each job
 }
@@ -96,6 +98,10 @@ func (c *Conn) JobClient() Client { return c.pending.client }
 func (c *Conn) Awaits() (ticket uint32, yes bool) {
 	return c.ticket, c.want == WantDeferred && !c.jobDue()
 }
+
+// Doubtful reports whether the peer of a connection that awaits a job has closed its side, so that it may
+// not wait for it any more.
+func (c *Conn) Doubtful() bool { return c.pending != nil && c.pending.doubtful }
 
 // Resume hands over the result of a job, or why there is none, with the
 // reference that belongs to it. It reports whether the connection waited for

@@ -44,6 +44,7 @@ type script struct {
 	sendfiles  int
 	more       []bool // of each Send
 	dead       bool
+	half, gone bool // what Hangup says
 	starved    bool // the last Recv found nothing, and nothing will come
 	shut       bool // CloseWrite was called
 	recvAfter  int  // bytes received after CloseWrite
@@ -183,6 +184,8 @@ func (t *script) CloseWrite() error {
 }
 
 func (t *script) Unacked() int { t.unackedAsk++; return t.unacked }
+
+func (t *script) Hangup() (half, all bool) { return t.half || t.gone, t.gone }
 
 // ledger is an AccessLog that keeps its lines.
 type ledger struct {

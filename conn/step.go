@@ -87,7 +87,7 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 		case errEmpty:
 			return WantSource, false
 		case errCold:
-			c.postpone(q.cold(), c.remote, true)
+			c.postpone(l, q.cold(), c.remote, true)
 			return WantDeferred, false
 		default:
 			return WantClose, false
@@ -222,7 +222,7 @@ func (c *Conn) serve(l *Local, req *http1.Request, in []byte, unread bool) bool 
 		if p := c.hold(); p.defers < defersMax {
 			p.defers++
 			p.releaseResult()
-			c.postpone(job, out.Remote(), false)
+			c.postpone(l, job, out.Remote(), false)
 			return false
 		}
 		out.Fail(500, "", "the answer was put off too often")

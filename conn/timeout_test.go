@@ -20,6 +20,18 @@ func (r *rig) wait() Want {
 	return r.expire()
 }
 
+// overdue lets the time pass for which a job is waited for.
+func (r *rig) overdue() (want Want) {
+	for end := r.l.Clock.Mono + int64(r.l.Config.Deferred); ; {
+		if want = r.wait(); r.l.Clock.Mono >= end {
+			return want
+		}
+		if want != WantDeferred {
+			r.tb.Fatal("it wants", want, "before the time is over")
+		}
+	}
+}
+
 func (r *rig) inPhase(want Phase) {
 	r.tb.Helper()
 	if phase, _ := r.c.Phase(); phase != want {
@@ -440,7 +452,7 @@ func TestDeferredTimeoutIs503(t *testing.T) {
 	if must {
 		t.Error("the job must not be refused")
 	}
-	r.wait()
+	r.overdue()
 	r.run()
 	got := replies(t, r.t.out)
 	if len(got) != 3 || got[1].status != 503 || !strings.Contains(got[1].fields, "\r\nRetry-After: ") || got[2].body != "GET /b" {
@@ -461,7 +473,7 @@ func TestLateResultMissesTheNextDeferral(t *testing.T) {
 	for r.step() != WantDeferred {
 	}
 	job, ticket, _ := r.c.TakeJob()
-	if want := r.wait(); want != WantDeferred {
+	if want := r.overdue(); want != WantDeferred {
 		t.Fatal("it wants", want)
 	}
 	late := &counted{refs: 1}
@@ -494,7 +506,7 @@ func TestDeferredTimeoutWithinABodyCloses(t *testing.T) {
 	if !must {
 		t.Error("the job may be refused")
 	}
-	if want := r.wait(); want != WantClose {
+	if want := r.overdue(); want != WantClose {
 		t.Fatal("it wants", want)
 	}
 	r.c.Release(r.l)
@@ -504,6 +516,32 @@ func TestDeferredTimeoutWithinABodyCloses(t *testing.T) {
 		t.Error("a late result was taken")
 	}
 	result.Release()
+	r.release()
+}
+
+// While a job is waited for, the peer is looked for: it may have gone, or have closed its side and wait.
+func TestPeerIsLookedForWhileDeferred(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.start(newScript(t, get("/defer/1")))
+	for r.step() != WantDeferred {
+	}
+	if _, waits := r.c.Awaits(); waits {
+		t.Error("it awaits a job that nobody has taken")
+	}
+	_, ticket, _ := r.c.TakeJob()
+	for _, half := range []bool{false, true} {
+		r.t.half = half
+		if want := r.wait(); want != WantDeferred || r.c.Doubtful() != half {
+			t.Errorf("it wants %v, doubtful %v", want, r.c.Doubtful())
+		}
+	}
+	if now, waits := r.c.Awaits(); !waits || now != ticket {
+		t.Error("it does not await its job")
+	}
+	r.t.gone = true
+	if want := r.wait(); want != WantClose {
+		t.Error("it wants", want, "though its peer is gone")
+	}
 	r.release()
 }
 
@@ -583,11 +621,11 @@ func TestTimersNeverRunOutForEver(t *testing.T) {
 	}
 }
 
-// Zero is no limit.
+// Zero is no limit. Whoever waits for a job is looked for all the same.
 func TestNoTimeouts(t *testing.T) {
 	cfg := &Config{}
 	for phase := range NumPhases {
-		if d := cfg.Timeout(phase); d != 0 && phase != PhaseLingering {
+		if d := cfg.Timeout(phase); d != 0 && phase != PhaseLingering && phase != PhaseDeferred {
 			t.Errorf("phase %d: %v", phase, d)
 		}
 	}

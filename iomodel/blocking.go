@@ -311,6 +311,9 @@ func (t *blockingTransport) CloseWrite() error {
 // Unacked implements [conn.Transport].
 func (t *blockingTransport) Unacked() int { return socket.Unacked(t.fd) }
 
+// Hangup implements [conn.Transport].
+func (t *blockingTransport) Hangup() (half, all bool) { return socket.Hangup(t.fd) }
+
 // interrupt ends a call that waits on another thread. It fails only when the
 // connection is gone already.
 func (t *blockingTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }

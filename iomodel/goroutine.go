@@ -472,6 +472,9 @@ func (t *goroutineTransport) CloseWrite() error {
 // Unacked implements [conn.Transport].
 func (t *goroutineTransport) Unacked() int { return socket.Unacked(t.fd) }
 
+// Hangup implements [conn.Transport].
+func (t *goroutineTransport) Hangup() (half, all bool) { return socket.Hangup(t.fd) }
+
 // interrupt ends the waits of the connection's goroutine. It fails only when
 // the connection is gone already.
 func (t *goroutineTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }

@@ -129,6 +129,9 @@ func (t *ringTransport) CloseWrite() error {
 	return t.ring.direct.CloseWrite()
 }
 
+// Hangup implements [conn.Transport].
+func (t *ringTransport) Hangup() (half, all bool) { return t.ring.direct.Hangup() }
+
 // Unacked implements [conn.Transport].
 func (t *ringTransport) Unacked() int {
 	n := t.ring.direct.Unacked()

@@ -44,3 +44,37 @@ func TestJobsOfWhomNobodyWaits(t *testing.T) {
 		})
 	}
 }
+
+// TestJobsOfWhoHasGone: a connection that is reset while its job runs is noticed, and its job told; one whose client
+// has closed its side alone gets its answer.
+func TestJobsOfWhoHasGone(t *testing.T) {
+	for _, c := range choices() {
+		if c.Threads {
+			continue
+		}
+		t.Run(c.String(), func(t *testing.T) {
+			s := start(t, c.Model, func(o *iomodel.Options) { o.Trigger = c.Trigger })
+			demand := make(chan conn.Demand, 2)
+			let := make(chan struct{})
+			asks := func(d conn.Demand) { demand <- d; <-let }
+			s.asks.Store(&asks)
+			gone := s.dial(t)
+			gone.send(request("/defer"))
+			of := <-demand
+			half := s.dial(t)
+			half.send(request("/defer"))
+			<-demand
+			must(t, half.CloseWrite())
+			must(t, gone.SetLinger(0))
+			gone.Close()
+			eventually(t, func() error {
+				if of.Wanted() {
+					return errors.New("the job of a connection that was reset is wanted still")
+				}
+				return nil
+			})
+			close(let)
+			half.answer(200)
+		})
+	}
+}

@@ -416,6 +416,14 @@ func (t *netpollTransport) CloseWrite() error {
 // Unacked implements [conn.Transport].
 func (t *netpollTransport) Unacked() int { return socket.Unacked(t.fd) }
 
+// Hangup implements [conn.Transport].
+func (t *netpollTransport) Hangup() (half, all bool) {
+	if t.hung.Load() {
+		return true, true
+	}
+	return socket.Hangup(t.fd)
+}
+
 // interrupt has netpoll see the end of what the client sends, and with it the
 // connection's. It fails only when that is gone already.
 func (t *netpollTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }

@@ -447,8 +447,11 @@ func (k *link) step() conn.Want {
 func (k *link) expire() conn.Want {
 	k.borrow()
 	k.rests = k.conn.Idle()
-	k.leaveJob()
+	ticket, waits := k.conn.Awaits()
 	want := k.conn.Expire(k.wire, k.local)
+	if waits {
+		k.reviewJob(ticket)
+	}
 	k.giveBack()
 	return want
 }
@@ -587,6 +590,21 @@ func (k *link) work(left time.Duration) {
 
 // Wanted implements [conn.Demand] for a job that runs in place.
 func (k *link) Wanted() bool { return k.cut.Load() == 0 && !k.crew.over.Load() }
+
+// reviewJob takes back the job that the connection waited for before its timer ran out, if it does not any more, and
+// says so where it may not.
+func (k *link) reviewJob(ticket uint32) {
+	c := k.crew
+	now, waits := k.conn.Awaits()
+	switch {
+	case c.inPlace:
+	case waits && now == ticket && k.conn.Doubtful():
+		c.opts.Pool.Doubt(c, k.token, ticket)
+	case waits && now == ticket:
+	case c.opts.Pool.Leave(c, k.token, ticket):
+		c.tally(&conn.Counters{JobsDone: 1, JobsDropped: 1})
+	}
+}
 
 // leaveJob takes back the connection's job, if it waits for one: nobody does any more.
 func (k *link) leaveJob() {

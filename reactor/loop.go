@@ -298,7 +298,7 @@ func (l *Loop) step(s *slot) {
 
 // arrange does what the connection wants.
 func (l *Loop) arrange(s *slot, want conn.Want) {
-	if want == conn.WantDeferred && !l.submit(s) {
+	if _, waits := s.conn.Awaits(); want == conn.WantDeferred && !waits && !l.submit(s) {
 		want = conn.WantYield
 	}
 	s.want = want
@@ -381,6 +381,20 @@ func (l *Loop) submit(s *slot) bool {
 	return false
 }
 
+// reviewJob takes back the job that the connection waited for before its timer ran out, if it does not any more, and
+// says so where it may not.
+func (l *Loop) reviewJob(s *slot, ticket uint32) {
+	now, waits := s.conn.Awaits()
+	switch {
+	case waits && now == ticket && s.conn.Doubtful():
+		l.opts.Pool.Doubt(l, uint64(s.token()), ticket)
+	case waits && now == ticket:
+	case l.opts.Pool.Leave(l, uint64(s.token()), ticket):
+		l.local.Counters.JobsDone++
+		l.local.Counters.JobsDropped++
+	}
+}
+
 // leaveJob takes back the connection's job, if it waits for one: nobody does any more.
 func (l *Loop) leaveJob(s *slot) {
 	if ticket, waits := s.conn.Awaits(); waits && l.opts.Pool.Leave(l, uint64(s.token()), ticket) {
@@ -460,8 +474,12 @@ func (l *Loop) expire() {
 		}
 		t := l.over(s)
 		l.local.Token = uint64(s.token())
-		l.leaveJob(s)
-		l.arrange(s, s.conn.Expire(t, l.local))
+		ticket, waits := s.conn.Awaits()
+		want := s.conn.Expire(t, l.local)
+		if waits {
+			l.reviewJob(s, ticket)
+		}
+		l.arrange(s, want)
 	}
 	if l.rewatch.Resume(now) {
 		l.watchAgain()

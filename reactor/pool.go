@@ -54,14 +54,24 @@ type waiterKey struct {
 	ticket uint32
 }
 
+// waiter is one who waits.
+type waiter struct {
+	waiterKey
+	doubtful bool
+}
+
 // task is a job in the pool.
 type task struct {
 	job     conn.Job
 	class   conn.JobClass
+	client  conn.Client
 	key     any
 	must    bool
-	waiters []waiterKey
+	waiters []waiter
 	wanted  atomic.Int32 // how many those are, for the job to ask
+	doubts  int          // of them, those that may have gone without a word
+	doubted atomic.Bool  // all of them may have
+	queue   *jobQueue
 	epoch   uint64
 
 	of         *clientQueue // that it waits in; nil: it runs
@@ -69,7 +79,9 @@ type task struct {
 }
 
 // Wanted implements [conn.Demand].
-func (t *task) Wanted() bool { return t.wanted.Load() > 0 }
+func (t *task) Wanted() bool {
+	return t.wanted.Load() > 0 && !(t.doubted.Load() && t.queue.certain.Load() > 0)
+}
 
 // NewPool returns a pool of at most that many workers, which are started as
 // they are needed and end with Close. With 0 there is no pool in truth: Submit runs each
@@ -106,13 +118,13 @@ func (p *Pool) Submit(job conn.Job, must bool, client conn.Client, to Receiver, 
 	if p.closed || !must && !q.admits(client) {
 		return conn.ErrBusy
 	}
-	t := &task{job: job, class: class, key: key, must: must, epoch: p.epoch}
+	t := &task{job: job, class: class, key: key, must: must, epoch: p.epoch, client: client, queue: q}
 	p.join(t, w)
 	p.unpassed[p.epoch]++
 	if key != nil {
 		p.joined[key] = t
 	}
-	q.push(t, client)
+	q.push(t)
 	p.queued++
 	if q.running < p.share(class) {
 		p.wake()
@@ -122,9 +134,45 @@ func (p *Pool) Submit(job conn.Job, must bool, client conn.Client, to Receiver, 
 
 // join adds a waiter to a task.
 func (p *Pool) join(t *task, w waiterKey) {
-	t.waiters = append(t.waiters, w)
+	t.waiters = append(t.waiters, waiter{waiterKey: w})
 	t.wanted.Add(1)
 	p.waiting[w] = t
+	p.weigh(t)
+}
+
+// Doubt says of a waiter that it may have gone: its client has closed its side of the connection. A job for which none
+// but such wait is done when there is nothing else of its class, and is not wanted any more while there is.
+func (p *Pool) Doubt(to Receiver, token uint64, ticket uint32) {
+	w := waiterKey{to, token, ticket}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.waiting[w]
+	if t == nil {
+		return
+	}
+	for i := range t.waiters {
+		if t.waiters[i].waiterKey == w && !t.waiters[i].doubtful {
+			t.waiters[i].doubtful = true
+			t.doubts++
+		}
+	}
+	p.weigh(t)
+}
+
+// weigh puts a task where it belongs when its waiters have changed.
+func (p *Pool) weigh(t *task) {
+	doubted := t.doubts > 0 && t.doubts == len(t.waiters)
+	if t.doubted.Load() == doubted {
+		return
+	}
+	if t.of == nil {
+		t.doubted.Store(doubted)
+		return
+	}
+	q := &p.classes[t.class]
+	q.remove(t)
+	t.doubted.Store(doubted)
+	q.push(t)
 }
 
 // Leave takes back what Submit was given: nobody waits for that result any more. It reports whether
@@ -140,7 +188,10 @@ func (p *Pool) Leave(to Receiver, token uint64, ticket uint32) bool {
 	}
 	delete(p.waiting, w)
 	for i := range t.waiters {
-		if t.waiters[i] == w {
+		if t.waiters[i].waiterKey == w {
+			if t.waiters[i].doubtful {
+				t.doubts--
+			}
 			last := len(t.waiters) - 1
 			t.waiters[i] = t.waiters[last]
 			t.waiters = t.waiters[:last]
@@ -148,6 +199,7 @@ func (p *Pool) Leave(to Receiver, token uint64, ticket uint32) bool {
 		}
 	}
 	if t.wanted.Add(-1) > 0 {
+		p.weigh(t)
 		return true
 	}
 	p.unjoin(t) // a running one is about to give up: nobody is to join it
@@ -197,7 +249,7 @@ func (p *Pool) wake() {
 
 // runHere runs a job in place of a worker.
 func (p *Pool) runHere(job conn.Job, w waiterKey) error {
-	t := &task{}
+	t := &task{queue: new(jobQueue)}
 	t.wanted.Store(1)
 	p.mu.Lock()
 	if p.closed {
@@ -272,7 +324,7 @@ func (p *Pool) worker() {
 		p.unjoin(t) // from here on nobody can join, or leave
 		waiters := t.waiters
 		for _, w := range waiters {
-			delete(p.waiting, w)
+			delete(p.waiting, w.waiterKey)
 		}
 		p.mu.Unlock()
 		if len(waiters) == 0 {

@@ -1,13 +1,19 @@
 package reactor
 
-import "github.com/evhttpd/evhttpd/conn"
+import (
+	"sync/atomic"
+
+	"github.com/evhttpd/evhttpd/conn"
+)
 
 // jobQueue is the tasks of one class that wait for a worker. Clients take turns: each has a
 // queue of its own while it has tasks here.
 type jobQueue struct {
 	clients     map[conn.Client]*clientQueue
 	first, last *clientQueue // in the order of their turns
+	doubted     clientQueue  // of whatever client: tasks for which none waits for certain
 	queued      int          // tasks
+	certain     atomic.Int32 // of them, those that are not doubted
 	running     int          // tasks of the class that workers have
 }
 
@@ -20,23 +26,20 @@ type clientQueue struct {
 }
 
 // admits reports whether the client may queue one more task: no more than there is room left for
-// others, so that whoever comes later always finds some. Clients that nobody can tell apart share all of it.
+// others, so that whoever comes later always finds some. Clients that nobody can tell apart share all of it. The doubted
+// take no room, up to a queue's length of them.
 func (q *jobQueue) admits(client conn.Client) bool {
-	room := queueMax - q.queued
+	room := queueMax - int(q.certain.Load())
 	own := q.clients[client]
-	return room > 0 && (own == nil || client == conn.Client{} || own.queued < room)
+	return room > 0 && q.queued < 2*queueMax && (own == nil || client == conn.Client{} || own.queued < room)
 }
 
-// push puts a task at the end of its client's queue.
-func (q *jobQueue) push(t *task, client conn.Client) {
-	own := q.clients[client]
-	if own == nil {
-		own = &clientQueue{client: client}
-		if q.clients == nil {
-			q.clients = make(map[conn.Client]*clientQueue)
-		}
-		q.clients[client] = own
-		q.append(own)
+// push puts a task at the end of its client's queue, or of the one of the doubted.
+func (q *jobQueue) push(t *task) {
+	own := &q.doubted
+	if !t.doubted.Load() {
+		own = q.of(t.client)
+		q.certain.Add(1)
 	}
 	t.of, t.prev = own, own.last
 	if own.last != nil {
@@ -49,9 +52,28 @@ func (q *jobQueue) push(t *task, client conn.Client) {
 	q.queued++
 }
 
-// pop takes the oldest task of the client whose turn it is.
+// of returns a client's queue, which is given the last turn if it is new.
+func (q *jobQueue) of(client conn.Client) *clientQueue {
+	own := q.clients[client]
+	if own == nil {
+		own = &clientQueue{client: client}
+		if q.clients == nil {
+			q.clients = make(map[conn.Client]*clientQueue)
+		}
+		q.clients[client] = own
+		q.append(own)
+	}
+	return own
+}
+
+// pop takes the oldest task of the client whose turn it is; the doubted ones have theirs when there is no other.
 func (q *jobQueue) pop() *task {
 	own := q.first
+	if own == nil {
+		t := q.doubted.first
+		q.remove(t)
+		return t
+	}
 	t := own.first
 	q.remove(t)
 	if own.queued > 0 {
@@ -77,6 +99,10 @@ func (q *jobQueue) remove(t *task) {
 	t.of, t.prev, t.next = nil, nil, nil
 	own.queued--
 	q.queued--
+	if own == &q.doubted {
+		return
+	}
+	q.certain.Add(-1)
 	if own.queued == 0 {
 		q.unlink(own)
 		delete(q.clients, own.client)

@@ -5,6 +5,7 @@ package reactor
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -205,4 +206,60 @@ func TestPoolLosesNothing(t *testing.T) {
 	if len(r.got) != expected {
 		t.Errorf("%d results, want %d", len(r.got), expected)
 	}
+}
+
+// TestDoubtedJobs: those who may have gone get what nobody else needs a worker for.
+func TestDoubtedJobs(t *testing.T) {
+	p, release := held(t)
+	r := newInTray()
+	var order []uint64
+	submit := func(token uint64, key any) {
+		run := func(conn.Demand) { order = append(order, token) }
+		must(t, p.Submit(&classed{work: work{key: key}, asks: run}, false, one(1), r, token, 1))
+	}
+	for token := range uint64(3) {
+		submit(token, nil)
+	}
+	submit(3, "joined")
+	submit(4, "joined")
+	for _, token := range []uint64{0, 1, 3} {
+		p.Doubt(r, token, 1)
+		p.Doubt(r, token, 1) // says no more
+	}
+	p.Doubt(r, 99, 1) // nobody
+	submit(5, nil)
+	close(release)
+	r.wait(t, 6)
+	p.Close()
+	if want := []uint64{2, 3, 5, 0, 1}; !slices.Equal(order, want) {
+		t.Errorf("order %v, want %v", order, want)
+	}
+}
+
+// TestDoubtedJobThatRuns is wanted as long as no other waits for its worker.
+func TestDoubtedJobThatRuns(t *testing.T) {
+	p := NewPool(1)
+	r := newInTray()
+	asked, end := make(chan conn.Demand), make(chan struct{})
+	must(t, p.Submit(&classed{class: conn.JobList, work: work{key: "x"}, asks: func(d conn.Demand) { asked <- d; <-end }}, false, one(1), r, 1, 1))
+	d := <-asked
+	p.Doubt(r, 1, 1)
+	if !d.Wanted() {
+		t.Error("it is not wanted though nobody else waits for the worker")
+	}
+	must(t, p.Submit(&classed{class: conn.JobList}, false, one(2), r, 2, 1))
+	if d.Wanted() {
+		t.Error("it is wanted though another one waits")
+	}
+	must(t, p.Submit(&classed{class: conn.JobList, work: work{key: "x"}}, false, one(2), r, 3, 1)) // joins
+	if !d.Wanted() {
+		t.Error("it is not wanted though one waits for certain")
+	}
+	p.Leave(r, 3, 1)
+	if d.Wanted() {
+		t.Error("it is wanted when that one has left")
+	}
+	close(end)
+	r.wait(t, 2)
+	p.Close()
 }

@@ -110,6 +110,9 @@ func (t *transport) CloseWrite() error {
 // Unacked implements [conn.Transport].
 func (t *transport) Unacked() int { return socket.Unacked(int(t.slot.fd)) }
 
+// Hangup implements [conn.Transport].
+func (t *transport) Hangup() (half, all bool) { return socket.Hangup(int(t.slot.fd)) }
+
 // Accept implements [Direct]: the connection is non-blocking and closed on exec.
 func (t *transport) Accept(listener int) (fd int, remote conn.Addr, err error) {
 	fd, peer, err := t.calls.Accept(listener, false)

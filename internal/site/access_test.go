@@ -38,6 +38,7 @@ func (w *wire) Send(head, body []byte, _ bool) (int, error) {
 func (w *wire) SendFile(*sendfile.File, int64, int64) (int64, error) { return 0, io.ErrUnexpectedEOF }
 func (w *wire) Resident(*sendfile.File, int64, int64) bool           { return true }
 func (w *wire) CloseWrite() error                                    { return nil }
+func (w *wire) Hangup() (half, all bool)                             { return false, false }
 func (w *wire) Unacked() int                                         { return 0 }
 
 // diary is an access log that keeps the last line's user and reason.

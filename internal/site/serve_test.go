@@ -48,6 +48,7 @@ func (s *script) SendFile(f *sendfile.File, offset, count int64) (int64, error) 
 
 func (s *script) Resident(*sendfile.File, int64, int64) bool { return true }
 func (s *script) CloseWrite() error                          { return nil }
+func (s *script) Hangup() (half, all bool)                   { return false, false }
 func (s *script) Unacked() int                               { return 0 }
 
 // loop drives a router's handler as an IO model does, with a clock of its own.

@@ -29,6 +29,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/sink"
 	"github.com/evhttpd/evhttpd/internal/site"
+	"github.com/evhttpd/evhttpd/internal/systemd"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 )
@@ -100,7 +101,7 @@ type Server struct {
 	control control
 	lab     lab
 	limiter *eventlog.Limiter
-	notify  *Notifier
+	notify  *systemd.Notifier
 	pool    *reactor.Pool
 	signals chan os.Signal
 
@@ -156,7 +157,7 @@ func Run(opts Options) (err error) {
 	}()
 	s.control.started = time.Now()
 	s.limiter = eventlog.NewLimiter(s.events.Logger)
-	s.notify = NewNotifier(s.events.Logger)
+	s.notify = systemd.New(s.events.Logger)
 	s.ended = make(chan *serving, 1)
 	// Before the listeners are open: a stop that comes early is not missed.
 	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)

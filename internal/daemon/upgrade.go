@@ -18,6 +18,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/internal/grace"
 	"github.com/evhttpd/evhttpd/internal/listener"
+	"github.com/evhttpd/evhttpd/internal/systemd"
 )
 
 const (
@@ -158,7 +159,7 @@ func startUpgrade(path string, listeners []*listener.Listener, timeout time.Dura
 		files = append(files, uintptr(fd)) // not as os.File, which makes them blocking
 	}
 	pid, err := syscall.ForkExec(path, os.Args, &syscall.ProcAttr{
-		Env:   append(NotifyEnv(os.Environ()), variable),
+		Env:   append(systemd.SuccessorEnv(os.Environ()), variable),
 		Files: append(files, w.Fd()),
 	})
 	if err != nil {

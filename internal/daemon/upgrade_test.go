@@ -12,6 +12,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/sink"
+	"github.com/evhttpd/evhttpd/internal/systemd"
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
@@ -108,7 +109,7 @@ func TestModelFailsDuringUpgrade(t *testing.T) {
 		}
 		u.result = make(chan error, 1) // what this test says instead
 		srv := &serving{server: &numbered{}, ended: reactor.Ended{Err: errors.New("the kernel refuses")}}
-		s := &Server{events: events, notify: NewNotifier(events.Logger), ended: make(chan *serving, 1), upgrading: u}
+		s := &Server{events: events, notify: systemd.New(events.Logger), ended: make(chan *serving, 1), upgrading: u}
 		cfg := config.Default()
 		l, path := ownSocket(t)
 		s.cfg, s.serving, s.listeners = &cfg, srv, []*listener.Listener{l}

@@ -1,4 +1,4 @@
-package daemon
+package systemd
 
 import (
 	"errors"
@@ -23,6 +23,9 @@ type manager struct {
 	t    *testing.T
 	conn *net.UnixConn
 }
+
+// patience bounds every wait.
+const patience = 20 * time.Second
 
 func listenAsManager(t *testing.T) *manager {
 	t.Helper()
@@ -79,7 +82,7 @@ func watched() (*zap.Logger, *observer.ObservedLogs) {
 func TestNotifications(t *testing.T) {
 	m := listenAsManager(t)
 	events, logs := watched()
-	n := NewNotifier(events)
+	n := New(events)
 	n.Ready("serving /srv")
 	n.Reloading()
 	n.Status("a name with\nWATCHDOG=trigger in it")
@@ -109,7 +112,7 @@ func TestNotificationsWithoutSystemd(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	t.Setenv("WATCHDOG_USEC", "")
 	events, logs := watched()
-	n := NewNotifier(events)
+	n := New(events)
 	n.Ready("serving /srv")
 	n.Reloading()
 	n.Stopping("")
@@ -124,7 +127,7 @@ func TestNotificationsWithoutSystemd(t *testing.T) {
 func TestNotificationsThatFail(t *testing.T) {
 	m := listenAsManager(t)
 	events, logs := watched()
-	n := NewNotifier(events)
+	n := New(events)
 	for logs.Len() == 0 { // until the socket's queue is full
 		n.Status("on and on")
 	}
@@ -160,7 +163,7 @@ func TestWatchdog(t *testing.T) {
 		}
 		return nil
 	}
-	n := NewNotifier(events)
+	n := New(events)
 	stop := n.Watch(ping)
 	fed := func() {
 		t.Helper()
@@ -197,7 +200,7 @@ func TestWatchdogPingHangs(t *testing.T) {
 	events, logs := watched()
 	hang := make(chan struct{})
 	var pings atomic.Int32
-	n := NewNotifier(events)
+	n := New(events)
 	stop := n.Watch(func(time.Duration) error {
 		if pings.Add(1) == 2 {
 			<-hang
@@ -226,15 +229,15 @@ func TestWatchdogPingHangs(t *testing.T) {
 	}
 }
 
-// TestWatchdogOfAnother: WATCHDOG_PID says whose it is, and NotifyEnv passes it on.
+// TestWatchdogOfAnother: WATCHDOG_PID says whose it is, and SuccessorEnv passes it on.
 func TestWatchdogOfAnother(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "30000")
 	t.Setenv("WATCHDOG_PID", "1")
 	events, logs := watched()
-	if n := NewNotifier(events); n.watchdog != 0 {
+	if n := New(events); n.watchdog != 0 {
 		t.Error("another's watchdog would be fed")
 	}
-	for _, assignment := range NotifyEnv(os.Environ()) {
+	for _, assignment := range SuccessorEnv(os.Environ()) {
 		if name, value, _ := strings.Cut(assignment, "="); strings.HasPrefix(name, "WATCHDOG_") {
 			t.Setenv(name, value)
 			if name == "WATCHDOG_PID" {
@@ -243,11 +246,11 @@ func TestWatchdogOfAnother(t *testing.T) {
 		}
 	}
 	t.Setenv("WATCHDOG_PID", "")
-	if n := NewNotifier(events); n.watchdog != 30*time.Millisecond {
+	if n := New(events); n.watchdog != 30*time.Millisecond {
 		t.Errorf("the successor's watchdog has %v", n.watchdog)
 	}
 	t.Setenv("WATCHDOG_USEC", "soon")
-	if n := NewNotifier(events); n.watchdog != 0 || logs.Len() != 1 {
+	if n := New(events); n.watchdog != 0 || logs.Len() != 1 {
 		t.Errorf("a watchdog's time that is no number: %v, %v", n.watchdog, logs.All())
 	}
 }

@@ -1,4 +1,8 @@
-package daemon
+// Package systemd tells systemd what the server does, and feeds its watchdog. Where systemd does not run, or did not
+// start the server, that does nothing.
+//
+// It imports internal/grace, zap, and on Linux go-systemd.
+package systemd
 
 import (
 	"errors"
@@ -35,9 +39,9 @@ type Notifier struct {
 	moved bool // another process is the service's main one
 }
 
-// NewNotifier returns the notifier of this process. What cannot be told is
+// New returns the notifier of this process. What cannot be told is
 // an event.
-func NewNotifier(events *zap.Logger) *Notifier {
+func New(events *zap.Logger) *Notifier {
 	n := &Notifier{events: events}
 	var err error
 	if n.watchdog, err = watchdogTime(); err != nil {
@@ -145,9 +149,9 @@ func (n *Notifier) feed(ping func(timeout time.Duration) error, every time.Durat
 	}
 }
 
-// NotifyEnv returns the environment for a process that is to take this
+// SuccessorEnv returns the environment for a process that is to take this
 // one's place: WATCHDOG_PID names this process, and the other would take the watchdog
 // for none of its business (sd_watchdog_enabled(3)).
-func NotifyEnv(env []string) []string {
+func SuccessorEnv(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(s string) bool { return strings.HasPrefix(s, "WATCHDOG_PID=") })
 }

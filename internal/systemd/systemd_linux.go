@@ -1,20 +1,20 @@
-package daemon
+package systemd
 
 import (
 	"strings"
 	"time"
 
-	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // notify sends systemd a notification, if it listens (sd_notify(3)).
 func notify(assignments string) error {
-	_, err := systemd.SdNotify(false, assignments)
+	_, err := daemon.SdNotify(false, assignments)
 	return err
 }
 
 // watchdogTime is how long systemd waits for a sign of life of this process; 0: it does not.
-func watchdogTime() (time.Duration, error) { return systemd.SdWatchdogEnabled(false) }
+func watchdogTime() (time.Duration, error) { return daemon.SdWatchdogEnabled(false) }
 
 // monotonicTime is the assignment of CLOCK_MONOTONIC, which systemd compares with its own.
-func monotonicTime() string { return strings.TrimSpace(systemd.SdNotifyMonotonicUsec()) }
+func monotonicTime() string { return strings.TrimSpace(daemon.SdNotifyMonotonicUsec()) }

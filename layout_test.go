@@ -71,6 +71,7 @@ var rules = []rule{
 	{folder: "internal/listener", project: []string{"reactor", "internal/config", "internal/socket"}, modules: []string{xsys}},
 	{folder: "internal/systemd", project: []string{"internal/grace"},
 		modules: []string{"go.uber.org/zap", "github.com/coreos/go-systemd/v22"}},
+	{folder: "internal/healthcheck", project: []string{"conn", "internal/config"}},
 	{folder: "internal/daemon",
 		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/static",
 			"internal/site", "internal/config", "internal/accesslog", "internal/admin", "internal/eventlog", "internal/grace", "internal/listener", "internal/memory", "internal/sink", "internal/systemd"},
@@ -99,7 +100,7 @@ var rules = []rule{
 	{folder: "bench/text"},
 	// What is linked runs its initialization in every start, so the server links no FUSE.
 	{folder: "cmd/evhttpd-slowfs", project: []string{"bench/slowfs", "internal/config"}},
-	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "internal/sink", "bench", "bench/experiment", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
+	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "internal/healthcheck", "internal/sink", "bench", "bench/experiment", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
 		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "golang.org/x/term"}},
 }
 

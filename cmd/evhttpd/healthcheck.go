@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evhttpd/evhttpd/internal/config"
-	"github.com/evhttpd/evhttpd/internal/daemon"
+	"github.com/evhttpd/evhttpd/internal/healthcheck"
 )
 
 const healthcheckLong = `Ask the server of this configuration whether it answers: exit 0 if it does, 1 if
@@ -53,7 +53,7 @@ func healthcheckCommand() *cobra.Command {
 				return err
 			}
 		}
-		answer, err := daemon.Healthcheck(cfg, target, *timeout)
+		answer, err := healthcheck.Ask(cfg, target, *timeout)
 		if err == nil {
 			fmt.Fprintln(c.OutOrStdout(), answer)
 		}

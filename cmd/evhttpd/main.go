@@ -39,7 +39,7 @@ func run(args []string) int {
 	if told := (*daemon.Told)(nil); !errors.As(err, &told) {
 		fmt.Fprint(standardError(), complaint(err))
 	}
-	var unusable *daemon.ConfigError
+	var unusable *config.UnusableError
 	var wrong *config.Error
 	var usage *usageError
 	var held *conditionError

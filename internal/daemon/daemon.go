@@ -34,15 +34,6 @@ import (
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
-// ConfigError is an error of what the operator wrote, found when it was put to use.
-type ConfigError struct{ Err error }
-
-// Error returns the text of the error within.
-func (e *ConfigError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the error within.
-func (e *ConfigError) Unwrap() error { return e.Err }
-
 // CheckHtpasswd reports what is wrong with a file of users and passwords, and in which line.
 func CheckHtpasswd(file string) error { return site.CheckHtpasswd(file) }
 
@@ -137,7 +128,7 @@ type Server struct {
 	successor int           // the process that serves in this one's place; 0: none
 }
 
-// Run serves until it is told to stop. A *ConfigError means that what was
+// Run serves until it is told to stop. A *config.UnusableError means that what was
 // configured cannot be used; an error of Load is returned as it is; any other is one of running. A *Told is
 // around those that were said on standard error.
 func Run(opts Options) (err error) {

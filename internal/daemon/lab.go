@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/config"
 )
 
 // labVariable is how `evhttpd bench --classic` has a server that it starts do what none
@@ -33,7 +34,7 @@ func readLab() (lab, error) {
 	}
 	l, err := parseLab(value)
 	if err != nil {
-		return l, &ConfigError{fmt.Errorf("%s=%q: %w", labVariable, value, err)}
+		return l, &config.UnusableError{Err: fmt.Errorf("%s=%q: %w", labVariable, value, err)}
 	}
 	return l, os.Unsetenv(labVariable)
 }

@@ -85,7 +85,7 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 		}
 		if c.sites, err = openSites(cfg, kept, c.doormen, static.Tell{Warn: s.limiter.WarnPath, Fail: s.limiter.FailPath}); err != nil {
 			c.sites = old.sites
-			return c, &ConfigError{err}
+			return c, &config.UnusableError{Err: err}
 		}
 	} else {
 		c.sites.Reread()

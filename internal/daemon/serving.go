@@ -102,7 +102,7 @@ func (srv *serving) share(cfg *config.Config, listeners []*listener.Listener) []
 func choose(cfg *config.Config) (*serving, error) {
 	choice, err := iomodel.Resolve(cfg.IOModel, cfg.Trigger)
 	if err != nil {
-		return nil, &ConfigError{err}
+		return nil, &config.UnusableError{Err: err}
 	}
 	srv := &serving{choice: choice, loops: cfg.Loops, wanted: cfg.Threads}
 	if srv.loops == 0 {

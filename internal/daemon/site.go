@@ -160,7 +160,7 @@ func absolute(root string) string {
 func openAccessLog(cfg config.AccessLog, events *zap.Logger) (*accesslog.Log, error) {
 	format, err := accesslog.ParseFormat(cfg.Format)
 	if err != nil {
-		return nil, &ConfigError{fmt.Errorf("access_log.format: %w", err)}
+		return nil, &config.UnusableError{Err: fmt.Errorf("access_log.format: %w", err)}
 	}
 	log, err := accesslog.Open(cfg.Output, accesslog.Options{
 		Format: format,

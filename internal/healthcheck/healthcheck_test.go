@@ -1,4 +1,4 @@
-package daemon
+package healthcheck
 
 import (
 	"errors"
@@ -17,9 +17,9 @@ import (
 // patience is how long anything may take before a test gives up on it.
 const patience = 20 * time.Second
 
-// TestHealthcheckOfTheControlPlane: where there is one, /readyz is asked there and
+// TestAskOfTheControlPlane: where there is one, /readyz is asked there and
 // nothing else, over TCP or a Unix socket, and anything but 2xx is not ready.
-func TestHealthcheckOfTheControlPlane(t *testing.T) {
+func TestAskOfTheControlPlane(t *testing.T) {
 	ready := http.StatusOK
 	plane := http.NewServeMux()
 	plane.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(ready) })
@@ -51,23 +51,23 @@ func TestHealthcheckOfTheControlPlane(t *testing.T) {
 		}
 		cfg.Admin.Listen = []config.Address{a}
 		ready = http.StatusOK
-		if said, err := Healthcheck(&cfg, "", patience); err != nil || said != "GET /readyz at "+address+": 200 OK" {
+		if said, err := Ask(&cfg, "", patience); err != nil || said != "GET /readyz at "+address+": 200 OK" {
 			t.Errorf("%s: %q, %v", address, said, err)
 		}
 		ready = http.StatusServiceUnavailable
-		if said, err := Healthcheck(&cfg, "", patience); err == nil || !strings.Contains(err.Error(), "503") {
+		if said, err := Ask(&cfg, "", patience); err == nil || !strings.Contains(err.Error(), "503") {
 			t.Errorf("%s is draining: %q, %v", address, said, err)
 		}
 	}
 }
 
-// TestHealthcheckOfNothing: where the configuration does not say where to ask, that is its error.
-func TestHealthcheckOfNothing(t *testing.T) {
+// TestAskOfNothing: where the configuration does not say where to ask, that is its error.
+func TestAskOfNothing(t *testing.T) {
 	for _, a := range []config.Address{{Host: "127.0.0.1"}, {Systemd: "web"}} {
 		cfg := config.Default()
 		cfg.Listen = []config.Address{a}
-		_, err := Healthcheck(&cfg, "", patience)
-		if wrong := (*ConfigError)(nil); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "give the URL") {
+		_, err := Ask(&cfg, "", patience)
+		if wrong := (*config.UnusableError)(nil); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "give the URL") {
 			t.Errorf("%s: %v", a, err)
 		}
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/grace"
+	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/sink"
 	"github.com/evhttpd/evhttpd/internal/site"
@@ -35,7 +36,7 @@ import (
 )
 
 // CheckHtpasswd reports what is wrong with a file of users and passwords, and in which line.
-func CheckHtpasswd(file string) error { return site.CheckHtpasswd(file) }
+func CheckHtpasswd(file string) error { return guard.CheckHtpasswd(file) }
 
 // CheckModel reports why a model cannot run here with that trigger.
 func CheckModel(name, trigger string) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/reactor"
@@ -25,19 +26,19 @@ var (
 
 // doormen are what is remembered of clients. They outlast a reload that does not concern them.
 type doormen struct {
-	limiter  *site.Limiter
-	verifier *site.Verifier
+	limiter  *guard.Limiter
+	verifier *guard.Verifier
 }
 
 // newDoormen returns those of old that cfg does not change, and others in the place of the rest.
 func newDoormen(cfg *config.Config, old *state) doormen {
 	d := old.doormen
 	if old.cfg == nil || cfg.Limits.RequestsPerClient != old.cfg.Limits.RequestsPerClient {
-		d.limiter = site.NewLimiter(site.Rate(cfg.Limits.RequestsPerClient))
+		d.limiter = guard.NewLimiter(guard.Rate(cfg.Limits.RequestsPerClient))
 	}
 	if old.cfg == nil || cfg.Workers != old.cfg.Workers {
 		// As many as the pool does at a time, and half of the CPUs at most: files are served meanwhile.
-		d.verifier = site.NewVerifier(cpus()/2, reactor.ClassShare(cfg.Workers))
+		d.verifier = guard.NewVerifier(cpus()/2, reactor.ClassShare(cfg.Workers))
 	}
 	return d
 }
@@ -97,7 +98,7 @@ func siteOptions(cfg *config.Config, s *config.Site, tell static.Tell) site.Site
 func siteRule(p *config.PathRule) site.Rule {
 	r := site.Rule{Match: p.Match, Headers: p.Headers, Listing: p.Listing, Hide: p.Hide}
 	r.Allow, r.Deny = p.Allow, p.Deny
-	r.Auth, r.CORS = (*site.Auth)(p.Auth), (*site.CORS)(p.CORS)
+	r.Auth, r.CORS = (*guard.Auth)(p.Auth), (*guard.CORS)(p.CORS)
 	if tag, ok := etags[p.ETag]; ok {
 		r.ETag = &tag
 	}

@@ -5,77 +5,37 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/guard"
 )
-
-// refusal is the answer to a request that is not let pass. Its status is 0 for one that is.
-type refusal struct {
-	status int
-	fields string // whole lines, each with its CRLF
-	reason string // as for Output.Fail
-}
-
-const retrySoon = "Retry-After: 1\r\n"
 
 // Access is who may have what a rule's paths lead to. What is nil or empty says nothing.
 type Access struct {
 	Allow, Deny []netip.Prefix
-	Auth        *Auth
-	CORS        *CORS
+	Auth        *guard.Auth
+	CORS        *guard.CORS
 }
 
-// access is what the rules of a path say together of who may have it. It is
-// never changed, and safe for use by any number of goroutines. A nil one lets everybody.
-type access struct {
-	networks *networks // nil: any address
-	cors     *cors     // nil: no other origin is told anything
-	auth     *auth     // nil: nobody is asked for a password
-}
-
-// check says what becomes of a request before it comes to the files: refused,
-// if the status of r is not 0, done, when it has been answered or put off, or neither.
-//
-// The fields for other origins' scripts are added first, so that a script is told of
-// a refusal too. A preflight brings no password (Fetch, CORS-preflight fetch), so it is answered before one is asked for.
-func (a *access) check(req *http1.Request, buf []byte, out *conn.Output) (r refusal, done bool) {
-	if a == nil {
-		return refusal{}, false
-	}
-	a.cors.add(req, buf, out)
-	if !a.networks.allow(out.Remote().AddrPort().Addr()) {
-		return refusal{403, "", reasonDenied}, false
-	}
-	if a.cors.check(req, buf, out) {
-		return refusal{}, true
-	}
-	if a.auth != nil {
-		return a.auth.check(req, buf, out)
-	}
-	return refusal{}, false
-}
-
-// guards reports whether a is to be asked of a file beside the access of the path
+// guards reports whether a is to be asked of a file beside the guard of the path
 // that was asked for, which has been: there is somebody whom only a refuses.
-func (a *access) guards(asked *access) bool {
+func guards(a, asked *guard.Guard) bool {
 	switch {
 	case a == nil:
 		return false
 	case asked == nil:
-		return a.networks != nil || a.auth != nil
+		return a.Networks != nil || a.Realm != nil
 	}
-	return a.networks != nil && a.networks != asked.networks || a.auth != nil && a.auth != asked.auth
+	return a.Networks != nil && a.Networks != asked.Networks || a.Realm != nil && a.Realm != asked.Realm
 }
 
-// accesses are the accesses of one site, by the rules that make them. It is safe
+// accesses are the guards of one site, by the rules that make them. It is safe
 // for use by any number of goroutines.
 type accesses struct {
-	rules []Rule
-	auths []*auth // by rule
-	cors  []*cors
+	rules   []Rule
+	realms  []*guard.Realm // by rule
+	origins []*guard.Origins
 
 	mu   sync.Mutex
-	made map[accessKey]*access
+	made map[accessKey]*guard.Guard
 }
 
 // accessKey is which rules an access is of, for each of its keys the last that says something; -1: none.
@@ -85,28 +45,27 @@ type accessKey struct{ allow, deny, auth, cors int }
 const accessesMax = 1024
 
 // newAccesses makes ready what the rules say. files are those of passwords that have been read.
-func newAccesses(rules []Rule, files *passwordFiles) (*accesses, error) {
-	a := &accesses{rules: rules, made: make(map[accessKey]*access)}
+func newAccesses(rules []Rule, files *guard.PasswordFiles) (*accesses, error) {
+	a := &accesses{rules: rules, made: make(map[accessKey]*guard.Guard)}
 	for i, r := range rules {
-		var asks *auth
+		var realm *guard.Realm
 		if r.Auth != nil {
-			p, err := files.open(r.Auth.Htpasswd)
-			if err != nil {
-				return nil, fmt.Errorf("paths[%d].auth.htpasswd: %s: %w", i, r.Auth.Htpasswd, err)
+			var err error
+			if realm, err = files.Realm(r.Auth); err != nil {
+				return nil, fmt.Errorf("paths[%d].auth.%w", i, err)
 			}
-			asks = newAuth(r.Auth.Realm, p)
 		}
-		shares, err := newCORS(r.CORS)
+		origins, err := guard.NewOrigins(r.CORS)
 		if err != nil {
 			return nil, fmt.Errorf("paths[%d].%w", i, err)
 		}
-		a.auths, a.cors = append(a.auths, asks), append(a.cors, shares)
+		a.realms, a.origins = append(a.realms, realm), append(a.origins, origins)
 	}
 	return a, nil
 }
 
 // of returns what the rules that match say together; nil if nothing. matching is as host.matching has it.
-func (a *accesses) of(matching string) *access {
+func (a *accesses) of(matching string) *guard.Guard {
 	key := accessKey{-1, -1, -1, -1}
 	for i := range a.rules {
 		if matching[i] == no {
@@ -141,8 +100,8 @@ func (a *accesses) of(matching string) *access {
 	return made
 }
 
-func (a *accesses) make(key accessKey) *access {
-	made := &access{}
+func (a *accesses) make(key accessKey) *guard.Guard {
+	made := &guard.Guard{}
 	var allow, deny []netip.Prefix
 	if key.allow >= 0 {
 		allow = a.rules[key.allow].Allow
@@ -150,42 +109,12 @@ func (a *accesses) make(key accessKey) *access {
 	if key.deny >= 0 {
 		deny = a.rules[key.deny].Deny
 	}
-	made.networks = newNetworks(allow, deny)
+	made.Networks = guard.NewNetworks(allow, deny)
 	if key.auth >= 0 {
-		made.auth = a.auths[key.auth]
+		made.Realm = a.realms[key.auth]
 	}
 	if key.cors >= 0 {
-		made.cors = a.cors[key.cors]
+		made.Origins = a.origins[key.cors]
 	}
 	return made
-}
-
-// passwordFiles are the htpasswd files of all sites: each is read once, whatever number of rules names it.
-type passwordFiles struct {
-	verifier *Verifier
-	warn     func(msg, path string)
-	known    map[string]*passwords
-}
-
-// newPasswordFiles returns none yet, whose passwords v compares.
-func newPasswordFiles(v *Verifier, warn func(msg, path string)) *passwordFiles {
-	return &passwordFiles{verifier: v, warn: warn, known: make(map[string]*passwords)}
-}
-
-func (f *passwordFiles) open(file string) (*passwords, error) {
-	if p := f.known[file]; p != nil {
-		return p, nil
-	}
-	p, err := newPasswords(file, f.verifier, f.warn)
-	if err == nil {
-		f.known[file] = p
-	}
-	return p, err
-}
-
-// reread reads all files again. It may block.
-func (f *passwordFiles) reread() {
-	for _, p := range f.known {
-		p.reread()
-	}
 }

@@ -1,187 +1,32 @@
 package site
 
 import (
-	"bufio"
-	"bytes"
-	"io"
-	"net/http"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/http1"
-	"github.com/evhttpd/evhttpd/sendfile"
+	"github.com/evhttpd/evhttpd/internal/guard"
 )
 
-// wire is a transport whose peer has sent everything at once and takes everything.
-type wire struct {
-	in, out []byte
-}
+// secretHash is a bcrypt hash of "secret".
+const secretHash = "$2a$04$BE.YA9GXVbZ3Ln/HiBi4L.Rv1BRMQOGppHTf91nQk/b1NUNnfeRcu"
 
-func (w *wire) Recv(p []byte) (int, error) {
-	if len(w.in) == 0 {
-		return 0, conn.ErrAgain
-	}
-	n := copy(p, w.in)
-	w.in = w.in[n:]
-	return n, nil
-}
-
-func (w *wire) Send(head, body []byte, _ bool) (int, error) {
-	w.out = append(append(w.out, head...), body...)
-	return len(head) + len(body), nil
-}
-
-func (w *wire) SendFile(*sendfile.File, int64, int64) (int64, error) { return 0, io.ErrUnexpectedEOF }
-func (w *wire) Resident(*sendfile.File, int64, int64) bool           { return true }
-func (w *wire) CloseWrite() error                                    { return nil }
-func (w *wire) Hangup() (half, all bool)                             { return false, false }
-func (w *wire) Unacked() int                                         { return 0 }
-
-// diary is an access log that keeps the last line's user and reason.
-type diary struct {
-	user   []byte
-	reason string
-}
-
-func (d *diary) Log(a *conn.Access, _, _ int64) {
-	d.user, d.reason = append(d.user[:0], a.User...), a.Reason
-}
-func (d *diary) Begin([]byte, *conn.Access) ([]byte, int) { panic("no answer of a test is long") }
-func (d *diary) End([]byte, int, int64, int64)            {}
-func (d *diary) Tick(int64) int64                         { return 0 }
-
-// door is one loop with a handler that is tested, which answers "in" to whom the step lets pass.
-type door struct {
-	t     testing.TB
-	local *conn.Local
-	log   diary
-	addr  conn.Addr
-	jobs  int                        // run so far
-	run   func(conn.Job) conn.Result // instead of Run; nil: it is run in place
-}
-
-// step is a part of a handler, as access.check.
-type step func(req *http1.Request, buf []byte, out *conn.Output) (r refusal, done bool)
-
-func (s step) Serve(req *http1.Request, buf []byte, out *conn.Output) {
-	switch r, done := s(req, buf, out); {
-	case r.status != 0:
-		out.Fail(r.status, r.fields, r.reason)
-	case !done:
-		out.Head(200, inHead)
-		out.Bytes(inBody)
-	}
-}
-
-var inHead, inBody = []byte("Content-Length: 2\r\n"), []byte("in")
-
-func newDoor(t testing.TB, s step) *door {
-	cfg := &conn.Config{
-		Server: "evhttpd",
-		Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100, Body: 64 << 10},
-		Output: 256 << 10, TurnRequests: 1 << 30, TurnBytes: 1 << 60,
-		FirstByte: time.Minute, Head: time.Minute, Body: time.Minute, Send: time.Minute, KeepAlive: time.Minute, Deferred: time.Minute,
-	}
-	d := &door{t: t, addr: peer("192.0.2.1")}
-	d.local = conn.NewLocal(cfg, s, &d.log)
-	d.local.Clock = conn.Clock{Mono: 1e12, Wall: time.Now().UnixNano()}
-	return d
-}
-
-func peer(ip string) conn.Addr { return conn.AddrFrom(netip.AddrPortFrom(address(ip), 4711)) }
-
-// advance lets time pass on the loop's clock.
-func (d *door) advance(by time.Duration) { d.local.Clock.Mono += int64(by) }
-
-// ask has one request answered. The fields end with CRLF each.
-func (d *door) ask(method, fields string) *http.Response {
-	d.t.Helper()
-	return parse(d.t, method, d.send(method+" / HTTP/1.1\r\nHost: a\r\n"+fields+"\r\n"))
-}
-
-func parse(t testing.TB, method, raw string) *http.Response {
-	t.Helper()
-	r, err := http.ReadResponse(bufio.NewReader(strings.NewReader(raw)), &http.Request{Method: method})
-	if err != nil {
-		t.Fatalf("no response: %v in %.200q", err, raw)
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatalf("body: %v in %.200q", err, raw)
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return r
-}
-
-// send has a connection's raw requests answered.
-func (d *door) send(raw string) string {
-	d.t.Helper()
-	w := &wire{in: []byte(raw)}
-	var c conn.Conn
-	c.Start(d.local, d.addr, false)
-	defer c.Release(d.local)
-	for {
-		switch want := c.Step(w, d.local); want {
-		case conn.WantDeferred:
-			job, ticket, _ := c.TakeJob()
-			d.jobs++
-			run := d.run
-			if run == nil {
-				run = func(j conn.Job) conn.Result { return j.Run(wanted{}) }
-			}
-			if !c.Resume(ticket, run(job), nil) {
-				d.t.Fatal("the connection does not wait for the job's result")
-			}
-		case conn.WantYield:
-		case conn.WantRead, conn.WantClose:
-			return string(w.out)
-		default:
-			d.t.Fatalf("Step wants %d", want)
+func prefixes(tb testing.TB, list string) (all []netip.Prefix) {
+	tb.Helper()
+	for text := range strings.FieldsSeq(list) {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			tb.Fatal(err)
 		}
+		all = append(all, p)
 	}
-}
-
-// allocations are those of one request in steady state.
-func (d *door) allocations(raw string) float64 {
-	d.t.Helper()
-	answer, end := d.again(raw)
-	defer end()
-	return testing.AllocsPerRun(100, answer)
-}
-
-// measure answers one request over and over.
-func (d *door) measure(b *testing.B, raw string) {
-	b.Helper()
-	answer, end := d.again(raw)
-	defer end()
-	b.ReportAllocs()
-	for b.Loop() {
-		answer()
-	}
-}
-
-// again has the same request answered on one connection each time that answer is called, without a job.
-func (d *door) again(raw string) (answer, end func()) {
-	d.t.Helper()
-	d.send(raw)
-	w, c, in := &wire{}, &conn.Conn{}, []byte(raw)
-	c.Start(d.local, d.addr, false)
-	answer = func() {
-		w.in, w.out = in, w.out[:0]
-		if want := c.Step(w, d.local); want != conn.WantRead {
-			d.t.Fatalf("Step wants %d", want)
-		}
-	}
-	return answer, func() { c.Release(d.local) }
+	return all
 }
 
 func mustAccesses(t testing.TB, rules ...Rule) *accesses {
 	t.Helper()
-	a, err := newAccesses(rules, newPasswordFiles(NewVerifier(1, 8), nil))
+	a, err := newAccesses(rules, guard.NewPasswordFiles(guard.NewVerifier(1, 8), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,17 +37,17 @@ func mustAccesses(t testing.TB, rules ...Rule) *accesses {
 func TestAccessOfRules(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
-		if err := os.WriteFile(dir+"/"+name, []byte(name+":"+hashOf(t, "secret")), 0o600); err != nil {
+		if err := os.WriteFile(dir+"/"+name, []byte(name+":"+secretHash), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	a := mustAccesses(t,
 		Rule{Access: Access{Allow: prefixes(t, "10.0.0.0/8")}},
-		Rule{Access: Access{Deny: prefixes(t, "10.1.0.0/16"), Auth: &Auth{"A", dir + "/a"}}},
+		Rule{Access: Access{Deny: prefixes(t, "10.1.0.0/16"), Auth: &guard.Auth{Realm: "A", Htpasswd: dir + "/a"}}},
 		Rule{Access: Access{}},
-		Rule{Access: Access{Allow: prefixes(t, "192.0.2.0/24"), CORS: &CORS{Origins: []string{"*"}}}},
-		Rule{Access: Access{Auth: &Auth{"B", dir + "/b"}, CORS: &CORS{Origins: []string{"https://a"}}}},
-		Rule{Access: Access{Auth: &Auth{"C", dir + "/a"}}},
+		Rule{Access: Access{Allow: prefixes(t, "192.0.2.0/24"), CORS: &guard.CORS{Origins: []string{"*"}}}},
+		Rule{Access: Access{Auth: &guard.Auth{Realm: "B", Htpasswd: dir + "/b"}, CORS: &guard.CORS{Origins: []string{"https://a"}}}},
+		Rule{Access: Access{Auth: &guard.Auth{Realm: "C", Htpasswd: dir + "/a"}}},
 	)
 	if got := a.of("------"); got != nil {
 		t.Error("no rule makes", got)
@@ -212,65 +57,21 @@ func TestAccessOfRules(t *testing.T) {
 	}
 	got := a.of("++----")
 	for client, want := range map[string]bool{"10.0.0.1": true, "10.1.0.1": false, "192.0.2.1": false} {
-		if got.networks.allow(address(client)) != want {
+		if got.Networks.Allows(netip.MustParseAddr(client)) != want {
 			t.Errorf("%s: want %v", client, want)
 		}
 	}
-	if got.auth != a.auths[1] || got.cors != nil {
-		t.Error("auth and cors of rule 1:", got)
+	if got.Realm != a.realms[1] || got.Origins != nil {
+		t.Error("realm and origins of rule 1:", got)
 	}
 	all := a.of("+++++-")
-	if all.auth != a.auths[4] || all.cors != a.cors[4] || !all.networks.allow(address("192.0.2.1")) || all.networks.allow(address("10.0.0.1")) {
+	if all.Realm != a.realms[4] || all.Origins != a.origins[4] || !all.Networks.Allows(netip.MustParseAddr("192.0.2.1")) || all.Networks.Allows(netip.MustParseAddr("10.0.0.1")) {
 		t.Error("the later ones do not win:", all)
 	}
 	if again := a.of("++-++-"); again != all {
 		t.Error("the same keys are made twice")
 	}
-	if a.auths[5].passwords != a.auths[1].passwords {
-		t.Error("one file is read twice")
-	}
-	if _, err := newAccesses([]Rule{{}, {Access: Access{Auth: &Auth{"x", dir + "/none"}}}}, newPasswordFiles(NewVerifier(1, 1), nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
+	if _, err := newAccesses([]Rule{{}, {Access: Access{Auth: &guard.Auth{Realm: "x", Htpasswd: dir + "/none"}}}}, guard.NewPasswordFiles(guard.NewVerifier(1, 1), nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
 		t.Error(err)
 	}
 }
-
-// Address, then preflight, then password, each with the fields for other origins.
-func TestAccessOrder(t *testing.T) {
-	file := t.TempDir() + "/htpasswd"
-	if err := os.WriteFile(file, []byte("alice:"+hashOf(t, "secret")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	a := mustAccesses(t, Rule{Access: Access{Allow: prefixes(t, "192.0.2.1/32"), Auth: &Auth{"x", file}, CORS: &CORS{Origins: []string{"https://a"}, Methods: []string{"GET"}, Credentials: true}}}).of("+")
-	d := newDoor(t, func(req *http1.Request, buf []byte, out *conn.Output) (refusal, bool) {
-		return a.check(req, buf, out)
-	})
-	const preflight, origin = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n", "Origin: https://a\r\n"
-	for _, c := range []struct {
-		client, method, fields string
-		status                 int
-	}{
-		{"192.0.2.2", "GET", origin + basicField("alice:secret"), 403},
-		{"192.0.2.2", "OPTIONS", origin + preflight, 403},
-		{"::ffff:192.0.2.1", "OPTIONS", origin + preflight, 204},
-		{"192.0.2.1", "OPTIONS", origin, 401}, // no preflight
-		{"192.0.2.1", "GET", origin, 401},
-		{"192.0.2.1", "GET", origin + basicField("alice:secret"), 200},
-		{"192.0.2.1", "OPTIONS", preflight, 401},
-	} {
-		d.addr = peer(c.client)
-		r := d.ask(c.method, c.fields)
-		allowed := r.Header.Get("Access-Control-Allow-Origin") == "https://a"
-		if r.StatusCode != c.status || allowed != strings.Contains(c.fields, "Origin") || r.Header.Get("Vary") != "Origin" {
-			t.Errorf("%+v: %d, %q", c, r.StatusCode, told(r))
-		}
-	}
-	d.addr = conn.Addr{} // a Unix socket's peer is in no network
-	if r := d.ask("GET", basicField("alice:secret")); r.StatusCode != 403 {
-		t.Errorf("at a Unix socket: %d", r.StatusCode)
-	}
-}
-
-// wanted is the Demand of a job that somebody waits for.
-type wanted struct{}
-
-func (wanted) Wanted() bool { return true }

@@ -1,7 +1,9 @@
 package site
 
 import (
+	"encoding/base64"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,11 +12,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
-// openSite is a door with a whole site behind it.
-func openSite(t testing.TB, s Site, limiter *Limiter, files map[string]string) *door {
+// openSite is a loop with one site, whose client is at 192.0.2.1.
+func openSite(t testing.TB, s Site, limiter *guard.Limiter, files map[string]string) *loop {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -28,28 +32,33 @@ func openSite(t testing.TB, s Site, limiter *Limiter, files map[string]string) *
 	}
 	s.Hosts = []string{"*"}
 	s.Static = static.Options{Root: dir, Index: []string{"index.html"}, Valid: time.Second, Siblings: []string{"br", "zst", "gz"}}
-	ahead := int64(time.Hour) // of the wall clock, so that files made a moment ago count as old
-	s.Static.WallTime = func() int64 { return time.Now().UnixNano() + ahead }
+	s.Static.WallTime = func() int64 { return time.Now().Add(settled).UnixNano() }
 	r, err := New(Options{
 		Sites: []Site{s}, Cache: static.NewCache(static.Limits{Memory: 1 << 20, File: 64 << 10, Descriptors: 64}),
-		Limiter: limiter, Verifier: NewVerifier(1, 8),
+		Limiter: limiter, Verifier: guard.NewVerifier(1, 8),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
-	d := newDoor(t, nil)
-	d.local.Handler = r.Handler()
-	d.local.Clock.Wall += ahead
-	return d
+	l := newLoop(t, r.Handler())
+	l.addr = peer("192.0.2.1")
+	return l
 }
 
-// get asks for a path and returns the status and the body.
-func (d *door) get(path, fields string) (*http.Response, string) {
-	d.t.Helper()
-	raw := d.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n")
-	r := parse(d.t, "GET", raw)
-	return r, body(r)
+func peer(ip string) conn.Addr {
+	return conn.AddrFrom(netip.AddrPortFrom(netip.MustParseAddr(ip), 4711))
+}
+
+// ask asks for a path and returns the answer and its body.
+func (l *loop) ask(path, fields string) (*http.Response, string) {
+	l.t.Helper()
+	a := l.request("GET", path, "a", fields)
+	return a.Response, a.body
+}
+
+func basicField(credentials string) string {
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(credentials)) + "\r\n"
 }
 
 func htpasswd(t testing.TB, lines ...string) string {
@@ -64,9 +73,9 @@ func htpasswd(t testing.TB, lines ...string) string {
 // A file that is protected is so by whatever path it is reached: as an index,
 // by try_files, as the fallback. And who is refused learns nothing of what there is.
 func TestProtectedFilesByOtherPaths(t *testing.T) {
-	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	users := htpasswd(t, "alice:"+secretHash)
 	asks := func(pattern string) Rule {
-		return Rule{Match: pattern, Access: Access{Auth: &Auth{"Staff", users}}}
+		return Rule{Match: pattern, Access: Access{Auth: &guard.Auth{Realm: "Staff", Htpasswd: users}}}
 	}
 	d := openSite(t, Site{
 		TryFiles:   []string{"$path", "$path.html", "/hidden/last.html"},
@@ -83,28 +92,28 @@ func TestProtectedFilesByOtherPaths(t *testing.T) {
 		"/a/", "/a/index.html", "/b", "/b.html", "/none", "/hidden/last.html", "/r/old",
 	} {
 		for range 2 {
-			r, text := d.get(path, "")
+			r, text := d.ask(path, "")
 			if r.StatusCode != 401 || text != "who are you?" || r.Header.Get("WWW-Authenticate") == "" || r.Header.Get("Location") != "" {
 				t.Errorf("%s: %d %q %v", path, r.StatusCode, text, r.Header)
 			}
 		}
 	}
 	for path, want := range map[string]string{"/private/f": "secret", "/a/": "secret", "/b": "secret", "/none": "secret", "/open": "open"} {
-		if r, text := d.get(path, basicField("alice:secret")); r.StatusCode != 200 || text != want || path != "/open" && string(d.log.user) != "alice" {
-			t.Errorf("%s with a password: %d %q, user %q", path, r.StatusCode, text, d.log.user)
+		if r, text := d.ask(path, basicField("alice:secret")); r.StatusCode != 200 || text != want || path != "/open" && string(d.user) != "alice" {
+			t.Errorf("%s with a password: %d %q, user %q", path, r.StatusCode, text, d.user)
 		}
 	}
-	if r, _ := d.get("/r/old", basicField("alice:secret")); r.StatusCode != 301 {
+	if r, _ := d.ask("/r/old", basicField("alice:secret")); r.StatusCode != 301 {
 		t.Errorf("the redirect with a password: %d", r.StatusCode)
 	}
-	if r, text := d.get("/open", ""); r.StatusCode != 200 || text != "open" {
+	if r, text := d.ask("/open", ""); r.StatusCode != 200 || text != "open" {
 		t.Errorf("/open: %d %q", r.StatusCode, text)
 	}
-	if r, text := d.get("/closed/f", basicField("alice:secret")); r.StatusCode != 403 || text != "not you" {
+	if r, text := d.ask("/closed/f", basicField("alice:secret")); r.StatusCode != 403 || text != "not you" {
 		t.Errorf("/closed/f: %d %q", r.StatusCode, text)
 	}
 	d.addr = peer("198.51.100.7")
-	if r, text := d.get("/closed/f", ""); r.StatusCode != 200 || text != "secret" {
+	if r, text := d.ask("/closed/f", ""); r.StatusCode != 200 || text != "secret" {
 		t.Errorf("/closed/f from there: %d %q", r.StatusCode, text)
 	}
 }
@@ -112,16 +121,16 @@ func TestProtectedFilesByOtherPaths(t *testing.T) {
 // The later of two rules wins for the paths that both match; for a file that only the first matches
 // it takes nothing away, by whatever path the file is reached.
 func TestProtectedFilesByOtherRules(t *testing.T) {
-	admins, members := htpasswd(t, "root:"+hashOf(t, "secret")), htpasswd(t, "alice:"+hashOf(t, "secret"))
+	admins, members := htpasswd(t, "root:"+secretHash), htpasswd(t, "alice:"+secretHash)
 	follow := static.LinksFollow
 	d := openSite(t, Site{
 		TryFiles: []string{"$path", "$path/index.html", "$path.html"},
 		Rules: []Rule{
-			{Match: "/private/**", Access: Access{Auth: &Auth{"Admins", admins}}},
-			{Match: "/docs/*.html", Access: Access{Auth: &Auth{"Admins", admins}}},
+			{Match: "/private/**", Access: Access{Auth: &guard.Auth{Realm: "Admins", Htpasswd: admins}}},
+			{Match: "/docs/*.html", Access: Access{Auth: &guard.Auth{Realm: "Admins", Htpasswd: admins}}},
 			{Match: "/inner/*.html", Access: Access{Allow: prefixes(t, "198.51.100.0/24")}},
-			{Match: "/*", Access: Access{Auth: &Auth{"Members", members}}, Hide: []string{}, Links: &follow},
-			{Match: "/docs/", Access: Access{Auth: &Auth{"Members", members}}},
+			{Match: "/*", Access: Access{Auth: &guard.Auth{Realm: "Members", Htpasswd: members}}, Hide: []string{}, Links: &follow},
+			{Match: "/docs/", Access: Access{Auth: &guard.Auth{Realm: "Members", Htpasswd: members}}},
 			{Match: "/inner/", Access: Access{Allow: prefixes(t, "0.0.0.0/0 ::/0")}},
 			{Match: "/page.html", Hide: []string{"page.*"}},
 		},
@@ -129,29 +138,29 @@ func TestProtectedFilesByOtherRules(t *testing.T) {
 		"private/index.html": "secret", "docs/index.html": "secret", "inner/index.html": "secret", "page.html": "hidden", "open.html": "open",
 	})
 	for _, path := range []string{"/private", "/private/", "/docs/", "/docs"} {
-		if r, text := d.get(path, basicField("alice:secret")); r.StatusCode != 401 || !strings.Contains(r.Header.Get("WWW-Authenticate"), "Admins") {
+		if r, text := d.ask(path, basicField("alice:secret")); r.StatusCode != 401 || !strings.Contains(r.Header.Get("WWW-Authenticate"), "Admins") {
 			t.Errorf("%s as a member: %d %q", path, r.StatusCode, text)
 		}
 	}
-	if r, text := d.get("/private/", basicField("root:secret")); r.StatusCode != 200 || text != "secret" {
+	if r, text := d.ask("/private/", basicField("root:secret")); r.StatusCode != 200 || text != "secret" {
 		t.Errorf("as an admin: %d %q", r.StatusCode, text)
 	}
-	if r, text := d.get("/inner/", ""); r.StatusCode != 403 {
+	if r, text := d.ask("/inner/", ""); r.StatusCode != 403 {
 		t.Errorf("from elsewhere: %d %q", r.StatusCode, text)
 	}
-	if r, text := d.get("/page", basicField("alice:secret")); r.StatusCode != 404 {
+	if r, text := d.ask("/page", basicField("alice:secret")); r.StatusCode != 404 {
 		t.Errorf("a hidden file by another path: %d %q", r.StatusCode, text)
 	}
-	if r, text := d.get("/open", basicField("alice:secret")); r.StatusCode != 200 || text != "open" {
+	if r, text := d.ask("/open", basicField("alice:secret")); r.StatusCode != 200 || text != "open" {
 		t.Errorf("what members may have: %d %q", r.StatusCode, text)
 	}
 }
 
 // A listing has no file that is hidden by its own path, and no text of a README that is protected by its own.
 func TestListingOfProtectedFiles(t *testing.T) {
-	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	users := htpasswd(t, "alice:"+secretHash)
 	yes := true
-	asks := Access{Auth: &Auth{"Staff", users}}
+	asks := Access{Auth: &guard.Auth{Realm: "Staff", Htpasswd: users}}
 	d := openSite(t, Site{Rules: []Rule{
 		{Match: "/**", Listing: &yes},
 		{Match: "/a/README*", Access: asks},
@@ -160,23 +169,23 @@ func TestListingOfProtectedFiles(t *testing.T) {
 		{Match: "/d/x.txt", Hide: []string{"x.txt"}},
 	}}, nil, map[string]string{"a/README.md": "plan", "b/README.md": "plan", "c/README.md": "plan", "d/x.txt": "x", "d/y.txt": "y", "d/README.md": "plan"})
 	for _, path := range []string{"/a/", "/b/"} {
-		if r, text := d.get(path, ""); r.StatusCode != 200 || strings.Contains(text, "plan") || !strings.Contains(text, "README.md") {
+		if r, text := d.ask(path, ""); r.StatusCode != 200 || strings.Contains(text, "plan") || !strings.Contains(text, "README.md") {
 			t.Errorf("%s: %d %q", path, r.StatusCode, text)
 		}
 	}
-	if r, text := d.get("/c/", basicField("alice:secret")); r.StatusCode != 200 || !strings.Contains(text, "plan") {
+	if r, text := d.ask("/c/", basicField("alice:secret")); r.StatusCode != 200 || !strings.Contains(text, "plan") {
 		t.Errorf("/c/ with a password: %d %q", r.StatusCode, text)
 	}
-	if r, text := d.get("/d/", ""); r.StatusCode != 200 || strings.Contains(text, "x.txt") || !strings.Contains(text, "y.txt") || !strings.Contains(text, "plan") {
+	if r, text := d.ask("/d/", ""); r.StatusCode != 200 || strings.Contains(text, "x.txt") || !strings.Contains(text, "y.txt") || !strings.Contains(text, "plan") {
 		t.Errorf("/d/: %d %q", r.StatusCode, text)
 	}
 }
 
 // A request counts once in its client's rate, whatever it waits for, and so does one that is refused.
 func TestRateCountsARequestOnce(t *testing.T) {
-	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
-	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**", Access: Access{Auth: &Auth{"x", users}}}}},
-		NewLimiter(Rate{Count: 1, Per: time.Hour, Burst: 3}), map[string]string{"private/f": "f", "g": "g"})
+	users := htpasswd(t, "alice:"+secretHash)
+	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**", Access: Access{Auth: &guard.Auth{Realm: "x", Htpasswd: users}}}}},
+		guard.NewLimiter(guard.Rate{Count: 1, Per: time.Hour, Burst: 3}), map[string]string{"private/f": "f", "g": "g"})
 	for i, c := range []struct {
 		path, fields string
 		status       int
@@ -184,7 +193,7 @@ func TestRateCountsARequestOnce(t *testing.T) {
 		{"/private/f", basicField("alice:secret"), 200}, // is put off for the password, and perhaps for the file
 		{"/private/f", "", 401}, {"/none", "", 404}, {"/g", "", 429}, {"/private/f", "", 429},
 	} {
-		if r, text := d.get(c.path, c.fields); r.StatusCode != c.status {
+		if r, text := d.ask(c.path, c.fields); r.StatusCode != c.status {
 			t.Errorf("request %d: %d %q, want %d", i+1, r.StatusCode, text, c.status)
 		}
 	}
@@ -195,9 +204,9 @@ func TestRateCountsARequestOnce(t *testing.T) {
 
 // A site with no rules has its rate all the same.
 func TestRateOfAPlainSite(t *testing.T) {
-	d := openSite(t, Site{}, NewLimiter(Rate{Count: 1, Per: time.Hour, Burst: 1}), map[string]string{"f": "f"})
+	d := openSite(t, Site{}, guard.NewLimiter(guard.Rate{Count: 1, Per: time.Hour, Burst: 1}), map[string]string{"f": "f"})
 	for _, want := range []int{200, 429} {
-		if r, _ := d.get("/f", ""); r.StatusCode != want {
+		if r, _ := d.ask("/f", ""); r.StatusCode != want {
 			t.Errorf("%d, want %d", r.StatusCode, want)
 		}
 	}
@@ -205,12 +214,12 @@ func TestRateOfAPlainSite(t *testing.T) {
 
 func TestNewNamesWhatIsWrongWithAccess(t *testing.T) {
 	for want, a := range map[string]Access{
-		"paths[1].auth.htpasswd: /none: no such file": {Auth: &Auth{"x", "/none"}},
-		"paths[1].cors: credentials":                  {CORS: &CORS{Origins: []string{"*"}, Credentials: true}},
+		"paths[1].auth.htpasswd: /none: no such file": {Auth: &guard.Auth{Realm: "x", Htpasswd: "/none"}},
+		"paths[1].cors: credentials":                  {CORS: &guard.CORS{Origins: []string{"*"}, Credentials: true}},
 	} {
 		_, err := New(Options{
 			Sites: []Site{{Hosts: []string{"*"}, Static: static.Options{Root: t.TempDir()}, Rules: []Rule{{Match: "/a"}, {Match: "/b", Access: a}}}},
-			Cache: static.NewCache(static.Limits{}), Verifier: NewVerifier(1, 1),
+			Cache: static.NewCache(static.Limits{}), Verifier: guard.NewVerifier(1, 1),
 		})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
@@ -220,49 +229,51 @@ func TestNewNamesWhatIsWrongWithAccess(t *testing.T) {
 
 // A file behind a password that is known, with fields for other origins, allocates nothing.
 func TestGuardedFileAllocatesNothing(t *testing.T) {
-	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	users := htpasswd(t, "alice:"+secretHash)
 	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**", Access: Access{
-		Auth: &Auth{"x", users}, CORS: &CORS{Origins: []string{"https://a.example"}, Methods: []string{"GET"}, Credentials: true},
+		Auth: &guard.Auth{Realm: "x", Htpasswd: users}, CORS: &guard.CORS{Origins: []string{"https://a.example"}, Methods: []string{"GET"}, Credentials: true},
 		Allow: prefixes(t, "192.0.2.0/24 2001:db8::/32"), Deny: prefixes(t, "192.0.2.7/32"),
-	}}}}, NewLimiter(Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), map[string]string{"private/f": strings.Repeat("x", 1000)})
+	}}}}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), map[string]string{"private/f": strings.Repeat("x", 1000)})
 	const head, from = " /private/f HTTP/1.1\r\nHost: a\r\n", "Origin: https://a.example\r\n"
 	for name, raw := range map[string]string{
 		"a file":    "GET" + head + from + basicField("alice:secret") + "\r\n",
 		"a refusal": "GET" + head + from + "\r\n",
 		"preflight": "OPTIONS" + head + from + "Access-Control-Request-Method: GET\r\n\r\n",
 	} {
-		if n := d.allocations(raw); n != 0 {
+		d.send(raw)
+		a := newAgain(d, raw)
+		if n := testing.AllocsPerRun(100, a.step); n != 0 {
 			t.Errorf("%s: %v allocations a request", name, n)
 		}
 	}
 }
 
 func BenchmarkGuardedFile(b *testing.B) {
-	users := htpasswd(b, "alice:"+hashOf(b, "secret"))
+	users := htpasswd(b, "alice:"+secretHash)
 	for name, c := range map[string]struct {
 		access  Access
-		limiter *Limiter
+		limiter *guard.Limiter
 		fields  string
 	}{
-		"rate":     {Access{}, NewLimiter(Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), ""},
+		"rate":     {Access{}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), ""},
 		"address":  {Access{Allow: prefixes(b, "192.0.2.0/24")}, nil, ""},
-		"origin":   {Access{CORS: &CORS{Origins: []string{"https://a.example"}}}, nil, "Origin: https://a.example\r\n"},
-		"password": {Access{Auth: &Auth{"x", users}}, nil, basicField("alice:secret")},
+		"origin":   {Access{CORS: &guard.CORS{Origins: []string{"https://a.example"}}}, nil, "Origin: https://a.example\r\n"},
+		"password": {Access{Auth: &guard.Auth{Realm: "x", Htpasswd: users}}, nil, basicField("alice:secret")},
 	} {
 		b.Run(name, func(b *testing.B) {
 			d := openSite(b, Site{Rules: []Rule{{Match: "/f", Access: c.access}}}, c.limiter, map[string]string{"f": "f"})
-			d.measure(b, "GET /f HTTP/1.1\r\nHost: a\r\n"+c.fields+"\r\n")
+			measure(b, d, "GET /f HTTP/1.1\r\nHost: a\r\n"+c.fields+"\r\n")
 		})
 	}
 }
 
 // However a path is written, a protected file is not had by who is not let pass.
 func TestNoSpellingOfAPathLeaks(t *testing.T) {
-	users := htpasswd(t, "alice:"+hashOf(t, "secret"))
+	users := htpasswd(t, "alice:"+secretHash)
 	d := openSite(t, Site{
 		TryFiles: []string{"$path", "$path.txt", "$path/"},
 		Fallback: "/private/f.txt",
-		Rules: []Rule{{Match: "/private/**", Access: Access{Auth: &Auth{"x", users}}},
+		Rules: []Rule{{Match: "/private/**", Access: Access{Auth: &guard.Auth{Realm: "x", Htpasswd: users}}},
 			{Match: "/closed/**", Access: Access{Deny: prefixes(t, "0.0.0.0/0 ::/0")}}},
 	}, nil, map[string]string{"private/f.txt": "secret", "private/index.html": "secret", "closed/f.txt": "secret", "a/b.txt": "open"})
 	pieces := []string{"/", "/", "//", "%2f", "%2F", "private", "p%72ivate", "closed", "a", "f.txt", "f", ".txt", "b", "index.html", ".", "..", "%2e%2e", "%2E", "%00", "%", "\\", "\x80", ";x", "?", "#"}
@@ -274,7 +285,7 @@ func TestNoSpellingOfAPathLeaks(t *testing.T) {
 			r.Errorf("GET %q: %q", path, raw)
 		}
 	})
-	if r, text := d.get("/a/b", ""); r.StatusCode != 200 || text != "open" {
+	if r, text := d.ask("/a/b", ""); r.StatusCode != 200 || text != "open" {
 		t.Errorf("nothing is served at all: %d %q", r.StatusCode, text)
 	}
 }
@@ -284,7 +295,7 @@ func TestFilesThatAreCoded(t *testing.T) {
 	d := openSite(t, Site{Rules: []Rule{{Match: "/*.svgz", Headers: map[string]string{"Content-Encoding": "gzip"}}}}, nil,
 		map[string]string{"a.svgz": "coded", "a.svgz.br": "sibling", "b.svg": "plain", "b.svg.br": "sibling"})
 	for path, want := range map[string][2]string{"/a.svgz": {"coded", "gzip"}, "/b.svg": {"sibling", "br"}} {
-		r, text := d.get(path, "Accept-Encoding: br, gzip\r\n")
+		r, text := d.ask(path, "Accept-Encoding: br, gzip\r\n")
 		if got := [2]string{text, r.Header.Get("Content-Encoding")}; r.StatusCode != 200 || got != want {
 			t.Errorf("%s: %d %q", path, r.StatusCode, got)
 		}
@@ -293,9 +304,9 @@ func TestFilesThatAreCoded(t *testing.T) {
 
 // A CONNECT that a rule refuses closes the connection as any other does: what follows is no request.
 func TestRefusedConnectCloses(t *testing.T) {
-	d := openSite(t, Site{Rules: []Rule{{Match: "/**", Access: Access{Auth: &Auth{"Staff", htpasswd(t, "alice:"+hashOf(t, "secret"))}}}}}, nil, nil)
+	d := openSite(t, Site{Rules: []Rule{{Match: "/**", Access: Access{Auth: &guard.Auth{Realm: "Staff", Htpasswd: htpasswd(t, "alice:"+secretHash)}}}}}, nil, nil)
 	for request, closes := range map[string]bool{"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n": true, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n": false} {
-		if got := string(d.send(request)); !strings.HasPrefix(got, "HTTP/1.1 401 ") || strings.Contains(got, "\r\nConnection: close\r\n") != closes {
+		if got := d.send(request); !strings.HasPrefix(got, "HTTP/1.1 401 ") || strings.Contains(got, "\r\nConnection: close\r\n") != closes {
 			t.Errorf("%q: %q", request, got)
 		}
 	}

@@ -3,6 +3,7 @@ package site
 import (
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -70,9 +71,9 @@ func (h *handler) newLocal(s *host) *local {
 // Serve answers a request. It is called again, with out.Result, when a step has put it off:
 // what must count once (a rate) counts when that is nil.
 func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
-	forwarded(h.router.proxies, req, buf, out)
+	guard.Forwarded(h.router.proxies, req, buf, out)
 	// 2. How often it may ask (limits.requests_per_client): 429.
-	if out.Deferred() == 0 && h.router.limiter.check(out) {
+	if out.Deferred() == 0 && h.router.limiter.Check(out) {
 		return
 	}
 	i := h.find(req.Host.In(buf))
@@ -155,17 +156,17 @@ func (l *local) fail(r *route, req *http1.Request, buf []byte, out *conn.Output,
 }
 
 // refused reports whether a request has been answered, or put off, by who says who may have something of the route.
-func (l *local) refused(r *route, a *access, req *http1.Request, buf []byte, out *conn.Output) bool {
-	if a == nil {
+func (l *local) refused(r *route, g *guard.Guard, req *http1.Request, buf []byte, out *conn.Output) bool {
+	if g == nil {
 		return false
 	}
-	refusal, done := a.check(req, buf, out)
-	if refusal.status == 0 {
+	refusal, done := g.Check(req, buf, out)
+	if refusal.Status == 0 {
 		return done
 	}
 	// What is refused for its rate is not when it is asked for again: it does not wait for a page.
-	now := refusal.status != 401 && refusal.status != 403
-	l.files.Fail(r.plan, req, buf, out, refusal.status, refusal.fields, refusal.reason, now)
+	now := refusal.Status != 401 && refusal.Status != 403
+	l.files.Fail(r.plan, req, buf, out, refusal.Status, refusal.Fields, refusal.Reason, now)
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -22,8 +23,8 @@ type route struct {
 	redirect *redirect // nil: none
 	location []byte    // of redirect, without the query
 	plan     *static.Plan
-	guards   [][]*access // for each candidate of the plan, what is asked before it is the answer
-	status   int         // an error instead; 0: none
+	guards   [][]*guard.Guard // for each candidate of the plan, what is asked before it is the answer
+	status   int              // an error instead; 0: none
 	reason   string
 }
 
@@ -141,10 +142,10 @@ func (s *host) derived(request, file string) (both *set, view *static.Site, err 
 // guard is what is asked before a file is the answer, if other rules say who may have it than say so of the request's path.
 // A file that is protected is so by whatever path it is reached, and the index file of a directory beside the directory.
 // What CORS says is a matter of the request's path alone.
-func (l *local) guard(request *route, file string) (asked []*access) {
+func (l *local) guard(request *route, file string) (asked []*guard.Guard) {
 	for _, path := range append(l.host.indexes(file), file) {
-		if a := l.host.accesses.of(l.host.exactly(path)); a.guards(request.set.access) {
-			asked = append(asked, &access{networks: a.networks, auth: a.auth})
+		if a := l.host.accesses.of(l.host.exactly(path)); guards(a, request.set.access) {
+			asked = append(asked, &guard.Guard{Networks: a.Networks, Realm: a.Realm})
 		}
 	}
 	return asked

@@ -6,18 +6,19 @@ import (
 	"sync"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/pattern"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
 // Options are all sites and what concerns all of them. They are not changed after New.
 type Options struct {
-	Sites    []Site        // at least one; the first whose hosts match answers
-	Cache    *static.Cache // shared by all sites
-	Proxies  conn.Networks // whose X-Forwarded-For says who the client is
-	Limiter  *Limiter      // of each client's requests, to all sites; nil: none
-	Verifier *Verifier     // compares the passwords of all sites; nil only if no rule asks for one
-	Tell     static.Tell   // of files that are no site's
+	Sites    []Site          // at least one; the first whose hosts match answers
+	Cache    *static.Cache   // shared by all sites
+	Proxies  conn.Networks   // whose X-Forwarded-For says who the client is
+	Limiter  *guard.Limiter  // of each client's requests, to all sites; nil: none
+	Verifier *guard.Verifier // compares the passwords of all sites; nil only if no rule asks for one
+	Tell     static.Tell     // of files that are no site's
 }
 
 // Site is one site: its hosts, its root, and how its paths are answered. Paths are decoded ones.
@@ -38,8 +39,8 @@ type Router struct {
 	hosts     *hosts
 	sites     []*host
 	proxies   conn.Networks // say who the client is; none: the peer is
-	limiter   *Limiter
-	passwords *passwordFiles
+	limiter   *guard.Limiter
+	passwords *guard.PasswordFiles
 }
 
 // host is one site, open.
@@ -62,7 +63,7 @@ type host struct {
 func New(opts Options) (*Router, error) {
 	r := &Router{
 		cache: opts.Cache, hosts: newHosts(opts.Sites), proxies: opts.Proxies,
-		limiter: opts.Limiter, passwords: newPasswordFiles(opts.Verifier, opts.Tell.Fail),
+		limiter: opts.Limiter, passwords: guard.NewPasswordFiles(opts.Verifier, opts.Tell.Fail),
 	}
 	for i, s := range opts.Sites {
 		h, err := newHost(s, opts.Cache, r.passwords)
@@ -79,7 +80,7 @@ func New(opts Options) (*Router, error) {
 }
 
 // newHost opens a site.
-func newHost(options Site, cache *static.Cache, passwords *passwordFiles) (*host, error) {
+func newHost(options Site, cache *static.Cache, passwords *guard.PasswordFiles) (*host, error) {
 	s := &host{}
 	if slices.ContainsFunc(options.Rules, func(r Rule) bool { return r.Hide != nil || r.guards() }) {
 		options.Static.Shows = s.shows // asked when a directory is listed, so not before the rules are ready
@@ -97,7 +98,7 @@ func newHost(options Site, cache *static.Cache, passwords *passwordFiles) (*host
 }
 
 // newPaths checks what the options say of paths.
-func (s *host) newPaths(passwords *passwordFiles) (err error) {
+func (s *host) newPaths(passwords *guard.PasswordFiles) (err error) {
 	if err := s.newRules(passwords); err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (s *host) plain() bool {
 func (r *Router) Cache() *static.Cache { return r.cache }
 
 // Reread reads the files of passwords again, whatever they say of themselves. It may block.
-func (r *Router) Reread() { r.passwords.reread() }
+func (r *Router) Reread() { r.passwords.Reread() }
 
 // Close gives up all roots, as static.Site.Close does.
 func (r *Router) Close() {

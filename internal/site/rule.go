@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/pattern"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
@@ -24,8 +25,8 @@ type Rule struct {
 // the later wins, key by key.
 type set struct {
 	view   *static.Site
-	edit   *conn.Edit // of the head of every answer; nil: none
-	access *access    // nil: everybody may have it
+	edit   *conn.Edit   // of the head of every answer; nil: none
+	access *guard.Guard // nil: everybody may have it
 }
 
 // setsMax bounds the combinations of rules that are remembered. There are few, unless many
@@ -116,7 +117,7 @@ func (s *host) shows(path string, content bool) bool {
 	if set, err := s.set(own); err != nil || set.view.Hides([]byte(path[strings.LastIndexByte(path, '/'):])) {
 		return false
 	}
-	return !content || !s.accesses.of(own).guards(s.accesses.of(s.exactly(path[:strings.LastIndexByte(path, '/')+1])))
+	return !content || !guards(s.accesses.of(own), s.accesses.of(s.exactly(path[:strings.LastIndexByte(path, '/')+1])))
 }
 
 // view changes the options of a view to what the rule says.
@@ -164,7 +165,7 @@ func (s *host) editElsewhere(request, file string) *conn.Edit {
 }
 
 // newRules checks the rules and makes their patterns ready.
-func (s *host) newRules(files *passwordFiles) (err error) {
+func (s *host) newRules(files *guard.PasswordFiles) (err error) {
 	if s.accesses, err = newAccesses(s.options.Rules, files); err != nil {
 		return err
 	}

@@ -55,7 +55,16 @@ func (s *script) Unacked() int                               { return 0 }
 type loop struct {
 	t     testing.TB
 	local *conn.Local
+	addr  conn.Addr // of the client
+	user  []byte    // of the last line of the access log
+	jobs  int       // run so far
 }
+
+// Log implements conn.AccessLog.
+func (l *loop) Log(a *conn.Access, _, _ int64)           { l.user = append(l.user[:0], a.User...) }
+func (l *loop) Begin([]byte, *conn.Access) ([]byte, int) { panic("no answer of a test is long") }
+func (l *loop) End([]byte, int, int64, int64)            {}
+func (l *loop) Tick(int64) int64                         { return 0 }
 
 // settled is how far the clocks of tests are ahead, so that files made a moment ago count as old.
 const settled = time.Hour
@@ -69,7 +78,8 @@ func newLoop(t testing.TB, h conn.Handler) *loop {
 		FirstByte: time.Minute, Head: time.Minute, Body: time.Minute, Send: time.Minute,
 		KeepAlive: time.Minute, Deferred: time.Minute,
 	}
-	l := &loop{t: t, local: conn.NewLocal(cfg, h, nil)}
+	l := &loop{t: t}
+	l.local = conn.NewLocal(cfg, h, l)
 	l.local.Clock = conn.Clock{Mono: 1e12, Wall: time.Now().Add(settled).UnixNano()}
 	return l
 }
@@ -79,11 +89,12 @@ func (l *loop) send(raw string) string {
 	l.t.Helper()
 	peer := &script{in: []byte(raw)}
 	var c conn.Conn
-	c.Start(l.local, conn.Addr{}, false)
+	c.Start(l.local, l.addr, false)
 	for {
 		switch want := c.Step(peer, l.local); want {
 		case conn.WantDeferred:
 			job, ticket, _ := c.TakeJob()
+			l.jobs++
 			if !c.Resume(ticket, job.Run(wanted{}), nil) {
 				l.t.Fatal("the connection does not wait for the job's result")
 			}
@@ -168,3 +179,8 @@ const navigates = "Accept: text/html,*/*;q=0.8\r\n"
 
 // to points to a value.
 func to[T any](v T) *T { return &v }
+
+// wanted is the Demand of a job that somebody waits for.
+type wanted struct{}
+
+func (wanted) Wanted() bool { return true }

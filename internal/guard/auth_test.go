@@ -1,4 +1,4 @@
-package site
+package guard
 
 import (
 	"encoding/base64"
@@ -37,7 +37,7 @@ func newVault(t testing.TB, lines ...string) *vault {
 		t.Fatal(err)
 	}
 	v.users = p
-	v.door = newDoor(t, newAuth("Staff", p).check)
+	v.door = newDoor(t, newRealm("Staff", p).check)
 	return v
 }
 

@@ -1,4 +1,4 @@
-package site
+package guard
 
 import (
 	"encoding/binary"
@@ -233,8 +233,8 @@ func BenchmarkLimiter(b *testing.B) {
 
 func TestLimiterAnswers(t *testing.T) {
 	var limiter *Limiter
-	d := newDoor(t, func(_ *http1.Request, _ []byte, out *conn.Output) (refusal, bool) {
-		return refusal{}, limiter.check(out)
+	d := newDoor(t, func(_ *http1.Request, _ []byte, out *conn.Output) (Refusal, bool) {
+		return Refusal{}, limiter.Check(out)
 	})
 	limiter = newLimiter(Rate{Count: 6, Per: time.Minute, Burst: 2})
 	for i, want := range []int{200, 200, 429, 429} {

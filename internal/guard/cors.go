@@ -1,4 +1,4 @@
-package site
+package guard
 
 import (
 	"fmt"
@@ -29,8 +29,8 @@ const exposed = "Accept-Ranges, Content-Encoding, Content-Range, ETag, Retry-Aft
 // set them wherever they may read the answer: a browser asks for leave even where its own cache would set them.
 var conditions = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}
 
-// cors is a CORS ready for use. It is never changed, and safe for use by any number of goroutines.
-type cors struct {
+// Origins is a CORS ready for use. It is never changed, and safe for use by any number of goroutines.
+type Origins struct {
 	any       []byte            // the fields of every answer; nil: they depend on the origin
 	origins   map[string][]byte // the fields of an answer, by origin
 	preflight []byte            // the fields of the answer to a preflight, beside those
@@ -39,13 +39,13 @@ type cors struct {
 // varyOrigin is for every answer that another origin, or none, would get other fields with.
 var varyOrigin = []byte("Vary: Origin\r\n")
 
-// newCORS returns o ready for use, nil for nil.
-func newCORS(o *CORS) (*cors, error) {
+// NewOrigins returns o ready for use, nil for nil.
+func NewOrigins(o *CORS) (*Origins, error) {
 	if o == nil {
 		return nil, nil
 	}
 	expose := "Access-Control-Expose-Headers: " + exposed + "\r\n"
-	c := &cors{}
+	c := &Origins{}
 	if slices.Contains(o.Origins, "*") {
 		if o.Credentials {
 			return nil, fmt.Errorf("cors: credentials are not for the origin *: name the origins")
@@ -92,7 +92,7 @@ func serialized(origin string) string {
 }
 
 // fields are those of an answer to a request from that origin; empty: it names none.
-func (c *cors) fields(origin []byte) []byte {
+func (c *Origins) fields(origin []byte) []byte {
 	if c.any != nil {
 		return c.any
 	}
@@ -103,7 +103,7 @@ func (c *cors) fields(origin []byte) []byte {
 }
 
 // allows reports whether that origin's scripts may read the answers.
-func (c *cors) allows(origin []byte) bool {
+func (c *Origins) allows(origin []byte) bool {
 	_, ok := c.origins[string(origin)]
 	return c.any != nil || ok
 }
@@ -115,7 +115,7 @@ func isPreflight(req *http1.Request) bool {
 }
 
 // add puts the fields into whatever answer the request gets.
-func (c *cors) add(req *http1.Request, buf []byte, out *conn.Output) {
+func (c *Origins) add(req *http1.Request, buf []byte, out *conn.Output) {
 	if c != nil {
 		out.Add(c.fields(req.Get(http1.FieldOrigin, buf)))
 	}
@@ -123,7 +123,7 @@ func (c *cors) add(req *http1.Request, buf []byte, out *conn.Output) {
 
 // check answers a preflight: what may be done is the same whatever it asks
 // for, and the browser compares.
-func (c *cors) check(req *http1.Request, buf []byte, out *conn.Output) (done bool) {
+func (c *Origins) check(req *http1.Request, buf []byte, out *conn.Output) (done bool) {
 	switch {
 	case c == nil || !isPreflight(req):
 		return false

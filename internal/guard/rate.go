@@ -1,4 +1,4 @@
-package site
+package guard
 
 import (
 	"fmt"
@@ -84,10 +84,10 @@ func NewLimiter(r Rate) *Limiter {
 // seconds are those that have begun in so many nanoseconds.
 func seconds(nanos int64) int { return int((nanos + int64(time.Second) - 1) / int64(time.Second)) }
 
-// check takes the request from its client's bucket. If that has no room for
+// Check takes the request from its client's bucket. If that has no room for
 // it, the request is answered with 429. A client without an address, at a
 // Unix socket, is not limited: it is a proxy with all its clients.
-func (l *Limiter) check(out *conn.Output) (done bool) {
+func (l *Limiter) Check(out *conn.Output) (done bool) {
 	if l == nil {
 		return false
 	}

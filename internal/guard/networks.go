@@ -1,13 +1,13 @@
-package site
+package guard
 
 import (
 	"net/netip"
 	"slices"
 )
 
-// networks says which clients may come. It is never changed, and safe for use
+// Networks says which clients may come. It is never changed, and safe for use
 // by any number of goroutines.
-type networks struct {
+type Networks struct {
 	allowed map[netip.Prefix]bool // every network that was named: true, allowed; false, denied
 	bits4   []int                 // the lengths of the IPv4 networks, the longest first
 	bits6   []int
@@ -15,18 +15,18 @@ type networks struct {
 	nowhere bool // whether one without an address may, at a Unix socket
 }
 
-// newNetworks returns what the lists of allow and deny say together; nil, which
+// NewNetworks returns what the lists of allow and deny say together; nil, which
 // lets everybody come, if both are empty. A network that is in both is denied.
 //
 // Of the networks that a client is in the most specific decides. Whoever is in
 // none may not come if there is an allowed one, with one exception: when each allowed
 // network lies within a denied one, allow only makes holes in deny. Nor may they if all of a
 // family are denied: who denies 0.0.0.0/0 means everybody, at a listener of both families too.
-func newNetworks(allow, deny []netip.Prefix) *networks {
+func NewNetworks(allow, deny []netip.Prefix) *Networks {
 	if len(allow) == 0 && len(deny) == 0 {
 		return nil
 	}
-	n := &networks{allowed: make(map[netip.Prefix]bool)}
+	n := &Networks{allowed: make(map[netip.Prefix]bool)}
 	n.add(allow, true)
 	n.add(deny, false)
 	n.others = true
@@ -39,7 +39,7 @@ func newNetworks(allow, deny []netip.Prefix) *networks {
 	return n
 }
 
-func (n *networks) add(list []netip.Prefix, allowed bool) {
+func (n *Networks) add(list []netip.Prefix, allowed bool) {
 	for _, p := range list {
 		p = plainPrefix(p)
 		n.allowed[p] = allowed
@@ -64,7 +64,7 @@ func plainPrefix(p netip.Prefix) netip.Prefix {
 }
 
 // lengths are those of the networks of the address's family, the longest first.
-func (n *networks) lengths(a netip.Addr) []int {
+func (n *Networks) lengths(a netip.Addr) []int {
 	if a.Is4() {
 		return n.bits4
 	}
@@ -72,7 +72,7 @@ func (n *networks) lengths(a netip.Addr) []int {
 }
 
 // inDenied reports whether p lies within a denied network.
-func (n *networks) inDenied(p netip.Prefix) bool {
+func (n *Networks) inDenied(p netip.Prefix) bool {
 	for _, length := range n.lengths(p.Addr()) {
 		if length > p.Bits() {
 			continue
@@ -84,9 +84,9 @@ func (n *networks) inDenied(p netip.Prefix) bool {
 	return false
 }
 
-// allow reports whether that client may come. The zero Addr, of a client at a
+// Allows reports whether that client may come. The zero Addr, of a client at a
 // Unix socket, is in no network.
-func (n *networks) allow(client netip.Addr) bool {
+func (n *Networks) Allows(client netip.Addr) bool {
 	if n == nil {
 		return true
 	}

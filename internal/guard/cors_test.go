@@ -1,4 +1,4 @@
-package site
+package guard
 
 import (
 	"fmt"
@@ -7,21 +7,16 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/http1"
 )
 
 // newCORSDoor answers as the steps of a site do, for these options.
 func newCORSDoor(t testing.TB, o CORS) *door {
 	t.Helper()
-	c, err := newCORS(&o)
+	c, err := NewOrigins(&o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newDoor(t, func(req *http1.Request, buf []byte, out *conn.Output) (refusal, bool) {
-		return (&access{cors: c}).check(req, buf, out)
-	})
+	return newDoor(t, (&Guard{Origins: c}).Check)
 }
 
 // told are the fields of an answer that concern CORS, as "name: value".
@@ -106,10 +101,10 @@ func TestCORS(t *testing.T) {
 }
 
 func TestCORSRefusesCredentialsForAnyOrigin(t *testing.T) {
-	if _, err := newCORS(&CORS{Origins: []string{"*"}, Credentials: true}); err == nil {
+	if _, err := NewOrigins(&CORS{Origins: []string{"*"}, Credentials: true}); err == nil {
 		t.Error("no error")
 	}
-	if c, err := newCORS(nil); c != nil || err != nil {
+	if c, err := NewOrigins(nil); c != nil || err != nil {
 		t.Error(c, err)
 	}
 }
@@ -142,7 +137,7 @@ func FuzzCORS(f *testing.F) {
 	for _, origin := range []string{"https://a.example", "null", "", "https://a.example\x01", "HTTPS://A.EXAMPLE", "*"} {
 		f.Add(origin)
 	}
-	c, err := newCORS(&CORS{Origins: []string{"https://a.example"}, Credentials: true})
+	c, err := NewOrigins(&CORS{Origins: []string{"https://a.example"}, Credentials: true})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package site
+package guard
 
 import (
 	"fmt"
@@ -58,10 +58,10 @@ func TestNetworks(t *testing.T) {
 		{"127.0.0.1/32 ::1/128", "", "127.0.0.1 ::1", "127.0.0.2 ::2"},
 		{"fe80::/10", "", "fe80::1 fe80::1%eth0", "::1"}, // the kernel's scope is no part of a network
 	} {
-		n := newNetworks(prefixes(t, c.allow), prefixes(t, c.deny))
+		n := NewNetworks(prefixes(t, c.allow), prefixes(t, c.deny))
 		for want, list := range map[bool]string{true: c.may, false: c.mayNot} {
 			for _, client := range strings.Fields(list) {
-				if got := n.allow(address(client)); got != want {
+				if got := n.Allows(address(client)); got != want {
 					t.Errorf("allow [%s], deny [%s]: %s may come: %v, want %v", c.allow, c.deny, client, got, want)
 				}
 			}
@@ -78,7 +78,7 @@ func TestNetworksAgreeWithAListOfThem(t *testing.T) {
 		})
 		allow := rapid.SliceOfN(network, 1, 5).Draw(r, "allow")
 		deny := rapid.SliceOfN(network, 0, 5).Draw(r, "deny")
-		n := newNetworks(allow, deny)
+		n := NewNetworks(allow, deny)
 		client := network.Draw(r, "client").Addr()
 		longest, want := -1, n.others
 		for _, p := range allow {
@@ -91,7 +91,7 @@ func TestNetworksAgreeWithAListOfThem(t *testing.T) {
 				longest, want = p.Bits(), false
 			}
 		}
-		if got := n.allow(client); got != want {
+		if got := n.Allows(client); got != want {
 			r.Errorf("allow %v, deny %v: %v may come: %v", allow, deny, client, got)
 		}
 	})
@@ -102,18 +102,18 @@ func TestNetworksAllocateNothing(t *testing.T) {
 	for i := range 10_000 {
 		allow = append(allow, netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/%d", i/256, i%256, 24+i%8)).Masked())
 	}
-	n := newNetworks(allow, prefixes(t, "10.0.0.0/16 2001:db8::/32"))
+	n := NewNetworks(allow, prefixes(t, "10.0.0.0/16 2001:db8::/32"))
 	for _, client := range []netip.Addr{address("10.1.2.3"), address("192.0.2.1"), address("2001:db8::1"), {}} {
-		if got := testing.AllocsPerRun(100, func() { n.allow(client) }); got != 0 {
+		if got := testing.AllocsPerRun(100, func() { n.Allows(client) }); got != 0 {
 			t.Errorf("%v: %v allocations", client, got)
 		}
 	}
 }
 
 func BenchmarkNetworks(b *testing.B) {
-	n := newNetworks(prefixes(b, "10.0.0.0/8 192.168.0.0/16 127.0.0.1/32"), nil)
+	n := NewNetworks(prefixes(b, "10.0.0.0/8 192.168.0.0/16 127.0.0.1/32"), nil)
 	client := address("10.1.2.3")
 	for b.Loop() {
-		n.allow(client)
+		n.Allows(client)
 	}
 }

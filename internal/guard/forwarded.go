@@ -1,4 +1,4 @@
-package site
+package guard
 
 import (
 	"bytes"
@@ -17,9 +17,9 @@ const (
 	forwardedLen = len("[0000:0000:0000:0000:0000:ffff:255.255.255.255]:65535")
 )
 
-// forwarded finds out whose the request is, if the peer is one of the proxies,
+// Forwarded finds out whose the request is, if the peer is one of the proxies,
 // and tells out: then limits, rules and the log know the client and not the proxy.
-func forwarded(proxies conn.Networks, req *http1.Request, buf []byte, out *conn.Output) {
+func Forwarded(proxies conn.Networks, req *http1.Request, buf []byte, out *conn.Output) {
 	if len(proxies) == 0 || !req.Has(http1.FieldXForwardedFor) {
 		return
 	}

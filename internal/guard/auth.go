@@ -1,4 +1,4 @@
-package site
+package guard
 
 import (
 	"bytes"
@@ -29,23 +29,23 @@ type Auth struct {
 	Htpasswd string // a file of name:bcrypt lines
 }
 
-// auth is an Auth ready for use. It is safe for use by any number of goroutines.
-type auth struct {
+// Realm is an Auth ready for use. It is safe for use by any number of goroutines.
+type Realm struct {
 	challenge string // the field that asks
 	*passwords
 }
 
-func newAuth(realm string, p *passwords) *auth {
-	return &auth{challenge: `WWW-Authenticate: Basic realm="` + realm + "\", charset=\"UTF-8\"\r\n", passwords: p}
+func newRealm(realm string, p *passwords) *Realm {
+	return &Realm{challenge: `WWW-Authenticate: Basic realm="` + realm + "\", charset=\"UTF-8\"\r\n", passwords: p}
 }
 
 // check lets a request pass that names a user and that user's password, and
 // notes the user for the access log. Every other request is refused, or put off with out.Defer.
-func (a *auth) check(req *http1.Request, buf []byte, out *conn.Output) (r refusal, deferred bool) {
+func (a *Realm) check(req *http1.Request, buf []byte, out *conn.Output) (r Refusal, deferred bool) {
 	var space [credentialsMax]byte
 	given, colon, wrong := credentials(req, buf, &space)
 	if wrong != "" {
-		return refusal{401, a.challenge, wrong}, false
+		return Refusal{401, a.challenge, wrong}, false
 	}
 	found := outcomeUnknown
 	if v, ok := out.Result().(*verdict); ok && v.of == a.passwords {
@@ -56,19 +56,19 @@ func (a *auth) check(req *http1.Request, buf []byte, out *conn.Output) (r refusa
 	switch found {
 	case outcomeRight:
 		out.SetUser(given[:colon])
-		return refusal{}, false
+		return Refusal{}, false
 	case outcomeWrong:
-		return refusal{401, a.challenge, "no such user, or not with this password (RFC 7617)"}, false
+		return Refusal{401, a.challenge, "no such user, or not with this password (RFC 7617)"}, false
 	case outcomeFlood:
-		return refusal{429, retrySoon, "too many passwords of this client wait to be checked"}, false
+		return Refusal{429, retrySoon, "too many passwords of this client wait to be checked"}, false
 	case outcomeBusy:
-		return refusal{503, retrySoon, "too many passwords wait to be checked"}, false
+		return Refusal{503, retrySoon, "too many passwords wait to be checked"}, false
 	}
 	if out.Deferrable() == 0 {
-		return refusal{503, retrySoon, "the password cannot be checked now"}, false
+		return Refusal{503, retrySoon, "the password cannot be checked now"}, false
 	}
 	a.defers(given, colon, out)
-	return refusal{}, true
+	return Refusal{}, true
 }
 
 // credentials decodes the user's name and password that the request came with

@@ -22,10 +22,10 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
-	"github.com/evhttpd/evhttpd/internal/uring"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/reactor"
 	"github.com/evhttpd/evhttpd/sendfile"
+	"github.com/evhttpd/evhttpd/uring"
 )
 
 // ringPatience is how long a test waits for what must happen.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/evhttpd/evhttpd/internal/uring"
 	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/uring"
 )
 
 const (

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/internal/uring"
 	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/uring"
 )
 
 // refuseEnter makes every io_uring_enter of the calling thread fail with errno, for good (seccomp(2)).

@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/evhttpd/evhttpd/internal/uring"
 	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/uring"
 )
 
 // ringSize is the size of a loop's ring. The kernel charges its memory to RLIMIT_MEMLOCK of the user, all of

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/internal/uring"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/sendfile"
+	"github.com/evhttpd/evhttpd/uring"
 )
 
 // ringTransport is the [conn.Transport] of the connection that is stepped.

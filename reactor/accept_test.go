@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/internal/socket"
+	"github.com/evhttpd/evhttpd/socket"
 )
 
 // TestClosedDirectly: a connection whose only request asks for the close, and

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/sendfile"
+	"github.com/evhttpd/evhttpd/socket"
 )
 
 // transport is the [conn.Transport] of the connection that is stepped. It keeps the slot's

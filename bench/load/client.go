@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/socket"
 )
 
 // state is what a client's socket is doing.

@@ -16,7 +16,7 @@
 //
 // It connects to the addresses it is given and to nothing else.
 //
-// It imports poller, internal/socket, github.com/HdrHistogram/hdrhistogram-go and golang.org/x/sys.
+// It imports poller, socket, github.com/HdrHistogram/hdrhistogram-go and golang.org/x/sys.
 package load
 
 import "time"

@@ -7,8 +7,8 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/socket"
 )
 
 const (

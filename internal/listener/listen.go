@@ -2,7 +2,7 @@
 // that it was started with, and passes them on: to the next configuration, to the
 // loops, and to the process that takes this one's place.
 //
-// It imports internal/config for the addresses, internal/socket for the calls
+// It imports internal/config for the addresses, socket for the calls
 // and reactor for the form in which loops get them.
 package listener
 
@@ -22,8 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/internal/config"
-	"github.com/evhttpd/evhttpd/internal/socket"
 	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/socket"
 )
 
 // Listener is one address that is listened on, by as many sockets as loops

@@ -55,7 +55,7 @@ func (r *ring) Remove(fd int) error {
 		r.cancel(poller.Token(i), opAccept)
 		r.cancel(poller.Token(i), opListen)
 		for deadline := time.Now().Add(endMax); li.armed; {
-			if err := r.enter(time.Millisecond); err != nil {
+			if err := r.await(); err != nil {
 				return err
 			}
 			if time.Now().After(deadline) {
@@ -148,7 +148,7 @@ func (r *ring) settle() error {
 		s.PrepareCancelAll()
 		s.Flags |= uring.FlagSkipSuccess
 		for deadline := time.Now().Add(endMax); r.inFlight > 0; {
-			if err := r.enter(time.Millisecond); err != nil {
+			if err := r.await(); err != nil {
 				return err
 			}
 			if time.Now().After(deadline) {

@@ -49,11 +49,9 @@ type ring struct {
 	ring    *uring.Ring
 	buffers *uring.Buffers
 	direct  reactor.Direct
-	warn    func(what string, err error)
 	enabled bool
 	err     error       // why the ring cannot go on
 	backlog []uring.SQE // requests that the ring had no room for, oldest first
-	refused time.Time   // since when the kernel takes no requests; zero: it does
 
 	links     ringLinks
 	transport ringTransport
@@ -75,7 +73,7 @@ type ring struct {
 }
 
 func newRing(size ringSize, buffers int) (*ring, error) {
-	r := &ring{warn: func(string, error) {}}
+	r := &ring{}
 	r.transport.ring = r
 	r.wake.fd = -1
 	if err := r.open(size, buffers); err != nil {
@@ -101,8 +99,8 @@ func (r *ring) open(size ringSize, buffers int) (err error) {
 }
 
 // Bind implements [reactor.Completer].
-func (r *ring) Bind(direct reactor.Direct, warn func(string, error)) {
-	r.direct, r.warn = direct, warn
+func (r *ring) Bind(direct reactor.Direct) {
+	r.direct = direct
 	r.out.hold = func(bytes int) { direct.Hold(bytes) }
 }
 
@@ -168,18 +166,19 @@ func (r *ring) arm() (waiting bool) {
 	return waiting
 }
 
-// enter submits, waits no longer than timeout, and takes in what is complete.
+// enter submits, waits no longer than timeout, and takes in what is complete, also if it returns an
+// error that passes (poller.Transient).
 func (r *ring) enter(timeout time.Duration) error {
 	for more := true; more; timeout = 0 {
 		if r.err != nil {
 			return r.err
 		}
-		wait := timeout
 		if r.refill(); len(r.backlog) > 0 {
-			wait = 0
+			timeout = 0
 		}
 		r.enters++
-		if r.entered(r.ring.EnterWait(wait), timeout); r.err != nil {
+		err := r.entered(r.ring.EnterWait(timeout))
+		if r.err != nil {
 			return r.err
 		}
 		submitted := r.ring.Pending() == 0
@@ -189,7 +188,9 @@ func (r *ring) enter(timeout time.Duration) error {
 		if all && !overflowed {
 			r.left()
 		}
-		more = r.refused.IsZero() && (overflowed || submitted && !all)
+		if more = overflowed || submitted && !all; err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -201,7 +202,7 @@ func (r *ring) request(token poller.Token, op uint64) *uring.SQE {
 	if len(r.backlog) == 0 {
 		if s = r.ring.Request(); s == nil {
 			r.enters++
-			r.entered(r.ring.Enter(), 0)
+			_ = r.entered(r.ring.Enter()) // the next Wait meets it too
 			s = r.ring.Request()
 		}
 	}

@@ -102,7 +102,7 @@ func (o *outbox) close() error {
 // flush submits now what is queued and takes in what that completes. It returns
 // conn.ErrAgain if the kernel does not take it yet: it goes with the next Wait.
 func (r *ring) flush() error {
-	if err := r.enter(0); err != nil {
+	if err := r.enter(0); r.err != nil {
 		return err
 	}
 	if len(r.out.queued) > 0 {

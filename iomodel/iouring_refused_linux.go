@@ -8,41 +8,32 @@ import (
 	"github.com/evhttpd/evhttpd/uring"
 )
 
-const (
-	// refusedPause is how long a loop rests that has nothing to do but to ask
-	// again a kernel which takes no requests.
-	refusedPause = time.Millisecond
-	// refusedMax bounds that: a loop that can neither receive nor send for so
-	// long serves nobody, and ends, so that the program can end or be replaced.
-	refusedMax = 10 * time.Second
-)
-
-// entered sorts the result of an io_uring_enter that was to wait for timeout. The kernel may
-// refuse for a while (uring.Refused): what was not submitted stays and goes with the next call, and
-// what was submitted goes on, so that nothing is lost. Any other error ends the loop, by err.
-func (r *ring) entered(err error, timeout time.Duration) {
+// entered sorts the result of an io_uring_enter. The kernel may refuse for a while (uring.Refused), which is
+// an error that passes (poller.Transient): what was not submitted stays and goes with the next call, and what was
+// submitted goes on, so that nothing is lost. Any other error is kept: the ring cannot go on.
+func (r *ring) entered(err error) error {
 	switch {
 	case err == nil:
-		r.refused = time.Time{}
-		return
-	case !uring.Refused(err):
-		r.err = fmt.Errorf("io_uring loop: %w", err)
-		return
+		return nil
+	case uring.Refused(err):
+		return fmt.Errorf("io_uring loop: the kernel takes no requests just now (if this lasts, "+
+			"raise the memory limit of the process or its cgroup): io_uring_enter: %w", err)
 	}
-	now := time.Now()
-	if r.refused.IsZero() {
-		r.refused = now
+	r.err = fmt.Errorf("io_uring loop: %w", err)
+	return r.err
+}
+
+// refusedPause is the pause of a wait for requests to end that is refused.
+const refusedPause = time.Millisecond
+
+// await enters once, to wait for requests to end.
+func (r *ring) await() error {
+	err := r.enter(refusedPause)
+	if r.err == nil && err != nil {
+		time.Sleep(refusedPause)
+		return nil
 	}
-	if now.Sub(r.refused) >= refusedMax {
-		r.err = fmt.Errorf("io_uring loop: the kernel has taken no requests for %v: "+
-			"raise the memory limit of the process or its cgroup (io_uring_enter: %w)", refusedMax, err)
-		return
-	}
-	r.warn("the kernel takes no requests of io_uring just now; they are submitted again "+
-		"(if this lasts, raise the memory limit of the process or its cgroup)", fmt.Errorf("io_uring_enter: %w", err))
-	if timeout > 0 {
-		time.Sleep(min(timeout, refusedPause)) // in place of the wait, which did not take place
-	}
+	return err
 }
 
 // refill moves requests from the backlog to the ring, as far as there is room. There is

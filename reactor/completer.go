@@ -15,9 +15,8 @@ type Completer interface {
 	// With no room for events, Wait takes in what is complete, so that a Transport has it at once, and
 	// reports it the next time.
 	poller.Poller
-	// Bind is called once, before everything else, with the loop's own system calls and with
-	// what takes warnings for the operator (Options.Warn).
-	Bind(direct Direct, warn func(what string, err error))
+	// Bind is called once, before everything else, with the loop's own system calls.
+	Bind(direct Direct)
 	// Accept takes a connection that was accepted from the listener of that
 	// descriptor, or accepts one itself if it is not watched. unix.EAGAIN: there is none.
 	Accept(listener int) (fd int, remote conn.Addr, err error)

@@ -120,7 +120,7 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	l.inbox.wake = p.Wake
 	l.transport.init(l.local)
 	if l.completer, _ = p.(Completer); l.completer != nil {
-		l.completer.Bind(&l.transport, opts.Warn)
+		l.completer.Bind(&l.transport)
 		l.few = completedFew
 	}
 	l.timers.init(opts.Config)

@@ -46,24 +46,6 @@ func (c *content) vary() string {
 	return ""
 }
 
-// negotiate chooses among a file and its siblings by the weights of
-// Accept-Encoding (RFC 9110 section 12.5.3): among equals a coded one, and among those
-// the first of Options. If nothing is acceptable it is the file.
-func negotiate(c *content, req *http1.Request, buf []byte) *content {
-	var weights http1.CodingWeights
-	weights.Add(req.Get(http1.FieldAcceptEncoding, buf))
-	best, weight := c, weights.Of(http1.CodingIdentity)
-	for _, v := range c.variants {
-		if v.dynamic && req.Method == http1.MethodGET && req.Has(http1.FieldRange) {
-			continue
-		}
-		if n := weights.Of(v.coding); n > weight || n == weight && n > 0 && best == c {
-			best, weight = v, n
-		}
-	}
-	return best
-}
-
 // siblingsKnown reports whether what is known of the entry's siblings will do
 // for a request that accepts codings.
 func (s *Site) siblingsKnown(e *entry, mono int64) bool {
@@ -185,13 +167,4 @@ func (l *look) siblingsUnchanged() (bool, error) {
 	}
 	l.siblingsSeen = true
 	return true, nil
-}
-
-// release frees what contents hold beside memory.
-func release(all []*content) {
-	for _, c := range all {
-		if c.file != nil {
-			c.file.Release()
-		}
-	}
 }

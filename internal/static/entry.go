@@ -172,10 +172,15 @@ func (e *entry) Release() {
 		return
 	}
 	if c := e.content.Swap(nil); c != nil {
-		if c.file != nil {
-			c.file.Release()
-		}
+		c.release()
 		release(c.variants)
+	}
+}
+
+// release frees what contents hold beside memory.
+func release(all []*content) {
+	for _, c := range all {
+		c.release()
 	}
 }
 

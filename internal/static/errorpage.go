@@ -45,11 +45,8 @@ func (h *handler) sendPage(e *entry, req *http1.Request, buf []byte, out *conn.O
 	if e.kind != kindBody && e.kind != kindFile {
 		return false
 	}
-	c := e.content.Load()
-	if c != nil && req.Has(http1.FieldAcceptEncoding) && len(c.variants) > 0 {
-		c = negotiate(c, req, buf)
-	}
-	if c == nil || c.file != nil && !c.file.TryRetain() {
+	c := e.represent(req, buf)
+	if c == nil {
 		return false
 	}
 	b := append(append(h.scratch[:0], c.vary()...), c.head[c.validators:c.typed]...)
@@ -60,11 +57,7 @@ func (h *handler) sendPage(e *entry, req *http1.Request, buf []byte, out *conn.O
 	h.scratch = append(appendLength(b, c.size), fields...)
 	out.Reason(reason)
 	out.Head(status, h.scratch)
-	if c.file != nil {
-		out.File(c.file, 0, c.size)
-		c.file.Release()
-	} else {
-		out.Shared(c.body)
-	}
+	c.sendAll(out)
+	c.release()
 	return true
 }

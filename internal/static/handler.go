@@ -267,25 +267,40 @@ func (h *handler) answer(e *entry, req *http1.Request, buf []byte, out *conn.Out
 		h.fail(req, buf, out, e.status, retryAfter(e.status), e.reason)
 		return true
 	}
-	c := e.content.Load()
-	if req.Has(http1.FieldAcceptEncoding) && c != nil && len(c.variants) > 0 {
-		c = negotiate(c, req, buf)
-	}
-	if c == nil || c.file != nil && !c.file.TryRetain() {
+	c := e.represent(req, buf)
+	if c == nil {
 		return false
 	}
-	if !conditional(req) || !c.ranges || !h.precondition(c, req, buf, out) {
+	if conditional(req) && c.ranges {
+		h.sendConditional(c, req, buf, out)
+	} else {
 		out.Head(200, c.head)
-		if c.file != nil {
-			out.File(c.file, 0, c.size)
-		} else {
-			out.Shared(c.body)
-		}
+		c.sendAll(out)
 	}
-	if c.file != nil {
-		c.file.Release()
-	}
+	c.release()
 	return true
+}
+
+// sendConditional answers with the content as far as the request's preconditions and ranges say.
+func (h *handler) sendConditional(c *content, req *http1.Request, buf []byte, out *conn.Output) {
+	now := out.Clock().Wall / 1e9
+	status, reason := precondition(c, req, buf, now)
+	if status == 200 {
+		status, reason = h.ranged.choose(c, req, buf, h.site.ranges, now)
+	}
+	switch status {
+	case 200:
+		out.Head(200, c.head)
+		c.sendAll(out)
+	case 206:
+		h.scratch = h.ranged.send(c, h.scratch, out)
+	case 304:
+		out.Head(304, c.head[:c.validators])
+	case 412:
+		h.fail(req, buf, out, 412, c.vary(), reason)
+	case 416:
+		h.fail(req, buf, out, 416, string(appendUnsatisfied(nil, c.size))+c.vary(), reason)
+	}
 }
 
 func retryAfter(status int) string {

@@ -11,83 +11,90 @@ import (
 // rangesDefault is how many ranges a request may ask for if Options do not say: zsync asks for 20, zchunk for 255.
 const rangesDefault = 256
 
-// ranged is what a handler needs to answer several ranges at once.
+// ranged is the answer to a request for ranges, made by choose and sent by send. A loop uses one for all its answers.
 type ranged struct {
-	asked    []http1.ByteRange
-	random   *rand.ChaCha8 // of the boundaries; nil until the first
-	boundary [boundaryLen]byte
-	heads    []byte // of all parts, one behind the other, and the end
-	ends     []int  // of each in heads
+	asked    []http1.ByteRange // of the request, in its order
+	parts    []http1.ByteRange // of the answer, without overlaps
+	random   *rand.ChaCha8     // of the boundaries; nil until the first is drawn
+	boundary [boundaryLen]byte // between the parts
+	heads    []byte            // those of all parts of a multipart answer, one after the other, and its end
+	ends     []int             // the end of each head
+	length   int64             // of a multipart body
 }
 
-// partial answers with the ranges that the request asks for. It reports false
-// if the whole file is the answer.
-func (h *handler) partial(c *content, req *http1.Request, buf []byte, out *conn.Output) bool {
-	ranges, result := http1.ParseRange(req.Get(http1.FieldRange, buf), c.size, h.site.ranges, h.ranged.asked[:0])
-	h.ranged.asked = ranges
+// choose chooses what the request's Range has sent of the content. The status is 200 if that is everything, 206, or 416
+// with its reason. limit is how many ranges a request may ask for, and now in seconds since 1970.
+func (m *ranged) choose(c *content, req *http1.Request, buf []byte, limit int, now int64) (status int, reason string) {
+	// RFC 9110 section 14.2: Range is defined for GET.
+	if !req.Has(http1.FieldRange) || req.Method != http1.MethodGET || !ifRange(c, req, buf, now) {
+		return 200, ""
+	}
+	var result http1.RangeResult
+	m.asked, result = http1.ParseRange(req.Get(http1.FieldRange, buf), c.size, limit, m.asked[:0])
 	switch result {
 	case http1.RangeUnsatisfiable:
-		// The size is all that changes, and the error path may allocate.
-		field := append(http1.AppendInt([]byte("Content-Range: bytes */"), c.size), "\r\n"...)
-		h.fail(req, buf, out, 416, string(field)+c.vary(), "no range of the request is within the file (RFC 9110 section 15.5.17)")
-		return true
+		return 416, "no range of the request is within the file (RFC 9110 section 15.5.17)"
 	case http1.RangeIgnored:
-		return false
+		return 200, ""
 	}
-	several := len(ranges) > 1
-	if ranges = http1.CoalesceRanges(ranges); len(ranges) > 1 {
-		return h.multipart(c, ranges, out)
+	several := len(m.asked) > 1
+	m.parts = http1.CoalesceRanges(m.asked)
+	if len(m.parts) > 1 {
+		m.frame(c)
+		if m.length >= c.size {
+			return 200, ""
+		}
+	} else if several && m.parts[0].Length == c.size {
+		return 200, ""
 	}
-	if several && ranges[0].Length == c.size {
-		return false
-	}
-	// RFC 9110 section 15.3.7.2: what has come down to one range is no multipart.
-	b := append(h.scratch[:0], c.head[:c.common]...)
-	b = appendContentRange(b, ranges[0], c.size)
-	h.scratch = appendLength(b, ranges[0].Length)
-	out.Head(206, h.scratch)
-	c.part(ranges[0], out)
-	return true
+	return 206, ""
 }
 
-// multipart answers with multipart/byteranges (RFC 9110 section 14.6). It
-// reports false if that would be no shorter than the whole file.
+// frame makes the heads of the parts of a multipart/byteranges answer (RFC 9110 section 14.6).
 //
-// The body begins with a line break, which makes an empty preamble (RFC 2046 section 5.1.1), as the bodies of nginx
-// do: zsync 0.6.2 looks for one before each boundary, the first too, and asks for ever if there is none.
-func (h *handler) multipart(c *content, ranges []http1.ByteRange, out *conn.Output) bool {
-	m := &h.ranged
+// The body begins with a line break, which makes an empty preamble (RFC 2046 section 5.1.1), as the bodies of nginx do:
+// zsync 0.6.2 looks for one before each boundary, the first too, and asks for ever if there is none.
+func (m *ranged) frame(c *content) {
 	m.draw()
-	m.heads, m.ends = m.heads[:0], m.ends[:0]
-	var length int64
-	for _, r := range ranges {
-		length += r.Length
+	m.heads, m.ends, m.length = m.heads[:0], m.ends[:0], 0
+	for _, r := range m.parts {
+		m.length += r.Length
 		m.heads = append(append(append(m.heads, "\r\n--"...), m.boundary[:]...), "\r\n"...)
 		m.heads = append(m.heads, c.head[c.validators:c.typed]...)
 		m.heads = append(appendContentRange(m.heads, r, c.size), "\r\n"...)
 		m.ends = append(m.ends, len(m.heads))
 	}
 	m.heads = append(append(append(m.heads, "\r\n--"...), m.boundary[:]...), "--\r\n"...)
-	if length += int64(len(m.heads)); length >= c.size {
-		return false
+	m.length += int64(len(m.heads))
+}
+
+// send answers with the parts that choose has chosen. It makes the head in scratch, and returns that.
+func (m *ranged) send(c *content, scratch []byte, out *conn.Output) []byte {
+	if len(m.parts) == 1 {
+		// RFC 9110 section 15.3.7.2: what has come down to one range is no multipart.
+		b := appendContentRange(append(scratch[:0], c.head[:c.common]...), m.parts[0], c.size)
+		b = appendLength(b, m.parts[0].Length)
+		out.Head(206, b)
+		c.send(m.parts[0], out)
+		return b
 	}
-	b := append(h.scratch[:0], c.head[:c.validators]...)
+	b := append(scratch[:0], c.head[:c.validators]...)
 	b = append(append(b, "Content-Type: multipart/byteranges; boundary="...), m.boundary[:]...)
 	b = append(append(b, "\r\n"...), c.head[c.typed:c.common]...)
-	h.scratch = appendLength(b, length)
-	out.Head(206, h.scratch)
+	b = appendLength(b, m.length)
+	out.Head(206, b)
 	from := 0
-	for i, r := range ranges {
+	for i, r := range m.parts {
 		out.Bytes(m.heads[from:m.ends[i]])
-		c.part(r, out)
+		c.send(r, out)
 		from = m.ends[i]
 	}
 	out.Bytes(m.heads[from:])
-	return true
+	return b
 }
 
-// part adds a range of the content to an answer.
-func (c *content) part(r http1.ByteRange, out *conn.Output) {
+// send adds a range of the content to an answer.
+func (c *content) send(r http1.ByteRange, out *conn.Output) {
 	if c.file != nil {
 		out.File(c.file, r.Offset, r.Length)
 	} else {
@@ -98,23 +105,27 @@ func (c *content) part(r http1.ByteRange, out *conn.Output) {
 // boundaryLen is the length of a boundary: 128 bits, in hexadecimal.
 const boundaryLen = 32
 
-// draw makes the next boundary. Each answer has its own, of a generator whose
-// next output nobody can tell from earlier ones: whoever writes the files cannot have put it in them.
+// draw makes the next boundary. Each answer has its own, from a generator whose next output cannot be told from earlier
+// ones: a person who writes the files cannot have put it in them.
 func (m *ranged) draw() {
 	if m.random == nil {
 		var seed [32]byte
 		_, _ = crand.Read(seed[:]) // never fails: it ends the process instead
 		m.random = rand.NewChaCha8(seed)
 	}
-	const digits = "0123456789abcdef"
 	var n uint64
 	for i := range m.boundary {
 		if i%16 == 0 {
 			n = m.random.Uint64()
 		}
-		m.boundary[i] = digits[n&15]
+		m.boundary[i] = hexDigits[n&15]
 		n >>= 4
 	}
+}
+
+// appendUnsatisfied appends the field of a 416 (RFC 9110 section 14.4).
+func appendUnsatisfied(dst []byte, size int64) []byte {
+	return append(http1.AppendInt(append(dst, "Content-Range: bytes */"...), size), "\r\n"...)
 }
 
 func appendContentRange(dst []byte, r http1.ByteRange, size int64) []byte {

@@ -218,9 +218,6 @@ type Config struct {
 	// TurnBytes are received and sent in one Step, exceeded by less than one part of a file. A call that sends
 	// counts for 4 KiB at least.
 	TurnBytes int64
-	// SendCold has files sent without asking whether they are in memory, so that the sending call
-	// waits for the disk: what an event loop does that knows no cold pages, for comparison.
-	SendCold bool
 
 	FirstByte, Head, Body, Send, KeepAlive, Deferred time.Duration
 	Lifetime                                         time.Duration // then Connection: close

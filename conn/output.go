@@ -167,11 +167,7 @@ func (o *Output) File(f *sendfile.File, offset, count int64) {
 	if o.noBody || count == 0 {
 		return
 	}
-	s := segment{kind: segFile, file: f.Retain(), off: offset, n: count}
-	if o.local.Config.SendCold {
-		s.warm = offset + count
-	}
-	o.push(s)
+	o.push(segment{kind: segFile, file: f.Retain(), off: offset, n: count})
 	o.open = true
 }
 

@@ -743,25 +743,6 @@ func TestAccessIsOfTheWallClock(t *testing.T) {
 	r.release()
 }
 
-// With Config.SendCold the transport is not asked, and waits where it has to.
-func TestSendCold(t *testing.T) {
-	config := testConfig()
-	config.SendCold = true
-	r := newRig(t, config)
-	s := newScript(t, get("/file"))
-	s.cold = map[int64]bool{0: true, fileTurn: true}
-	r.start(s)
-	for range 100 {
-		if want := r.step(); want == WantDeferred {
-			t.Fatal("a cold file was put off")
-		}
-	}
-	if got := replies(t, r.t.out); len(got) != 1 || got[0].body != fileContent {
-		t.Errorf("%d answers", len(got))
-	}
-	r.release()
-}
-
 // RFC 9110 section 9.3.2: the answer to HEAD has no body, also when its head does not come to an end.
 func TestHeadTimeoutOfHEADHasNoBody(t *testing.T) {
 	for head, bodies := range map[string]bool{"HEA": true, "HEAD": true, "HEAD ": false, "HEAD /a HTTP/1.1\r\nHost: h": false, "GET /": true} {

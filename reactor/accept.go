@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"errors"
-	"math"
 	"os"
 	"slices"
 	"time"
@@ -16,7 +15,7 @@ import (
 
 const (
 	// acceptMax bounds one batch of new connections, each of which is also
-	// stepped, so that those that are open already keep their turn. Options.AcceptBatch replaces it.
+	// stepped, so that those that are open already keep their turn.
 	acceptMax = 64
 	// lastMax bounds the batches that are still accepted from listeners that are given up:
 	// more than queues hold, so that only a flood that does not end meets it.
@@ -250,18 +249,6 @@ func (l *Loop) acceptLast() {
 	}
 }
 
-// acceptBatch is the bound on one batch of new connections.
-func (o *Options) acceptBatch() int {
-	switch {
-	case o.AcceptBatch == 0:
-		return acceptMax
-	case o.AcceptBatch < 0:
-		return math.MaxInt
-	default:
-		return o.AcceptBatch
-	}
-}
-
 // allReady has a connection's first turn try everything.
 const allReady = poller.Readable | poller.Writable
 
@@ -270,7 +257,7 @@ const allReady = poller.Readable | poller.Writable
 // whether there may be more.
 func (l *Loop) accept(li *accepted) bool {
 	failed := 0
-	for range l.opts.acceptBatch() {
+	for range acceptMax {
 		fd, remote, err := l.acceptFrom(li.FD)
 		switch {
 		case err == nil:

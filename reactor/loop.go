@@ -43,9 +43,6 @@ type Options struct {
 	// Connections is the most that are open at a time, all loops together; 0:
 	// no limit. Beyond it the accepting loop closes its oldest idle one, and if it has none the new one gets 503.
 	Connections int
-	// AcceptBatch is how many new connections are taken from a listener before those that are
-	// open have their turn; 0: 64, negative: all that wait.
-	AcceptBatch int
 	// Open counts the connections of all servers that it is given to, as far as
 	// Connections is concerned; nil: of this one.
 	Open *atomic.Int64

@@ -162,32 +162,6 @@ func TestAcceptIsBounded(t *testing.T) {
 	})
 }
 
-// TestAcceptBatch: the bound can be another, or none.
-func TestAcceptBatch(t *testing.T) {
-	eachVariant(t, func(t *testing.T, v variant) {
-		for _, c := range []struct{ batch, accepted int }{{1, 1}, {10, 10}, {-1, acceptMax + 10}} {
-			t.Run(fmt.Sprint(c.batch), func(t *testing.T) {
-				s, l := driven(t, v)
-				l.opts.AcceptBatch = c.batch
-				var clients []*client
-				for range acceptMax + 10 {
-					clients = append(clients, s.dial().send(getClose("/small")))
-				}
-				l.batch()
-				if n := s.answers.served.Load(); n != int64(c.accepted) {
-					t.Errorf("%d connections were accepted in a batch, not %d", n, c.accepted)
-				}
-				for s.answers.served.Load() < acceptMax+10 {
-					l.batch()
-				}
-				for _, c := range clients {
-					c.expect(200)
-				}
-			})
-		}
-	})
-}
-
 // TestStaleTokens: connection B is closed while A's event of the same batch is
 // handled, and both its slot and its descriptor's number have a new owner
 // when B's event comes: the new owner is not touched.

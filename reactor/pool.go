@@ -33,7 +33,6 @@ type Pool struct {
 	limit   int
 	idle    int // waiting workers that no task has been queued for
 	closed  bool
-	inPlace bool // Submit runs the jobs
 	wg      sync.WaitGroup
 
 	epoch    uint64         // counts Flush
@@ -84,11 +83,10 @@ func (t *task) Wanted() bool {
 }
 
 // NewPool returns a pool of at most that many workers, which are started as
-// they are needed and end with Close. With 0 there is no pool in truth: Submit runs each
-// job on its caller, for which everyone waits whom that serves. This is for comparison.
+// they are needed and end with Close. There is at least one.
 func NewPool(workers int) *Pool {
 	p := &Pool{
-		inPlace: workers == 0, limit: max(workers, 1),
+		limit:  max(workers, 1),
 		joined: make(map[any]*task), waiting: make(map[waiterKey]*task), unpassed: make(map[uint64]int),
 	}
 	p.work.L, p.passed.L = &p.mu, &p.mu
@@ -102,9 +100,6 @@ func NewPool(workers int) *Pool {
 // most: a full queue takes them all the same.
 func (p *Pool) Submit(job conn.Job, must bool, client conn.Client, to Receiver, token uint64, ticket uint32) error {
 	w := waiterKey{to, token, ticket}
-	if p.inPlace {
-		return p.runHere(job, w)
-	}
 	key, class := job.Key(), job.Class()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -245,25 +240,6 @@ func (p *Pool) wake() {
 		p.workers++
 		p.wg.Go(p.worker)
 	}
-}
-
-// runHere runs a job in place of a worker.
-func (p *Pool) runHere(job conn.Job, w waiterKey) error {
-	t := &task{queue: new(jobQueue)}
-	t.wanted.Store(1)
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return conn.ErrBusy
-	}
-	t.epoch = p.epoch
-	p.unpassed[p.epoch]++
-	p.mu.Unlock()
-	w.to.Deliver(w.token, w.ticket, job.Run(t))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pass(t)
-	return nil
 }
 
 // take takes the next task of the next class that has one and workers left of its share; nil: there is none.

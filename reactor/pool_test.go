@@ -171,22 +171,3 @@ func TestCloseFinishesTheQueue(t *testing.T) {
 	}
 	p.Close() // again: nothing happens
 }
-
-// TestNoWorkers: the caller runs each job, equal ones too, until the pool is closed.
-func TestNoWorkers(t *testing.T) {
-	p := NewPool(0)
-	p.Resize(4) // it stays without
-	r := newInTray()
-	runs := 0
-	for i := range uint64(3) {
-		must(t, p.Submit(&work{"key", func() conn.Result { runs++; return find("") }}, false, conn.Client{}, r, i, 0))
-		if len(r.came) != int(i)+1 || runs != int(i)+1 {
-			t.Fatalf("%d jobs ran and %d results came before Submit returned for the %d.", runs, len(r.came), i+1)
-		}
-	}
-	p.Flush()
-	p.Close()
-	if err := p.Submit(&work{nil, func() conn.Result { return find("") }}, true, conn.Client{}, r, 9, 0); err != conn.ErrBusy {
-		t.Errorf("a closed pool says %v", err)
-	}
-}

@@ -91,7 +91,6 @@ type Server struct {
 	opts    Options
 	events  *eventlog.Log
 	control control
-	lab     lab
 	limiter *eventlog.Limiter
 	notify  *systemd.Notifier
 	pool    *reactor.Pool
@@ -172,10 +171,7 @@ func Run(opts Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.lab, err = readLab(); err != nil {
-		return err
-	}
-	s.pool = reactor.NewPool(s.lab.workers(cfg.Workers))
+	s.pool = reactor.NewPool(cfg.Workers)
 	s.heir = parent >= 0
 	c, err := s.prepare(cfg, state{listeners: old})
 	if err == nil {
@@ -183,10 +179,6 @@ func Run(opts Options) (err error) {
 	}
 	if err != nil {
 		return withDescriptors(err, cfg)
-	}
-	if err := s.answerCounters(); err != nil {
-		s.endServing()
-		return err
 	}
 	if err := checkDescriptors(); err != nil {
 		return err

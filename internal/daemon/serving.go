@@ -149,7 +149,6 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 			NewLog:      set.NewLog,
 			Pool:        s.pool,
 			Connections: set.Connections,
-			AcceptBatch: s.lab.acceptBatch,
 			Open:        &s.open,
 			Budget:      &s.budget,
 			Warn:        s.limiter.Warn,
@@ -165,7 +164,7 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 
 // settings are what one that serves is to serve with.
 func (s *Server) settings(srv *serving, st *state) reactor.Settings {
-	set := reactor.Settings{Config: s.lab.conn(s.connConfig(st.cfg)), Connections: s.connections(st.cfg), NewHandler: st.sites.ThreadHandler}
+	set := reactor.Settings{Config: s.connConfig(st.cfg), Connections: s.connections(st.cfg), NewHandler: st.sites.ThreadHandler}
 	if srv.choice.Loops {
 		set.NewHandler = st.sites.Handler
 	}

@@ -65,7 +65,7 @@ func benchConfig() *Config {
 const benchRequest = "GET /1k.txt HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 
 func benchmarkStep(b *testing.B, depth int) {
-	l := NewLocal(benchConfig(), newSmall(), nil)
+	l := NewWorkspace(benchConfig(), newSmall(), nil)
 	l.Clock = Clock{Mono: 1, Wall: 1_700_000_000e9}
 	t := &nullTransport{input: bytes.Repeat([]byte(benchRequest), depth)}
 	var c Conn

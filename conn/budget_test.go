@@ -112,7 +112,7 @@ func TestAllocations(t *testing.T) {
 		{name: "a body", handler: newSmall(), input: []string{post("", "Content-Length: 5"), "he", "llo"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := NewLocal(benchConfig(), tt.handler, &nullLog{})
+			l := NewWorkspace(benchConfig(), tt.handler, &nullLog{})
 			l.Clock = Clock{Mono: 1, Wall: 1_700_000_000e9}
 			tr := &partTransport{retries: tt.retries}
 			inputs := make([][]byte, len(tt.input))

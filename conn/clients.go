@@ -122,7 +122,7 @@ func (s *Clients) Len() (n int) {
 
 // weigh counts the connection among those of its client, unless it is a proxy's,
 // which has many clients, or a Unix socket's. limit is what the client may have.
-func (c *Conn) weigh(l *Local, limit int) {
+func (c *Conn) weigh(l *Workspace, limit int) {
 	c.standing |= weighed
 	if c.remote == (Addr{}) || l.Config.Trusted.Contains(c.remote) {
 		return
@@ -140,24 +140,24 @@ func (c *Conn) weigh(l *Local, limit int) {
 }
 
 // admit weighs a connection whose client has just become known.
-func (c *Conn) admit(l *Local) {
+func (c *Conn) admit(l *Workspace) {
 	if limit := l.Config.ConnectionsPerClient; limit > 0 && c.standing&overAll == 0 {
 		c.weigh(l, limit)
 	}
 }
 
-// Enlist counts a connection that began when there was no limit. It goes on
+// CountClient counts a connection that began when there was no limit. It goes on
 // however many its client has: a reload cuts nobody off.
-func (c *Conn) Enlist(l *Local) {
+func (c *Conn) CountClient(l *Workspace) {
 	if l.Config.ConnectionsPerClient > 0 && c.standing&(weighed|awaitsHeader|overAll) == 0 {
 		const all = 1 << 30
 		c.weigh(l, all)
 	}
 }
 
-// Delist takes back what was counted. It is for a connection that is closed where
-// there is no [Local], in place of Release, and therefore has to be Movable.
-func (c *Conn) Delist(cfg *Config) {
+// UncountClient takes back what was counted. It is for a connection that is closed where
+// there is no [Workspace], in place of Release, and therefore has to be Movable.
+func (c *Conn) UncountClient(cfg *Config) {
 	if c.standing&listed != 0 {
 		cfg.Clients.leave(ClientOf(c.remote), c.standing&overOwn != 0)
 	}

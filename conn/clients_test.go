@@ -133,8 +133,8 @@ func TestLimitChanges(t *testing.T) {
 	waits, _ := open(r, balancer, "")
 	r.l.Config.ConnectionsPerClient = 2
 	for _, c := range append(all, waits) {
-		c.Enlist(r.l)
-		c.Enlist(r.l)
+		c.CountClient(r.l)
+		c.CountClient(r.l)
 	}
 	if all[2].refused() || all[2].closing {
 		t.Error("one that was open is cut off")
@@ -144,7 +144,7 @@ func TestLimitChanges(t *testing.T) {
 	}
 	moved := *all[0]
 	moved.Move(r.l)
-	moved.Delist(r.l.Config)
+	moved.UncountClient(r.l.Config)
 	r.l.Config.ConnectionsPerClient = 0
 	free, got := open(r, peer, get("/a"))
 	if got != "200" {

@@ -34,9 +34,9 @@ const (
 // errScratch refuses a head that no configured limit stops.
 var errScratch = http1.Error{Status: 431, Rule: "head too large to hold", At: -1, Source: "RFC 6585 section 5"}
 
-// Local is what one loop, or one thread, lends to the connection that it
+// Workspace is what one loop, or one thread, lends to the connection that it
 // steps: the time, the handler, and the memory that no connection keeps.
-type Local struct {
+type Workspace struct {
 	Clock   Clock
 	Alone   bool   // see Output.Alone; set before a Step, taken back by the first request of it
 	Closing bool   // every answer is its connection's last: the server drains, or all threads are taken
@@ -62,9 +62,9 @@ type Local struct {
 	untold       int64  // bytes held more than Share was told
 }
 
-// NewLocal returns a Local. log may be nil.
-func NewLocal(cfg *Config, handler Handler, log AccessLog) *Local {
-	l := &Local{Config: cfg, Handler: handler, Log: log}
+// NewWorkspace returns a Workspace. log may be nil.
+func NewWorkspace(cfg *Config, handler Handler, log AccessLog) *Workspace {
+	l := &Workspace{Config: cfg, Handler: handler, Log: log}
 	l.in = make([]byte, max(scratchMin, 2*(cfg.Limits.Head+cfg.Limits.RequestLine)))
 	l.out.local = l
 	return l
@@ -72,7 +72,7 @@ func NewLocal(cfg *Config, handler Handler, log AccessLog) *Local {
 
 // Settle counts the latency of answers that were begun and ended since Clock
 // was read, now being that late (Clock.Mono). It is called before Clock is read anew.
-func (l *Local) Settle(now int64) {
+func (l *Workspace) Settle(now int64) {
 	if l.instant > 0 {
 		l.Counters.Latency.Observe(l.instant, now-l.Clock.Mono)
 		l.instant = 0
@@ -80,7 +80,7 @@ func (l *Local) Settle(now int64) {
 }
 
 // took counts the latency of an answer begun at that time (Clock.Mono).
-func (l *Local) took(began int64) {
+func (l *Workspace) took(began int64) {
 	if began == l.Clock.Mono || began == 0 {
 		l.instant++
 		return
@@ -89,7 +89,7 @@ func (l *Local) took(began int64) {
 }
 
 // newTurn gives the connection that is stepped its share of the loop.
-func (l *Local) newTurn() {
+func (l *Workspace) newTurn() {
 	l.turnRequests, l.turnBytes = l.Config.TurnRequests, l.Config.TurnBytes
 	if l.turnRequests == 0 {
 		l.turnRequests = math.MaxInt
@@ -100,7 +100,7 @@ func (l *Local) newTurn() {
 }
 
 // filePart is how much of a file leaves in one call.
-func (l *Local) filePart() int64 {
+func (l *Workspace) filePart() int64 {
 	if n := l.Config.TurnBytes; n > 0 && n < fileTurn {
 		return n
 	}
@@ -110,7 +110,7 @@ func (l *Local) filePart() int64 {
 // grow makes the scratch larger, which is needed when a reload or another loop
 // allows larger heads than this one was made for. It reports false when a head is
 // large enough.
-func (l *Local) grow(size int) bool {
+func (l *Workspace) grow(size int) bool {
 	lim := &l.Config.Limits
 	if size > max(scratchMax, 2*(lim.Head+lim.RequestLine)) {
 		return false
@@ -149,7 +149,7 @@ type Conn struct {
 }
 
 // Start makes c a new connection of that peer. refuse answers its first request with 503.
-func (c *Conn) Start(l *Local, remote Addr, refuse bool) {
+func (c *Conn) Start(l *Workspace, remote Addr, refuse bool) {
 	*c = Conn{born: l.Clock.Mono, since: l.Clock.Mono, remote: remote, hungry: true}
 	if refuse {
 		c.standing = overAll
@@ -187,9 +187,9 @@ func (c *Conn) Deferred() bool { return c.want == WantDeferred }
 
 // Move is called on the new loop before the first Step there. The phase's timer
 // starts anew, so that timers stay first in, first out.
-func (c *Conn) Move(l *Local) {
+func (c *Conn) Move(l *Workspace) {
 	c.since = l.Clock.Mono
-	c.Enlist(l) // a reload may have come while it was on its way
+	c.CountClient(l) // a reload may have come while it was on its way
 }
 
 // Timeout is how long the timer of a phase runs; 0: there is none. It is the
@@ -224,7 +224,7 @@ func (cfg *Config) LookAgain(now, moved int64) (since int64) {
 
 // Release frees what the connection holds, and writes the access line of an
 // answer that was cut short. It is called once, before the descriptor is closed.
-func (c *Conn) Release(l *Local) {
+func (c *Conn) Release(l *Workspace) {
 	if c.in != nil {
 		c.letGo(l)
 	}
@@ -233,14 +233,14 @@ func (c *Conn) Release(l *Local) {
 		c.out.free(l)
 	}
 	c.drop()
-	c.Delist(l.Config)
+	c.UncountClient(l.Config)
 	c.out, c.want = nil, WantClose
 }
 
 // Expire is called when the timer of the connection's phase has run out. What has arrived by then counts, though
 // nobody has looked: the process may have been stopped, or its loop been late. So whoever calls has the
 // Transport's next Recv ask the socket.
-func (c *Conn) Expire(t Transport, l *Local) Want {
+func (c *Conn) Expire(t Transport, l *Workspace) Want {
 	now := l.Clock.Mono
 	switch c.want {
 	case WantYield: // it waits for the loop, not for its peer
@@ -309,7 +309,7 @@ func (c *Conn) lookForPeer(t Transport, cfg *Config, now int64) Want {
 }
 
 // timeOut answers 408 to a request that does not come to its end.
-func (c *Conn) timeOut(t Transport, l *Local, reason string) Want {
+func (c *Conn) timeOut(t Transport, l *Workspace, reason string) Want {
 	l.newTurn()
 	in := c.unpark(l)
 	req := &l.req
@@ -343,7 +343,7 @@ func (c *Conn) checkProgress(t Transport, cfg *Config, now int64) Want {
 }
 
 // lastAnswer reports whether the next answer is to be the connection's last.
-func (c *Conn) lastAnswer(l *Local) bool {
+func (c *Conn) lastAnswer(l *Workspace) bool {
 	cfg := l.Config
 	return l.Closing || c.refused() ||
 		cfg.Requests > 0 && int(c.requests)+1 >= cfg.Requests ||

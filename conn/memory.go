@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// untoldMax is how many bytes a Local may count before it tells its Share: the
+	// untoldMax is how many bytes a Workspace may count before it tells its Share: the
 	// price of the atomics is paid once for so many, and a Budget is exceeded by no more than that for each loop.
 	untoldMax = 16 << 10
 	// reliefPart is what part of a Budget is made free when it is exceeded, so
@@ -154,18 +154,18 @@ func (s *Share) unrefer(body []byte) {
 	}
 }
 
-// Hold counts bytes that the connections of this Local hold more, or fewer if bytes is
+// Hold counts bytes that the connections of this Workspace hold more, or fewer if bytes is
 // negative. It is called by whoever steps them, when a buffer is taken or given back.
-func (l *Local) Hold(bytes int) {
+func (l *Workspace) Hold(bytes int) {
 	l.untold += int64(bytes)
 	if l.untold > untoldMax || l.untold < -untoldMax {
 		l.Tell()
 	}
 }
 
-// Tell brings the Share up to date. A Local that is not always the same connections'
+// Tell brings the Share up to date. A Workspace that is not always the same connections'
 // does it at the end of each turn.
-func (l *Local) Tell() {
+func (l *Workspace) Tell() {
 	if l.untold != 0 && l.Share != nil {
 		n := l.untold
 		l.untold = 0
@@ -174,8 +174,8 @@ func (l *Local) Tell() {
 }
 
 // Relieve gives up what the Share is asked for: it closes the first of the holders, in the
-// order of SortHolders, until that is done. It is for an owner with one Local, and returns how many it has closed.
-func (l *Local) Relieve(holders func() []Holder, close func(Holder)) (closed int) {
+// order of SortHolders, until that is done. It is for an owner with one Workspace, and returns how many it has closed.
+func (l *Workspace) Relieve(holders func() []Holder, close func(Holder)) (closed int) {
 	l.Tell()
 	share := l.Share
 	excess := share.Excess()
@@ -246,14 +246,14 @@ func (c *Conn) Held() (bytes, since int64) {
 }
 
 // keep puts the bytes into a buffer of the connection's own.
-func (c *Conn) keep(l *Local, in []byte) {
+func (c *Conn) keep(l *Workspace, in []byte) {
 	c.in = getBuffer(len(in))
 	c.in.b = append(c.in.b, in...)
 	l.Hold(cap(c.in.b))
 }
 
 // letGo frees the connection's buffer.
-func (c *Conn) letGo(l *Local) {
+func (c *Conn) letGo(l *Workspace) {
 	l.Hold(-cap(c.in.b))
 	c.in.put()
 	c.in = nil
@@ -261,7 +261,7 @@ func (c *Conn) letGo(l *Local) {
 
 // count counts what a queue that waits holds: its arena and lists, the body's
 // parts that it refers to, and what its source holds.
-func (q *queue) count(l *Local) {
+func (q *queue) count(l *Workspace) {
 	size := cap(q.buf.b) + cap(q.line) + cap(q.segs)*int(unsafe.Sizeof(segment{}))
 	if q.chunk != nil {
 		size += cap(q.chunk.b)
@@ -274,7 +274,7 @@ func (q *queue) count(l *Local) {
 }
 
 // refer counts the bodies that the queue refers to, once. What a source gave is in chunk.
-func (q *queue) refer(l *Local) {
+func (q *queue) refer(l *Workspace) {
 	if l.Share == nil {
 		return
 	}
@@ -291,7 +291,7 @@ func (q *queue) refer(l *Local) {
 }
 
 // uncount takes back what count and refer have counted.
-func (q *queue) uncount(l *Local) {
+func (q *queue) uncount(l *Workspace) {
 	l.Hold(-q.memory)
 	q.memory = 0
 	for i, body := range q.bodies {

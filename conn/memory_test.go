@@ -60,7 +60,7 @@ func (h *bodies) Serve(_ *http1.Request, _ []byte, out *Output) {
 // A body that several unsent answers refer to is in memory once, whoever has it in a cache.
 func TestSharedBodiesAreCountedOnce(t *testing.T) {
 	var budget Budget
-	l := NewLocal(testConfig(), &bodies{make([]byte, 60000)}, nil)
+	l := NewWorkspace(testConfig(), &bodies{make([]byte, 60000)}, nil)
 	l.Share = budget.Join(func() {})
 	var conns [3]Conn
 	for i := range conns {
@@ -150,7 +150,7 @@ func TestHoldersInOrder(t *testing.T) {
 
 func TestRelieve(t *testing.T) {
 	var budget Budget
-	l := NewLocal(testConfig(), newSmall(), nil)
+	l := NewWorkspace(testConfig(), newSmall(), nil)
 	l.Clock.Mono = 1000
 	l.Share = budget.Join(func() {})
 	budget.SetLimit(100 << 10)

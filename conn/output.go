@@ -13,7 +13,7 @@ import (
 // An Output belongs to its loop and is valid during one Serve.
 type Output struct {
 	queue
-	local *Local
+	local *Workspace
 	conn  *Conn
 	req   *http1.Request
 

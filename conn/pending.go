@@ -65,7 +65,7 @@ func (p *pending) releaseResult() {
 }
 
 // postpone has the connection wait for job, for as long as Config.Deferred.
-func (c *Conn) postpone(l *Local, job Job, client Addr, warming bool) {
+func (c *Conn) postpone(l *Workspace, job Job, client Addr, warming bool) {
 	p := c.hold()
 	p.job, p.client, p.asked, p.warming, p.doubtful = job, ClientOf(client), l.Clock.Mono, warming, false
 	c.ticket++

@@ -42,7 +42,7 @@ var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc
 // takeHeader takes the PROXY header off the start of in, and has the connection
 // be that client's which it names. It reports false if there is no request to go on with: more bytes are
 // needed, or the connection is to end.
-func (c *Conn) takeHeader(l *Local, in []byte) (rest []byte, ok bool) {
+func (c *Conn) takeHeader(l *Workspace, in []byte) (rest []byte, ok bool) {
 	source, size, bad := parseProxy(in)
 	if size == 0 && bad == nil {
 		return in, false

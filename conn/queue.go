@@ -351,7 +351,7 @@ func (q *queue) detach() *queue {
 }
 
 // free gives a pooled queue back, without the room that an answer of many ranges took.
-func (q *queue) free(l *Local) {
+func (q *queue) free(l *Workspace) {
 	q.uncount(l)
 	q.clear()
 	if cap(q.segs) > segmentsMax {
@@ -363,7 +363,7 @@ func (q *queue) free(l *Local) {
 }
 
 // logEnd writes the rest of the open answer's line: everything has left, or nothing more will.
-func (q *queue) logEnd(l *Local) {
+func (q *queue) logEnd(l *Workspace) {
 	if q.open && q.empty() {
 		l.took(q.began)
 	}

@@ -266,7 +266,7 @@ func (*tap) Size() int { return 1000 }
 // rig is a connection with everything around it, and what it must give back.
 type rig struct {
 	tb      testing.TB
-	l       *Local
+	l       *Workspace
 	c       Conn
 	t       *script
 	log     *ledger
@@ -308,7 +308,7 @@ func testConfig() *Config {
 func newRig(tb testing.TB, cfg *Config) *rig {
 	r := &rig{tb: tb, live: make(map[*buffer]bool)}
 	r.log = &ledger{tb: tb}
-	r.l = NewLocal(cfg, r, r.log)
+	r.l = NewWorkspace(cfg, r, r.log)
 	r.l.Share = r.budget.Join(func() {})
 	r.l.Clock = Clock{Mono: 1e9, Wall: 784111777e9}
 	r.file = r.open()

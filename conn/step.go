@@ -10,7 +10,7 @@ import (
 // answers every buffered request, and flushes once. It returns what the
 // connection waits for; a Step too many does no harm. After WantClose the
 // caller calls Release and closes the descriptor.
-func (c *Conn) Step(t Transport, l *Local) Want {
+func (c *Conn) Step(t Transport, l *Workspace) Want {
 	if c.want == WantDeferred {
 		return WantDeferred
 	}
@@ -22,7 +22,7 @@ func (c *Conn) Step(t Transport, l *Local) Want {
 
 // run is the life of a connection, as far as one turn takes it. in is what is
 // received and not parsed, a part of the loop's scratch; run returns what is left of it.
-func (c *Conn) run(t Transport, l *Local, in []byte) ([]byte, Want) {
+func (c *Conn) run(t Transport, l *Workspace, in []byte) ([]byte, Want) {
 	for {
 		// Everything queued leaves before more is parsed: that is all the
 		// backpressure there is.
@@ -68,7 +68,7 @@ func (c *Conn) run(t Transport, l *Local, in []byte) ([]byte, Want) {
 }
 
 // flush sends what is queued. done: everything has left.
-func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
+func (c *Conn) flush(t Transport, l *Workspace) (want Want, done bool) {
 	q := &l.out.queue
 	if c.out != nil {
 		q = c.out
@@ -105,7 +105,7 @@ func (c *Conn) flush(t Transport, l *Local) (want Want, done bool) {
 
 // answer parses and answers the requests in in until the rest is no whole one,
 // the queue is full, the turn is spent, or no more is to be answered. It returns that rest.
-func (c *Conn) answer(l *Local, in []byte) []byte {
+func (c *Conn) answer(l *Workspace, in []byte) []byte {
 	for c.hungry = false; !c.closing && l.turnRequests > 0 && !l.out.full(l.Config.Output); l.turnRequests-- {
 		if len(in) == 0 {
 			c.hungry = true
@@ -147,7 +147,7 @@ func (c *Conn) answer(l *Local, in []byte) []byte {
 }
 
 // startBody begins the body of the request at the start of in.
-func (c *Conn) startBody(l *Local, req *http1.Request, in []byte) []byte {
+func (c *Conn) startBody(l *Workspace, req *http1.Request, in []byte) []byte {
 	p := c.hold()
 	p.body.Start(req)
 	p.reading, p.head, p.began = true, req.HeadLen, l.Clock.Mono
@@ -156,7 +156,7 @@ func (c *Conn) startBody(l *Local, req *http1.Request, in []byte) []byte {
 
 // takeBody reads what is there of the request's body and throws it away. It
 // returns in without it: the head stays, to be answered when the body has been read.
-func (c *Conn) takeBody(l *Local, in []byte) []byte {
+func (c *Conn) takeBody(l *Workspace, in []byte) []byte {
 	p := c.pending
 	n, done, bad := p.body.Consume(in[p.head:], &l.Config.Limits)
 	if bad.Status != 0 {
@@ -175,7 +175,7 @@ func (c *Conn) takeBody(l *Local, in []byte) []byte {
 
 // reject answers bytes that are not a request that is served, the last ones of
 // the connection. req is nil if not even their head could be parsed.
-func (c *Conn) reject(l *Local, req *http1.Request, bad *http1.Error, in []byte) []byte {
+func (c *Conn) reject(l *Workspace, req *http1.Request, bad *http1.Error, in []byte) []byte {
 	l.out.begin(c, req, methodOf(req, in))
 	l.out.fail(bad)
 	c.answered(l, req, in)
@@ -195,7 +195,7 @@ func methodOf(req *http1.Request, in []byte) http1.Method {
 // serve answers one request, whose head stands at the start of in. unread: its
 // body has not been read, and will not be. serve reports false when the answer
 // has been put off.
-func (c *Conn) serve(l *Local, req *http1.Request, in []byte, unread bool) bool {
+func (c *Conn) serve(l *Workspace, req *http1.Request, in []byte, unread bool) bool {
 	out := &l.out
 	out.begin(c, req, req.Method)
 	out.last = out.last || unread
@@ -235,7 +235,7 @@ func (c *Conn) serve(l *Local, req *http1.Request, in []byte, unread bool) bool 
 }
 
 // answered ends a request whose answer is queued.
-func (c *Conn) answered(l *Local, req *http1.Request, in []byte) {
+func (c *Conn) answered(l *Workspace, req *http1.Request, in []byte) {
 	out := &l.out
 	c.requests++
 	l.Counters.Requests[class(out.status)]++
@@ -266,7 +266,7 @@ func class(status int) int {
 
 // log writes the access line of an answer that is complete in memory, or
 // begins that of one that is not.
-func (c *Conn) log(l *Local, req *http1.Request, in []byte) {
+func (c *Conn) log(l *Workspace, req *http1.Request, in []byte) {
 	out := &l.out
 	l.access = Access{Wall: l.Clock.Wall, Remote: out.Remote(), Req: req, Buf: in, Status: out.status, Reason: out.reason, User: out.user}
 	if out.open {
@@ -280,7 +280,7 @@ func (c *Conn) log(l *Local, req *http1.Request, in []byte) {
 // linger closes a connection whose last answer has left: at once if nothing
 // can be lost by it, else in order, so that the peer's unread bytes do not
 // reset the connection under the answer (RFC 9112 section 9.6).
-func (c *Conn) linger(t Transport, l *Local) Want {
+func (c *Conn) linger(t Transport, l *Workspace) Want {
 	if c.direct {
 		return WantClose
 	}
@@ -309,7 +309,7 @@ func (c *Conn) linger(t Transport, l *Local) Want {
 }
 
 // unpark moves what an earlier Step left unparsed into the scratch.
-func (c *Conn) unpark(l *Local) []byte {
+func (c *Conn) unpark(l *Workspace) []byte {
 	if c.in == nil {
 		return l.in[:0]
 	}
@@ -322,7 +322,7 @@ func (c *Conn) unpark(l *Local) []byte {
 }
 
 // park moves what is unparsed and unsent out of the loop's scratch and starts the phase's timer.
-func (c *Conn) park(l *Local, in []byte, want Want) {
+func (c *Conn) park(l *Workspace, in []byte, want Want) {
 	c.want = want
 	if q := &l.out.queue; !q.empty() {
 		if want == WantClose {

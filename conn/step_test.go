@@ -589,7 +589,7 @@ func TestConnectionMovesToAnotherLoop(t *testing.T) {
 	r.start(newScript(t, head[:len(head)-5]))
 	r.run()
 	share := r.l.Share
-	r.l = NewLocal(cfg, r, r.log)
+	r.l = NewWorkspace(cfg, r, r.log)
 	r.l.Share = share
 	r.l.Clock = Clock{Mono: 2e9, Wall: 784111778e9}
 	r.t.input = [][]byte{[]byte(head[len(head)-5:])}

@@ -107,7 +107,7 @@ func (s *blockingServer) Adopt(h reactor.Handed) bool {
 	defer s.all.Done()
 	if s.full() && !ready(h.FD, unix.POLLIN) {
 		s.open.Add(-1)
-		h.Conn.Delist(s.terms.Load().config)
+		h.Conn.UncountClient(s.terms.Load().config)
 		if err := unix.Close(h.FD); err != nil {
 			s.opts.Warn("closing a connection", err)
 		}

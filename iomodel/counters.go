@@ -14,9 +14,9 @@ import (
 // wait for each other.
 const tallies = 8
 
-// tally is what a part of a crew's turns have counted. A Local counts in plain
+// tally is what a part of a crew's turns have counted. A Workspace counts in plain
 // memory of its own; what a turn has added is moved here when it is over, since there may
-// be no other turn on that Local for a long time, or ever.
+// be no other turn on that Workspace for a long time, or ever.
 type tally struct {
 	mu    sync.Mutex
 	count conn.Counters

@@ -110,11 +110,11 @@ type terms struct {
 	connections int
 	newHandler  func() conn.Handler
 	log         conn.AccessLog
-	locals      sync.Pool // *conn.Local, lent for one turn
+	locals      sync.Pool // *conn.Workspace, lent for one turn
 }
 
-func (c *crew) newLocal(t *terms) *conn.Local {
-	l := conn.NewLocal(t.config, t.newHandler(), t.log)
+func (c *crew) newLocal(t *terms) *conn.Workspace {
+	l := conn.NewWorkspace(t.config, t.newHandler(), t.log)
 	l.Waker, l.Share = c, c.share
 	return l
 }
@@ -280,7 +280,7 @@ type link struct {
 	crew  *crew
 	wire  wire
 	conn  conn.Conn
-	local *conn.Local           // lent for the turn, if it is not the thread's own
+	local *conn.Workspace       // lent for the turn, if it is not the thread's own
 	owned bool                  // it is
 	using atomic.Pointer[terms] // of the turn; nil: there is none
 	epoch uint64                // of the crew, before the terms of the last turn were read
@@ -348,21 +348,21 @@ func (c *crew) start(k *link, a arrival) {
 	c.links[k.token] = k
 }
 
-// borrow takes a Local for a turn.
+// borrow takes a Workspace for a turn.
 func (k *link) borrow() {
 	// Before the terms: a nudge from here on finds those that wait with an older epoch.
 	k.epoch = k.crew.epoch.Load()
 	if t := k.hold(); k.owned {
 		k.renew(t)
 	} else {
-		k.local = t.locals.Get().(*conn.Local)
+		k.local = t.locals.Get().(*conn.Workspace)
 	}
 	k.local.Token = k.token
 	k.refresh()
-	k.conn.Enlist(k.local)
+	k.conn.CountClient(k.local)
 }
 
-// renew gives the thread's own Local what a reload has replaced. It may be called
+// renew gives the thread's own Workspace what a reload has replaced. It may be called
 // within a turn, as long as nothing is being answered.
 func (k *link) renew(t *terms) {
 	if k.local.Config != t.config {
@@ -370,7 +370,7 @@ func (k *link) renew(t *terms) {
 	}
 }
 
-// refresh brings what the Local says up to date: before a turn, and within it
+// refresh brings what the Workspace says up to date: before a turn, and within it
 // after each call that may have waited.
 func (k *link) refresh() {
 	l := k.local

@@ -49,7 +49,7 @@ type Direct interface {
 	Accept(listener int) (fd int, remote conn.Addr, err error)
 	// Peer is getpeername(2); 0.0.0.0 if that fails.
 	Peer(fd int) conn.Addr
-	// Hold counts memory that the Completer takes for connections, or gives back (conn.Local.Hold).
+	// Hold counts memory that the Completer takes for connections, or gives back (conn.Workspace.Hold).
 	Hold(bytes int)
 }
 

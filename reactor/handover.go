@@ -55,7 +55,7 @@ func (l *Loop) update(set *Settings) {
 	l.local.Config = set.Config
 	l.timers.init(set.Config)
 	if set.Config.ConnectionsPerClient > 0 {
-		l.slab.each(func(s *slot) { s.conn.Enlist(l.local) })
+		l.slab.each(func(s *slot) { s.conn.CountClient(l.local) })
 	}
 	if set.NewHandler != nil {
 		l.local.Handler = set.NewHandler()
@@ -213,7 +213,7 @@ func (l *Loop) orphan(h *Handed) {
 		return
 	}
 	// It is idle, and the server has stopped.
-	h.Conn.Delist(l.local.Config)
+	h.Conn.UncountClient(l.local.Config)
 	if err := unix.Close(h.FD); err != nil {
 		l.opts.Warn("closing a connection", err)
 	}

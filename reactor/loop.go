@@ -61,7 +61,7 @@ type Loop struct {
 	// completer is the poller, if that moves the connections' bytes; else nil.
 	completer Completer
 	edge      bool
-	local     *conn.Local
+	local     *conn.Workspace
 	inbox     inbox
 	pulse     Pulse // beats when the inbox is handled
 	index     int   // among the reactor's loops
@@ -110,7 +110,7 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 	}
 	own := *opts
 	l := &Loop{opts: &own, open: open, poller: p, edge: opts.Trigger == poller.Edge}
-	l.local = conn.NewLocal(opts.Config, opts.NewHandler(), log)
+	l.local = conn.NewWorkspace(opts.Config, opts.NewHandler(), log)
 	l.local.Waker = l
 	l.local.Share = opts.Budget.Join(func() { l.post((*Loop).relieve) })
 	l.events = make([]poller.Event, eventsMax)

@@ -19,11 +19,11 @@ import (
 type transport struct {
 	slot  *slot
 	calls socket.Calls
-	local *conn.Local    // of the loop
-	count *conn.Counters // of local
+	local *conn.Workspace // of the loop
+	count *conn.Counters  // of local
 }
 
-func (t *transport) init(local *conn.Local) {
+func (t *transport) init(local *conn.Workspace) {
 	t.calls.Init()
 	t.local, t.count = local, &local.Counters
 }

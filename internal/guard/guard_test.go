@@ -57,7 +57,7 @@ func (d *diary) Tick(int64) int64                         { return 0 }
 // door is one loop with a handler that is tested, which answers "in" to whom the step lets pass.
 type door struct {
 	t     testing.TB
-	local *conn.Local
+	local *conn.Workspace
 	log   diary
 	addr  conn.Addr
 	jobs  int                        // run so far
@@ -87,7 +87,7 @@ func newDoor(t testing.TB, s step) *door {
 		FirstByte: time.Minute, Head: time.Minute, Body: time.Minute, Send: time.Minute, KeepAlive: time.Minute, Deferred: time.Minute,
 	}
 	d := &door{t: t, addr: peer("192.0.2.1")}
-	d.local = conn.NewLocal(cfg, s, &d.log)
+	d.local = conn.NewWorkspace(cfg, s, &d.log)
 	d.local.Clock = conn.Clock{Mono: 1e12, Wall: time.Now().UnixNano()}
 	return d
 }

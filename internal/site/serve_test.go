@@ -54,7 +54,7 @@ func (s *script) Unacked() int                               { return 0 }
 // loop drives a router's handler as an IO model does, with a clock of its own.
 type loop struct {
 	t     testing.TB
-	local *conn.Local
+	local *conn.Workspace
 	addr  conn.Addr // of the client
 	user  []byte    // of the last line of the access log
 	jobs  int       // run so far
@@ -79,7 +79,7 @@ func newLoop(t testing.TB, h conn.Handler) *loop {
 		KeepAlive: time.Minute, Deferred: time.Minute,
 	}
 	l := &loop{t: t}
-	l.local = conn.NewLocal(cfg, h, l)
+	l.local = conn.NewWorkspace(cfg, h, l)
 	l.local.Clock = conn.Clock{Mono: 1e12, Wall: time.Now().Add(settled).UnixNano()}
 	return l
 }

@@ -80,7 +80,7 @@ func (fd preader) ReadAt(p []byte, offset int64) (int, error) {
 type loop struct {
 	t     testing.TB
 	site  *Site
-	local *conn.Local
+	local *conn.Workspace
 	jobs  int // run so far
 	addr  conn.Addr
 	alone bool // each request finds the loop with nothing else to do
@@ -104,7 +104,7 @@ func newLoop(t testing.TB, s *Site, h conn.Handler) *loop {
 		FirstByte: time.Minute, Head: time.Minute, Body: time.Minute, Send: time.Minute,
 		KeepAlive: time.Minute, Deferred: time.Minute,
 	}
-	l := &loop{t: t, site: s, local: conn.NewLocal(cfg, h, nil), woken: make(chan struct{}, 1)}
+	l := &loop{t: t, site: s, local: conn.NewWorkspace(cfg, h, nil), woken: make(chan struct{}, 1)}
 	l.local.Waker = l
 	l.local.Clock = conn.Clock{Mono: 1e12, Wall: time.Now().UnixNano()}
 	return l

@@ -100,8 +100,8 @@ var rules = []rule{
 	{folder: "bench/text"},
 	// What is linked runs its initialization in every start, so the server links no FUSE.
 	{folder: "cmd/evhttpd-slowfs", project: []string{"bench/slowfs", "internal/config"}},
-	{folder: "cmd", project: []string{"internal/daemon", "internal/config", "internal/healthcheck", "internal/sink", "bench", "bench/experiment", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
-		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "golang.org/x/term"}},
+	{folder: "cmd", project: []string{"iomodel", "poller", "bench/text", "internal/daemon", "internal/config", "internal/healthcheck", "internal/sink", "bench", "bench/experiment", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
+		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", xsys}},
 }
 
 // oneFile names the modules that a single file of a folder imports.

@@ -17,15 +17,20 @@ const Width = 80
 const gap = 2
 
 // Wrap writes text with line breaks between words, and a line's end behind it.
-func Wrap(b *strings.Builder, text string) {
-	column := 0
-	for _, word := range strings.Fields(text) {
+func Wrap(b *strings.Builder, text string) { Hang(b, "", "", text) }
+
+// Hang writes text as Wrap does, behind first in the first line and behind rest in all others.
+func Hang(b *strings.Builder, first, rest, text string) {
+	b.WriteString(first)
+	column := utf8.RuneCountInString(first)
+	for i, word := range strings.Fields(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
-		case column > 0 && column+1+n > Width:
-			b.WriteString("\n")
-			column = 0
-		case column > 0:
+		case i == 0:
+		case column+1+n > Width:
+			b.WriteString("\n" + rest)
+			column = utf8.RuneCountInString(rest)
+		default:
 			b.WriteString(" ")
 			column++
 		}

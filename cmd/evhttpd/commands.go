@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/evhttpd/evhttpd/internal/daemon"
 )
 
 // usageError is an error in what was typed.
@@ -102,17 +100,6 @@ func warnShadowed(c *cobra.Command, _ []string) {
 		}
 		fmt.Fprintf(to, "evhttpd: %[1]s is the subcommand; the directory of that name is ./%[1]s\n", c.Name())
 	}
-}
-
-func modelsCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "models",
-		Short: "List the IO models: which can run here, why others cannot, and what limits them",
-		Args:  noArguments,
-	}
-	asJSON := c.Flags().Bool("json", false, "write one JSON object instead of text")
-	c.RunE = func(c *cobra.Command, _ []string) error { return daemon.Models(c.OutOrStdout(), *asJSON) }
-	return c
 }
 
 func versionCommand() *cobra.Command {

@@ -1,4 +1,4 @@
-package daemon
+package main
 
 import (
 	"encoding/json"
@@ -9,16 +9,26 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/bench/text"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
-// textWidth is what the report's lines are broken at, in columns.
-const textWidth = 100
+func modelsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "models",
+		Short: "List the IO models: which can run here, why others cannot, and what limits them",
+		Args:  noArguments,
+	}
+	asJSON := c.Flags().Bool("json", false, "write one JSON object instead of text")
+	c.RunE = func(c *cobra.Command, _ []string) error { return writeModels(c.OutOrStdout(), *asJSON) }
+	return c
+}
 
-// modelsReport is what Models says. Its JSON form is documented in
+// modelsReport is what "evhttpd models" says. Its JSON form is documented in
 // docs/io-models.md: fields may be added, none is renamed.
 type modelsReport struct {
 	Platform string      `json:"platform"` // GOOS/GOARCH
@@ -60,11 +70,11 @@ type liftLine struct {
 	Do    string `json:"do"`
 }
 
-// Models writes which IO models there are, which of them can run on this
+// writeModels writes which IO models there are, which of them can run on this
 // machine and what bounds them: as text for people, or as one JSON object.
-func Models(w io.Writer, asJSON bool) error {
+func writeModels(w io.Writer, asJSON bool) error {
 	auto, err := iomodel.Resolve(iomodel.Auto, iomodel.Auto)
-	report := describe(iomodel.Models(), auto, err == nil)
+	report := describeModels(iomodel.Models(), auto, err == nil)
 	if asJSON {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
@@ -74,8 +84,8 @@ func Models(w io.Writer, asJSON bool) error {
 	return report.write(w)
 }
 
-// describe looks at each model. auto is what auto takes, if there is something.
-func describe(models []iomodel.Model, auto iomodel.Choice, hasAuto bool) *modelsReport {
+// describeModels looks at each model. auto is what auto takes, if there is something.
+func describeModels(models []iomodel.Model, auto iomodel.Choice, hasAuto bool) *modelsReport {
 	r := &modelsReport{Platform: runtime.GOOS + "/" + runtime.GOARCH, Models: []modelLine{}}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err == nil {
@@ -95,7 +105,7 @@ func describe(models []iomodel.Model, auto iomodel.Choice, hasAuto bool) *models
 			line.Reason = strings.TrimPrefix(err.Error(), m.Name+": ")
 		} else {
 			for _, l := range m.Limits() {
-				line.Limits = append(line.Limits, limitOf(l))
+				line.Limits = append(line.Limits, describeLimit(l))
 			}
 		}
 		r.Models = append(r.Models, line)
@@ -103,7 +113,7 @@ func describe(models []iomodel.Model, auto iomodel.Choice, hasAuto bool) *models
 	return r
 }
 
-func limitOf(l iomodel.Limit) limitLine {
+func describeLimit(l iomodel.Limit) limitLine {
 	line := limitLine{Name: l.Name, Bounds: l.Bounds, Lift: []liftLine{}}
 	if l.Value != iomodel.Unlimited {
 		line.Value = &l.Value
@@ -130,17 +140,17 @@ func triggers(set poller.Trigger) []string {
 func (r *modelsReport) write(w io.Writer) error {
 	var b strings.Builder
 	r.writeTable(&b)
-	var reasons, prices []entry
+	var reasons, prices [][2]string // a model and a text about it
 	for _, m := range r.Models {
 		switch {
 		case !m.Available:
-			reasons = append(reasons, entry{m.Name, m.Reason})
+			reasons = append(reasons, [2]string{m.Name, m.Reason})
 		case m.Cannot != "":
-			prices = append(prices, entry{m.Name, m.Cannot})
+			prices = append(prices, [2]string{m.Name, m.Cannot})
 		}
 	}
-	writeEntries(&b, "Not available here:", reasons)
-	writeEntries(&b, "What they cannot do, or only at a price:", prices)
+	writeAbout(&b, "Not available here:", reasons)
+	writeAbout(&b, "What they cannot do, or only at a price:", prices)
 	r.writeLimits(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -170,13 +180,15 @@ func (r *modelsReport) writeTable(b *strings.Builder) {
 		for j, cell := range row[:last] {
 			line += fmt.Sprintf("%-*s", widths[j]+2, cell)
 		}
-		writeWrapped(b, line, strings.Repeat(" ", len(line)), row[last])
+		text.Hang(b, line, strings.Repeat(" ", len(line)), row[last])
 	}
 	if r.Auto == nil {
 		fmt.Fprintf(b, "\n--io-model auto finds nothing that it takes on %s %s\n", r.Platform, r.Kernel)
 		return
 	}
-	fmt.Fprintf(b, "\n* what --io-model auto takes on %s %s, with the %s trigger\n", r.Platform, r.Kernel, r.Auto.Trigger)
+	b.WriteString("\n")
+	text.Hang(b, "* ", "  ", fmt.Sprintf("what --io-model auto takes on %s %s, with the %s trigger",
+		r.Platform, r.Kernel, r.Auto.Trigger))
 }
 
 // boundLimit is a limit with the models that it bounds.
@@ -207,52 +219,30 @@ func (r *modelsReport) writeLimits(b *strings.Builder) {
 		b.WriteString("\nLimits here:\n")
 	}
 	for _, l := range limits {
-		whom := strings.Join(l.models, ", ")
+		models := strings.Join(l.models, ", ")
 		if len(l.models) == available && available > 1 {
-			whom = "every model"
+			models = "every model"
 		}
 		value := "unlimited"
 		if l.Value != nil {
 			value = strconv.FormatUint(*l.Value, 10)
 		}
-		fmt.Fprintf(b, "  %s = %s (%s)\n", l.Name, value, whom)
-		writeWrapped(b, "    ", "    ", l.Bounds)
+		fmt.Fprintf(b, "  %s = %s (%s)\n", l.Name, value, models)
+		text.Hang(b, "    ", "    ", l.Bounds)
 		for _, lift := range l.Lift {
 			fmt.Fprintf(b, "      %-14s%s\n", lift.Where+":", lift.Do)
 		}
 	}
 }
 
-// entry is a text about a model.
-type entry struct{ name, text string }
-
-func writeEntries(b *strings.Builder, title string, entries []entry) {
-	if len(entries) == 0 {
+func writeAbout(b *strings.Builder, title string, models [][2]string) {
+	if len(models) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "\n%s\n", title)
-	for _, e := range entries {
-		writeWrapped(b, fmt.Sprintf("  %-11s", e.name), strings.Repeat(" ", 13), e.text)
+	for _, m := range models {
+		text.Hang(b, fmt.Sprintf("  %-11s", m[0]), strings.Repeat(" ", 13), m[1])
 	}
-}
-
-// writeWrapped writes text, broken between words to textWidth, after first and
-// then after each rest. A word that is longer has a line of its own.
-func writeWrapped(b *strings.Builder, first, rest, text string) {
-	line, empty := first, true
-	for _, word := range strings.Fields(text) {
-		switch {
-		case empty:
-			line += word
-		case len(line)+1+len(word) <= textWidth:
-			line += " " + word
-		default:
-			b.WriteString(line + "\n")
-			line = rest + word
-		}
-		empty = false
-	}
-	b.WriteString(line + "\n")
 }
 
 func dash(s string) string {

@@ -1,4 +1,4 @@
-package daemon
+package main
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/evhttpd/evhttpd/bench/text"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/poller"
 )
@@ -27,7 +28,7 @@ func fakeModel(name, class string, triggers poller.Trigger, reason error) iomode
 // traits of their own; the limits of every model are this machine's.
 func fakeReport() *modelsReport {
 	queue := fakeModel("queue", "multiplexing", poller.Level|poller.Edge, nil)
-	return describe([]iomodel.Model{
+	return describeModels([]iomodel.Model{
 		fakeModel("threads", "blocking", 0, nil),
 		queue,
 		fakeModel("rings", "asynchronous", 0, errors.New("rings: forbidden to this process though the kernel allows it: a seccomp filter, as Docker's default profile has")),
@@ -57,8 +58,8 @@ func TestModelsText(t *testing.T) {
 * what --io-model auto takes on linux/amd64 6.18.0, with the edge trigger
 
 Not available here:
-  rings      forbidden to this process though the kernel allows it: a seccomp filter, as Docker's
-             default profile has
+  rings      forbidden to this process though the kernel allows it: a seccomp
+             filter, as Docker's default profile has
 
 What they cannot do, or only at a price:
   threads    Serves no more connections than it has threads.
@@ -69,8 +70,8 @@ Limits here:
       root shell:   ulimit -n 1048576
       systemd unit: LimitNOFILE=1048576
   of one = unlimited (threads)
-    words that are broken at the width of the text words that are broken at the width of the text
-    words that are broken at the width of the text
+    words that are broken at the width of the text words that are broken at the
+    width of the text words that are broken at the width of the text
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
@@ -79,7 +80,7 @@ Limits here:
 
 // TestModelsTextWithoutDefault: a platform without an event loop says so.
 func TestModelsTextWithoutDefault(t *testing.T) {
-	r := describe([]iomodel.Model{fakeModel("threads", "blocking", 0, nil)}, iomodel.Choice{}, false)
+	r := describeModels([]iomodel.Model{fakeModel("threads", "blocking", 0, nil)}, iomodel.Choice{}, false)
 	var b bytes.Buffer
 	if err := r.write(&b); err != nil || !strings.Contains(b.String(), "--io-model auto finds nothing") || strings.Contains(b.String(), "*") {
 		t.Errorf("%v\n%s", err, &b)
@@ -93,7 +94,7 @@ func TestModelsTextWithoutDefault(t *testing.T) {
 // them is auto's, and no line is wider than a terminal.
 func TestModelsReal(t *testing.T) {
 	var b bytes.Buffer
-	if err := Models(&b, false); err != nil {
+	if err := writeModels(&b, false); err != nil {
 		t.Fatal(err)
 	}
 	table, rest, found := strings.Cut(b.String(), "\n\n")
@@ -111,7 +112,7 @@ func TestModelsReal(t *testing.T) {
 		t.Errorf("%d models are marked as auto's in\n%s", n, table)
 	}
 	for line := range strings.Lines(b.String()) {
-		if len(line) > textWidth+1 {
+		if len(line) > text.Width+1 {
 			t.Errorf("%d columns: %s", len(line)-1, line)
 		}
 	}
@@ -120,7 +121,7 @@ func TestModelsReal(t *testing.T) {
 // TestModelsJSON: the fields of the JSON form are what scripts rely on.
 func TestModelsJSON(t *testing.T) {
 	var b bytes.Buffer
-	if err := Models(&b, true); err != nil {
+	if err := writeModels(&b, true); err != nil {
 		t.Fatal(err)
 	}
 	var top map[string]json.RawMessage

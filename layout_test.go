@@ -20,7 +20,7 @@ const module = "github.com/evhttpd/evhttpd"
 
 // platforms are those that .ci/run builds for: a file counts if one of them builds it.
 var platforms = []string{
-	"linux/amd64", "linux/arm64", "darwin/arm64", "dragonfly/amd64",
+	"linux/amd64", "linux/arm64", "darwin/arm64",
 	"freebsd/amd64", "netbsd/amd64", "openbsd/amd64",
 }
 
@@ -100,7 +100,9 @@ var rules = []rule{
 	{folder: "bench/text"},
 	// What is linked runs its initialization in every start, so the server links no FUSE.
 	{folder: "cmd/evhttpd-slowfs", project: []string{"bench/slowfs", "internal/config"}},
-	{folder: "cmd", project: []string{"iomodel", "poller", "bench/text", "internal/daemon", "internal/config", "internal/healthcheck", "internal/sink", "bench", "bench/experiment", "bench/lab", "bench/load", "bench/loadtest", "bench/report", "bench/results"},
+	{folder: "cmd", project: []string{"bench", "bench/experiment", "bench/lab", "bench/load", "bench/loadtest",
+		"bench/report", "bench/results", "bench/text", "internal/config", "internal/daemon", "internal/guard",
+		"internal/healthcheck", "internal/sink", "iomodel", "poller"},
 		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", xsys}},
 }
 

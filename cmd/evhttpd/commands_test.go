@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evhttpd/evhttpd/internal/config"
-	"github.com/evhttpd/evhttpd/internal/daemon"
+	"github.com/evhttpd/evhttpd/iomodel"
 )
 
 // runs are the subcommands that serve or measure: theirs are tests of their own.
@@ -172,7 +172,7 @@ func TestFlagErrors(t *testing.T) {
 
 // TestModelNames: the configuration knows the models that there are.
 func TestModelNames(t *testing.T) {
-	if got, want := "auto, "+strings.Join(config.Models, ", "), daemon.ModelNames(); got != want {
+	if got, want := strings.Join(config.Models, ", "), strings.Join(iomodel.Names(), ", "); got != want {
 		t.Errorf("config.Models has %s, there are %s", got, want)
 	}
 }

@@ -26,28 +26,12 @@ import (
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/grace"
-	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/sink"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/systemd"
-	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 )
-
-// CheckHtpasswd reports what is wrong with a file of users and passwords, and in which line.
-func CheckHtpasswd(file string) error { return guard.CheckHtpasswd(file) }
-
-// CheckModel reports why a model cannot run here with that trigger.
-func CheckModel(name, trigger string) error {
-	_, err := iomodel.Resolve(name, trigger)
-	return err
-}
-
-// ModelNames lists what io_model may be.
-func ModelNames() string {
-	return strings.Join(append([]string{iomodel.Auto}, iomodel.Names()...), ", ")
-}
 
 // Options are what a server is started with.
 type Options struct {

@@ -2,8 +2,8 @@
 // available on this machine, with which triggers, and why something is not.
 // A new model is one file here and one line in the list of models.
 //
-// It imports reactor, conn, poller, sendfile and socket, and, each in
-// one file of its own, uring and cloudwego/netpoll; it knows no file, site or configuration file.
+// It imports reactor, conn, poller, sendfile and socket, iomodel/ring, and in one file
+// cloudwego/netpoll; it knows no file, site or configuration file.
 package iomodel
 
 import (

@@ -1,5 +1,9 @@
 package iomodel
 
+import (
+	"github.com/evhttpd/evhttpd/iomodel/ring"
+)
+
 // ioUring is the model of io_uring(7): the loops of package reactor over completions.
 func ioUring() Model {
 	return Model{
@@ -7,7 +11,7 @@ func ioUring() Model {
 		Class:     "asynchronous",
 		Mechanism: "io_uring_enter",
 		Loops:     true,
-		Probe:     probeRing,
-		New:       newIOUring,
+		Probe:     ring.Probe,
+		New:       func(o Options) (Server, error) { return loops(ring.New(o.Loops, o.Options)) },
 	}
 }

@@ -24,15 +24,13 @@ func readiness(name, class, mechanism string, triggers poller.Trigger) Model {
 		},
 		New: func(o Options) (Server, error) {
 			o.Backend, _ = poller.Lookup(name)
-			return newLoops(o)
+			return loops(reactor.New(o.Loops, o.Options))
 		},
 	}
 }
 
-// newLoops returns a server of event loops over Options.Backend. On an error it returns no server, rather than a
-// nil *reactor.Reactor, which as a Server would not be nil.
-func newLoops(o Options) (Server, error) {
-	r, err := reactor.New(o.Loops, o.Options)
+// loops is a reactor as a Server. A nil *reactor.Reactor would be a Server that is not nil.
+func loops(r *reactor.Reactor, err error) (Server, error) {
 	if err != nil {
 		return nil, err
 	}

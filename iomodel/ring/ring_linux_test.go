@@ -1,4 +1,4 @@
-package iomodel
+package ring
 
 import (
 	"bufio"
@@ -124,7 +124,7 @@ func startRing(t *testing.T, change ...func(*reactor.Options)) *ringServer {
 // startRingOf starts a server whose ring has that many buffers to receive into.
 func startRingOf(t *testing.T, buffers int, change ...func(*reactor.Options)) *ringServer {
 	t.Helper()
-	if err := probeRing(); err != nil {
+	if err := Probe(); err != nil {
 		t.Skip(err)
 	}
 	before := ringDescriptors()
@@ -145,7 +145,7 @@ func startRingOf(t *testing.T, buffers int, change ...func(*reactor.Options)) *r
 	const long = 10 * time.Minute
 	o := reactor.Options{
 		Backend: poller.Backend{Name: "io_uring", Open: func(poller.Options) (_ poller.Poller, err error) {
-			s.ring, err = newRing(ringSizes[0], buffers)
+			s.ring, err = newRing(sizes[0], buffers)
 			return s.ring, err
 		}},
 		Config: &conn.Config{
@@ -353,7 +353,7 @@ func TestRingBackpressure(t *testing.T) {
 	}()
 	s.until("the greedy one is stuck", func(r *ring) bool {
 		stuck := false
-		r.eachLink(func(k *ringLink) { stuck = stuck || (k.sending || k.polling) && !k.receiving })
+		r.eachLink(func(k *connection) { stuck = stuck || (k.sending || k.polling) && !k.receiving })
 		return stuck
 	})
 	other := s.dial(0)
@@ -362,7 +362,7 @@ func TestRingBackpressure(t *testing.T) {
 	}
 	served := s.served.Load()
 	s.look(func(r *ring) {
-		r.eachLink(func(k *ringLink) {
+		r.eachLink(func(k *connection) {
 			if (k.sending || k.polling) && (k.receiving || k.buffer >= 0) {
 				t.Error("a recv is out for the one that does not read")
 			}
@@ -383,8 +383,8 @@ func TestRingBackpressure(t *testing.T) {
 }
 
 // eachLink calls f for every connection.
-func (r *ring) eachLink(f func(*ringLink)) {
-	for _, chunk := range r.links.chunks {
+func (r *ring) eachLink(f func(*connection)) {
+	for _, chunk := range r.connections.chunks {
 		for i := range chunk {
 			if chunk[i].token != 0 {
 				f(&chunk[i])
@@ -412,7 +412,7 @@ func TestRingLeaves(t *testing.T) {
 }
 
 func sendingLinks(r *ring) (n int) {
-	r.eachLink(func(k *ringLink) {
+	r.eachLink(func(k *connection) {
 		if k.sending {
 			n++
 		}
@@ -430,7 +430,7 @@ func (s *ringServer) stick(c *ringClient) (answers int) {
 		c.send("/medium", false)
 		s.until("it is served and submitted", func(r *ring) bool {
 			queued := false
-			r.eachLink(func(k *ringLink) { queued = queued || k.queued })
+			r.eachLink(func(k *connection) { queued = queued || k.queued })
 			stuck = sendingLinks(r) == 1
 			return s.medium.Load() > served && !queued
 		})
@@ -535,14 +535,14 @@ func TestRingKeeps(t *testing.T) {
 	s := startRing(t)
 	c := s.dial(0)
 	c.send("/small", false).expect(200)
-	s.look(func(r *ring) { r.eachLink(func(k *ringLink) { k.reading = false }) })
+	s.look(func(r *ring) { r.eachLink(func(k *connection) { k.reading = false }) })
 	for range 2 {
 		if got := c.send("/small", false).expect(200); !bytes.Equal(got, ringSmall) {
 			t.Errorf("%d bytes came", len(got))
 		}
 	}
 	s.look(func(r *ring) {
-		r.eachLink(func(k *ringLink) {
+		r.eachLink(func(k *connection) {
 			if k.buffer >= 0 {
 				t.Error("a connection that waits holds a buffer")
 			}
@@ -638,7 +638,7 @@ func TestRingOutOfDescriptors(t *testing.T) {
 
 // TestRingNoAllocation: a small request allocates nothing in steady state.
 func TestRingNoAllocation(t *testing.T) {
-	if ringRace {
+	if raceDetector {
 		t.Skip("the race detector allocates")
 	}
 	answer := fmt.Appendf(nil, "Content-Length: %d\r\n", len(ringSmall))
@@ -679,7 +679,7 @@ func (f handlerFunc) Serve(req *http1.Request, buf []byte, out *conn.Output) { f
 
 // TestRingIsNoPollerOfOthers: what is no listener is refused with the reason.
 func TestRingIsNoPollerOfOthers(t *testing.T) {
-	p, err := (&ringOpener{size: ringSizes[0]}).open(poller.Options{})
+	p, err := (&opener{size: sizes[0]}).open(poller.Options{})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -697,7 +697,7 @@ func TestRingIsNoPollerOfOthers(t *testing.T) {
 
 // TestRingRequestsOverflow: requests beyond what the ring holds are submitted on the way.
 func TestRingRequestsOverflow(t *testing.T) {
-	p, err := (&ringOpener{size: ringSizes[0]}).open(poller.Options{})
+	p, err := (&opener{size: sizes[0]}).open(poller.Options{})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -705,7 +705,7 @@ func TestRingRequestsOverflow(t *testing.T) {
 	locked(t)
 	_, err = r.Wait(make([]poller.Event, 1), 0)
 	noErr(t, err)
-	for range 3 * int(ringSizes[0].requests) {
+	for range 3 * int(sizes[0].requests) {
 		r.request(0, opCancel).PrepareNop()
 	}
 	_, err = r.Wait(make([]poller.Event, 1), 0)
@@ -718,10 +718,10 @@ func TestRingRequestsOverflow(t *testing.T) {
 	noErr(t, r.Wake()) // after Close it does nothing
 }
 
-// TestIOUringProbe: the model is offered exactly where the ring is to be had.
-func TestIOUringProbe(t *testing.T) {
-	if got, want := ioUring().Probe(), uring.Probe(8, 16); (got == nil) != (want == nil) {
-		t.Errorf("the model says %v, the ring %v", got, want)
+// TestProbe: the loops are offered exactly where a ring is to be had.
+func TestProbe(t *testing.T) {
+	if got, want := Probe(), uring.Probe(8, 16); (got == nil) != (want == nil) {
+		t.Errorf("the loops say %v, the ring %v", got, want)
 	}
 }
 

@@ -1,4 +1,4 @@
-package iomodel
+package ring
 
 import (
 	"errors"
@@ -42,11 +42,11 @@ func onThread(test func()) {
 // TestRingRefused: while the kernel takes no requests, none is lost or written over, however many there
 // are; a wait fails for a reason that passes; and a connection that ends leaves no request for whoever has its descriptor next.
 func TestRingRefused(t *testing.T) {
-	if err := probeRing(); err != nil {
+	if err := Probe(); err != nil {
 		t.Skip(err)
 	}
 	onThread(func() {
-		r, err := newRing(ringSizes[0], recvBuffers)
+		r, err := newRing(sizes[0], recvBuffers)
 		noErr(t, err)
 		defer r.ring.Close()
 		events := make([]poller.Event, 1)
@@ -55,10 +55,10 @@ func TestRingRefused(t *testing.T) {
 		refuseEnter(t, unix.EBUSY)
 
 		const generation = 1 << 32
-		watched := make([]poller.Token, 2*int(ringSizes[0].requests))
+		watched := make([]poller.Token, 2*int(sizes[0].requests))
 		for i := range watched {
 			watched[i] = poller.Token(generation + i)
-			r.links.begin(watched[i], 1000+i)
+			r.connections.begin(watched[i], 1000+i)
 			r.Watch(watched[i], conn.WantRead)
 		}
 		if _, err = r.Wait(events, 0); !errors.Is(err, unix.EBUSY) || !poller.Transient(err) {

@@ -1,4 +1,4 @@
-package iomodel
+package ring
 
 import (
 	"io"
@@ -11,21 +11,21 @@ import (
 	"github.com/evhttpd/evhttpd/uring"
 )
 
-// ringTransport is the [conn.Transport] of the connection that is stepped.
-type ringTransport struct {
-	ring *ring
-	link *ringLink
+// transport is the [conn.Transport] of the connection that is stepped.
+type transport struct {
+	ring       *ring
+	connection *connection
 }
 
 // Transport implements [reactor.Completer].
 func (r *ring) Transport(token poller.Token, fd int) conn.Transport {
-	r.transport.link = r.links.begin(token, fd)
+	r.transport.connection = r.connections.begin(token, fd)
 	return &r.transport
 }
 
 // Recv implements [conn.Transport]. A short count says that there was no more, as recv's does.
-func (t *ringTransport) Recv(p []byte) (int, error) {
-	k, r := t.link, t.ring
+func (t *transport) Recv(p []byte) (int, error) {
+	k, r := t.connection, t.ring
 	n := copy(p, k.data)
 	if k.data = k.data[n:]; len(k.data) == 0 {
 		r.giveBack(k)
@@ -55,8 +55,8 @@ func (t *ringTransport) Recv(p []byte) (int, error) {
 
 // Send implements [conn.Transport]. What is small is copied to memory that the
 // kernel may see, and leaves with the next io_uring_enter.
-func (t *ringTransport) Send(head, body []byte, more bool) (int, error) {
-	k, r := t.link, t.ring
+func (t *transport) Send(head, body []byte, more bool) (int, error) {
+	k, r := t.connection, t.ring
 	size := len(head) + len(body)
 	if k.fresh || k.queued || k.sending || more || size > sendMax {
 		if err := t.drained(); err != nil {
@@ -81,7 +81,7 @@ func (t *ringTransport) Send(head, body []byte, more bool) (int, error) {
 
 // send queues a send that takes what the socket has room for and ends. If
 // that is everything it does so in silence: a request is one completion, its recv's.
-func (r *ring) send(k *ringLink, p []byte) {
+func (r *ring) send(k *connection, p []byte) {
 	k.queued, k.out = true, p
 	s := r.request(k.token, opSend)
 	s.PrepareSend(int(k.fd), p, unix.MSG_DONTWAIT|unix.MSG_WAITALL|unix.MSG_NOSIGNAL)
@@ -92,16 +92,16 @@ func (r *ring) send(k *ringLink, p []byte) {
 // drained has what Send took leave before something is sent directly. It
 // returns ErrAgain if the socket has no room for it, or the kernel takes no requests just now: the
 // poll that [ring.Watch] asks for is then submitted behind it.
-func (t *ringTransport) drained() error {
-	if t.link.queued {
+func (t *transport) drained() error {
+	if t.connection.queued {
 		if err := t.ring.flush(); err != nil {
 			return err
 		}
 	}
 	switch {
-	case t.link.err != nil:
-		return t.link.err
-	case t.link.sending:
+	case t.connection.err != nil:
+		return t.connection.err
+	case t.connection.sending:
 		return conn.ErrAgain
 	}
 	return nil
@@ -109,7 +109,7 @@ func (t *ringTransport) drained() error {
 
 // SendFile implements [conn.Transport]: sendfile(2) at once, since a splice of
 // the ring's would run on a kernel thread of its own.
-func (t *ringTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
+func (t *transport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
 	if err := t.drained(); err != nil {
 		return 0, err
 	}
@@ -117,12 +117,12 @@ func (t *ringTransport) SendFile(f *sendfile.File, offset, count int64) (int64, 
 }
 
 // Resident implements [conn.Transport].
-func (t *ringTransport) Resident(f *sendfile.File, offset, count int64) bool {
+func (t *transport) Resident(f *sendfile.File, offset, count int64) bool {
 	return t.ring.direct.Resident(f, offset, count)
 }
 
 // CloseWrite implements [conn.Transport].
-func (t *ringTransport) CloseWrite() error {
+func (t *transport) CloseWrite() error {
 	if err := t.drained(); err != nil {
 		return err
 	}
@@ -130,13 +130,13 @@ func (t *ringTransport) CloseWrite() error {
 }
 
 // Hangup implements [conn.Transport].
-func (t *ringTransport) Hangup() (half, all bool) { return t.ring.direct.Hangup() }
+func (t *transport) Hangup() (half, all bool) { return t.ring.direct.Hangup() }
 
 // Unacked implements [conn.Transport].
-func (t *ringTransport) Unacked() int {
+func (t *transport) Unacked() int {
 	n := t.ring.direct.Unacked()
 	if n >= 0 {
-		n += len(t.link.out)
+		n += len(t.connection.out)
 	}
 	return n
 }

@@ -1,4 +1,4 @@
-package iomodel
+package ring
 
 import (
 	"errors"
@@ -53,16 +53,16 @@ type ring struct {
 	err     error       // why the ring cannot go on
 	backlog []uring.SQE // requests that the ring had no room for, oldest first
 
-	links     ringLinks
-	transport ringTransport
-	events    []poller.Event // completed and not reported yet
-	reported  int            // of events
-	rearm     []poller.Token // their recv found no buffer
-	inFlight  int            // requests that are sure to complete
-	listeners []ringListener // by token
-	out       outbox
-	enters    uint64 // calls of io_uring_enter
-	requests  uint64
+	connections connections
+	transport   transport
+	events      []poller.Event // completed and not reported yet
+	reported    int            // of events
+	rearm       []poller.Token // their recv found no buffer
+	inFlight    int            // requests that are sure to complete
+	listeners   []listener     // by token
+	out         outbox
+	enters      uint64 // calls of io_uring_enter
+	requests    uint64
 
 	wake struct {
 		fd     int
@@ -72,18 +72,18 @@ type ring struct {
 	}
 }
 
-func newRing(size ringSize, buffers int) (*ring, error) {
+func newRing(s size, buffers int) (*ring, error) {
 	r := &ring{}
 	r.transport.ring = r
 	r.wake.fd = -1
-	if err := r.open(size, buffers); err != nil {
+	if err := r.open(s, buffers); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
-func (r *ring) open(size ringSize, buffers int) (err error) {
-	if r.ring, err = uring.New(size.requests, size.completions); err != nil {
+func (r *ring) open(s size, buffers int) (err error) {
+	if r.ring, err = uring.New(s.requests, s.completions); err != nil {
 		return err
 	}
 	if r.buffers, err = r.ring.ProvideBuffers(recvGroup, buffers, recvBufferSize); err != nil {
@@ -153,7 +153,7 @@ func (r *ring) arm() (waiting bool) {
 	}
 	waiting = r.armListeners()
 	for _, token := range r.rearm {
-		switch k := r.links.lookup(token); {
+		switch k := r.connections.lookup(token); {
 		case k == nil || !k.receiving:
 		case k.detaching:
 			k.receiving, k.detaching = false, false
@@ -239,7 +239,7 @@ func (r *ring) reap() {
 		case opRest:
 			r.continued(token, &c)
 		case opPoll:
-			if k := r.links.lookup(token); k != nil {
+			if k := r.connections.lookup(token); k != nil {
 				k.polling = false
 				r.report(token, poller.Writable)
 			}
@@ -259,7 +259,7 @@ func (r *ring) report(token poller.Token, ready poller.Ready) {
 // Watch implements [reactor.Completer]. A recv is asked for only here: who
 // does not read has none, so that TCP's window holds its peer back.
 func (r *ring) Watch(token poller.Token, want conn.Want) {
-	k := r.links.lookup(token)
+	k := r.connections.lookup(token)
 	k.fresh, k.reading = false, want == conn.WantRead
 	if !k.reading {
 		r.keep(k)
@@ -278,7 +278,7 @@ func (r *ring) Watch(token poller.Token, want conn.Want) {
 
 // received takes in what a recv has brought.
 func (r *ring) received(token poller.Token, c *uring.CQE) {
-	k := r.links.lookup(token)
+	k := r.connections.lookup(token)
 	if k == nil { // it was cancelled too late
 		if c.Flags&uring.CompletionBuffer != 0 {
 			r.buffers.Give(c.Buffer())
@@ -310,7 +310,7 @@ func (r *ring) received(token poller.Token, c *uring.CQE) {
 }
 
 // keep moves what was received out of the ring's buffer: who does not read holds none.
-func (r *ring) keep(k *ringLink) {
+func (r *ring) keep(k *connection) {
 	if k.buffer >= 0 {
 		k.data = append([]byte(nil), k.data...)
 		r.giveBack(k)
@@ -319,8 +319,8 @@ func (r *ring) keep(k *ringLink) {
 	}
 }
 
-// giveBack returns the link's buffer, if it holds one, or what was kept of it.
-func (r *ring) giveBack(k *ringLink) {
+// giveBack returns the connection's buffer, if it holds one, or what was kept of it.
+func (r *ring) giveBack(k *connection) {
 	if k.kept > 0 {
 		r.out.hold(-k.kept)
 		k.kept = 0
@@ -333,7 +333,7 @@ func (r *ring) giveBack(k *ringLink) {
 
 // Detach implements [reactor.Completer].
 func (r *ring) Detach(token poller.Token) bool {
-	k := r.links.lookup(token)
+	k := r.connections.lookup(token)
 	if k == nil {
 		return true
 	}
@@ -352,14 +352,14 @@ func (r *ring) Detach(token poller.Token) bool {
 	case k.receiving || k.sending || k.queued || k.polling:
 		return false
 	}
-	r.links.drop(k)
+	r.connections.drop(k)
 	return true
 }
 
 // Release implements [reactor.Completer]. What waits is cancelled by number, and the
 // kernel holds the socket itself until then, so the descriptor is free at once.
 func (r *ring) Release(token poller.Token, cut bool) bool {
-	k := r.links.lookup(token)
+	k := r.connections.lookup(token)
 	if k == nil {
 		return true
 	}
@@ -384,13 +384,13 @@ func (r *ring) Release(token poller.Token, cut bool) bool {
 		r.out.orphan(token, k.piece) // until the kernel has let go of it
 	}
 	r.giveBack(k)
-	r.links.drop(k)
+	r.connections.drop(k)
 	return true
 }
 
 // Held implements [reactor.Completer].
 func (r *ring) Held(token poller.Token) int {
-	k := r.links.lookup(token)
+	k := r.connections.lookup(token)
 	switch {
 	case k == nil:
 		return 0

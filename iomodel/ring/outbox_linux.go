@@ -1,4 +1,4 @@
-package iomodel
+package ring
 
 import (
 	"errors"
@@ -115,7 +115,7 @@ func (r *ring) flush() error {
 // take everything have said so.
 func (r *ring) left() {
 	for _, token := range r.out.queued {
-		k := r.links.lookup(token)
+		k := r.connections.lookup(token)
 		if k == nil {
 			continue
 		}
@@ -133,7 +133,7 @@ func (r *ring) left() {
 // cutShort goes on with a send that found too little room, or none: the kernel
 // waits for it.
 func (r *ring) cutShort(token poller.Token, c *uring.CQE) {
-	k := r.links.lookup(token)
+	k := r.connections.lookup(token)
 	if k == nil {
 		return
 	}
@@ -150,13 +150,13 @@ func (r *ring) cutShort(token poller.Token, c *uring.CQE) {
 	r.sendRest(k)
 }
 
-func (r *ring) sendRest(k *ringLink) {
+func (r *ring) sendRest(k *connection) {
 	r.request(k.token, opRest).PrepareSend(int(k.fd), k.out, unix.MSG_WAITALL|unix.MSG_NOSIGNAL)
 }
 
 // continued takes in how far the rest of a send has come.
 func (r *ring) continued(token poller.Token, c *uring.CQE) {
-	k := r.links.lookup(token)
+	k := r.connections.lookup(token)
 	if k == nil {
 		if piece, ok := r.out.orphans[token]; ok {
 			delete(r.out.orphans, token)
@@ -180,7 +180,7 @@ func (r *ring) continued(token poller.Token, c *uring.CQE) {
 }
 
 // broken ends a connection by the error of a send.
-func (r *ring) broken(k *ringLink, err error) {
+func (r *ring) broken(k *connection, err error) {
 	k.err = err
 	r.report(k.token, poller.Readable|poller.Writable)
 }

@@ -1,4 +1,4 @@
-package iomodel
+package ring
 
 import (
 	"errors"
@@ -16,9 +16,9 @@ import (
 // or something is wrong with the kernel.
 const endMax = 2 * time.Second
 
-// ringListener is a listener that the ring accepts from, by one request that
+// listener is a listener that the ring accepts from, by one request that
 // goes on and on (multishot).
-type ringListener struct {
+type listener struct {
 	fd       int
 	active   bool
 	armed    bool
@@ -33,7 +33,7 @@ func (r *ring) Add(fd int, token poller.Token, _ poller.Interest, _ poller.Flags
 		return fmt.Errorf("io_uring loop: descriptor %d is no listener: %w", fd, errors.ErrUnsupported)
 	}
 	for int(token) >= len(r.listeners) {
-		r.listeners = append(r.listeners, ringListener{fd: -1})
+		r.listeners = append(r.listeners, listener{fd: -1})
 	}
 	li := &r.listeners[token]
 	li.fd, li.active, li.failed = fd, true, false

@@ -1,4 +1,4 @@
-package iomodel
+package ring
 
 import (
 	"errors"
@@ -8,12 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/reactor"
 	"github.com/evhttpd/evhttpd/uring"
 )
 
-// ringSize is the size of a loop's ring. The kernel charges its memory to RLIMIT_MEMLOCK of the user, all of
+// size is the size of a loop's ring. The kernel charges its memory to RLIMIT_MEMLOCK of the user, all of
 // the user's processes together, unless the process has CAP_IPC_LOCK.
-type ringSize struct {
+type size struct {
 	// requests is the room for requests between two calls of io_uring_enter: a recv and a
 	// send for every connection of a batch. With less there are more calls.
 	requests uint32
@@ -22,15 +23,15 @@ type ringSize struct {
 	completions uint32
 }
 
-// ringSizes are those that are tried, one after the other, until the rings of all loops have the memory, and those of
+// sizes are those that are tried, one after the other, until the rings of all loops have the memory, and those of
 // another process beside them: 200, 36 and 12 KiB a loop. Debian's limit is 8 MiB.
-var ringSizes = [...]ringSize{{1024, 8192}, {256, 1024}, {64, 256}}
+var sizes = [...]size{{1024, 8192}, {256, 1024}, {64, 256}}
 
 const (
 	// The memory of rings that are closed is given back by the kernel a moment later (io_ring_exit_work in
 	// io_uring/io_uring.c): where it lacks memory it is asked again so many times, with a pause.
-	ringTries    = 20
-	ringTryPause = 10 * time.Millisecond
+	tries    = 20
+	tryPause = 10 * time.Millisecond
 )
 
 // patience repeats what lacks memory.
@@ -38,47 +39,45 @@ type patience struct{ tries int }
 
 // again reports, after a pause, whether what has failed with err is to be tried again.
 func (p *patience) again(err error) bool {
-	if !errors.Is(err, unix.ENOMEM) || p.tries == ringTries {
+	if !errors.Is(err, unix.ENOMEM) || p.tries == tries {
 		return false
 	}
 	p.tries++
-	time.Sleep(ringTryPause)
+	time.Sleep(tryPause)
 	return true
 }
 
-func leastRing() ringSize { return ringSizes[len(ringSizes)-1] }
+func smallest() size { return sizes[len(sizes)-1] }
 
-// probeRing reports why there is no io_uring here that a loop could use.
-func probeRing() error {
+// Probe reports why there is no io_uring here that a loop could use; nil: there is.
+func Probe() error {
 	for p := (patience{}); ; {
-		if err := uring.Probe(leastRing().requests, leastRing().completions); !p.again(err) {
+		if err := uring.Probe(smallest().requests, smallest().completions); !p.again(err) {
 			return err
 		}
 	}
 }
 
-// newIOUring returns a server of loops with the largest rings that there is memory for.
-func newIOUring(o Options) (s Server, err error) {
-	for i, size := range ringSizes {
-		last := i == len(ringSizes)-1
-		opener := ringOpener{size: size, loops: o.Loops, spare: !last}
+// New returns a reactor of n loops with the largest rings that there is memory for.
+func New(n int, o reactor.Options) (*reactor.Reactor, error) {
+	var err error
+	for i, size := range sizes {
+		opener := opener{size: size, loops: n, spare: i < len(sizes)-1}
 		o.Backend = poller.Backend{Name: "io_uring", Open: opener.open}
-		if s, err = newLoops(o); err == nil {
-			break
+		var r *reactor.Reactor
+		if r, err = reactor.New(n, o); err == nil {
+			return r, nil
 		}
 		if !errors.Is(err, unix.ENOMEM) {
 			return nil, err
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %d loops do not fit, with the smallest rings there are; run fewer (--loops)", err, o.Loops)
-	}
-	return s, nil
+	return nil, fmt.Errorf("%w: %d loops do not fit, with the smallest rings there are; run fewer (--loops)", err, n)
 }
 
-// ringOpener opens the rings of a server.
-type ringOpener struct {
-	size   ringSize
+// opener opens the rings of a server.
+type opener struct {
+	size   size
 	loops  int
 	opened int
 	wait   patience
@@ -86,7 +85,7 @@ type ringOpener struct {
 }
 
 // open returns the Completer of one loop.
-func (o *ringOpener) open(poller.Options) (poller.Poller, error) {
+func (o *opener) open(poller.Options) (poller.Poller, error) {
 	r, err := newRing(o.size, recvBuffers)
 	for o.wait.again(err) {
 		r, err = newRing(o.size, recvBuffers)
@@ -95,19 +94,19 @@ func (o *ringOpener) open(poller.Options) (poller.Poller, error) {
 		return nil, err
 	}
 	if o.opened++; o.opened == o.loops && o.spare {
-		if err := tryRings(o.loops); err != nil {
+		if err := roomFor(o.loops); err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
 	}
 	return r, nil
 }
 
-// tryRings reports whether there is memory for that many of the smallest rings.
-func tryRings(n int) (err error) {
+// roomFor reports whether there is memory for that many of the smallest rings.
+func roomFor(n int) (err error) {
 	var rings []*uring.Ring
 	for len(rings) < n && err == nil {
 		var r *uring.Ring
-		if r, err = uring.New(leastRing().requests, leastRing().completions); err == nil {
+		if r, err = uring.New(smallest().requests, smallest().completions); err == nil {
 			rings = append(rings, r)
 		}
 	}

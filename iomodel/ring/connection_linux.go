@@ -1,11 +1,11 @@
-package iomodel
+package ring
 
 import (
 	"github.com/evhttpd/evhttpd/poller"
 )
 
-// ringLink is a connection as the ring sees it.
-type ringLink struct {
+// connection is a connection as the ring sees it.
+type connection struct {
 	token poller.Token // 0: there is none
 	fd    int32
 
@@ -34,37 +34,37 @@ type ringLink struct {
 }
 
 // pending reports whether there is something to be received at once.
-func (k *ringLink) pending() bool { return len(k.data) > 0 || k.eof || k.err != nil }
+func (k *connection) pending() bool { return len(k.data) > 0 || k.eof || k.err != nil }
 
-// linksChunk is how many links are allocated at a time, as slots are.
-const linksChunk = 128
+// connectionsChunk is how many of them are allocated at a time, as slots are.
+const connectionsChunk = 128
 
-// ringLinks holds the link of each connection, by the index in its token. They never move.
-type ringLinks struct {
-	chunks []*[linksChunk]ringLink
+// connections holds every connection by the index in its token. They never move.
+type connections struct {
+	chunks []*[connectionsChunk]connection
 }
 
-// at returns the link of that index, the last connection's or an empty one.
-func (b *ringLinks) at(token poller.Token) *ringLink {
+// at returns the entry of that index: the last connection's, or an empty one.
+func (b *connections) at(token poller.Token) *connection {
 	index := uint32(token)
-	for int(index/linksChunk) >= len(b.chunks) {
-		b.chunks = append(b.chunks, new([linksChunk]ringLink))
+	for int(index/connectionsChunk) >= len(b.chunks) {
+		b.chunks = append(b.chunks, new([connectionsChunk]connection))
 	}
-	return &b.chunks[index/linksChunk][index%linksChunk]
+	return &b.chunks[index/connectionsChunk][index%connectionsChunk]
 }
 
-// begin returns the connection's link, which is a new one if the token is.
-func (b *ringLinks) begin(token poller.Token, fd int) *ringLink {
+// begin returns the connection of that token, which is made if the token is new.
+func (b *connections) begin(token poller.Token, fd int) *connection {
 	k := b.at(token)
 	if k.token != token {
-		*k = ringLink{token: token, fd: int32(fd), buffer: -1, piece: -1, fresh: true}
+		*k = connection{token: token, fd: int32(fd), buffer: -1, piece: -1, fresh: true}
 	}
 	return k
 }
 
-// lookup returns the connection's link, nil if it is gone.
-func (b *ringLinks) lookup(token poller.Token) *ringLink {
-	if int(uint32(token)/linksChunk) >= len(b.chunks) {
+// lookup returns the connection of that token, nil if it is gone.
+func (b *connections) lookup(token poller.Token) *connection {
+	if int(uint32(token)/connectionsChunk) >= len(b.chunks) {
 		return nil
 	}
 	if k := b.at(token); k.token == token {
@@ -74,4 +74,4 @@ func (b *ringLinks) lookup(token poller.Token) *ringLink {
 }
 
 // drop forgets a connection.
-func (b *ringLinks) drop(k *ringLink) { *k = ringLink{} }
+func (b *connections) drop(k *connection) { *k = connection{} }

@@ -1,4 +1,4 @@
-package iomodel
+package ring
 
 import (
 	"fmt"
@@ -57,7 +57,7 @@ func (r *ring) unsubmitted() int { return r.ring.Pending() + len(r.backlog) }
 
 // withdraw has the requests of a connection that ends, as far as the kernel has not taken them, ask for nothing:
 // their descriptor may be another connection's when they are submitted.
-func (r *ring) withdraw(k *ringLink) {
+func (r *ring) withdraw(k *connection) {
 	if r.unsubmitted() == 0 {
 		return
 	}

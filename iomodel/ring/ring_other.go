@@ -1,0 +1,16 @@
+//go:build !linux
+
+package ring
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/evhttpd/evhttpd/reactor"
+)
+
+// Probe reports why there is no io_uring here.
+func Probe() error { return fmt.Errorf("%s has no io_uring: it is Linux's own", runtime.GOOS) }
+
+// New fails as Probe does.
+func New(int, reactor.Options) (*reactor.Reactor, error) { return nil, Probe() }

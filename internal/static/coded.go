@@ -55,10 +55,9 @@ func (s *Site) siblingsKnown(e *entry, mono int64) bool {
 // siblingsFresh reports whether the siblings were looked at recently enough.
 func (e *entry) siblingsFresh(mono int64) bool { return mono-e.siblings.Load() < e.life }
 
-// siblings are those that the file l.name may have. One that is itself such a
-// file has none.
+// siblings are those that l.file may have. One that is itself such a file has none.
 func (l *look) siblings() []sibling {
-	name := l.name[:len(l.name)-1]
+	name := l.file.name[:len(l.file.name)-1]
 	for _, b := range siblings {
 		if bytes.HasSuffix(name, []byte(b.suffix)) {
 			return nil
@@ -67,27 +66,24 @@ func (l *look) siblings() []sibling {
 	return l.site.siblings
 }
 
-// openSibling opens a sibling of l.name, whose state is l.stat then. fd is -1
-// if there is none that is served. The error is errWait, or a fault: there may be one.
-func (l *look) openSibling(b sibling, peek bool) (fd int, err error) {
-	l.sibling = append(append(append(l.sibling[:0], l.name[:len(l.name)-1]...), b.suffix...), 0)
-	fd, err = l.root.open(l.sibling, l.site.links, peek, l.cached)
-	if err == nil {
-		if err = fstat(fd, &l.stat); err == nil {
-			err = servable(l.stat.Mode)
-		}
-		if err != nil {
-			l.site.closer.close(fd)
-		}
+// findSibling looks for a sibling of l.file, which is l.sibling then, and opens it if open is set. there: it is there, and
+// one that is served. The error is errWait, or a fault: there may be one.
+func (l *look) findSibling(b sibling, open bool) (there bool, err error) {
+	name := l.file.name[:len(l.file.name)-1]
+	l.sibling.name = append(append(append(l.sibling.name[:0], name...), b.suffix...), 0)
+	if open {
+		err = l.openFile(&l.sibling)
+	} else {
+		err = l.check(&l.sibling)
 	}
 	if err == nil || err == errWait {
-		return fd, err
+		return err == nil, err
 	}
 	l.noSibling(err)
 	if fault(err) {
-		return -1, err
+		return false, err
 	}
-	return -1, nil
+	return false, nil
 }
 
 // noSibling tells the operator why a sibling that is there is not served.
@@ -96,21 +92,18 @@ func (l *look) noSibling(err error) {
 	case unix.ENOENT, unix.ENOTDIR, unix.ENAMETOOLONG, unix.EISDIR, unix.ENODEV, unix.ENXIO:
 		return
 	}
-	l.name, l.sibling = l.sibling, l.name // whose name is told
-	l.failure(nil, err).Release()
-	l.name, l.sibling = l.sibling, l.name
+	l.failure(nil, l.sibling.name, err).Release()
 }
 
-// variants makes the answers of the siblings of l.name, whose media type is
-// the file's. unsettled: the next look may find others, since one has just changed, or because of a fault. It leaves
-// l.stat changed. The only error is errWait.
+// variants makes the contents of the siblings of l.file, whose media type is the file's. unsettled: the next look may find
+// others, since one has just changed, or because of a fault. The only error is errWait.
 func (l *look) variants(mediaType string) (all []*content, unsettled bool, err error) {
 	for _, b := range l.siblings() {
-		fd, err := l.openSibling(b, false)
+		there, err := l.findSibling(b, true)
 		var c *content
 		var recent bool
-		if err == nil && fd >= 0 {
-			c, recent, err = l.content(fd, &representation{mediaType: mediaType, coding: b.coding, negotiable: true})
+		if there {
+			c, recent, err = l.content(&l.sibling, &representation{mediaType: mediaType, coding: b.coding, negotiable: true})
 			if err != nil && err != errWait {
 				l.noSibling(err)
 			}
@@ -122,16 +115,15 @@ func (l *look) variants(mediaType string) (all []*content, unsettled bool, err e
 		case err != nil:
 			unsettled = true
 		case c != nil:
-			c.id = identityOf(&l.stat)
+			c.id = identityOf(&l.sibling.stat)
 			all, unsettled = append(all, c), unsettled || recent
 		}
 	}
 	return all, unsettled, nil
 }
 
-// siblingsUnchanged reports whether the siblings are still those of the old
-// entry, or were looked at so short ago that they need not be. A request that
-// accepts no coding has no use for them. It leaves l.stat changed. The only error is errWait.
+// siblingsUnchanged reports whether the siblings are still those of the old entry, or were looked at so short ago that they
+// need not be. A request that accepts no coding has no use for them. The only error is errWait.
 func (l *look) siblingsUnchanged() (bool, error) {
 	l.siblingsSeen = false
 	if len(l.site.siblings) == 0 || l.cached && !l.negotiates || l.old.siblingsFresh(l.mono) {
@@ -139,7 +131,7 @@ func (l *look) siblingsUnchanged() (bool, error) {
 	}
 	known := l.old.content.Load().variants
 	for _, b := range l.siblings() {
-		fd, err := l.openSibling(b, l.cached)
+		there, err := l.findSibling(b, false)
 		switch {
 		case err == errWait:
 			return false, err
@@ -150,18 +142,7 @@ func (l *look) siblingsUnchanged() (bool, error) {
 		if len(known) > 0 && known[0].coding == b.coding && !known[0].dynamic {
 			was, known = known[0], known[1:]
 		}
-		if fd < 0 {
-			if was != nil {
-				return false, nil
-			}
-			continue
-		}
-		if l.cached {
-			l.site.closePeek(fd, l.stat.Nlink > 0)
-		} else {
-			l.site.closer.close(fd)
-		}
-		if was == nil || was.id != identityOf(&l.stat) {
+		if there != (was != nil) || there && was.id != identityOf(&l.sibling.stat) {
 			return false, nil
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
@@ -86,7 +87,7 @@ func (s *Site) jobClass(path string) conn.JobClass {
 }
 
 // compressed makes the answers with the codings that no sibling has. c is the
-// file's, made of r, and l.stat its state.
+// content of l.file, made of r.
 func (l *look) compressed(c *content, r representation) (all []*content, err error) {
 	body := c.body
 	if c.file != nil {
@@ -113,16 +114,14 @@ func (l *look) compressed(c *content, r representation) (all []*content, err err
 	return all, nil
 }
 
-// whole reads an open file of that size; nil: it was written to meanwhile.
+// whole reads l.file, which is open as fd and has that size; nil: it was written to meanwhile.
 func (l *look) whole(fd int, size int64) ([]byte, error) {
 	body := make([]byte, size)
 	if n, err := l.readFull(fd, body); err != nil || n < len(body) {
 		return nil, err
 	}
-	before := l.stat // which the next look compares with
-	err := fstat(fd, &l.stat)
-	same := identityOf(&l.stat) == identityOf(&before)
-	if l.stat = before; err != nil || !same {
+	var now unix.Stat_t
+	if err := fstat(fd, &now); err != nil || identityOf(&now) != identityOf(&l.file.stat) {
 		return nil, err
 	}
 	return body, nil

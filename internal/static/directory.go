@@ -42,8 +42,8 @@ func (l *look) listable(path []byte) (*entry, error) {
 
 // openDirectory opens a directory to read it. path ends with a slash.
 func (l *look) openDirectory(path string) (fd int, err error) {
-	l.name = append(append(l.name[:0], path[1:]...), '.', 0)
-	return l.open(false)
+	l.file.name = append(append(l.file.name[:0], path[1:]...), '.', 0)
+	return l.open(l.file.name)
 }
 
 // readDirectory reads a directory into dir. path ends with a slash.
@@ -129,7 +129,7 @@ func (r *reading) name(name string) (added bool, err error) {
 		return false, err
 	case fault(err) && !r.faulty:
 		r.faulty = true
-		r.failure(nil, err).Release() // tells the operator: the first stands for all of the directory
+		r.failure(nil, r.file.name, err).Release() // tells the operator: the first stands for all of the directory
 	}
 	return r.dir.Add(name, row)
 }
@@ -149,12 +149,12 @@ func unwrapErrno(err error) error {
 func (r *reading) row(name string) (listing.Row, error) {
 	unknown := listing.Row{Kind: listing.KindUnknown}
 	var st unix.Stat_t
-	r.look.name = append(append(append(r.look.name[:0], r.path[1:]...), name...), 0)
+	r.file.name = append(append(append(r.file.name[:0], r.path[1:]...), name...), 0)
 	if err := fstatat(r.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return unknown, err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		fd, err := r.open(false)
+		fd, err := r.open(r.file.name)
 		if err != nil {
 			return unknown, err
 		}
@@ -179,30 +179,18 @@ func (r *reading) row(name string) (listing.Row, error) {
 // readReadme reads the README, opened like any file that is asked for. One that cannot be read is not shown; the operator
 // is told.
 func (l *look) readReadme(dir *listing.Directory, path, name string) {
-	l.name = append(append(append(l.name[:0], path[1:]...), name...), 0)
-	fd, err := l.open(false)
+	f := &l.file
+	f.name = append(append(append(f.name[:0], path[1:]...), name...), 0)
+	err := l.openFile(f)
 	if err == nil {
-		err = l.readText(dir, name, fd)
-		l.site.closer.close(fd)
+		text := make([]byte, min(max(f.stat.Size, 0), listing.ReadmeMax))
+		var n int
+		if n, err = l.readFull(f.fd, text); err == nil {
+			dir.SetReadme(name, text[:n], f.stat.Size)
+		}
+		l.site.closer.close(f.fd)
 	}
 	if fault(err) {
-		l.failure(nil, err).Release()
+		l.failure(nil, f.name, err).Release()
 	}
-}
-
-// readText reads the README that fd is.
-func (l *look) readText(dir *listing.Directory, name string, fd int) error {
-	var st unix.Stat_t
-	if err := fstat(fd, &st); err != nil {
-		return err
-	}
-	if err := servable(st.Mode); err != nil {
-		return err
-	}
-	text := make([]byte, min(max(st.Size, 0), listing.ReadmeMax))
-	n, err := l.readFull(fd, text)
-	if err == nil {
-		dir.SetReadme(name, text[:n], st.Size)
-	}
-	return err
 }

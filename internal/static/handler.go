@@ -55,10 +55,11 @@ func (s *Site) PartHandler(sites int) conn.Handler { return s.handler(max(indexM
 func (s *Site) ThreadHandler() conn.Handler { return s.handler(0) }
 
 func (s *Site) handler(max int) *handler {
-	return &handler{
+	h := &handler{
 		site: s, view: s, entries: make(map[string]*entry), max: max,
-		look: look{site: s, cached: true},
 	}
+	h.look.cached = true
+	return h
 }
 
 // Serve answers a request. The first lines are all there is to a file that was
@@ -223,7 +224,7 @@ func (h *handler) lookHere(s *Site, known *entry, req *http1.Request, out *conn.
 		return nil
 	}
 	l := &h.look
-	l.site, l.root, l.mono, l.wall = s, r, clock.Mono, clock.Wall
+	l.begin(s, r, clock.Mono, clock.Wall)
 	l.negotiates = req.Has(http1.FieldAcceptEncoding)
 	e, err := l.find(h.path, known)
 	if err != nil {

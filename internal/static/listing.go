@@ -115,7 +115,8 @@ func (j *listJob) Run(demand conn.Demand) conn.Result {
 	s := j.site
 	r := s.acquire()
 	defer r.release()
-	l := look{site: s, root: r, mono: j.mono, wall: s.wall()}
+	l := &look{}
+	l.begin(s, r, j.mono, s.wall())
 	if r.dir == nil {
 		return l.fail([]byte(j.path), 404, "the site's root is missing")
 	}
@@ -177,7 +178,7 @@ func (l *look) listingFailure(path string, err error) *entry {
 	case listing.ErrUnwanted:
 		reason = "no request waits for the listing any more"
 	default:
-		return l.failure([]byte(path), err)
+		return l.failure([]byte(path), l.file.name, err)
 	}
 	e := l.fail([]byte(path), 503, reason)
 	e.transient = true

@@ -22,6 +22,77 @@ var errWait = errors.New("static: not in memory")
 // for a writer, nor a terminal become ours.
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 
+// resolver opens files beneath a root, the first of the steps from a path to an answer.
+type resolver struct {
+	root   *root
+	links  Links
+	cached bool // only with what the kernel has in memory, or errWait
+}
+
+// opened is a file that was opened, or looked at.
+type opened struct {
+	name []byte // relative to the root, ends with NUL
+	fd   int
+	stat unix.Stat_t // its state then
+}
+
+// openFile opens the regular file of f.name. The error is errWait or an errno: EISDIR for a directory, ENODEV for what is
+// neither.
+func (r *resolver) openFile(f *opened) (err error) {
+	if f.fd, err = r.open(f.name); err != nil {
+		return err
+	}
+	if err = fstat(f.fd, &f.stat); err == nil {
+		err = servable(f.stat.Mode)
+	}
+	if err != nil {
+		r.root.tree.closer.close(f.fd)
+	}
+	return err
+}
+
+// open opens a name, see root.open.
+func (r *resolver) open(name []byte) (fd int, err error) {
+	return r.root.open(name, r.links, false, r.cached)
+}
+
+// peek looks at the regular file of f.name without the right to read it. Its errors are those of openFile.
+func (r *resolver) peek(f *opened) error {
+	fd, err := r.root.open(f.name, r.links, true, r.cached)
+	if err != nil {
+		return err
+	}
+	err = fstat(fd, &f.stat)
+	r.root.tree.closePeek(fd, err == nil && f.stat.Nlink > 0)
+	if err == nil {
+		err = servable(f.stat.Mode)
+	}
+	return err
+}
+
+// check looks at the regular file of f.name, and leaves nothing open. Its errors are those of openFile.
+func (r *resolver) check(f *opened) error {
+	if r.cached {
+		return r.peek(f)
+	}
+	err := r.openFile(f) // and not peek, which follows fewer links: see root.open
+	if err == nil {
+		r.root.tree.closer.close(f.fd)
+	}
+	return err
+}
+
+// servable says why a file of that mode is not served as a file.
+func servable[M uint16 | uint32](mode M) error {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return nil
+	case unix.S_IFDIR:
+		return unix.EISDIR
+	}
+	return unix.ENODEV
+}
+
 // open opens a name beneath the root, following links as the view does. The name is relative, ends with NUL, and
 // has no dot segments. peek: only for fstat (O_PATH), where the platform has that.
 // cached: with what the kernel has in memory, or errWait. Other errors are errnos:

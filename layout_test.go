@@ -50,10 +50,11 @@ var rules = []rule{
 	{folder: "socket", modules: []string{xsys}},
 	{folder: "uring", modules: []string{xsys}},
 	{folder: "conn", project: []string{"http1", "sendfile"}, denied: system},
-	{folder: "reactor", project: []string{"poller", "conn", "sendfile", "socket"}, modules: []string{xsys}},
+	{folder: "workers", project: []string{"conn"}, denied: system},
+	{folder: "reactor", project: []string{"poller", "conn", "sendfile", "socket", "workers"}, modules: []string{xsys}},
 	// Every model implements conn.Transport, so a model names sendfile's types too.
 	{folder: "iomodel/ring", project: []string{"conn", "poller", "reactor", "sendfile", "uring"}, modules: []string{xsys}},
-	{folder: "iomodel", project: []string{"reactor", "conn", "poller", "sendfile", "socket"},
+	{folder: "iomodel", project: []string{"reactor", "conn", "poller", "sendfile", "socket", "workers"},
 		modules: []string{xsys, "github.com/cloudwego/netpoll"}},
 	{folder: "internal/background"},
 	{folder: "internal/pattern"},
@@ -74,7 +75,7 @@ var rules = []rule{
 		modules: []string{"go.uber.org/zap", "github.com/coreos/go-systemd/v22"}},
 	{folder: "internal/healthcheck", project: []string{"conn", "internal/config"}},
 	{folder: "internal/daemon",
-		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "iomodel", "internal/static",
+		project: []string{"http1", "poller", "conn", "sendfile", "reactor", "workers", "iomodel", "internal/static",
 			"internal/site", "internal/guard", "internal/config", "internal/accesslog", "internal/admin", "internal/eventlog", "internal/grace", "internal/listener", "internal/memory", "internal/sink", "internal/systemd"},
 		modules: []string{xsys, "go.uber.org/zap"}},
 	// A client: it knows the server only from outside.

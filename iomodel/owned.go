@@ -241,7 +241,7 @@ func (c *crew) Wake(token uint64) {
 	}
 }
 
-// Deliver implements [reactor.Receiver].
+// Deliver implements [workers.Receiver].
 func (c *crew) Deliver(token uint64, ticket uint32, result conn.Result) {
 	c.tally(&conn.Counters{JobsDone: 1})
 	if k := c.lookup(token); k == nil || !k.post(delivery{ticket, result}) {

@@ -25,6 +25,7 @@ import (
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
 	"github.com/evhttpd/evhttpd/sendfile"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // The tests in owned_test.go run on each model that gives a connection a thread
@@ -255,7 +256,7 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 	t.Helper()
 	const long = 10 * time.Minute
 	s := &server{answers: &answers{t: t, source: make(chan []byte)}}
-	pool := reactor.NewPool(4)
+	pool := workers.NewPool(4)
 	o := iomodel.Options{
 		Options: reactor.Options{
 			Config: &conn.Config{

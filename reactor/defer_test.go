@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // results makes jobs' results and knows them all.
@@ -46,6 +47,14 @@ func (r *results) released(t *testing.T) {
 			t.Fatalf("%d references are held", held)
 		}
 	}
+}
+
+// bin takes results that nobody needs, and counts them off.
+type bin struct{ sync.WaitGroup }
+
+func (b *bin) Deliver(_ uint64, _ uint32, result conn.Result) {
+	result.Release()
+	b.Done()
 }
 
 // withJobs has jobs wait for release and find their path.
@@ -117,21 +126,20 @@ func TestFullQueueIs503AtOnce(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		var r results
 		release := make(chan struct{})
-		pool := NewPool(1)
+		pool := workers.NewPool(1)
 		t.Cleanup(pool.Close)
 		s := start(t, v, withJobs(&r, release), withOptions(func(o *Options) { o.Pool = pool }))
-		s.dial().send(get("/each/first"))
-		s.until("the worker is busy", func(*Loop) bool {
-			pool.mu.Lock()
-			defer pool.mu.Unlock()
-			return pool.workers == 1 && pool.queued == 0
-		})
-		tray := newInTray()
-		for i := range uint64(queueMax) {
-			must(t, pool.Submit(&work{nil, func() conn.Result { return r.find("") }}, false, conn.Client{}, tray, i, 0))
+		began := make(chan struct{}, 1)
+		stuck := &answers{job: func(path string) conn.Result { began <- struct{}{}; <-release; return r.find(path) }}
+		var others bin
+		others.Add(1)
+		must(t, pool.Submit(&job{stuck, "", nil}, false, conn.Client{}, &others, 0, 0))
+		<-began // the worker is busy
+		for pool.Submit(&job{s.answers, "", nil}, false, conn.Client{}, &others, 0, 0) == nil {
+			others.Add(1)
 		}
 		cold := s.dial().send(get("/cold"))
-		s.deferred(2)
+		s.deferred(1)
 		c := s.dial().send(get("/each/2"))
 		if a := c.expect(503); a.fields.Get("Retry-After") == "" || a.close {
 			t.Errorf("Retry-After %q, close %v", a.fields.Get("Retry-After"), a.close)
@@ -142,10 +150,7 @@ func TestFullQueueIs503AtOnce(t *testing.T) {
 			t.Errorf("%d bytes of the file came", a.body)
 		}
 		c.send(get("/each/3")).expect(200)
-		tray.wait(t, queueMax)
-		for _, f := range tray.got {
-			f.Release()
-		}
+		others.Wait()
 		r.released(t)
 	})
 }
@@ -154,7 +159,7 @@ func TestFullQueueIs503AtOnce(t *testing.T) {
 // length was announced; a request is answered 503.
 func TestClosedPoolRefuses(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
-		pool := NewPool(1)
+		pool := workers.NewPool(1)
 		s := start(t, v, withOptions(func(o *Options) { o.Pool = pool }))
 		pool.Close()
 		s.dial().send(get("/each/1")).expect(503)

@@ -13,6 +13,7 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/socket"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 const (
@@ -39,7 +40,7 @@ type Options struct {
 	// NewHandler and NewLog make one of each for a loop; NewLog may be nil.
 	NewHandler func() conn.Handler
 	NewLog     func() conn.AccessLog
-	Pool       *Pool
+	Pool       *workers.Pool
 	// Connections is the most that are open at a time, all loops together; 0:
 	// no limit. Beyond it the accepting loop closes its oldest idle one, and if it has none the new one gets 503.
 	Connections int

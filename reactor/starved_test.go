@@ -15,6 +15,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/poller"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // starvedEnv makes the test's program a server that runs out of descriptors
@@ -129,7 +130,7 @@ func serveStarved() int {
 		return 2
 	}
 	var pollers []*counted
-	pool := NewPool(1)
+	pool := workers.NewPool(1)
 	a := new(answers)
 	r, err := New(1, Options{Backend: count(backend, &pollers), Trigger: trigger, Config: testConfig(), Pool: pool,
 		NewHandler: func() conn.Handler { return a }})

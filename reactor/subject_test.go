@@ -23,6 +23,7 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/sendfile"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // The tests run on every backend of poller.Backends() with every trigger that
@@ -310,7 +311,7 @@ func prepare(t testing.TB, v variant, loops int, options ...option) *server {
 	s := &server{t: t, network: "tcp", answers: new(answers), ended: make(chan Ended, 1)}
 	s.answers.file = hugeFile(t, sendfile.InMemory)
 	s.answers.cold = hugeFile(t, sendfile.NoProbe)
-	pool := NewPool(4)
+	pool := workers.NewPool(4)
 	t.Cleanup(pool.Close)
 	s.opts = Options{
 		Backend: count(v.backend, &s.pollers), Trigger: v.trigger, Config: testConfig(), Pool: pool,

@@ -31,6 +31,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/systemd"
 	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // Options are what a server is started with.
@@ -77,7 +78,7 @@ type Server struct {
 	control control
 	limiter *eventlog.Limiter
 	notify  *systemd.Notifier
-	pool    *reactor.Pool
+	pool    *workers.Pool
 	signals chan os.Signal
 
 	current atomic.Pointer[serving]
@@ -155,7 +156,7 @@ func Run(opts Options) (err error) {
 	if err != nil {
 		return err
 	}
-	s.pool = reactor.NewPool(cfg.Workers)
+	s.pool = workers.NewPool(cfg.Workers)
 	s.heir = parent >= 0
 	c, err := s.prepare(cfg, state{listeners: old})
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // change is a reload that is ready to be made: everything new is open, and
@@ -246,7 +247,7 @@ func (s *Server) commit(c *change, old state) error {
 	s.cutting.Add(1)
 	settled := make(chan struct{})
 	s.settling = settled
-	go func(now state, pool *reactor.Pool) {
+	go func(now state, pool *workers.Pool) {
 		defer s.cutting.Done()
 		s.settle(&old, &now)
 		if former != nil {
@@ -298,7 +299,7 @@ func (s *Server) settle(old, now *state) {
 
 // retire closes what the change has replaced, when nobody uses it any more: a
 // site, its last jobs; a log, the last line that was begun for it.
-func (s *Server) retire(old, now *state, pool *reactor.Pool) {
+func (s *Server) retire(old, now *state, pool *workers.Pool) {
 	if old.sites != nil && old.sites != now.sites {
 		s.cutting.Go(func() {
 			pool.Flush()

@@ -15,7 +15,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // The values of etag: and symlinks:.
@@ -38,7 +38,7 @@ func newDoormen(cfg *config.Config, old *state) doormen {
 	}
 	if old.cfg == nil || cfg.Workers != old.cfg.Workers {
 		// As many as the pool does at a time, and half of the CPUs at most: files are served meanwhile.
-		d.verifier = guard.NewVerifier(cpus()/2, reactor.ClassShare(cfg.Workers))
+		d.verifier = guard.NewVerifier(cpus()/2, workers.ClassShare(cfg.Workers))
 	}
 	return d
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/evhttpd/evhttpd/reactor"
 	"github.com/evhttpd/evhttpd/sendfile"
 	"github.com/evhttpd/evhttpd/uring"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // ringPatience is how long a test waits for what must happen.
@@ -140,7 +141,7 @@ func startRingOf(t *testing.T, buffers int, change ...func(*reactor.Options)) *r
 	noErr(t, err)
 	s.file = sendfile.New(fd, sendfile.InMemory, nil)
 	t.Cleanup(s.file.Release)
-	pool := reactor.NewPool(2)
+	pool := workers.NewPool(2)
 	t.Cleanup(pool.Close)
 	const long = 10 * time.Minute
 	o := reactor.Options{

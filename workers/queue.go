@@ -1,4 +1,4 @@
-package reactor
+package workers
 
 import (
 	"sync/atomic"

@@ -1,6 +1,4 @@
-//go:build linux || darwin || dragonfly || freebsd || netbsd || openbsd
-
-package reactor
+package workers
 
 import (
 	"errors"

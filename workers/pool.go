@@ -1,4 +1,6 @@
-package reactor
+// Package workers runs jobs that may block on a bounded number of goroutines,
+// off the loops. It imports conn.
+package workers
 
 import (
 	"sync"

@@ -42,7 +42,7 @@ type group struct {
 	next     int64
 	free     fifo[uint32] // connections with room for a request
 
-	parked fifo[delay] // slow readers until their next portion
+	paused fifo[delay] // slow readers until their next portion
 }
 
 // newGroup makes loop's share of a role: of count connections, after those

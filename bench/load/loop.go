@@ -18,45 +18,36 @@ const (
 	bufferSize = 64 << 10
 	// retryPause follows a failed connection, so that a server that is down is not besieged.
 	retryPause = 10 * time.Millisecond
-	// rampBurst is how many connections of a loop are being opened at a time
-	// before the start: within the shortest usual accept queue (SOMAXCONN was 128).
-	rampBurst = 100
 	// waitMax bounds a wait when nothing is due.
 	waitMax = time.Second
 )
 
-// alarmToken is no client's: their generations begin at 1.
+// alarmToken is no connection's: their generations begin at 1.
 const alarmToken = poller.Token(0)
 
 // loop drives a share of the connections on one thread.
 type loop struct {
-	run     *run
-	index   int
-	poller  poller.Poller
-	calls   socket.Calls
-	alarm   alarm
-	exact   bool // there is an open loop: waits end in time for its requests
-	events  []poller.Event
-	groups  []group
-	clients []client
-	now     int64 // nanoseconds since run.epoch
-	buf     []byte
-	out     []byte // requests about to be sent
-	ready   []poller.Token
-	turn    []poller.Token
-	busy    bool
-	retries fifo[delay]
-	sweepAt int64
-	err     error
+	run         *run
+	index       int
+	poller      poller.Poller
+	calls       socket.Calls
+	alarm       alarm
+	exact       bool // there is an open loop: waits end in time for its requests
+	events      []poller.Event
+	groups      []group
+	connections []connection
+	now         int64 // nanoseconds since run.epoch
+	buf         []byte
+	out         []byte // requests about to be sent
+	ready       []poller.Token
+	stepped     []poller.Token // those of ready that are stepped in this turn of the loop
+	busy        bool           // the last turn had something to do
+	retries     fifo[delay]
+	sweepAt     int64
+	err         error
 
-	opened   int // clients that the ramp has begun with
-	settling int // of them, those it waits for
-	ramped   bool
-
-	started, measuring, stopped bool
-	from, until, end            int64 // of the window; of the time to drain it
-	stoppedAt                   int64
-	cpu                         LoopResult
+	ramp   ramp
+	window window
 }
 
 func newLoop(r *run, index int) (*loop, error) {
@@ -68,7 +59,8 @@ func newLoop(r *run, index int) (*loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	l := &loop{run: r, index: index, poller: p, events: make([]poller.Event, eventsMax), buf: make([]byte, bufferSize), until: math.MaxInt64}
+	l := &loop{run: r, index: index, poller: p, events: make([]poller.Event, eventsMax),
+		buf: make([]byte, bufferSize), window: window{until: math.MaxInt64}}
 	l.calls.Init()
 	if err := l.alarm.open(p, alarmToken); err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -77,43 +69,7 @@ func newLoop(r *run, index int) (*loop, error) {
 	return l, nil
 }
 
-// populate makes the loop's share of every role's connections.
-func (l *loop) populate() {
-	total := 0
-	for i := range l.run.roles {
-		count, first := l.portion(i)
-		total += count
-		if count > 0 {
-			l.groups = append(l.groups, newGroup(&l.run.roles[i], &l.run.opts, l.index, first, count))
-		} else { // results are merged by position
-			l.groups = append(l.groups, group{role: &l.run.roles[i], result: newRoleResult("")})
-		}
-	}
-	l.clients = make([]client, 0, total)
-	for i := range l.groups {
-		g := &l.groups[i]
-		count, _ := l.portion(i)
-		flights := make([]request, count*g.Pipeline)
-		for n := range count {
-			c := client{group: g, fd: -1, index: uint32(len(l.clients)), generation: 1}
-			c.flight.ring = flights[n*g.Pipeline : (n+1)*g.Pipeline]
-			l.clients = append(l.clients, c)
-		}
-		l.exact = l.exact || g.openLoop()
-	}
-}
-
-// portion is how many of a role's connections the loop has, and how many the loops before it.
-func (l *loop) portion(role int) (count, first int) {
-	connections, loops := l.run.roles[role].Connections, l.run.opts.Loops
-	first = connections * l.index / loops
-	return connections*(l.index+1)/loops - first, first
-}
-
 func (l *loop) clock() int64 { return int64(time.Since(l.run.epoch)) }
-
-// inWindow reports whether a time lies in the measured window.
-func (l *loop) inWindow(at int64) bool { return l.started && at >= l.from && at < l.until }
 
 // broken ends the loop with an error of the machine's, not of the server's.
 func (l *loop) broken(err error) {
@@ -142,14 +98,14 @@ func (l *loop) work() error {
 			l.broken(err)
 		}
 		l.now = l.clock()
-		l.turn, l.ready = l.ready, l.turn[:0]
-		l.busy = n > 0 || len(l.turn) > 0
+		l.stepped, l.ready = l.ready, l.stepped[:0]
+		l.busy = n > 0 || len(l.stepped) > 0
 		for _, e := range l.events[:n] {
 			l.dispatch(e)
 		}
-		for _, token := range l.turn {
+		for _, token := range l.stepped {
 			if c := l.lookup(token); c != nil {
-				c.queued = false
+				c.turn = noTurn
 				l.step(c, false)
 			}
 		}
@@ -158,27 +114,29 @@ func (l *loop) work() error {
 	return l.close()
 }
 
-// dispatch steps the client that an event is for.
+// dispatch steps the connection that an event is for.
 func (l *loop) dispatch(e poller.Event) {
 	c := l.lookup(e.Token)
 	if c == nil {
 		return // the alarm, or a socket closed earlier in this batch
 	}
-	c.readable = c.readable || e.Ready&(poller.Readable|poller.Hangup) != 0
-	c.hangup = c.hangup || e.Ready&poller.Hangup != 0
-	if c.queued && len(c.unsent) == 0 {
+	c.ready |= e.Ready & (poller.Readable | poller.Hangup)
+	if e.Ready&poller.Hangup != 0 {
+		c.ready |= poller.Readable
+	}
+	if c.turn == queued && len(c.unsent) == 0 {
 		return // its turn comes
 	}
 	l.step(c, e.Ready&poller.Writable != 0)
 }
 
-// lookup returns the client whose present socket the token names, or nil.
-func (l *loop) lookup(token poller.Token) *client {
+// lookup returns the connection whose present socket the token names, or nil.
+func (l *loop) lookup(token poller.Token) *connection {
 	index := uint32(token)
-	if int(index) >= len(l.clients) {
+	if int(index) >= len(l.connections) {
 		return nil
 	}
-	if c := &l.clients[index]; c.generation == uint32(token>>32) {
+	if c := &l.connections[index]; c.generation == uint32(token>>32) {
 		return c
 	}
 	return nil
@@ -213,7 +171,7 @@ func (l *loop) wait() (int, error) {
 
 // called reports whether there is something to do for which the loop was woken.
 func (l *loop) called() bool {
-	return l.run.halted.Load() || !l.started && l.run.start.Load() != 0
+	return l.run.halted.Load() || l.window.phase == ramping && l.run.start.Load() != 0
 }
 
 // nextTime is when something is due that no event tells of.
@@ -225,37 +183,30 @@ func (l *loop) nextTime() int64 {
 	at = min(at, l.sweepAt)
 	for i := range l.groups {
 		g := &l.groups[i]
-		if g.parked.len > 0 {
-			at = min(at, g.parked.at(0).at)
+		if g.paused.len > 0 {
+			at = min(at, g.paused.at(0).at)
 		}
-		if l.started && g.openLoop() && g.free.len > 0 {
-			if due := g.nextDue(); due < l.until {
+		if l.window.phase != ramping && g.openLoop() && g.free.len > 0 {
+			if due := g.nextDue(); due < l.window.until {
 				at = min(at, due)
 			}
 		}
 	}
-	switch {
-	case !l.started || l.stopped && l.now < l.until: // all requests made, other loops are not done
-	case !l.measuring:
-		at = min(at, l.from)
-	case !l.stopped:
-		at = min(at, l.until)
-	default:
-		at = min(at, l.end)
-	}
-	return at
+	return min(at, l.window.next(l.now))
 }
 
 // advance does what the time asks for.
 func (l *loop) advance() {
-	l.ramp()
-	if !l.started {
+	l.openMore()
+	if l.window.phase == ramping {
 		if at := l.run.start.Load(); at != 0 {
 			l.start(at)
 		}
 	}
-	if l.started {
-		l.mark()
+	if l.window.phase != ramping {
+		if l.window.advance(l.now, l.finished()) && l.now < l.window.until {
+			l.run.loopFinished()
+		}
 		for i := range l.groups {
 			l.sendDue(&l.groups[i])
 		}
@@ -263,46 +214,17 @@ func (l *loop) advance() {
 	l.expire()
 }
 
-// ramp opens the connections that are to be there when the first request is
-// due, a few at a time, and reports when all have been tried.
-func (l *loop) ramp() {
-	for ; l.opened < len(l.clients) && l.settling < rampBurst && l.now < l.until; l.opened++ {
-		c := &l.clients[l.opened]
-		if c.group.CloseEach || c.state != vacant {
-			continue
-		}
-		c.settling = true
-		l.settling++
-		l.connect(c, nil)
-	}
-	if !l.ramped && l.opened == len(l.clients) && l.settling == 0 {
-		l.ramped = true
-		l.run.ready <- struct{}{}
-	}
-}
-
-// settle is called when it is known what became of a client that the ramp waits for.
-func (l *loop) settle(c *client) {
-	if c.settling {
-		c.settling = false
-		l.settling--
-	}
-}
-
 // start begins the requests; the first is due at that time.
 func (l *loop) start(at int64) {
-	l.started = true
 	l.now = l.clock() // what begins now must not seem to precede the window
-	l.from = at + int64(l.run.opts.WarmUp)
-	l.until = l.from + int64(l.run.opts.Duration)
-	l.end = l.until + int64(l.run.opts.Drain)
+	l.window.start(at, &l.run.opts)
 	for i := range l.groups {
 		g := &l.groups[i]
 		// The loops' requests fall between one another.
 		g.start = at + int64(g.interval*float64(l.index)/float64(l.run.opts.Loops))
 	}
-	for i := range l.clients {
-		c := &l.clients[i]
+	for i := range l.connections {
+		c := &l.connections[i]
 		switch {
 		case c.group.openLoop():
 			l.list(c)
@@ -316,13 +238,13 @@ func (l *loop) start(at int64) {
 func (l *loop) sendDue(g *group) {
 	for g.openLoop() && g.free.len > 0 {
 		due := g.nextDue()
-		if due > l.now || due >= l.until {
+		if due > l.now || due >= l.window.until {
 			return
 		}
-		c := &l.clients[g.free.pop()]
+		c := &l.connections[g.free.pop()]
 		c.listed = false
 		if c.state == open && c.flight.len < g.Pipeline || c.state == vacant && g.CloseEach {
-			if l.inWindow(due) {
+			if l.window.contains(due) {
 				g.result.LagMax = max(g.result.LagMax, time.Duration(l.now-due))
 			}
 			l.fill(c, 1)
@@ -330,7 +252,7 @@ func (l *loop) sendDue(g *group) {
 	}
 }
 
-// expire looks at clients whose time has come.
+// expire looks at connections whose time has come.
 func (l *loop) expire() {
 	for l.retries.len > 0 && l.retries.at(0).at <= l.now {
 		c := l.lookup(l.retries.pop().token)
@@ -344,9 +266,9 @@ func (l *loop) expire() {
 		}
 	}
 	for i := range l.groups {
-		for parked := &l.groups[i].parked; parked.len > 0 && parked.at(0).at <= l.now; {
-			if c := l.lookup(parked.pop().token); c != nil {
-				c.parked = false
+		for paused := &l.groups[i].paused; paused.len > 0 && paused.at(0).at <= l.now; {
+			if c := l.lookup(paused.pop().token); c != nil {
+				c.turn = noTurn
 				l.step(c, false)
 			}
 		}
@@ -361,9 +283,9 @@ func (l *loop) expire() {
 func (l *loop) sweep() {
 	timeout := int64(l.run.opts.Timeout)
 	l.sweepAt = l.now + timeout/10
-	for i := range l.clients {
-		c := &l.clients[i]
-		silent := c.state == connecting || c.state == crowded || c.state == open && c.flight.len > 0 && !c.parked
+	for i := range l.connections {
+		c := &l.connections[i]
+		silent := c.state == connecting || c.state == crowded || c.state == open && c.flight.len > 0 && c.turn != paused
 		if silent && l.now-c.active > timeout {
 			text := fmt.Sprintf("nothing came for %v with %d answers due", l.run.opts.Timeout, c.flight.len)
 			if c.state != open {
@@ -372,28 +294,6 @@ func (l *loop) sweep() {
 			c.group.note(Timeout, text)
 			l.fail(c, Timeout)
 		}
-	}
-}
-
-// mark notes the client's own use of the CPU where the window begins and ends.
-func (l *loop) mark() {
-	if !l.measuring && l.now >= l.from {
-		l.measuring = true
-		l.cpu.CPU, l.cpu.Preempted, l.cpu.Known = threadCPU()
-	}
-	if l.stopped || l.now < l.until && !l.finished() {
-		return
-	}
-	l.stopped, l.stoppedAt = true, min(l.now, l.until)
-	if l.measuring {
-		cpu, preempted, _ := threadCPU()
-		l.cpu.CPU, l.cpu.Preempted = cpu-l.cpu.CPU, preempted-l.cpu.Preempted
-		if window := l.stoppedAt - l.from; window > 0 {
-			l.cpu.Share = float64(l.cpu.CPU) / float64(window)
-		}
-	}
-	if l.now < l.until {
-		l.run.loopFinished()
 	}
 }
 
@@ -416,14 +316,14 @@ func (l *loop) over() bool {
 	if l.err != nil || l.run.halted.Load() {
 		return true
 	}
-	if !l.started || l.now < l.until || !l.stopped {
+	if l.window.phase != draining || l.now < l.window.until {
 		return false
 	}
-	if l.now >= l.end {
+	if l.now >= l.window.end {
 		return true
 	}
 	for i := range l.groups {
-		if !l.groups[i].drained(l.now, l.until) {
+		if !l.groups[i].drained(l.now, l.window.until) {
 			return false
 		}
 	}
@@ -432,8 +332,8 @@ func (l *loop) over() bool {
 
 // finish counts what the end cuts off.
 func (l *loop) finish() {
-	for i := range l.clients {
-		c := &l.clients[i]
+	for i := range l.connections {
+		c := &l.connections[i]
 		g := c.group
 		g.result.Unanswered += int64(c.flight.len)
 		for n := 0; g.openLoop() && n < c.flight.len; n++ {
@@ -442,12 +342,12 @@ func (l *loop) finish() {
 	}
 	for i := range l.groups {
 		g := &l.groups[i]
-		for g.openLoop() && l.started {
-			due, ok := g.take(l.now, l.until)
+		for g.openLoop() && l.window.phase != ramping {
+			due, ok := g.take(l.now, l.window.until)
 			if !ok {
 				break
 			}
-			if l.inWindow(due) {
+			if l.window.contains(due) {
 				g.result.Unsent++
 				l.gaveUp(g, due)
 			}
@@ -457,8 +357,8 @@ func (l *loop) finish() {
 
 // close frees everything and returns the loop's error.
 func (l *loop) close() error {
-	for i := range l.clients {
-		l.disconnect(&l.clients[i])
+	for i := range l.connections {
+		l.disconnect(&l.connections[i])
 	}
 	return errors.Join(l.err, l.alarm.close(), l.poller.Close())
 }

@@ -109,7 +109,7 @@ func TestConsumeSplitAtEveryByte(t *testing.T) {
 		stream := []byte(text)
 		for cut := range len(stream) + 1 {
 			l := testLoop(t, Role{Connections: 1, Pipeline: 3, Targets: []Target{{Body: body}}})
-			c := &l.clients[0]
+			c := &l.connections[0]
 			for range 3 {
 				l.out = l.begin(c, l.now, l.out)
 			}

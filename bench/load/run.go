@@ -158,14 +158,8 @@ func (r *run) result() *Result {
 			l.groups[i].sum()
 			out.Roles[i].merge(&l.groups[i].result)
 		}
-		out.Loops = append(out.Loops, l.cpu)
-		stop := l.stoppedAt
-		if !l.stopped {
-			stop = min(l.now, l.until)
-		}
-		if l.started {
-			out.Window = max(out.Window, time.Duration(stop-l.from))
-		}
+		out.Loops = append(out.Loops, l.window.cpu)
+		out.Window = max(out.Window, l.window.length(l.now))
 	}
 	for i := range out.Roles {
 		out.Roles[i].Latency.sum()

@@ -122,7 +122,7 @@ func TestEditAllocations(t *testing.T) {
 	head, added := []byte("Server: s\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\n"), []byte("A: b\r\n")
 	out := &r.l.out
 	answer := func() {
-		out.begin(&r.c, nil, 0)
+		out.begin(&r.c, nil, nil)
 		out.Add(added)
 		out.Edit(edit)
 		out.Head(200, head)

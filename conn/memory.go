@@ -245,20 +245,6 @@ func (c *Conn) Held() (bytes, since int64) {
 	return bytes, since
 }
 
-// keep puts the bytes into a buffer of the connection's own.
-func (c *Conn) keep(l *Workspace, in []byte) {
-	c.in = getBuffer(len(in))
-	c.in.b = append(c.in.b, in...)
-	l.Hold(cap(c.in.b))
-}
-
-// letGo frees the connection's buffer.
-func (c *Conn) letGo(l *Workspace) {
-	l.Hold(-cap(c.in.b))
-	c.in.put()
-	c.in = nil
-}
-
 // count counts what a queue that waits holds: its arena and lists, the body's
 // parts that it refers to, and what its source holds.
 func (q *queue) count(l *Workspace) {

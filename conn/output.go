@@ -227,9 +227,18 @@ func (o *Output) fail(e *http1.Error) {
 	o.Fail(e.Status, "", e.Reason())
 }
 
-// begin makes the Output ready for the answer to req, which is nil when the
-// head could not be parsed or has not ended. method is 0 if that is not known either.
-func (o *Output) begin(c *Conn, req *http1.Request, method http1.Method) {
+// begin makes the Output ready for the answer to req, whose head stands at the start of
+// in. req is nil if that could not be parsed or has not ended.
+//
+// The answer to HEAD has no body, whichever part of the head is refused (RFC 9110 section
+// 9.3.2): a client would take it for the next answer.
+func (o *Output) begin(c *Conn, req *http1.Request, in []byte) {
+	var method http1.Method
+	if req != nil {
+		method = req.Method
+	} else {
+		method = http1.PeekMethod(in)
+	}
 	o.conn, o.req = c, req
 	o.status, o.reason, o.body, o.job = 0, "", 0, nil
 	o.user = o.user[:0]

@@ -8,6 +8,9 @@ import (
 	"github.com/evhttpd/evhttpd/sendfile"
 )
 
+// defersMax bounds how often one request may be put off before its answer.
+const defersMax = 4
+
 // errDeferred ends a deferral whose result did not come in time.
 var errDeferred = errors.New("conn: deferred work took too long")
 
@@ -74,12 +77,6 @@ func (c *Conn) postpone(l *Workspace, job Job, client Addr, warming bool) {
 
 // jobDue reports whether there is work that nobody has taken.
 func (c *Conn) jobDue() bool { return c.pending != nil && c.pending.job != nil }
-
-// inBody reports whether a request's body is being read.
-func (c *Conn) inBody() bool { return c.pending != nil && c.pending.reading }
-
-// bodyRead reports whether the body of the request in hand has been read.
-func (c *Conn) bodyRead() bool { return c.pending != nil && c.pending.read }
 
 // TakeJob returns the work that a connection in WantDeferred waits for. ticket
 // goes back to Resume. must: an answer that has begun depends on it, so that

@@ -1,10 +1,6 @@
 package conn
 
-import (
-	"math"
-
-	"github.com/evhttpd/evhttpd/http1"
-)
+import "github.com/evhttpd/evhttpd/http1"
 
 // Step does for the connection what can be done now: it receives, parses and
 // answers every buffered request, and flushes once. It returns what the
@@ -39,8 +35,11 @@ func (c *Conn) run(t Transport, l *Workspace, in []byte) ([]byte, Want) {
 		}
 		if c.hungry {
 			held := copy(l.in, in)
-			if held == len(l.in) && !l.grow(2*held) {
-				in = c.reject(l, nil, &errScratch, l.in)
+			if held == len(l.in) {
+				if held < l.scratchSize() {
+					return in, WantYield // a reload allows longer heads: the next Step has room for them
+				}
+				in = c.reject(l, nil, &errScratch, in)
 				continue
 			}
 			n, err := t.Recv(l.in[held:])
@@ -146,50 +145,13 @@ func (c *Conn) answer(l *Workspace, in []byte) []byte {
 	return in
 }
 
-// startBody begins the body of the request at the start of in.
-func (c *Conn) startBody(l *Workspace, req *http1.Request, in []byte) []byte {
-	p := c.hold()
-	p.body.Start(req)
-	p.reading, p.head, p.began = true, req.HeadLen, l.Clock.Mono
-	return c.takeBody(l, in)
-}
-
-// takeBody reads what is there of the request's body and throws it away. It
-// returns in without it: the head stays, to be answered when the body has been read.
-func (c *Conn) takeBody(l *Workspace, in []byte) []byte {
-	p := c.pending
-	n, done, bad := p.body.Consume(in[p.head:], &l.Config.Limits)
-	if bad.Status != 0 {
-		bad.At += p.head + int(p.consumed) // counted from the request's first byte
-		req := &l.req
-		if http1.Parse(in, 0, &l.Config.Limits, req) != http1.Complete {
-			req = nil // a reload has set tighter limits
-		}
-		return c.reject(l, req, &bad, in)
-	}
-	p.consumed += int64(n)
-	p.read, p.reading, c.hungry = done, !done, !done
-	rest := copy(in[p.head:], in[p.head+n:])
-	return in[:p.head+rest]
-}
-
 // reject answers bytes that are not a request that is served, the last ones of
 // the connection. req is nil if not even their head could be parsed.
 func (c *Conn) reject(l *Workspace, req *http1.Request, bad *http1.Error, in []byte) []byte {
-	l.out.begin(c, req, methodOf(req, in))
+	l.out.begin(c, req, in)
 	l.out.fail(bad)
 	c.answered(l, req, in)
 	return nil
-}
-
-// methodOf is the method of a request that is refused before it is served. The answer to HEAD has no body,
-// whichever part of the head is refused (RFC 9110 section 9.3.2): a client would take it for the next answer.
-// req is nil if the head at the start of in could not be parsed.
-func methodOf(req *http1.Request, in []byte) http1.Method {
-	if req != nil {
-		return req.Method
-	}
-	return http1.PeekMethod(in)
 }
 
 // serve answers one request, whose head stands at the start of in. unread: its
@@ -197,7 +159,7 @@ func methodOf(req *http1.Request, in []byte) http1.Method {
 // has been put off.
 func (c *Conn) serve(l *Workspace, req *http1.Request, in []byte, unread bool) bool {
 	out := &l.out
-	out.begin(c, req, req.Method)
+	out.begin(c, req, in)
 	out.last = out.last || unread
 	var failed error
 	if p := c.pending; p != nil {
@@ -232,137 +194,4 @@ func (c *Conn) serve(l *Workspace, req *http1.Request, in []byte, unread bool) b
 	}
 	c.answered(l, req, in)
 	return true
-}
-
-// answered ends a request whose answer is queued.
-func (c *Conn) answered(l *Workspace, req *http1.Request, in []byte) {
-	out := &l.out
-	c.requests++
-	l.Counters.Requests[class(out.status)]++
-	c.closing = out.last
-	if out.noBody {
-		out.body = 0
-	}
-	if out.open {
-		out.length, out.queue.began = out.body, c.began
-	} else {
-		l.took(c.began)
-	}
-	if l.Log != nil {
-		c.log(l, req, in)
-	}
-	c.began, c.seen = 0, 0
-	c.phase = NumPhases // whatever comes next starts its timer anew
-	c.drop()
-}
-
-// class is the first digit of a status; 0 for what is none.
-func class(status int) int {
-	if status < 100 || status > 599 {
-		return 0
-	}
-	return status / 100
-}
-
-// log writes the access line of an answer that is complete in memory, or
-// begins that of one that is not.
-func (c *Conn) log(l *Workspace, req *http1.Request, in []byte) {
-	out := &l.out
-	l.access = Access{Wall: l.Clock.Wall, Remote: out.Remote(), Req: req, Buf: in, Status: out.status, Reason: out.reason, User: out.user}
-	if out.open {
-		out.log = l.Log
-		out.line, out.mark = l.Log.Begin(out.line[:0], &l.access)
-	} else {
-		l.Log.Log(&l.access, out.body, l.Clock.Mono-c.began)
-	}
-}
-
-// linger closes a connection whose last answer has left: at once if nothing
-// can be lost by it, else in order, so that the peer's unread bytes do not
-// reset the connection under the answer (RFC 9112 section 9.6).
-func (c *Conn) linger(t Transport, l *Workspace) Want {
-	if c.direct {
-		return WantClose
-	}
-	if !c.lingering {
-		switch err := t.CloseWrite(); {
-		case err == ErrAgain:
-			return WantWrite
-		case err != nil:
-			return WantClose
-		}
-		c.lingering, c.mark = true, l.Clock.Mono
-	}
-	for {
-		n, err := t.Recv(l.in)
-		switch {
-		case err == ErrAgain && l.Clock.Mono-c.mark < int64(lingerTotal):
-			return WantRead
-		case err != nil:
-			return WantClose
-		}
-		c.phase = NumPhases // the peer is still sending
-		if c.lingered += uint32(n); c.lingered >= lingerBytes {
-			return WantClose
-		}
-	}
-}
-
-// unpark moves what an earlier Step left unparsed into the scratch.
-func (c *Conn) unpark(l *Workspace) []byte {
-	if c.in == nil {
-		return l.in[:0]
-	}
-	if size := len(c.in.b); size > len(l.in) {
-		l.in = make([]byte, size) // it came from a loop whose scratch had grown
-	}
-	n := copy(l.in, c.in.b)
-	c.letGo(l)
-	return l.in[:n]
-}
-
-// park moves what is unparsed and unsent out of the loop's scratch and starts the phase's timer.
-func (c *Conn) park(l *Workspace, in []byte, want Want) {
-	c.want = want
-	if q := &l.out.queue; !q.empty() {
-		if want == WantClose {
-			q.logEnd(l)
-			q.clear()
-		} else {
-			c.out = q.detach()
-			c.out.refer(l)
-		}
-	}
-	if c.out != nil {
-		c.out.count(l)
-	}
-	if len(in) > 0 && want != WantClose {
-		c.keep(l, in)
-	}
-	phase := PhaseIdle
-	switch {
-	case want == WantDeferred:
-		phase = PhaseDeferred
-	case c.lingering:
-		phase = PhaseLingering
-	case c.out != nil || want == WantWrite:
-		phase = PhaseSending
-	case c.inBody():
-		phase = PhaseBody
-	case c.standing&awaitsHeader != 0:
-		phase = PhaseFirstByte // a PROXY header is not the client's: it has no time of its own
-	case len(in) > 0:
-		phase = PhaseHead
-	case c.requests == 0:
-		phase = PhaseFirstByte
-	}
-	if phase != c.phase {
-		c.phase, c.since = phase, l.Clock.Mono
-		if phase == PhaseLingering { // no longer than lingerTotal, whatever the peer sends
-			c.since = min(c.since, c.mark+int64(lingerTotal-lingerIdle))
-		}
-		if phase == PhaseSending {
-			c.mark, c.unacked = l.Clock.Mono, math.MaxInt32
-		}
-	}
 }

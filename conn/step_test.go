@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/http1"
 )
 
 // get is a request of HTTP/1.1 with further fields.
@@ -595,6 +597,23 @@ func TestConnectionMovesToAnotherLoop(t *testing.T) {
 	r.t.input = [][]byte{[]byte(head[len(head)-5:])}
 	r.run()
 	if got := replies(t, r.t.out); len(got) != 1 || got[0].body != "GET /a" {
+		t.Errorf("said %.300q", r.t.out)
+	}
+	r.release()
+}
+
+// A reload may allow longer heads within a turn, which for a thread lasts as long as its connection.
+func TestLongerHeadWithinATurn(t *testing.T) {
+	r := newRig(t, testConfig())
+	r.l.Handler = handlerFunc(func(req *http1.Request, buf []byte, out *Output) {
+		cfg := testConfig()
+		cfg.Limits.Head = 512 << 10
+		r.l.Config = cfg
+		r.Serve(req, buf, out)
+	})
+	r.start(newScript(t, get("/a"), get("/b", "X: "+strings.Repeat("y", 400<<10))))
+	r.run()
+	if got := replies(t, r.t.out); len(got) != 2 || got[1].body != "GET /b" {
 		t.Errorf("said %.300q", r.t.out)
 	}
 	r.release()

@@ -59,7 +59,7 @@ var rules = []rule{
 	{folder: "internal/background"},
 	{folder: "internal/pattern"},
 	{folder: "internal/listing", project: []string{"conn", "http1", "internal/background"}, denied: system},
-	{folder: "internal/static", project: []string{"conn", "http1", "sendfile", "internal/background", "internal/listing"},
+	{folder: "internal/static", project: []string{"conn", "http1", "sendfile", "internal/background", "internal/listing", "internal/pattern"},
 		modules: []string{xsys, "github.com/klauspost/compress"}},
 	{folder: "internal/guard", project: []string{"conn", "http1"}, modules: []string{"golang.org/x/crypto/bcrypt"}},
 	{folder: "internal/site", project: []string{"conn", "http1", "internal/guard", "internal/pattern", "internal/static"}},

@@ -2,7 +2,6 @@ package site
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/evhttpd/evhttpd/conn"
@@ -82,8 +81,15 @@ func New(opts Options) (*Router, error) {
 // newHost opens a site.
 func newHost(options Site, cache *static.Cache, passwords *guard.PasswordFiles) (*host, error) {
 	s := &host{}
-	if slices.ContainsFunc(options.Rules, func(r Rule) bool { return r.Hide != nil || r.guards() }) {
-		options.Static.Shows = s.shows // asked when a directory is listed, so not before the rules are ready
+	for i, r := range options.Rules {
+		p, err := pattern.New(r.Match)
+		if err != nil {
+			return nil, fmt.Errorf("paths[%d].match: %w", i, err)
+		}
+		s.rules = append(s.rules, p)
+		if r.Hide != nil || r.guards() {
+			options.Static.Paths = append(options.Static.Paths, static.PathRule{Match: p, Hide: r.Hide, Guards: r.guards()})
+		}
 	}
 	files, err := static.New(options.Static, cache)
 	if err != nil {

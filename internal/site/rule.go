@@ -6,7 +6,6 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/guard"
-	"github.com/evhttpd/evhttpd/internal/pattern"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -110,16 +109,6 @@ func (s *host) set(matching string) (*set, error) {
 // guards reports whether the rule says who may have its paths.
 func (r *Rule) guards() bool { return len(r.Allow)+len(r.Deny) > 0 || r.Auth != nil }
 
-// shows says whether the listing of its directory has a file, or a README's content too: not what the
-// rules of the file's own path hide, nor the content of what they protect otherwise than the directory.
-func (s *host) shows(path string, content bool) bool {
-	own := s.exactly(path)
-	if set, err := s.set(own); err != nil || set.view.Hides([]byte(path[strings.LastIndexByte(path, '/'):])) {
-		return false
-	}
-	return !content || !guards(s.accesses.of(own), s.accesses.of(s.exactly(path[:strings.LastIndexByte(path, '/')+1])))
-}
-
 // view changes the options of a view to what the rule says.
 func (r *Rule) view(options *static.ViewOptions) {
 	if r.Listing != nil {
@@ -164,7 +153,7 @@ func (s *host) editElsewhere(request, file string) *conn.Edit {
 	return edit
 }
 
-// newRules checks the rules and makes their patterns ready.
+// newRules checks what the rules say.
 func (s *host) newRules(files *guard.PasswordFiles) (err error) {
 	if s.accesses, err = newAccesses(s.options.Rules, files); err != nil {
 		return err
@@ -172,11 +161,6 @@ func (s *host) newRules(files *guard.PasswordFiles) (err error) {
 	s.sets, s.edits = make(map[string]*set), make(map[string]*conn.Edit)
 	for i := range s.options.Rules {
 		r := &s.options.Rules[i]
-		p, err := pattern.New(r.Match)
-		if err != nil {
-			return fmt.Errorf("paths[%d].match: %w", i, err)
-		}
-		s.rules = append(s.rules, p)
 		options := s.files.ViewOptions()
 		r.view(&options)
 		if err := s.files.CheckView(options); err != nil {

@@ -58,15 +58,10 @@ func (l *look) readDirectory(dir *listing.Directory, path string, demand conn.De
 	if err := r.names(file, demand); err != nil {
 		return err
 	}
-	if r.readme < len(readmes) && l.site.showsFile(path+readmes[r.readme], true) {
+	if r.readme < len(readmes) && l.site.listsText(path, readmes[r.readme]) {
 		l.readReadme(dir, path, readmes[r.readme])
 	}
 	return nil
-}
-
-// showsFile reports whether the rules of a file's own path let a listing have it, and its content.
-func (s *Site) showsFile(path string, content bool) bool {
-	return s.shows == nil || s.shows(path, content)
 }
 
 // reading is the reading of one directory.
@@ -114,7 +109,7 @@ func (r *reading) names(file *os.File, demand conn.Demand) error {
 
 // name adds a name, if it is listed and there is room for it. An error is one of the whole listing.
 func (r *reading) name(name string) (added bool, err error) {
-	if r.site.hide.name(name) || len(name) > nameMax || !r.site.showsFile(r.path+name, false) {
+	if r.site.hide.name(name) || len(name) > nameMax || !r.site.lists(r.path, name) {
 		return false, nil
 	}
 	if r.dir.Full() {

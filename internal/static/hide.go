@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/evhttpd/evhttpd/internal/pattern"
 )
 
 // hidden decides which names are not served. It is a list of patterns in the
@@ -44,4 +46,40 @@ func (h hidden) path(decoded []byte) bool {
 		}
 	}
 	return false
+}
+
+// PathRule is what a rule says of the paths that match it, as far as the listing of the directory is concerned in which
+// they are. Of the rules that match a path and say something of it, the last counts.
+type PathRule struct {
+	Match  *pattern.Pattern
+	Hide   []string // as Options.Hide; nil: the rule says nothing of it
+	Guards bool     // the rule says who may have the path
+}
+
+// lists reports whether the listing of a directory has a name: not if a request for that would be answered with 404.
+func (t *tree) lists(directory, name string) bool {
+	if len(t.rules) == 0 {
+		return true
+	}
+	hide, path := t.hide, directory+name
+	for _, r := range t.rules {
+		if r.Hide != nil && r.Match.Match(path) {
+			hide = r.Hide
+		}
+	}
+	return !hide.name(name)
+}
+
+// listsText reports whether the listing of a directory has the text of a file too: not if the file is guarded by other rules
+// than the directory, of which a client may satisfy one set and not the other.
+func (t *tree) listsText(directory, name string) bool {
+	guarded, otherwise := false, false
+	for _, r := range t.rules {
+		if r.Guards {
+			own := r.Match.Match(directory + name)
+			guarded = guarded || own
+			otherwise = otherwise || own != r.Match.Match(directory)
+		}
+	}
+	return !(guarded && otherwise) && t.lists(directory, name)
 }

@@ -36,11 +36,9 @@ type Options struct {
 	// holds behind a proxy that takes a prefix away. Some programs do not understand it.
 	RelativeRedirects bool
 	Valid             time.Duration // how stale an answer may be under load; 0: every request looks at the file
-	// Shows says whether a listing has the file of that path (decoded), and whether the text of a README
-	// stands below it (content). It may be called from any goroutine; nil: everything is shown.
-	Shows    func(path string, content bool) bool
-	Tell     Tell
-	WallTime func() int64 // nanoseconds since 1970, for work off the loops; nil: the system's
+	Paths             []PathRule    // what rules say of single paths, for the listings that these are in
+	Tell              Tell
+	WallTime          func() int64 // nanoseconds since 1970, for work off the loops; nil: the system's
 }
 
 // errorLife is how long a remembered error is good, in nanoseconds.
@@ -78,7 +76,8 @@ type tree struct {
 	cache  *Cache
 	closer closer
 	tell   Tell
-	shows  func(path string, content bool) bool // nil: everything
+	rules  []PathRule
+	hide   hidden // of the first view
 
 	root     atomic.Pointer[root]
 	checked  atomic.Int64 // Clock.Mono of the last look at the root's path
@@ -116,7 +115,7 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	if s.ranges == 0 {
 		s.ranges = rangesDefault
 	}
-	s.tell, s.shows = opts.Tell, opts.Shows
+	s.tell, s.rules = opts.Tell, opts.Paths
 	if s.wall == nil {
 		s.wall = func() int64 { return time.Now().UnixNano() }
 	}
@@ -124,6 +123,7 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	if s.hide, err = newHidden(opts.Hide); err != nil {
 		return nil, err
 	}
+	s.tree.hide = s.hide
 	if s.types, err = newMediaTypes(opts.Types); err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ type Handler interface {
 // the one result. A job may be dropped without having run: what must be freed
 // belongs into its Result.
 type Job interface {
-	// Key is comparable with ==; nil is never joined.
+	// Key is comparable with ==; nil is never joined. It may be Grouped.
 	Key() any
 	// Class is which jobs it shares workers with.
 	Class() JobClass
@@ -126,6 +126,10 @@ type Job interface {
 	// now and then whether it is wanted still; if not, it ends with any Result.
 	Run(Demand) Result
 }
+
+// Grouped is the Key of a job that is not to run beside others of its group, comparable with ==, since the first
+// finds out what the others need too: they wait without a worker.
+type Grouped interface{ Group() any }
 
 // Demand tells a job that runs whether anybody waits for it still. It may be asked from any goroutine.
 type Demand interface{ Wanted() bool }

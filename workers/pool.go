@@ -67,6 +67,7 @@ type task struct {
 	class   conn.JobClass
 	client  conn.Client
 	key     any
+	group   any // nil: none
 	must    bool
 	waiters []waiter
 	wanted  atomic.Int32 // how many those are, for the job to ask
@@ -120,6 +121,9 @@ func (p *Pool) Submit(job conn.Job, must bool, client conn.Client, to Receiver, 
 	p.unpassed[p.epoch]++
 	if key != nil {
 		p.joined[key] = t
+	}
+	if g, ok := key.(conn.Grouped); ok {
+		t.group = g.Group()
 	}
 	q.push(t)
 	p.queued++
@@ -252,10 +256,12 @@ func (p *Pool) take() *task {
 		if q.queued == 0 || q.running >= p.share(conn.JobClass(class)) {
 			continue
 		}
-		p.next = class + 1
-		p.queued--
-		q.running++
-		return q.pop()
+		if t := q.pop(); t != nil {
+			p.next = class + 1
+			p.queued--
+			q.running++
+			return t
+		}
 	}
 	return nil
 }
@@ -266,7 +272,7 @@ func (p *Pool) pop(last *task) *task {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if last != nil {
-		p.classes[last.class].running--
+		p.classes[last.class].done(last)
 	}
 	for {
 		if p.closed && p.queued == 0 || p.workers > p.limit {
@@ -275,8 +281,8 @@ func (p *Pool) pop(last *task) *task {
 			return nil
 		}
 		if t := p.take(); t != nil {
-			if last != nil && t.class != last.class && p.classes[last.class].queued > 0 {
-				p.wake() // the class was at its share, perhaps, and nobody was woken for what waits
+			if last != nil && (t.class != last.class || last.group != nil) && p.classes[last.class].queued > 0 {
+				p.wake() // the class was at its share, or the group at work, and nobody was woken for what waits
 			}
 			return t
 		}

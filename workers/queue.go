@@ -10,11 +10,12 @@ import (
 // queue of its own while it has tasks here.
 type jobQueue struct {
 	clients     map[conn.Client]*clientQueue
-	first, last *clientQueue // in the order of their turns
-	doubted     clientQueue  // of whatever client: tasks for which none waits for certain
-	queued      int          // tasks
-	certain     atomic.Int32 // of them, those that are not doubted
-	running     int          // tasks of the class that workers have
+	first, last *clientQueue     // in the order of their turns
+	doubted     clientQueue      // of whatever client: tasks for which none waits for certain
+	queued      int              // tasks
+	certain     atomic.Int32     // of them, those that are not doubted
+	running     int              // tasks of the class that workers have
+	groups      map[any]struct{} // of those tasks
 }
 
 // clientQueue is the tasks of one client, oldest first.
@@ -67,20 +68,50 @@ func (q *jobQueue) of(client conn.Client) *clientQueue {
 }
 
 // pop takes the oldest task of the client whose turn it is; the doubted ones have theirs when there is no other.
+// Tasks whose group is at work are passed over. nil: there is nothing else.
 func (q *jobQueue) pop() *task {
-	own := q.first
-	if own == nil {
-		t := q.doubted.first
-		q.remove(t)
-		return t
+	for own := q.first; own != nil; own = own.next {
+		if t := q.free(own); t != nil {
+			q.begin(t)
+			if own.queued > 0 {
+				q.unlink(own)
+				q.append(own)
+			}
+			return t
+		}
 	}
-	t := own.first
-	q.remove(t)
-	if own.queued > 0 {
-		q.unlink(own)
-		q.append(own)
+	t := q.free(&q.doubted)
+	if t != nil {
+		q.begin(t)
 	}
 	return t
+}
+
+// free returns a queue's oldest task whose group is not at work.
+func (q *jobQueue) free(own *clientQueue) *task {
+	for t := own.first; t != nil; t = t.next {
+		if _, busy := q.groups[t.group]; !busy || t.group == nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// begin takes a task out for a worker.
+func (q *jobQueue) begin(t *task) {
+	q.remove(t)
+	if t.group != nil {
+		if q.groups == nil {
+			q.groups = make(map[any]struct{})
+		}
+		q.groups[t.group] = struct{}{}
+	}
+}
+
+// done ends a task that a worker had.
+func (q *jobQueue) done(t *task) {
+	q.running--
+	delete(q.groups, t.group)
 }
 
 // remove takes a task out.

@@ -188,7 +188,7 @@ func TestPoolLosesNothing(t *testing.T) {
 	expected := 0
 	for token := range uint64(3000) {
 		class := conn.JobClass(seed.IntN(int(conn.NumJobClasses)))
-		err := p.Submit(&classed{class: class}, true, one(byte(seed.IntN(5))), r, token, 1)
+		err := p.Submit(&classed{class: class, work: work{key: grouped{seed.IntN(3), int(token)}}}, true, one(byte(seed.IntN(5))), r, token, 1)
 		must(t, err)
 		expected++
 		if gone := token - uint64(seed.IntN(20)); seed.IntN(3) == 0 && gone <= token && p.Leave(r, gone, 1) {
@@ -260,4 +260,37 @@ func TestDoubtedJobThatRuns(t *testing.T) {
 	close(end)
 	r.wait(t, 2)
 	p.Close()
+}
+
+// grouped is a key of a group.
+type grouped struct{ group, key int }
+
+func (g grouped) Group() any { return g.group }
+
+// TestGroups: jobs of one group run one at a time, in order, and hold no workers from others meanwhile.
+func TestGroups(t *testing.T) {
+	p := NewPool(8) // two for a class
+	r, stuck := newInTray(), newInTray()
+	release, began := make(chan struct{}), make(chan struct{})
+	var order []int
+	for i := range 10 {
+		must(t, p.Submit(&classed{class: conn.JobList, work: work{key: grouped{1, i}}, asks: func(conn.Demand) {
+			if i == 0 {
+				close(began)
+				<-release
+			}
+			order = append(order, i) // without a lock: there is only one at a time
+		}}, false, one(1), stuck, uint64(i), 1))
+	}
+	<-began
+	for i := range 10 {
+		must(t, p.Submit(&classed{class: conn.JobList, work: work{key: grouped{2, i}}}, false, one(1), r, uint64(i), 1))
+	}
+	r.wait(t, 10)
+	close(release)
+	stuck.wait(t, 10)
+	p.Close()
+	if !slices.IsSorted(order) || len(order) != 10 {
+		t.Errorf("order %v", order)
+	}
 }

@@ -49,7 +49,8 @@ var rules = []rule{
 	{folder: "sendfile", modules: []string{xsys}},
 	{folder: "socket", modules: []string{xsys}},
 	{folder: "uring", modules: []string{xsys}},
-	{folder: "conn", project: []string{"http1", "sendfile"}, denied: system},
+	{folder: "proxyproto", denied: system},
+	{folder: "conn", project: []string{"http1", "proxyproto", "sendfile"}, denied: system},
 	{folder: "workers", project: []string{"conn"}, denied: system},
 	{folder: "reactor", project: []string{"poller", "conn", "sendfile", "socket", "workers"}, modules: []string{xsys}},
 	// Every model implements conn.Transport, so a model names sendfile's types too.
@@ -319,7 +320,7 @@ func TestImportRulesCatchBreaches(t *testing.T) {
 		{"poller and the project", []source{file("poller", module+"/conn")}, "poller may import of the project only []"},
 		{"sendfile and the project", []source{file("sendfile", module+"/http1")}, "sendfile may import"},
 		{"conn may use http1, sendfile and addresses", []source{file("conn", "net/netip", module+"/http1", module+"/sendfile")}, ""},
-		{"conn and the loop", []source{file("conn", module+"/reactor")}, "only [http1 sendfile]"},
+		{"conn and the loop", []source{file("conn", module+"/reactor")}, "only [http1 proxyproto sendfile]"},
 		{"conn and system calls", []source{file("conn", "syscall")}, "makes no system call"},
 		{"conn and x/sys", []source{file("conn", xsys+"/unix")}, "only []"},
 		{"static and site", []source{file("internal/static", module+"/internal/site")}, "internal/static may import"},

@@ -3,7 +3,7 @@
 // top to bottom. The package makes no system call and starts no goroutine: a
 // [Transport] moves the bytes and an IO model calls Step when it may succeed.
 //
-// It imports http1 and, for its types, sendfile.
+// It imports http1, proxyproto and, for its types, sendfile.
 package conn
 
 import (

@@ -1,4 +1,4 @@
-package conn
+package proxyproto
 
 import (
 	"bufio"
@@ -7,13 +7,13 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/pires/go-proxyproto"
+	other "github.com/pires/go-proxyproto"
 	"pgregory.net/rapid"
 )
 
-// TestProxyHeadersOfOthers: what another implementation writes is understood, and
+// TestHeadersOfOthers: what another implementation writes is understood, and
 // it understands the same of it.
-func TestProxyHeadersOfOthers(t *testing.T) {
+func TestHeadersOfOthers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		endpoint := func(name string, six bool) *net.TCPAddr {
 			size := 4
@@ -29,15 +29,15 @@ func TestProxyHeadersOfOthers(t *testing.T) {
 		six := rapid.Bool().Draw(t, "six")
 		version := rapid.SampledFrom([]byte{1, 2}).Draw(t, "version")
 		from := endpoint("from", six)
-		header := proxyproto.HeaderProxyFromAddrs(version, from, endpoint("to", six))
+		header := other.HeaderProxyFromAddrs(version, from, endpoint("to", six))
 		if version == 2 {
 			if rapid.Bool().Draw(t, "local") {
-				header.Command = proxyproto.LOCAL
+				header.Command = other.LOCAL
 			}
-			var tlvs []proxyproto.TLV
+			var tlvs []other.TLV
 			for range rapid.IntRange(0, 4).Draw(t, "TLVs") {
-				tlvs = append(tlvs, proxyproto.TLV{
-					Type:  proxyproto.PP2Type(rapid.SampledFrom([]byte{1, 2, 4, 5, 0x20, 0x30, 0xE0, 0xEA}).Draw(t, "type")),
+				tlvs = append(tlvs, other.TLV{
+					Type:  other.PP2Type(rapid.SampledFrom([]byte{1, 2, 4, 5, 0x20, 0x30, 0xE0, 0xEA}).Draw(t, "type")),
 					Value: rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(t, "value"),
 				})
 			}
@@ -49,16 +49,16 @@ func TestProxyHeadersOfOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := AddrFrom(from.AddrPort())
-		if header.Command == proxyproto.LOCAL {
-			want = Addr{}
+		want := netip.AddrPortFrom(from.AddrPort().Addr().Unmap(), from.AddrPort().Port())
+		if header.Command == other.LOCAL {
+			want = netip.AddrPort{}
 		}
-		got, size, bad := parseProxy(append(bytes.Clone(written), "GET /"...))
+		got, size, bad := Parse(append(bytes.Clone(written), "GET /"...))
 		if bad != nil || size != len(written) || got != want {
-			t.Fatalf("%q: got %v, %d, %v", written, got.AddrPort(), size, bad)
+			t.Fatalf("%q: got %v, %d, %v", written, got, size, bad)
 		}
-		read, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(written)))
-		if err != nil || want != (Addr{}) && read.SourceAddr.String() != from.String() {
+		read, err := other.Read(bufio.NewReader(bytes.NewReader(written)))
+		if err != nil || want.IsValid() && read.SourceAddr.String() != from.String() {
 			t.Fatalf("%q: the other one: %+v, %v", written, read, err)
 		}
 	})

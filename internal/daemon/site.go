@@ -75,7 +75,7 @@ func siteOptions(cfg *config.Config, s *config.Site, tell static.Tell) site.Site
 			ETag:              etags[s.ETag],
 			Ranges:            cfg.Limits.Ranges,
 			Types:             s.Types,
-			Siblings:          s.Precompressed,
+			Precompressed:     s.Precompressed,
 			Compress:          s.Compress,
 			RelativeRedirects: s.RelativeRedirects,
 			Valid:             cfg.Cache.Valid,

@@ -127,7 +127,7 @@ func (r *Rule) view(options *static.ViewOptions) {
 		options.Type = &mediaType
 	}
 	if coding, ok := valueOf(r.Headers, contentEncoding); ok {
-		options.Coded = coding != ""
+		options.Encoded = coding != ""
 	}
 }
 

@@ -60,7 +60,7 @@ func TestNoAllocations(t *testing.T) {
 	}
 	for name, raw := range cases {
 		t.Run(name, func(t *testing.T) {
-			l := serve(t, siblingOptions(dir), false)
+			l := serve(t, precompressedOptions(dir), false)
 			l.send(raw)
 			a := newAgain(l, raw)
 			a.step()
@@ -83,7 +83,7 @@ func TestNoAllocations(t *testing.T) {
 		}
 	})
 	t.Run("unchanged siblings looked at again", func(t *testing.T) {
-		l := serve(t, siblingOptions(dir), false)
+		l := serve(t, precompressedOptions(dir), false)
 		if !l.site.root.Load().local {
 			t.Skip("this file system is only looked at by the pool")
 		}
@@ -107,7 +107,7 @@ func benchmark(b *testing.B, raw string, prepare func(*loop)) {
 	write(b, dir+"/large.bin", strings.Repeat("x", 1<<20))
 	write(b, dir+"/coded.js", strings.Repeat("x", 1024))
 	write(b, dir+"/coded.js.gz", strings.Repeat("y", 512))
-	l := serve(b, siblingOptions(dir), false)
+	l := serve(b, precompressedOptions(dir), false)
 	l.send(raw)
 	a := newAgain(l, raw)
 	prepare(l)

@@ -86,7 +86,7 @@ func (s *Site) jobClass(path string) conn.JobClass {
 	return conn.JobFile
 }
 
-// compressed makes the answers with the codings that no sibling has. c is the
+// compressed makes the answers with the codings that no precompressed file has. c is the
 // content of l.file, made of r.
 func (l *look) compressed(c *content, r representation) (all []*content, err error) {
 	body := c.body

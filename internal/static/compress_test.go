@@ -36,7 +36,7 @@ func (r response) decoded(t *testing.T) string {
 }
 
 func compressOptions(root string) Options {
-	opts := siblingOptions(root)
+	opts := precompressedOptions(root)
 	opts.Compress = []string{"zstd", "gzip"}
 	return opts
 }
@@ -93,7 +93,7 @@ func TestCompress(t *testing.T) {
 	}
 }
 
-// TestNotCompressed: what would not shrink, is too small or too large, has a sibling, or has just changed.
+// TestNotCompressed: what would not shrink, is too small or too large, has a precompressed file, or has just changed.
 func TestNotCompressed(t *testing.T) {
 	dir := t.TempDir()
 	text := strings.Repeat("text ", 1000)
@@ -132,7 +132,7 @@ func TestNotCompressed(t *testing.T) {
 	}
 }
 
-// TestCompressedChanges: with the file, and when a sibling of that coding comes and goes.
+// TestCompressedChanges: with the file, and when a precompressed file of that coding comes and goes.
 func TestCompressedChanges(t *testing.T) {
 	dir := t.TempDir()
 	one, two := strings.Repeat("one ", 1000), strings.Repeat("two ", 1000)

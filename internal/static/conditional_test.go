@@ -109,7 +109,7 @@ func TestAListOnSeveralLines(t *testing.T) {
 	write(t, dir+"/file.txt.br", "otherwise coded")
 	write(t, dir+"/folder/name", "")
 	opts := testOptions(dir)
-	opts.Listing, opts.Siblings = true, []string{"br", "gz"}
+	opts.Listing, opts.Precompressed = true, []string{"br", "gz"}
 	l := serve(t, opts, false)
 	etag := l.get("/file.txt").Header.Get("ETag")
 	for _, c := range []struct {

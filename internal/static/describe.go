@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// recentChange is how short before a look a change makes the look untrustworthy, in nanoseconds: a second change may
-	// leave the same time stamp (FAT counts in steps of 2 s, ext3 of 1 s, others in the kernel's ticks).
+	// recentChange is how short before a look a change makes the look untrustworthy, in nanoseconds: a second change
+	// may leave the same time stamp (FAT counts in steps of 2 s, ext3 of 1 s, others in the kernel's ticks).
 	recentChange = 2e9
 	// readRetries is how often a file is read again that changed while it was read.
 	readRetries = 3
-	// hashMax is the size up to which a file is hashed, in bytes: a disk reads that in a second or two. Larger ones have
-	// a tag of size and time, as without ETagContent.
+	// hashMax is the size up to which a file is hashed, in bytes: a disk reads that in a second or two. Larger ones
+	// have a tag of size and time, as without ETagContent.
 	hashMax = 256 << 20
-	// hashUntimedMax is the size up to which a file is hashed because its time tells no versions apart, in bytes. Nobody
-	// asked for that: it takes a worker a millisecond or two when the file is first served.
+	// hashUntimedMax is the size up to which a file is hashed because its time tells no versions apart, in bytes.
+	// Nobody asked for that: it takes a worker a millisecond or two when the file is first served.
 	hashUntimedMax = 1 << 20
 	// hashChunk is how much is read at a time to be hashed.
 	hashChunk = 128 << 10
@@ -38,7 +38,7 @@ type describer struct {
 // unseen, and is not to be kept.
 func (d *describer) content(f *opened, r *representation) (c *content, recent bool, err error) {
 	s := d.site
-	if d.cached && d.hashed(f) { // of a sibling, whose time is its own
+	if d.cached && d.hashed(f) { // of a precompressed variant, whose time is its own
 		s.closer.close(f.fd)
 		return nil, false, errWait
 	}

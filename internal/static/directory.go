@@ -138,9 +138,9 @@ func unwrapErrno(err error) error {
 	return err
 }
 
-// row describes one name. A link is described as what it leads to, and not listed if that is not served: what lies outside
-// the root does not show. A missing error says that a request for the name would be answered with 404. Any other says
-// that the name is there, and that nothing else is known.
+// row describes one name. A link is described as what it leads to, and not listed if that is not served: what lies
+// outside the root does not show. A missing error says that a request for the name would be answered with 404. Any
+// other says that the name is there, and that nothing else is known.
 func (r *reading) row(name string) (listing.Row, error) {
 	unknown := listing.Row{Kind: listing.KindUnknown}
 	var st unix.Stat_t
@@ -171,8 +171,8 @@ func (r *reading) row(name string) (listing.Row, error) {
 	return row, nil
 }
 
-// readReadme reads the README, opened like any file that is asked for. One that cannot be read is not shown; the operator
-// is told.
+// readReadme reads the README, opened like any file that is asked for. One that cannot be read is not shown; the
+// operator is told.
 func (l *look) readReadme(dir *listing.Directory, path, name string) {
 	f := &l.file
 	f.name = append(append(append(f.name[:0], path[1:]...), name...), 0)

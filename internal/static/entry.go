@@ -62,7 +62,7 @@ type entry struct {
 	status int // of kindError
 	reason string
 
-	siblings atomic.Int64 // Clock.Mono of the last look at the file's siblings
+	precompressedLooked atomic.Int64 // Clock.Mono of the last look at the precompressed variants
 
 	prev, next *entry // in the cache's list, under its shard's lock
 }
@@ -86,9 +86,9 @@ type content struct {
 
 	coding     http1.Coding
 	dynamic    bool       // compressed by us: never for ranges; its tag is weak, since another version may compress otherwise
-	negotiable bool       // there are siblings, or this is one
-	variants   []*content // the siblings, in the order of Options
-	id         identity   // of a sibling
+	negotiable bool       // the file has variants, or this is one
+	variants   []*content // the encoded variants of the file, in the order of Options
+	id         identity   // of a precompressed variant
 }
 
 // entryOverhead is about what an entry takes beside its bytes: itself, its

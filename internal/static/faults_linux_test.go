@@ -228,15 +228,15 @@ func TestListingWithoutDescriptors(t *testing.T) {
 	})
 }
 
-// TestSiblingWithoutDescriptors: an answer that would be another with descriptors says that it depends on
+// TestPrecompressedWithoutDescriptors: an answer that would be another with descriptors says that it depends on
 // Accept-Encoding, and is not kept.
-func TestSiblingWithoutDescriptors(t *testing.T) {
+func TestPrecompressedWithoutDescriptors(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		root := t.TempDir()
 		write(t, root+"/a.js", "script")
 		write(t, root+"/a.js.gz", "coded")
 		opts := testOptions(root)
-		opts.Siblings = []string{"gz"}
+		opts.Precompressed = []string{"gz"}
 		l := serve(t, opts, walks)
 		const accepts = "Accept-Encoding: gzip\r\n"
 		l.get("/") // the root's own look is behind us
@@ -253,12 +253,12 @@ func TestSiblingWithoutDescriptors(t *testing.T) {
 	})
 }
 
-// TestSiblingOfAFault: as without descriptors, where the disk fails.
-func TestSiblingOfAFault(t *testing.T) {
+// TestPrecompressedOfAFault: as without descriptors, where the disk fails.
+func TestPrecompressedOfAFault(t *testing.T) {
 	dir := t.TempDir()
 	mountFaulty(t, dir, map[string]syscall.Errno{"a.js": 0, "a.js.gz": syscall.EIO, "b.js": 0, "b.js.gz": syscall.EACCES})
 	opts := testOptions(dir)
-	opts.Siblings = []string{"gz"}
+	opts.Precompressed = []string{"gz"}
 	l := serve(t, opts, false)
 	const accepts = "Accept-Encoding: gzip\r\n"
 	if r := l.request("GET", "/a.js", accepts); r.body != "contents" || r.Header.Get("Vary") != "Accept-Encoding" {

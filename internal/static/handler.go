@@ -90,7 +90,7 @@ func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 // current reports whether what is known of a path is recent enough to answer
 // this request, and says which codings of it there are if that matters.
 func (s *Site) current(e *entry, now int64, req *http1.Request, buf []byte, out *conn.Output) bool {
-	return e.fresh(now) && !mustLook(req, buf, out) && (!req.Has(http1.FieldAcceptEncoding) || s.siblingsKnown(e, now))
+	return e.fresh(now) && !mustLook(req, buf, out) && (!req.Has(http1.FieldAcceptEncoding) || s.precompressedKnown(e, now))
 }
 
 // mustLook reports whether the file is to be looked at however short ago that was done.
@@ -328,8 +328,8 @@ func (h *handler) redirect(req *http1.Request, buf []byte, out *conn.Output) {
 }
 
 // appendDirectory appends the reference to the directory of a path as it was sent, which lacks the slash. A relative
-// one is made of what follows the last slash of the path, since that is what it replaces (RFC 3986 section 5.2.3). ok is false
-// if there is none: for an escaped slash behind dots, which no client sends that follows a redirect.
+// one is made of what follows the last slash of the path, since that is what it replaces (RFC 3986 section 5.2.3). ok
+// is false if there is none: for an escaped slash behind dots, which no client sends that follows a redirect.
 func (h *handler) appendDirectory(dst, sent []byte) (b []byte, ok bool) {
 	if h.site.relative {
 		sent = sent[max(bytes.LastIndexByte(sent, '/'), 0):]

@@ -70,8 +70,8 @@ func (t *tree) lists(directory, name string) bool {
 	return !hide.name(name)
 }
 
-// listsText reports whether the listing of a directory has the text of a file too: not if the file is guarded by other rules
-// than the directory, of which a client may satisfy one set and not the other.
+// listsText reports whether the listing of a directory has the text of a file too: not if the file is guarded by other
+// rules than the directory, of which a client may satisfy one set and not the other.
 func (t *tree) listsText(directory, name string) bool {
 	guarded, otherwise := false, false
 	for _, r := range t.rules {

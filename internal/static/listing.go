@@ -9,10 +9,10 @@ import (
 	"github.com/evhttpd/evhttpd/internal/listing"
 )
 
-// A listing is made in three steps. A look at a path that is a directory without an index file gives an entry of kindDir,
-// which holds nothing but that fact. The request's query and Accept then say what is to be shown of the directory, and a
-// job reads it and renders the first block. What fits into that block is an answer like that of a small file, and cached
-// as one. What does not is streamed, block by block (listing.Stream).
+// A listing is made in three steps. A look at a path that is a directory without an index file gives an entry of
+// kindDir, which holds nothing but that fact. The request's query and Accept then say what is to be shown of the
+// directory, and a job reads it and renders the first block. What fits into that block is an answer like that of a
+// small file, and cached as one. What does not is streamed, block by block (listing.Stream).
 
 // batchMax is longer than a loop's batch of events lasts.
 const batchMax = 20 * time.Millisecond
@@ -55,8 +55,8 @@ func (h *handler) sendListing(l *listResult, req *http1.Request, buf []byte, out
 	out.Stream(200, h.scratch, -1, listing.NewStream(l.first, l.rest, waker, token))
 }
 
-// listResult is the conn.Result of a listJob: an answer that is whole, the beginning of one that is to be streamed, or an
-// error.
+// listResult is the conn.Result of a listJob: an answer that is whole, the beginning of one that is to be streamed, or
+// an error.
 type listResult struct {
 	refs atomic.Int32
 	path string // of the directory
@@ -88,7 +88,8 @@ func (l *listResult) Release() {
 	}
 }
 
-// listJob reads a directory and renders the first block of its listing. Its result is a listResult, or the entry of an error.
+// listJob reads a directory and renders the first block of its listing. Its result is a listResult, or the entry of an
+// error.
 type listJob struct {
 	site   *Site
 	path   string // of the directory, with its slash
@@ -153,9 +154,9 @@ func (j *listJob) Run(demand conn.Demand) conn.Result {
 	return result
 }
 
-// now is Clock.Mono at this time, or a little earlier: by what a loop's batch may last, since a request that comes within a
-// batch has the time of its beginning. So a request that came while the job waited for a worker may have what the job
-// reads, and none has what was read before it came.
+// now is Clock.Mono at this time, or a little earlier: by what a loop's batch may last, since a request that comes
+// within a batch has the time of its beginning. So a request that came while the job waited for a worker may have what
+// the job reads, and none has what was read before it came.
 func (j *listJob) now() int64 { return j.mono + max(0, int64(time.Since(j.asked)-batchMax)) }
 
 // wholeListing makes the entry of a listing that is rendered in whole.

@@ -15,17 +15,17 @@ const jobRetries = 3
 const reasonMissing = "no such file"
 
 // look finds out what a path leads to now: it resolves the path to an open file, and describes that as an entry. Which
-// representation of the entry a request is answered with is chosen for each request (entry.represent). A loop reuses one
-// look for all, so that an unchanged file costs no allocation.
+// representation of the entry a request is answered with is chosen for each request (entry.represent). A loop reuses
+// one look for all, so that an unchanged file costs no allocation.
 type look struct {
 	describer
 	mono       int64  // Clock.Mono when the look was asked for
 	old        *entry // what the path led to before, if that may be renewed
 	negotiates bool   // the request accepts codings
 
-	file         opened // the file
-	sibling      opened // one of its siblings
-	siblingsSeen bool   // the siblings of old were looked at, and are unchanged
+	file              opened // the file
+	variant           opened // one of its precompressed variants
+	precompressedSeen bool   // the precompressed variants of old were looked at, and are unchanged
 }
 
 // begin makes the look ready for a path of the view, beneath the root. wall is the time, mono when it was asked for.
@@ -86,8 +86,8 @@ func (l *look) directory(path []byte) (*entry, error) {
 	return e, err
 }
 
-// regular returns the entry of a regular file: path, or index in that directory. The error is errWait or an errno: EISDIR
-// for a directory, ENODEV for what is neither.
+// regular returns the entry of a regular file: path, or index in that directory. The error is errWait or an errno:
+// EISDIR for a directory, ENODEV for what is neither.
 func (l *look) regular(path []byte, index string) (*entry, error) {
 	f := &l.file
 	f.name = append(append(append(f.name[:0], path[1:]...), index...), 0)
@@ -117,20 +117,20 @@ func (l *look) regular(path []byte, index string) (*entry, error) {
 	return l.load(string(path), index)
 }
 
-// renew makes the old entry good again and hands it over; nil: there is none, or l.file or one of its siblings has
+// renew makes the old entry good again and hands it over; nil: there is none, or l.file or one of its variants has
 // changed. The only error is errWait.
 func (l *look) renew() (*entry, error) {
 	if l.old == nil || identityOf(&l.file.stat) != l.old.id {
 		return nil, nil
 	}
-	if same, err := l.siblingsUnchanged(); !same || err != nil {
+	if same, err := l.precompressedUnchanged(); !same || err != nil {
 		return nil, err
 	}
 	e := l.old
 	l.old = nil
 	e.looked.Store(l.mono)
-	if l.siblingsSeen {
-		e.siblings.Store(l.mono)
+	if l.precompressedSeen {
+		e.precompressedLooked.Store(l.mono)
 	}
 	return e, nil
 }
@@ -180,7 +180,7 @@ func (l *look) entry(e *entry) *entry {
 		e.life = min(e.life, errorLife)
 	}
 	e.looked.Store(l.mono)
-	e.siblings.Store(l.mono)
+	e.precompressedLooked.Store(l.mono)
 	return e
 }
 

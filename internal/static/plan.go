@@ -34,8 +34,8 @@ type Candidate struct {
 }
 
 // Plan is how the answer to a request for one path is looked for: it is the first of the candidates that leads to
-// something, else an error, with its page. A candidate that leads to nothing is 404. Any other error is the answer where
-// it is met.
+// something, else an error, with its page. A candidate that leads to nothing is 404. Any other error is the answer
+// where it is met.
 type Plan struct {
 	Path       string              // of the request, decoded: plans of the same path of the same site are equal
 	Candidates []Candidate         // at least one
@@ -128,8 +128,8 @@ func (p *PlanServer) search(req *http1.Request, buf []byte, out *conn.Output) (f
 	}
 }
 
-// next returns the candidate of that index; nil: there is none, or this request may not have it. That the client's Accept
-// decides of a fallback is said in the answer (RFC 9110 section 12.5.5), whether it is the fallback or not.
+// next returns the candidate of that index; nil: there is none, or this request may not have it. That the client's
+// Accept decides of a fallback is said in the answer (RFC 9110 section 12.5.5), whether it is the fallback or not.
 func (p *Plan) next(i int, req *http1.Request, buf []byte, out *conn.Output) *Candidate {
 	if i == len(p.Candidates) {
 		return nil
@@ -192,9 +192,9 @@ func (p *PlanServer) Answer(found Found, req *http1.Request, buf []byte, out *co
 // Drop gives up what Find has found, in place of Answer.
 func (p *PlanServer) Drop(found Found) { found.entry.drop(found.held) }
 
-// Fail answers with an error and the plan's page for it, or text if there is none, as conn.Output.Fail does. If the page
-// has to be waited for the request is put off, and is to come to the same error when it is served again; not if now is
-// set: then there is no page.
+// Fail answers with an error and the plan's page for it, or text if there is none, as conn.Output.Fail does. If the
+// page has to be waited for the request is put off, and is to come to the same error when it is served again; not if
+// now is set: then there is no page.
 func (p *PlanServer) Fail(plan *Plan, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string, now bool) {
 	p.plan, p.hurried = plan, now
 	out.Edit(plan.Edit)
@@ -241,15 +241,15 @@ func (h *handler) visit(p *CachedPath, req *http1.Request, buf []byte, out *conn
 	return e, e != nil
 }
 
-// current reports whether an entry is recent enough: as Site.current, or looked at since the request came, however often it
-// was put off.
+// current reports whether an entry is recent enough: as Site.current, or looked at since the request came, however
+// often it was put off.
 func (h *handler) current(s *Site, e *entry, req *http1.Request, buf []byte, out *conn.Output) bool {
 	if s.current(e, out.Clock().Mono, req, buf, out) {
 		return true
 	}
 	began := out.Began()
 	return out.Deferred() > 0 && e.looked.Load() >= began &&
-		(len(s.siblings) == 0 || !req.Has(http1.FieldAcceptEncoding) || e.siblings.Load() >= began)
+		(len(s.precompressed) == 0 || !req.Has(http1.FieldAcceptEncoding) || e.precompressedLooked.Load() >= began)
 }
 
 // keepPage remembers the error page that the request was put off for.
@@ -386,8 +386,8 @@ func (r *searchResult) at(p *CachedPath) *entry {
 	return nil
 }
 
-// acceptsHTML reports whether the client names HTML, or XHTML, among what it accepts: for a page, and for nothing that a
-// page loads.
+// acceptsHTML reports whether the client names HTML, or XHTML, among what it accepts: for a page, and for nothing that
+// a page loads.
 func acceptsHTML(req *http1.Request, buf []byte) bool {
 	html, xhtml := http1.AcceptsPages(req.Get(http1.FieldAccept, buf))
 	return html || xhtml

@@ -86,7 +86,7 @@ func TestPlans(t *testing.T) {
 	fileSystems(t, func(t *testing.T, dir string) {
 		resolvers(t, func(t *testing.T, walks bool) {
 			writePlans(t, dir)
-			l, _ := servePlans(t, siblingOptions(dir), walks, nil)
+			l, _ := servePlans(t, precompressedOptions(dir), walks, nil)
 			for range 3 {
 				l.get("/file.txt").want(t, 200, "file")
 				l.get("/about").want(t, 200, "about, in HTML")
@@ -122,7 +122,7 @@ func TestPlansAddNoSlashToOtherPaths(t *testing.T) {
 		write(t, dir+"/name.html/index.html", "name.html")
 		write(t, dir+"/both/index.html", "both")
 		write(t, dir+"/both.html/index.html", "both.html")
-		l, _ := servePlans(t, siblingOptions(dir), walks, nil)
+		l, _ := servePlans(t, precompressedOptions(dir), walks, nil)
 		for range 2 {
 			l.get("/name").want(t, 404, "not here")
 			l.request("GET", "/name", navigates).want(t, 200, "the application")
@@ -141,7 +141,7 @@ func TestPlansAreFresh(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
 		writePlans(t, dir)
-		l, _ := servePlans(t, siblingOptions(dir), walks, nil)
+		l, _ := servePlans(t, precompressedOptions(dir), walks, nil)
 		l.get("/about").want(t, 200, "about, in HTML")
 		l.request("GET", "/new", navigates).want(t, 200, "the application")
 		write(t, dir+"/about.html", "about, again")
@@ -167,7 +167,7 @@ func TestPlansKeepTheFilesProperties(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
 		writePlans(t, dir)
-		l, _ := servePlans(t, siblingOptions(dir), walks, nil)
+		l, _ := servePlans(t, precompressedOptions(dir), walks, nil)
 		for range 2 {
 			r := l.get("/about")
 			if r.Header.Get("Content-Type") != "text/html; charset=utf-8" || r.Header.Get("Vary") != "Accept-Encoding" || r.Header.Get("ETag") == "" {
@@ -194,7 +194,7 @@ func TestErrorPages(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
 		writePlans(t, dir)
-		l, far := servePlans(t, siblingOptions(dir), walks, nil)
+		l, far := servePlans(t, precompressedOptions(dir), walks, nil)
 		for range 2 {
 			for _, fields := range []string{"", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n", "If-Modified-Since: " + "Thu, 29 Feb 2024 12:30:16 GMT\r\n", "If-Match: \"a\"\r\n"} {
 				r := l.request("GET", "/nothing", fields)
@@ -242,7 +242,7 @@ func TestErrorPages(t *testing.T) {
 func TestErrorPageThatIsNotKept(t *testing.T) {
 	dir := t.TempDir()
 	writePlans(t, dir)
-	opts := siblingOptions(dir)
+	opts := precompressedOptions(dir)
 	opts.WallTime = func() int64 { return time.Now().UnixNano() } // every file has just changed
 	l, far := servePlans(t, opts, true, nil)
 	l.get("/nothing").want(t, 404, "not here")
@@ -255,7 +255,7 @@ func TestCandidatesHaveViewsAndEdits(t *testing.T) {
 	dir := t.TempDir()
 	writePlans(t, dir)
 	write(t, dir+"/list/x", "x")
-	opts := siblingOptions(dir)
+	opts := precompressedOptions(dir)
 	edit := func(value string) *conn.Edit {
 		return conn.NewEdit([]conn.EditField{{Name: "X-Step", Value: value}})
 	}
@@ -310,7 +310,7 @@ func TestFallbackToAListing(t *testing.T) {
 		writePlans(t, dir)
 		write(t, dir+"/list/x", "x")
 		closed, asked := false, 0
-		l, far := servePlans(t, siblingOptions(dir), walks, func(s *Site, p *Plan) {
+		l, far := servePlans(t, precompressedOptions(dir), walks, func(s *Site, p *Plan) {
 			options := s.ViewOptions()
 			options.Listing = true
 			view, err := s.View(options)
@@ -412,7 +412,7 @@ func TestNoAllocationsOnPlans(t *testing.T) {
 		"304":              "GET /about" + end + "If-None-Match: *\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, _ := servePlans(t, siblingOptions(dir), false, nil)
+			l, _ := servePlans(t, precompressedOptions(dir), false, nil)
 			l.send(raw)
 			a := newAgain(l, raw)
 			a.step()
@@ -432,7 +432,7 @@ func TestPlansOfShells(t *testing.T) {
 		write(t, dir+"/2/about.html", "about, in the second")
 		write(t, dir+"/2/errors/404.html", "not in the second")
 		symlink(t, "1", dir+"/current")
-		l, _ := servePlans(t, siblingOptions(dir+"/current"), walks, nil)
+		l, _ := servePlans(t, precompressedOptions(dir+"/current"), walks, nil)
 		for _, want := range []string{"about, in HTML", "about, in the second"} {
 			for range 2 {
 				l.get("/about").want(t, 200, want)
@@ -456,7 +456,7 @@ func TestPlansOfShells(t *testing.T) {
 func TestPlansEnd(t *testing.T) {
 	dir := t.TempDir()
 	writePlans(t, dir)
-	opts := siblingOptions(dir)
+	opts := precompressedOptions(dir)
 	opts.Valid = 0
 	opts.WallTime = func() int64 { return time.Now().UnixNano() } // every file has just changed, and is not kept
 	l, far := servePlans(t, opts, true, nil)

@@ -5,8 +5,8 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 )
 
-// represent chooses the representation of a file that the request is answered with, the last of the steps from a path to
-// an answer. It is to be released when it has been sent. nil: the entry has been given up.
+// represent chooses the representation of a file that the request is answered with, the last of the steps from a path
+// to an answer. It is to be released when it has been sent. nil: the entry has been given up.
 func (e *entry) represent(req *http1.Request, buf []byte) *content {
 	c := e.content.Load()
 	if c != nil && req.Has(http1.FieldAcceptEncoding) && len(c.variants) > 0 {
@@ -25,7 +25,7 @@ func (c *content) release() {
 	}
 }
 
-// negotiate chooses among a file and its siblings by the weights of
+// negotiate chooses among a file and its precompressed files by the weights of
 // Accept-Encoding (RFC 9110 section 12.5.3): among equals a coded one, and among those
 // the first of Options. If nothing is acceptable it is the file.
 func negotiate(c *content, req *http1.Request, buf []byte) *content {

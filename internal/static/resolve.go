@@ -36,8 +36,8 @@ type opened struct {
 	stat unix.Stat_t // its state then
 }
 
-// openFile opens the regular file of f.name. The error is errWait or an errno: EISDIR for a directory, ENODEV for what is
-// neither.
+// openFile opens the regular file of f.name. The error is errWait or an errno: EISDIR for a directory, ENODEV for what
+// is neither.
 func (r *resolver) openFile(f *opened) (err error) {
 	if f.fd, err = r.open(f.name); err != nil {
 		return err

@@ -22,16 +22,16 @@ const (
 
 // Options are one site's rules. They are not changed after New.
 type Options struct {
-	Root     string            // a directory, or a link to one
-	Index    []string          // names tried in a directory, in order
-	Listing  bool              // directories without an index file are listed
-	Hide     []string          // patterns (path.Match) of names that are not served; "!" in front shows them again, the last match counts
-	Links    Links             // symbolic links beneath the root
-	ETag     ETag              // what entity tags are made of
-	Ranges   int               // a request may ask for; with more the whole file is the answer; 0: 16
-	Types    map[string]string // by extension, in front of the built-in ones
-	Siblings []string          // br, zst, gz: files served in place of the one without that extension, the preferred first
-	Compress []string          // zstd, gzip: codings of compressible files that have no such sibling, the preferred first
+	Root          string            // a directory, or a link to one
+	Index         []string          // names tried in a directory, in order
+	Listing       bool              // directories without an index file are listed
+	Hide          []string          // patterns (path.Match) of names that are not served; "!" in front shows them again, the last match counts
+	Links         Links             // symbolic links beneath the root
+	ETag          ETag              // what entity tags are made of
+	Ranges        int               // a request may ask for; with more the whole file is the answer; 0: 16
+	Types         map[string]string // by extension, in front of the built-in ones
+	Precompressed []string          // br, zst, gz: files served in place of the one without that extension, the preferred first
+	Compress      []string          // zstd, gzip: codings of compressible files that have no such precompressed file, the preferred first
 	// RelativeRedirects has a directory whose slash is missing redirected to by ./name/ and not by /path/name/, which
 	// holds behind a proxy that takes a prefix away. Some programs do not understand it.
 	RelativeRedirects bool
@@ -58,10 +58,10 @@ type Site struct {
 	relative bool // redirects to a directory are
 	types    mediaTypes
 	only     *string // the media type of every file; empty: none; nil: types says it
-	coded    bool    // the files are: there are neither siblings nor compression
+	encoded  bool    // the files are: there are neither precompressed files nor compression
 
-	siblings []sibling
-	compress []compressor
+	precompressed []precompression
+	compress      []compressor
 
 	valid int64 // nanoseconds
 }
@@ -86,16 +86,16 @@ type tree struct {
 	gone     time.Time // since when the root's path leads nowhere
 	closed   bool
 
-	allSiblings []sibling // of the views whose files are not coded
-	allCompress []compressor
+	allPrecompressed []precompression // of the views whose files are not coded
+	allCompress      []compressor
 
 	viewsMu sync.Mutex
 	views   map[string]*Site // but the first, by their options
 }
 
-// Tell is who is told what an operator can mend, and of which path: each time that it happens, which may be thousands of
-// times a second, from any goroutine, loops too. It must not block. The words of a message are the same each time, but for
-// the system's error and the path of a root. A function that is nil is not called.
+// Tell is who is told what an operator can mend, and of which path: each time that it happens, which may be thousands
+// of times a second, from any goroutine, loops too. It must not block. The words of a message are the same each time,
+// but for the system's error and the path of a root. A function that is nil is not called.
 type Tell struct {
 	Warn func(msg, path string) // a path is answered otherwise than it might be
 	Fail func(msg, path string) // what is there cannot be served
@@ -127,13 +127,13 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	if s.types, err = newMediaTypes(opts.Types); err != nil {
 		return nil, err
 	}
-	if s.siblings, err = newSiblings(opts.Siblings); err != nil {
+	if s.precompressed, err = newPrecompressions(opts.Precompressed); err != nil {
 		return nil, err
 	}
 	if s.compress, err = newCompressors(opts.Compress); err != nil {
 		return nil, err
 	}
-	s.allSiblings, s.allCompress = s.siblings, s.compress
+	s.allPrecompressed, s.allCompress = s.precompressed, s.compress
 	for _, name := range opts.Index {
 		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
 			return nil, errors.New("index: " + name + " is no file name: write it like index.html")

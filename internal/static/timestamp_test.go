@@ -56,7 +56,7 @@ func TestTimesThatTellNothing(t *testing.T) {
 			}
 			put("a")
 			opts := testOptions(dir)
-			opts.Siblings = []string{"gz"}
+			opts.Precompressed = []string{"gz"}
 			l := serve(t, opts, false)
 			old := make(map[string]string)
 			for _, name := range []string{"small", "small.gz", "middling", "large"} {

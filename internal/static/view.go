@@ -13,7 +13,7 @@ type ViewOptions struct {
 	Links   Links
 	ETag    ETag
 	Type    *string // the media type of every file, as it is sent; empty: none is; nil: as the first view has it
-	Coded   bool    // the files are coded already, as a field says that is not the server's: no siblings, no compression
+	Encoded bool    // the files are coded already, as a field says that is not the server's: no precompressed files, no compression
 }
 
 // viewsMax bounds the views of a root, because each takes memory for as long as the root is served.
@@ -24,7 +24,7 @@ var errViews = errors.New("too many combinations of the options of paths: let fe
 
 // ViewOptions are those of the view itself.
 func (s *Site) ViewOptions() ViewOptions {
-	return ViewOptions{Listing: s.listing, Hide: s.hide, Links: s.links, ETag: s.etag, Type: s.only, Coded: s.coded}
+	return ViewOptions{Listing: s.listing, Hide: s.hide, Links: s.links, ETag: s.etag, Type: s.only, Encoded: s.encoded}
 }
 
 func (o ViewOptions) id() string {
@@ -32,7 +32,7 @@ func (o ViewOptions) id() string {
 	if o.Type != nil {
 		mediaType = strconv.Quote(*o.Type)
 	}
-	return fmt.Sprintf("%t %q %d %d %s %t", o.Listing, o.Hide, o.Links, o.ETag, mediaType, o.Coded)
+	return fmt.Sprintf("%t %q %d %d %s %t", o.Listing, o.Hide, o.Links, o.ETag, mediaType, o.Encoded)
 }
 
 // View returns the view of the same root with those options, which is made if there is
@@ -71,9 +71,9 @@ func (s *Site) CheckView(opts ViewOptions) error {
 
 func (s *Site) newView(opts ViewOptions) (*Site, error) {
 	v := *s
-	v.listing, v.links, v.etag, v.coded = opts.Listing, opts.Links, opts.ETag, opts.Coded
-	if v.siblings, v.compress = s.tree.allSiblings, s.tree.allCompress; v.coded {
-		v.siblings, v.compress = nil, nil
+	v.listing, v.links, v.etag, v.encoded = opts.Listing, opts.Links, opts.ETag, opts.Encoded
+	if v.precompressed, v.compress = s.tree.allPrecompressed, s.tree.allCompress; v.encoded {
+		v.precompressed, v.compress = nil, nil
 	}
 	var err error
 	if v.hide, err = newHidden(opts.Hide); err != nil {

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// siblingOptions are testOptions with all siblings.
-func siblingOptions(root string) Options {
+// precompressedOptions are testOptions with all precompressed files.
+func precompressedOptions(root string) Options {
 	opts := testOptions(root)
-	opts.Siblings = []string{"br", "zst", "gz"}
+	opts.Precompressed = []string{"br", "zst", "gz"}
 	return opts
 }
 
@@ -41,7 +41,7 @@ func TestNegotiation(t *testing.T) {
 			write(t, dir+name+".zst", strings.Repeat("zst ", size))
 			write(t, dir+name+".gz", strings.Repeat("gz ", size))
 		}
-		l := serve(t, siblingOptions(dir), walks)
+		l := serve(t, precompressedOptions(dir), walks)
 		types := map[string]string{"/small.js": "text/javascript; charset=utf-8", "/large.js": "text/javascript; charset=utf-8", "/sub/": "text/html; charset=utf-8"}
 		for name, mediaType := range types {
 			tags := make(map[string]string)
@@ -120,41 +120,41 @@ func TestCodedMultipart(t *testing.T) {
 	whole := strings.Repeat("gz ", 3000)
 	write(t, dir+"/a.html", "plain ")
 	write(t, dir+"/a.html.gz", whole)
-	l := serve(t, siblingOptions(dir), false)
+	l := serve(t, precompressedOptions(dir), false)
 	r := l.request("GET", "/a.html", "Accept-Encoding: gzip\r\nRange: bytes=5-6,0-1\r\n")
 	if got := parts(t, r, whole, "text/html; charset=utf-8"); strings.Join(got, " ") != "5-6 0-1" || r.Header.Get("Content-Encoding") != "gzip" {
 		t.Errorf("%q, %v", got, r.Header)
 	}
 }
 
-// TestSiblingItself: asked for by its own name it is a file like any other.
-func TestSiblingItself(t *testing.T) {
+// TestPrecompressedItself: asked for by its own name it is a file like any other.
+func TestPrecompressedItself(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/a.js", "plain a")
 	write(t, dir+"/a.js.gz", "gz a")
 	write(t, dir+"/a.js.gz.gz", "twice")
 	write(t, dir+"/b.js.gz", "gz b")
-	l := serve(t, siblingOptions(dir), false)
+	l := serve(t, precompressedOptions(dir), false)
 	r := l.request("GET", "/a.js.gz", "Accept-Encoding: gzip\r\n")
 	r.want(t, 200, "gz a")
 	if h := r.Header; h.Get("Content-Encoding") != "" || h.Get("Vary") != "" || h.Get("Content-Type") != "application/gzip" {
 		t.Errorf("%v", h)
 	}
-	l.request("GET", "/b.js", "Accept-Encoding: gzip\r\n").wantStatus(t, 404) // a sibling of nothing
+	l.request("GET", "/b.js", "Accept-Encoding: gzip\r\n").wantStatus(t, 404) // a precompressed file of nothing
 	if r := serve(t, testOptions(dir), false).request("GET", "/a.js", "Accept-Encoding: gzip\r\n"); r.body != "plain a" || r.Header.Get("Vary") != "" {
 		t.Errorf("with none configured: %q %v", r.body, r.Header)
 	}
 	for _, name := range []string{"", ".gz", "gzip", "../x"} {
 		opts := testOptions(dir)
-		opts.Siblings = []string{name}
+		opts.Precompressed = []string{name}
 		if _, err := New(opts, NewCache(testLimits())); err == nil {
 			t.Errorf("precompressed %q is taken", name)
 		}
 	}
 }
 
-// TestHostileSiblings: what is no regular file beneath the root, or may not be read, is none.
-func TestHostileSiblings(t *testing.T) {
+// TestHostilePrecompressed: what is no regular file beneath the root, or may not be read, is none.
+func TestHostilePrecompressed(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
 		root := dir + "/root"
@@ -177,7 +177,7 @@ func TestHostileSiblings(t *testing.T) {
 		if err := os.Chmod(root+"/unreadable.gz", 0); err != nil {
 			t.Fatal(err)
 		}
-		opts := siblingOptions(root)
+		opts := precompressedOptions(root)
 		var told []string
 		opts.Tell.Warn = func(msg, path string) { told = append(told, path) }
 		l := serve(t, opts, walks)
@@ -200,12 +200,12 @@ func TestHostileSiblings(t *testing.T) {
 	})
 }
 
-// TestSiblingsThatChange: what comes, changes and goes shows within Options.Valid.
-func TestSiblingsThatChange(t *testing.T) {
+// TestPrecompressedsThatChange: what comes, changes and goes shows within Options.Valid.
+func TestPrecompressedThatChange(t *testing.T) {
 	resolvers(t, func(t *testing.T, walks bool) {
 		dir := t.TempDir()
 		write(t, dir+"/a.js", "plain ")
-		l := serve(t, siblingOptions(dir), walks)
+		l := serve(t, precompressedOptions(dir), walks)
 		const accept = "Accept-Encoding: gzip, br\r\n"
 		get := func(fields, want string, vary bool) {
 			t.Helper()
@@ -224,7 +224,7 @@ func TestSiblingsThatChange(t *testing.T) {
 		get("", "plain ", true)
 		write(t, dir+"/a.js.br", "br 1")
 		l.advance(time.Second)
-		get("", "plain ", true) // has no use for siblings, but does not keep others from them
+		get("", "plain ", true) // has no use for precompressed files, but does not keep others from them
 		get(accept, "br 1", true)
 		write(t, dir+"/a.js.br", "br longer")
 		if err := os.Remove(dir + "/a.js.gz"); err != nil {
@@ -244,11 +244,12 @@ func TestSiblingsThatChange(t *testing.T) {
 	})
 }
 
-// TestSiblingsAlone: a request that comes alone has the file looked at, the siblings once in Options.Valid.
-func TestSiblingsAlone(t *testing.T) {
+// TestPrecompressedsAlone: a request that comes alone has the file looked at, the precompressed files once in
+// Options.Valid.
+func TestPrecompressedAlone(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/a.js", "plain ")
-	l := serve(t, siblingOptions(dir), false)
+	l := serve(t, precompressedOptions(dir), false)
 	l.alone = true
 	const accept = "Accept-Encoding: gzip\r\n"
 	l.request("GET", "/a.js", accept).want(t, 200, "plain ")
@@ -258,12 +259,12 @@ func TestSiblingsAlone(t *testing.T) {
 	l.request("GET", "/a.js", accept).want(t, 200, "gz 1")
 }
 
-// TestSiblingsOfContent: each representation's tag is of its own bytes.
-func TestSiblingsOfContent(t *testing.T) {
+// TestPrecompressedsOfContent: each representation's tag is of its own bytes.
+func TestPrecompressedOfContent(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/a.js", "the same")
 	write(t, dir+"/a.js.gz", "the same")
-	opts := siblingOptions(dir)
+	opts := precompressedOptions(dir)
 	opts.ETag = ETagContent
 	l := serve(t, opts, false)
 	plain, coded := l.get("/a.js").Header.Get("ETag"), l.request("GET", "/a.js", "Accept-Encoding: gzip\r\n").Header.Get("ETag")
@@ -272,8 +273,8 @@ func TestSiblingsOfContent(t *testing.T) {
 	}
 }
 
-// TestSiblingsInCache: the descriptors of siblings count, and leave with their file.
-func TestSiblingsInCache(t *testing.T) {
+// TestPrecompressedsInCache: the descriptors of precompressed files count, and leave with their file.
+func TestPrecompressedInCache(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 20 {
 		name := fmt.Sprintf("%s/%d.js", dir, i)
@@ -284,7 +285,7 @@ func TestSiblingsInCache(t *testing.T) {
 	limits := testLimits()
 	limits.Descriptors = 20
 	cache := NewCache(limits)
-	s, err := New(siblingOptions(dir), cache)
+	s, err := New(precompressedOptions(dir), cache)
 	if err != nil {
 		t.Fatal(err)
 	}

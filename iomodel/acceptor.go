@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/socket"
 )
 
@@ -78,15 +78,15 @@ type acceptor struct {
 	stuck atomic.Bool   // it waits for room
 	ended chan struct{} // closed at the end of run
 
-	pulse   reactor.Pulse
+	pulse   model.Pulse
 	reserve reserve
-	waiting reactor.Backoff // after an error of poll
+	waiting model.Backoff // after an error of poll
 }
 
 // accepted is a listener as who accepts has it.
 type accepted struct {
 	fd      int
-	backoff reactor.Backoff // after an error
+	backoff model.Backoff // after an error
 }
 
 // newAcceptor returns an acceptor for those listening sockets. The crew's stop ends it.
@@ -107,7 +107,7 @@ func newAcceptor(c *crew, listeners []int, blocking bool, begin func(arrival)) (
 	a.pipe, a.wakeEnd = pipe[0], pipe[1]
 	a.reserve = newReserve()
 	c.stop = a.wake
-	c.pinged = []reactor.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
+	c.pinged = []model.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
 	return a, nil
 }
 

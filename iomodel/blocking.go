@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/sendfile"
 	"github.com/evhttpd/evhttpd/socket"
 )
@@ -72,7 +72,7 @@ func newBlocking(o Options) (Server, error) {
 }
 
 // Serve implements [Server].
-func (s *blockingServer) Serve(listeners [][]reactor.Listener) error {
+func (s *blockingServer) Serve(listeners [][]model.Listener) error {
 	a, err := newAcceptor(s.crew, descriptors(listeners), true, s.begin)
 	if err != nil {
 		s.share.Leave()
@@ -93,14 +93,14 @@ func (s *blockingServer) Serve(listeners [][]reactor.Listener) error {
 }
 
 // Listen implements [Server].
-func (s *blockingServer) Listen(listeners [][]reactor.Listener) error {
+func (s *blockingServer) Listen(listeners [][]model.Listener) error {
 	s.acceptor.listen(descriptors(listeners))
 	return nil
 }
 
 // Adopt implements [Server]. With all threads taken, a connection that has
 // nothing to say is closed: it would wait for a thread that others hold while they are idle.
-func (s *blockingServer) Adopt(h reactor.Handed) bool {
+func (s *blockingServer) Adopt(h model.Handed) bool {
 	if !s.admitMoved() {
 		return false
 	}
@@ -121,7 +121,7 @@ func (s *blockingServer) Adopt(h reactor.Handed) bool {
 }
 
 // Wait implements [Server].
-func (s *blockingServer) Wait() reactor.Ended {
+func (s *blockingServer) Wait() model.Ended {
 	s.all.Wait()
 	s.mu.Lock()
 	s.ended = true

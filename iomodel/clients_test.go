@@ -9,7 +9,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/iomodel"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 )
 
 // TestConnectionsPerClient: over all loops of a server, and over servers that hand
@@ -35,7 +35,7 @@ func testConnectionsPerClient(t *testing.T, first, second iomodel.Choice) {
 		config := *r.opts.Config
 		config.ConnectionsPerClient = n
 		r.opts.Config = &config
-		(*r.now.Load()).Update(reactor.Settings{Config: &config})
+		(*r.now.Load()).Update(model.Settings{Config: &config})
 	}
 	// One is not enough for both: the limit is in force when those that were open are counted.
 	limit(1)

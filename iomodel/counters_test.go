@@ -9,8 +9,8 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/iomodel"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
-	"github.com/evhttpd/evhttpd/reactor"
 )
 
 // eachModel runs test on every model and trigger that this machine has.
@@ -191,13 +191,13 @@ func TestCountersWhileServing(t *testing.T) {
 }
 
 // lists deals out the test's one listener to what the model has.
-func lists(m iomodel.Model, o *iomodel.Options, fd int) [][]reactor.Listener {
+func lists(m iomodel.Model, o *iomodel.Options, fd int) [][]model.Listener {
 	if !m.Loops {
-		return [][]reactor.Listener{{{FD: fd}}}
+		return [][]model.Listener{{{FD: fd}}}
 	}
-	all := make([][]reactor.Listener, o.Loops)
+	all := make([][]model.Listener, o.Loops)
 	for i := range all {
-		all[i] = []reactor.Listener{{FD: fd, Shared: o.Loops > 1}}
+		all[i] = []model.Listener{{FD: fd, Shared: o.Loops > 1}}
 	}
 	return all
 }

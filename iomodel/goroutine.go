@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/sendfile"
 	"github.com/evhttpd/evhttpd/socket"
 )
@@ -76,13 +76,13 @@ type netListener interface {
 }
 
 // Serve implements [Server].
-func (s *goroutineServer) Serve(listeners [][]reactor.Listener) error {
+func (s *goroutineServer) Serve(listeners [][]model.Listener) error {
 	s.stop = s.stopAccepting
 	return s.Listen(listeners)
 }
 
 // Listen implements [Server].
-func (s *goroutineServer) Listen(listeners [][]reactor.Listener) error {
+func (s *goroutineServer) Listen(listeners [][]model.Listener) error {
 	fds := descriptors(listeners)
 	gone, err := s.relisten(fds)
 	if err != nil {
@@ -134,17 +134,17 @@ func (s *goroutineServer) relisten(fds []int) (gone []*goroutineAcceptor, err er
 
 // Ping implements [Server]: those who accept answer.
 func (s *goroutineServer) Ping(timeout time.Duration) error {
-	var all []reactor.Pinged
+	var all []model.Pinged
 	s.mu.Lock()
 	for _, a := range s.listeners {
-		all = append(all, reactor.Pinged{Name: "who accepts at " + a.listener.Addr().String(), Pulse: &a.pulse, Nudge: a.nudge})
+		all = append(all, model.Pinged{Name: "who accepts at " + a.listener.Addr().String(), Pulse: &a.pulse, Nudge: a.nudge})
 	}
 	s.mu.Unlock()
-	return reactor.Ping(timeout, all)
+	return model.Ping(timeout, all)
 }
 
 // Adopt implements [Server].
-func (s *goroutineServer) Adopt(h reactor.Handed) bool {
+func (s *goroutineServer) Adopt(h model.Handed) bool {
 	if !s.admitMoved() {
 		return false
 	}
@@ -211,11 +211,11 @@ func (s *goroutineServer) stopAccepting() {
 type goroutineAcceptor struct {
 	server   *goroutineServer
 	listener netListener
-	pulse    reactor.Pulse
+	pulse    model.Pulse
 	reserve  reserve
-	backoff  reactor.Backoff // after an error
-	halted   atomic.Bool     // this listener is gone
-	ended    chan struct{}   // closed when the listener's queue is empty
+	backoff  model.Backoff // after an error
+	halted   atomic.Bool   // this listener is gone
+	ended    chan struct{} // closed when the listener's queue is empty
 }
 
 // serve runs the acceptor.

@@ -5,14 +5,14 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 )
 
 // unusedEvery is how often Update looks whether old terms are still used.
 const unusedEvery = time.Millisecond
 
 // Update implements [Server]. Those that wait look at their timeouts anew.
-func (c *crew) Update(set reactor.Settings) {
+func (c *crew) Update(set model.Settings) {
 	old := c.terms.Load()
 	t := &terms{config: set.Config, connections: set.Connections, newHandler: old.newHandler, log: old.log}
 	if set.NewHandler != nil {
@@ -72,7 +72,7 @@ func (c *crew) nudge() {
 }
 
 // Handover implements [Server]. It returns when nothing more is accepted.
-func (c *crew) Handover(to func(reactor.Handed) bool) {
+func (c *crew) Handover(to func(model.Handed) bool) {
 	c.mu.Lock()
 	again := c.closing
 	c.closing = true
@@ -120,7 +120,7 @@ func (k *link) handOver() bool {
 		k.stays = true
 		return false
 	}
-	taken := (*to)(reactor.Handed{FD: fd, Conn: k.conn})
+	taken := (*to)(model.Handed{FD: fd, Conn: k.conn})
 	if !taken {
 		k.wire.detached(fd, false)
 		k.stays = true

@@ -17,8 +17,8 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/iomodel"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
-	"github.com/evhttpd/evhttpd/reactor"
 )
 
 // choices is every way to run a server here.
@@ -84,7 +84,7 @@ func (r *relay) pass(c iomodel.Choice) (old iomodel.Server) {
 	must(r.t, err)
 	must(r.t, next.Serve(lists(c.Model, &r.opts, r.fd)))
 	old = *r.now.Swap(&next)
-	old.Handover(func(h reactor.Handed) bool {
+	old.Handover(func(h model.Handed) bool {
 		for {
 			to := r.now.Load()
 			switch {
@@ -155,11 +155,11 @@ func testHandover(t *testing.T, from, to iomodel.Choice) {
 		must(t, silent.Close()) // else the old server lingers
 		must(t, busy.Close())
 	}
-	ended := make(chan reactor.Ended, 1)
+	ended := make(chan model.Ended, 1)
 	go func() { ended <- old.Wait() }()
 	select {
 	case e := <-ended:
-		if e != (reactor.Ended{}) {
+		if e != (model.Ended{}) {
 			t.Errorf("the old server cut off %+v", e)
 		}
 	case <-time.After(patience):
@@ -285,7 +285,7 @@ func TestUpdate(t *testing.T) {
 			config.Server = "anew"
 			var log lines
 			replaced := &answers{t: t, file: r.file}
-			set := reactor.Settings{Config: &config, NewHandler: func() conn.Handler { return replaced },
+			set := model.Settings{Config: &config, NewHandler: func() conn.Handler { return replaced },
 				Relog: true, NewLog: func() conn.AccessLog { return &log }}
 			r.Update(set)
 			if log.n.Load() != 0 || r.log.ended.Load() == 0 {
@@ -297,7 +297,7 @@ func TestUpdate(t *testing.T) {
 			}
 			shorter := config
 			shorter.KeepAlive = 10 * time.Millisecond
-			r.Update(reactor.Settings{Config: &shorter})
+			r.Update(model.Settings{Config: &shorter})
 			one.end()
 			two.end()
 		})

@@ -2,7 +2,7 @@
 // available on this machine, with which triggers, and why something is not.
 // A new model is one file here and one line in the list of models.
 //
-// It imports reactor, conn, poller, sendfile and socket, iomodel/ring, and in one file
+// It imports conn, model, poller, reactor, sendfile, socket, iomodel/ring and, in one file,
 // cloudwego/netpoll; it knows no file, site or configuration file.
 package iomodel
 
@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
-	"github.com/evhttpd/evhttpd/reactor"
 )
 
 // Auto stands for the platform's default model, or for a model's default trigger.
@@ -25,23 +25,23 @@ const Auto = "auto"
 type Server interface {
 	// Serve starts accepting. listeners[i] are for loop i; a model without
 	// loops gets one list. The sockets stay the caller's.
-	Serve(listeners [][]reactor.Listener) error
+	Serve(listeners [][]model.Listener) error
 	// Listen replaces the listeners that are accepted from. It returns when what
 	// waited in the queues of those that are gone has been accepted: then the
 	// caller may close them. On an error nothing has changed.
-	Listen(listeners [][]reactor.Listener) error
+	Listen(listeners [][]model.Listener) error
 	// Update replaces the settings, for connections that are open too. When it
 	// returns the old ones are not used any more, but by jobs that the pool has and for
 	// access lines that were begun.
-	Update(reactor.Settings)
+	Update(model.Settings)
 	// Adopt takes over a connection from another server, from any goroutine. It
 	// reports false when this one takes none any more; then it is the caller's still.
-	Adopt(reactor.Handed) bool
+	Adopt(model.Handed) bool
 	// Handover accepts what waits in the listeners' queues and no more, gives
 	// each connection to to as soon as it is between two requests, and ends when none is
 	// left. It returns when nothing is accepted any more. Connections that cannot
 	// move, and those that to refuses, are closed in order behind their next answer.
-	Handover(to func(reactor.Handed) bool)
+	Handover(to func(model.Handed) bool)
 	// Drain accepts what waits in the listeners' queues and no more, makes
 	// every answer its connection's last, and ends when no connection is left
 	// or grace is over. It returns when nothing is accepted any more: then the
@@ -49,7 +49,7 @@ type Server interface {
 	Drain(grace time.Duration)
 	// Wait returns when the server has ended, with what that cut off. Any number
 	// of goroutines may call it, any number of times.
-	Wait() reactor.Ended
+	Wait() model.Ended
 	// Ping waits, at most for timeout, until everything that goes round has done
 	// so once: every loop has handled a message through its own inbox; a model
 	// without loops, its acceptors have come back to accepting. The error
@@ -65,10 +65,11 @@ type Server interface {
 
 // Options are what a server is made with.
 type Options struct {
-	reactor.Options
-	Loops   int // for models that have loops
-	Threads int // for models that have a thread a connection
-	Workers int // threads of Pool, for MaxProcs
+	model.Options
+	Trigger poller.Trigger // for models that have a choice
+	Loops   int            // for models that have loops
+	Threads int            // for models that have a thread a connection
+	Workers int            // threads of Pool, for MaxProcs
 }
 
 // Model is one way to drive connections.

@@ -6,7 +6,7 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 )
 
-// warnHeld is the warning of [reactor.Options.Budget].
+// warnHeld is the warning of [model.Options.Budget].
 const warnHeld = "connections hold too much memory: the largest and oldest holders are closed (limits.buffers)"
 
 // tellHeld makes known what the connection holds between two turns, for others to look at.

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/sendfile"
 	"github.com/evhttpd/evhttpd/socket"
 )
@@ -121,7 +121,7 @@ func newNetpoll(o Options) (Server, error) {
 }
 
 // Serve implements [Server].
-func (s *netpollServer) Serve(listeners [][]reactor.Listener) error {
+func (s *netpollServer) Serve(listeners [][]model.Listener) error {
 	a, err := newAcceptor(s.crew, descriptors(listeners), false, s.begin)
 	if err != nil {
 		s.share.Leave()
@@ -139,13 +139,13 @@ func (s *netpollServer) Serve(listeners [][]reactor.Listener) error {
 }
 
 // Listen implements [Server].
-func (s *netpollServer) Listen(listeners [][]reactor.Listener) error {
+func (s *netpollServer) Listen(listeners [][]model.Listener) error {
 	s.acceptor.listen(descriptors(listeners))
 	return nil
 }
 
 // Adopt implements [Server].
-func (s *netpollServer) Adopt(h reactor.Handed) bool {
+func (s *netpollServer) Adopt(h model.Handed) bool {
 	if !s.admitMoved() {
 		return false
 	}
@@ -155,7 +155,7 @@ func (s *netpollServer) Adopt(h reactor.Handed) bool {
 }
 
 // Wait implements [Server].
-func (s *netpollServer) Wait() reactor.Ended {
+func (s *netpollServer) Wait() model.Ended {
 	ended := s.crew.Wait()
 	s.acceptor.close()
 	ended.Err = errors.Join(ended.Err, s.room.close())

@@ -16,7 +16,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 )
 
 // someLimits are wide enough for any request here.
@@ -44,7 +44,7 @@ func testUpdateWithinATurn(t *testing.T, m Model) {
 	handler := serveFunc(func(_ *http1.Request, out *conn.Output) {
 		c := server.Load()
 		go func() {
-			c.Update(reactor.Settings{Config: &limited})
+			c.Update(model.Settings{Config: &limited})
 			close(updated)
 		}()
 		for !nudged(c) {
@@ -76,7 +76,7 @@ func TestHandoverWithinATurn(t *testing.T) {
 	handed, asked := make(chan struct{}), 0
 	handler := serveFunc(func(_ *http1.Request, out *conn.Output) {
 		if asked++; asked == 1 {
-			server.Load().Handover(func(reactor.Handed) bool { return false })
+			server.Load().Handover(func(model.Handed) bool { return false })
 			close(handed)
 			for !arrived(server.Load(), len(request)) {
 				time.Sleep(time.Millisecond)
@@ -136,11 +136,11 @@ func serve(t *testing.T, m Model, config *conn.Config, handler conn.Handler) (Se
 	must(unix.Listen(fd, 16))
 	at, err := unix.Getsockname(fd)
 	must(err)
-	s, err := m.New(Options{Loops: 1, Threads: 4, Options: reactor.Options{
+	s, err := m.New(Options{Loops: 1, Threads: 4, Options: model.Options{
 		Config: config, NewHandler: func() conn.Handler { return handler },
 	}})
 	must(err)
-	must(s.Serve([][]reactor.Listener{{{FD: fd}}}))
+	must(s.Serve([][]model.Listener{{{FD: fd}}}))
 	t.Cleanup(func() {
 		s.Drain(0)
 		s.Wait()

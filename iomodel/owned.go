@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 )
 
 const (
@@ -44,9 +44,9 @@ const (
 type crew struct {
 	opts  Options
 	share *conn.Share
-	terms atomic.Pointer[terms]                     // read once a turn
-	heir  atomic.Pointer[func(reactor.Handed) bool] // takes over those that are between two requests; nil: nobody does
-	epoch atomic.Uint64                             // counts what has those that wait look around: see nudge
+	terms atomic.Pointer[terms]                   // read once a turn
+	heir  atomic.Pointer[func(model.Handed) bool] // takes over those that are between two requests; nil: nobody does
+	epoch atomic.Uint64                           // counts what has those that wait look around: see nudge
 	// rooted: connections cannot be handed over; instead their next answer is their last.
 	rooted bool
 	// each is what the model holds for every connection, in bytes, beside what that holds itself.
@@ -67,15 +67,15 @@ type crew struct {
 	mu        sync.Mutex
 	links     map[uint64]*link // by token
 	lastToken uint64
-	ended     reactor.Ended
+	ended     model.Ended
 	leaving   int64       // bytes that connections hold which relieve has ended, and which have not ended yet
 	grace     *time.Timer // of Drain
 	graceEnd  time.Time   // when it fires
 	closing   bool        // by Drain or Handover: no connection is adopted any more
 
-	resting atomic.Int64     // listeners that are left alone for a while, after an error
-	stop    func()           // ends accepting, soon
-	pinged  []reactor.Pinged // who accepts
+	resting atomic.Int64   // listeners that are left alone for a while, after an error
+	stop    func()         // ends accepting, soon
+	pinged  []model.Pinged // who accepts
 	counted [tallies]tally
 	unknown conn.CallSet // what others call for us
 
@@ -84,17 +84,9 @@ type crew struct {
 }
 
 func newCrew(o Options) *crew {
+	o.Options = o.Complete()
 	c := &crew{opts: o, open: o.Open, links: make(map[uint64]*link)}
-	if c.opts.Budget == nil {
-		c.opts.Budget = new(conn.Budget)
-	}
 	c.share = c.opts.Budget.Join(func() { go c.relieve() })
-	if c.open == nil {
-		c.open = new(atomic.Int64)
-	}
-	if c.opts.Warn == nil {
-		c.opts.Warn = func(string, error) {}
-	}
 	t := &terms{config: o.Config, connections: o.Connections, newHandler: o.NewHandler}
 	if o.NewLog != nil {
 		t.log = o.NewLog()
@@ -144,7 +136,7 @@ func (c *crew) Drain(grace time.Duration) {
 }
 
 // Ping implements [Server]: those who accept answer.
-func (c *crew) Ping(timeout time.Duration) error { return reactor.Ping(timeout, c.pinged) }
+func (c *crew) Ping(timeout time.Duration) error { return model.Ping(timeout, c.pinged) }
 
 // cut ends what is left when the grace is over.
 func (c *crew) cut() {
@@ -158,7 +150,7 @@ func (c *crew) cut() {
 }
 
 // Wait implements [Server].
-func (c *crew) Wait() reactor.Ended {
+func (c *crew) Wait() model.Ended {
 	c.all.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -650,7 +642,7 @@ func (k *link) sleep(timeout time.Duration) {
 }
 
 // descriptors lists the sockets of all listeners once.
-func descriptors(listeners [][]reactor.Listener) []int {
+func descriptors(listeners [][]model.Listener) []int {
 	var fds []int
 	for _, list := range listeners {
 		for _, l := range list {

@@ -23,7 +23,7 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/iomodel"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/sendfile"
 	"github.com/evhttpd/evhttpd/workers"
 )
@@ -241,7 +241,7 @@ type server struct {
 	warns sync.Map // what: *atomic.Int64
 	log   lines
 	done  func() // stops it once
-	ended reactor.Ended
+	ended model.Ended
 }
 
 // option changes what a server is made with.
@@ -258,7 +258,7 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 	s := &server{answers: &answers{t: t, source: make(chan []byte)}}
 	pool := workers.NewPool(4)
 	o := iomodel.Options{
-		Options: reactor.Options{
+		Options: model.Options{
 			Config: &conn.Config{
 				Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100, Body: 64 << 10},
 				Output: 256 << 10, TurnRequests: 32, TurnBytes: 256 << 10,
@@ -298,7 +298,7 @@ func start(t testing.TB, m iomodel.Model, options ...option) *server {
 }
 
 // stop drains the server and waits for its end.
-func (s *server) stop(grace time.Duration) reactor.Ended {
+func (s *server) stop(grace time.Duration) model.Ended {
 	s.Drain(grace)
 	stuck := time.AfterFunc(patience, func() { panic("the server does not end") })
 	defer stuck.Stop()

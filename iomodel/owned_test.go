@@ -19,8 +19,8 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/iomodel"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
-	"github.com/evhttpd/evhttpd/reactor"
 )
 
 // TestKeepAliveAndPipelining, RFC 9112 section 9.3: requests that come one by
@@ -579,7 +579,7 @@ func TestBrokenListener(t *testing.T) {
 			must(t, unix.SetNonblock(fd, true))
 			r := begin(t, c, func(o *iomodel.Options) { o.Loops = 1 })
 			all := lists(c.Model, &r.opts, r.fd)
-			all[0] = append([]reactor.Listener{{FD: fd}}, all[0]...)
+			all[0] = append([]model.Listener{{FD: fd}}, all[0]...)
 			must(t, r.Listen(all))
 			eventually(t, func() error {
 				if n := r.Counters().Resting; n != 1 {

@@ -23,8 +23,8 @@ func readiness(name, class, mechanism string, triggers poller.Trigger) Model {
 			return nil
 		},
 		New: func(o Options) (Server, error) {
-			o.Backend, _ = poller.Lookup(name)
-			return loops(reactor.New(o.Loops, o.Options))
+			backend, _ := poller.Lookup(name)
+			return loops(reactor.New(o.Loops, reactor.Options{Options: o.Options, Backend: backend, Trigger: o.Trigger}))
 		},
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
-	"github.com/evhttpd/evhttpd/reactor"
 )
 
 // roomWatch tells when sockets that were full have room: one goroutine and
@@ -17,7 +17,7 @@ import (
 type roomWatch struct {
 	poller  poller.Poller
 	warn    func(string, error)
-	failing reactor.Backoff // of waits
+	failing model.Backoff // of waits
 	done    chan struct{}
 
 	mu     sync.Mutex

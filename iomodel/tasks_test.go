@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 )
 
 // TestFit: a model with a thread a connection has as many as the limit of threads allows, two for each, with
@@ -30,7 +30,7 @@ func TestFit(t *testing.T) {
 				t.Fatal(err)
 			}
 			choice := Choice{Model: m}
-			o := Options{Options: reactor.Options{}, Loops: 2, Threads: 256, Workers: 16}
+			o := Options{Options: model.Options{}, Loops: 2, Threads: 256, Workers: 16}
 			if uint64(choice.tasks(&o)) > c.most {
 				err = choice.fit(&o, c.most, Limit{Name: "pids.max"})
 			}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/socket"
 )
@@ -25,7 +26,7 @@ const (
 	silentMin = time.Second
 )
 
-// tooMany is the warning of [Options.Connections].
+// tooMany is the warning of [model.Options.Connections].
 const tooMany = "too many connections: idle ones are closed, others get 503 (limits.connections)"
 
 // What an operator is told of accepting. The cause is the error beside it.
@@ -35,18 +36,11 @@ const (
 	watchFails       = "a listener cannot be watched: it is tried again, at least once a second"
 )
 
-// Listener is a listening socket that a loop accepts from. It is non-blocking
-// and belongs to who opened it; a loop never closes it.
-type Listener struct {
-	FD     int
-	Shared bool // other loops accept from it too
-}
-
 // accepted is a listener as its loop has it.
 type accepted struct {
-	Listener
-	watched bool    // it is in the poller
-	backoff Backoff // after an error of watching it or of accepting from it
+	model.Listener
+	watched bool          // it is in the poller
+	backoff model.Backoff // after an error of watching it or of accepting from it
 }
 
 // acceptor is a loop's accepting side.
@@ -71,7 +65,7 @@ func (a *acceptor) init(warn func(string, error)) {
 }
 
 // set makes these the listeners to accept from. They are not watched yet.
-func (a *acceptor) set(listeners []Listener) {
+func (a *acceptor) set(listeners []model.Listener) {
 	a.list = make([]accepted, len(listeners))
 	for i, li := range listeners {
 		a.list[i].Listener = li
@@ -301,11 +295,11 @@ func (l *Loop) begin(fd int, remote conn.Addr, refuse bool) {
 // oldest first; it reports false when there are none left and the new one is too many.
 func (l *Loop) admit() bool {
 	limit := int64(l.opts.Connections)
-	if l.open.Add(1) <= limit || limit == 0 {
+	if l.opts.Open.Add(1) <= limit || limit == 0 {
 		return true
 	}
 	l.opts.Warn(tooMany, nil)
-	for l.open.Load() > limit {
+	for l.opts.Open.Load() > limit {
 		s := l.idlest()
 		if s == nil {
 			return false
@@ -349,7 +343,7 @@ func (l *Loop) starved(li *accepted, err error) bool {
 			a.refill()
 			return true
 		case err == nil:
-			l.open.Add(1)
+			l.opts.Open.Add(1)
 			l.begin(fd, remote, true)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/socket"
 )
 
@@ -72,21 +73,21 @@ func TestRegistrations(t *testing.T) {
 func TestSeveralLoops(t *testing.T) {
 	const loops, clients = 3, 200
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(loops + 1)) // as the daemon does
-	share := map[string]func(s *server) [][]Listener{
-		"shared": func(s *server) (lists [][]Listener) {
+	share := map[string]func(s *server) [][]model.Listener{
+		"shared": func(s *server) (lists [][]model.Listener) {
 			for range loops {
-				lists = append(lists, []Listener{{FD: s.fds[0], Shared: true}})
+				lists = append(lists, []model.Listener{{FD: s.fds[0], Shared: true}})
 			}
 			return lists
 		},
 	}
 	if reusesPort {
-		share["reuseport"] = func(s *server) (lists [][]Listener) {
+		share["reuseport"] = func(s *server) (lists [][]model.Listener) {
 			for i := range loops {
 				if i > 0 {
 					s.listen()
 				}
-				lists = append(lists, []Listener{{FD: s.fds[i]}})
+				lists = append(lists, []model.Listener{{FD: s.fds[i]}})
 			}
 			return lists
 		}
@@ -262,7 +263,7 @@ func TestBrokenListenerRests(t *testing.T) {
 		must(t, err)
 		t.Cleanup(func() { must(t, unix.Close(pair[0])) })
 		must(t, unix.Close(pair[1])) // ready for ever
-		s.serve([][]Listener{{{FD: pair[0]}, {FD: s.fds[0]}}})
+		s.serve([][]model.Listener{{{FD: pair[0]}, {FD: s.fds[0]}}})
 		c := s.dial().send(get("/small"))
 		c.expect(200)
 		s.until("it is said", func(*Loop) bool { _, ok := s.warnings.Load(acceptFails); return ok })

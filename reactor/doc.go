@@ -5,6 +5,6 @@
 // A loop is a goroutine locked to its thread. It owns its connections, their
 // slots and their timers alone, so nothing on the way of a request takes a lock.
 //
-// It imports poller, conn, sendfile and socket, and knows no file,
+// It imports conn, model, poller, sendfile and socket, and knows no file,
 // site or configuration file.
 package reactor

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -53,7 +54,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("%d bytes came", a.body)
 		}
 		large.Close()
-		if e := s.end(); e != (Ended{}) {
+		if e := s.end(); e != (model.Ended{}) {
 			t.Errorf("ended with %+v", e)
 		}
 		if n, err := unix.GetsockoptInt(s.fds[0], unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || n != 1 {
@@ -141,7 +142,7 @@ func TestPollerFailure(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3)) // as the daemon does
 	eachVariant(t, func(t *testing.T, v variant) {
 		s := prepare(t, v, 2)
-		s.serve([][]Listener{{{FD: s.fds[0]}}, nil})
+		s.serve([][]model.Listener{{{FD: s.fds[0]}}, nil})
 		a := s.dial()
 		a.send(get("/small")).expect(200)
 		// A connection of the second loop, in the middle of a download.
@@ -150,7 +151,7 @@ func TestPollerFailure(t *testing.T) {
 		must(t, unix.SetNonblock(pair[1], true))
 		peer := fileClient(t, pair[0])
 		s.on(1, func(l *Loop) {
-			l.open.Add(1)
+			l.opts.Open.Add(1)
 			l.begin(pair[1], conn.Addr{}, false)
 		})
 		peer.send(get("/huge"))
@@ -205,8 +206,8 @@ func TestFailedOpen(t *testing.T) {
 			}
 			return v.backend.Open(o)
 		}
-		r, err := New(3, Options{Backend: failing, Trigger: v.trigger, Config: testConfig(),
-			NewHandler: func() conn.Handler { return new(answers) }})
+		r, err := New(3, Options{Backend: failing, Trigger: v.trigger, Options: model.Options{Config: testConfig(),
+			NewHandler: func() conn.Handler { return new(answers) }}})
 		if r != nil || err == nil || !strings.Contains(err.Error(), v.backend.Name+": no more") {
 			t.Errorf("%v, %v", r, err)
 		}

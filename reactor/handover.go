@@ -8,31 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 )
 
 // movesMax bounds the connections that leave a loop in one batch, so that those
 // that are still served there keep their turn.
 const movesMax = 256
-
-// Settings are what a reload changes while the loops run. Each loop takes them
-// over between two connections.
-type Settings struct {
-	Config      *conn.Config
-	Connections int // as [Options.Connections]
-	// NewHandler makes the handlers that replace the loops'; nil: those stay.
-	NewHandler func() conn.Handler
-	// Relog: NewLog makes the logs that replace the loops', nil for none; else those stay.
-	// A line that was begun is ended in the log that it was begun for.
-	Relog  bool
-	NewLog func() conn.AccessLog
-}
-
-// Handed is a connection on its way from one server to another. It is between
-// two requests; nothing of it has been read and not answered.
-type Handed struct {
-	FD   int // non-blocking, and its receiver's to close
-	Conn conn.Conn
-}
 
 // all has every loop call do, and returns when those that run have.
 func (r *Reactor) all(do func(*Loop)) {
@@ -48,9 +29,9 @@ func (r *Reactor) all(do func(*Loop)) {
 
 // Update replaces the settings. When it returns no loop uses the old ones any
 // more, but for jobs that are with the pool and access lines that were begun.
-func (r *Reactor) Update(set Settings) { r.all(func(l *Loop) { l.update(&set) }) }
+func (r *Reactor) Update(set model.Settings) { r.all(func(l *Loop) { l.update(&set) }) }
 
-func (l *Loop) update(set *Settings) {
+func (l *Loop) update(set *model.Settings) {
 	l.opts.Config, l.opts.Connections = set.Config, set.Connections
 	l.local.Config = set.Config
 	l.timers.init(set.Config)
@@ -75,7 +56,7 @@ func (l *Loop) update(set *Settings) {
 // Listen replaces the listeners: listeners[i] are loop i's from now on. It
 // returns when what waited in the queues of those that are gone has been
 // accepted: then the owner may close them.
-func (r *Reactor) Listen(listeners [][]Listener) error {
+func (r *Reactor) Listen(listeners [][]model.Listener) error {
 	if len(listeners) != len(r.loops) {
 		return errLists(len(listeners), len(r.loops))
 	}
@@ -93,7 +74,7 @@ func (r *Reactor) Listen(listeners [][]Listener) error {
 
 // relisten replaces the loop's listeners and calls emptied when those that are
 // gone are. A loop that ends takes no new ones.
-func (l *Loop) relisten(list []Listener, emptied func()) {
+func (l *Loop) relisten(list []model.Listener, emptied func()) {
 	a := &l.listeners
 	if l.draining || l.heir != nil || l.ending {
 		emptied()
@@ -102,7 +83,7 @@ func (l *Loop) relisten(list []Listener, emptied func()) {
 	l.unwatchAll()
 	for _, old := range a.list {
 		// A Completer may have accepted from one that stays, under its old token.
-		if l.completer != nil || !slices.ContainsFunc(list, func(li Listener) bool { return li.FD == old.FD }) {
+		if l.completer != nil || !slices.ContainsFunc(list, func(li model.Listener) bool { return li.FD == old.FD }) {
 			a.last = append(a.last, old)
 		}
 	}
@@ -115,7 +96,7 @@ func (l *Loop) relisten(list []Listener, emptied func()) {
 // Adopt takes over a connection that another server hands over: one loop goes
 // on with it at once. It may be called from any goroutine, from Serve on. It reports false if
 // every loop has ended: the connection is the caller's still.
-func (r *Reactor) Adopt(h Handed) bool {
+func (r *Reactor) Adopt(h model.Handed) bool {
 	first := int(r.adopts.Add(1))
 	for i := range r.loops {
 		if r.loops[(first+i)%len(r.loops)].inbox.post(message{handed: &h}) {
@@ -126,13 +107,13 @@ func (r *Reactor) Adopt(h Handed) bool {
 }
 
 // adopt begins the connection's life on this loop.
-func (l *Loop) adopt(h *Handed) {
+func (l *Loop) adopt(h *model.Handed) {
 	s := l.slab.take()
 	s.fd = int32(h.FD)
 	s.ready = allReady
 	s.conn = h.Conn
 	s.conn.Move(l.local)
-	l.open.Add(1)
+	l.opts.Open.Add(1)
 	l.step(s)
 }
 
@@ -141,7 +122,7 @@ func (l *Loop) adopt(h *Handed) {
 // requests. A loop ends when none is left. to is called by the loops and must not
 // block; where it reports false, the connection's next answer is its last.
 // Handover returns when no loop accepts any more. A second one changes nothing.
-func (r *Reactor) Handover(to func(Handed) bool) {
+func (r *Reactor) Handover(to func(model.Handed) bool) {
 	for _, l := range r.loops {
 		l.post(func(l *Loop) { l.handOver(to) })
 	}
@@ -150,7 +131,7 @@ func (r *Reactor) Handover(to func(Handed) bool) {
 	}
 }
 
-func (l *Loop) handOver(to func(Handed) bool) {
+func (l *Loop) handOver(to func(model.Handed) bool) {
 	if l.heir != nil {
 		return
 	}
@@ -195,20 +176,20 @@ func (l *Loop) move(s *slot) bool {
 		}
 		s.registered = false
 	}
-	if !l.heir(Handed{FD: int(s.fd), Conn: s.conn}) {
+	if !l.heir(model.Handed{FD: int(s.fd), Conn: s.conn}) {
 		s.stays = true // and is watched again
 		s.ready = allReady
 		l.step(s)
 		return false
 	}
-	l.open.Add(-1)
+	l.opts.Open.Add(-1)
 	l.timers.unset(&l.slab, s)
 	l.slab.put(s)
 	return true
 }
 
 // orphan is a connection that reached a loop which had just ended.
-func (l *Loop) orphan(h *Handed) {
+func (l *Loop) orphan(h *model.Handed) {
 	if l.heir != nil && l.heir(*h) {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -16,7 +17,7 @@ type message struct {
 	done   bool // result is that of the job of that ticket
 	result conn.Result
 	do     func(*Loop)
-	handed *Handed // another server's connection
+	handed *model.Handed // another server's connection
 }
 
 // inbox is a loop's queue of messages. What the loop gave away bounds it: a

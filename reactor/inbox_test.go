@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -37,7 +38,7 @@ func TestNoWakeIsLost(t *testing.T) {
 					}()
 					<-posted
 				}
-				s.serve([][]Listener{nil})
+				s.serve([][]model.Listener{nil})
 				s.until("the gap is reached, from a poster's side too", func(*Loop) bool { return once.Load() })
 				s.await("the loop takes the message", taken)
 				if n := missed.Load(); n != 0 {
@@ -64,7 +65,7 @@ func TestPosterHeldInAGap(t *testing.T) {
 						<-release
 					}
 				}
-				s.serve([][]Listener{nil})
+				s.serve([][]model.Listener{nil})
 				taken := make(chan struct{})
 				go func() { // until one meets a loop that sleeps
 					for !once.Load() {

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/socket"
-	"github.com/evhttpd/evhttpd/workers"
 )
 
 const (
@@ -32,41 +32,25 @@ const (
 // waitFails is the warning of a wait that failed for a reason that passes.
 const waitFails = "waiting for events fails: it is tried again, at least once a second"
 
-// Options are what the loops of one reactor share.
+// Options are what a reactor is made with.
 type Options struct {
+	model.Options
 	Backend poller.Backend
 	Trigger poller.Trigger
-	Config  *conn.Config
-	// NewHandler and NewLog make one of each for a loop; NewLog may be nil.
-	NewHandler func() conn.Handler
-	NewLog     func() conn.AccessLog
-	Pool       *workers.Pool
-	// Connections is the most that are open at a time, all loops together; 0:
-	// no limit. Beyond it the accepting loop closes its oldest idle one, and if it has none the new one gets 503.
-	Connections int
-	// Open counts the connections of all servers that it is given to, as far as
-	// Connections is concerned; nil: of this one.
-	Open *atomic.Int64
-	// Budget bounds the memory that connections hold, of all servers that it is given to; nil: no bound.
-	Budget *conn.Budget
-	// Warn takes what an operator should know; err may be nil. It is called by
-	// all loops, as often as it happens, and must not block. It may be nil.
-	Warn func(what string, err error)
 }
 
 // Loop is one event loop. All methods but Wake, Deliver and post are for its own goroutine.
 type Loop struct {
-	opts   *Options      // the loop's own copy: a reload changes it
-	open   *atomic.Int64 // connections of all loops
+	opts   *Options // the loop's own copy: a reload changes it
 	poller poller.Poller
 	// completer is the poller, if that moves the connections' bytes; else nil.
 	completer Completer
 	edge      bool
 	local     *conn.Workspace
 	inbox     inbox
-	pulse     Pulse // beats when the inbox is handled
-	index     int   // among the reactor's loops
-	ended     atomic.Pointer[Ended]
+	pulse     model.Pulse // beats when the inbox is handled
+	index     int         // among the reactor's loops
+	ended     atomic.Pointer[model.Ended]
 	counted   snapshot
 
 	slab      slab
@@ -80,27 +64,20 @@ type Loop struct {
 	slept     bool
 	settled   bool           // what the last batch did has been timed
 	busy      bool           // the last batch had work
-	failing   Backoff        // of waits
+	failing   model.Backoff  // of waits
 	unwatched []poller.Token // connections that the poller could not be told of
-	rewatch   Backoff        // of telling it
+	rewatch   model.Backoff  // of telling it
 	few       int            // events that do not make a batch of work
 	logDue    int64          // Clock.Mono when the access log has something to do; 0: nothing
 	listeners acceptor
 	draining  bool
-	stopAt    int64             // Clock.Mono; with draining
-	ending    bool              // connections are closed whatever they have yet to send
-	heir      func(Handed) bool // takes over those that are between two requests; nil: nobody does
-	moving    bool              // some of them may be there to be handed over
+	stopAt    int64                   // Clock.Mono; with draining
+	ending    bool                    // connections are closed whatever they have yet to send
+	heir      func(model.Handed) bool // takes over those that are between two requests; nil: nobody does
+	moving    bool                    // some of them may be there to be handed over
 }
 
-// Ended says what a loop's end cut off.
-type Ended struct {
-	Idle int // connections between two requests
-	Cut  int // connections within one
-	Err  error
-}
-
-func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
+func newLoop(opts *Options) (*Loop, error) {
 	p, err := opts.Backend.Open(poller.Options{Trigger: opts.Trigger})
 	if err != nil {
 		return nil, fmt.Errorf("reactor: opening %s: %w", opts.Backend.Name, err)
@@ -110,7 +87,7 @@ func newLoop(opts *Options, open *atomic.Int64) (*Loop, error) {
 		log = opts.NewLog()
 	}
 	own := *opts
-	l := &Loop{opts: &own, open: open, poller: p, edge: opts.Trigger == poller.Edge}
+	l := &Loop{opts: &own, poller: p, edge: opts.Trigger == poller.Edge}
 	l.local = conn.NewWorkspace(opts.Config, opts.NewHandler(), log)
 	l.local.Waker = l
 	l.local.Share = opts.Budget.Join(func() { l.post((*Loop).relieve) })
@@ -543,7 +520,7 @@ func (l *Loop) close(s *slot) {
 		}
 	}
 	l.timers.unset(&l.slab, s)
-	l.open.Add(-1)
+	l.opts.Open.Add(-1)
 	l.leave(s)
 }
 
@@ -593,7 +570,7 @@ func (l *Loop) drained() bool {
 
 // end frees everything.
 func (l *Loop) end(err error) {
-	ended := new(Ended)
+	ended := new(model.Ended)
 	l.ending = true
 	l.slab.each(func(s *slot) {
 		if s.want == conn.WantClose {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -23,7 +24,7 @@ func driven(t testing.TB, v variant, options ...option) (*server, *Loop) {
 	t.Cleanup(runtime.UnlockOSThread)
 	s := prepare(t, v, 1, options...)
 	l := s.loops[0]
-	l.listeners.set([]Listener{{FD: s.fds[0]}})
+	l.listeners.set([]model.Listener{{FD: s.fds[0]}})
 	l.listen()
 	t.Cleanup(func() { l.end(nil) })
 	return s, l
@@ -195,7 +196,7 @@ func TestStaleTokens(t *testing.T) {
 			fresh.fd = number
 			fresh.conn.Start(l.local, conn.Addr{}, false)
 			fresh.want, fresh.ready = conn.WantRead, 0
-			l.open.Add(1)
+			l.opts.Open.Add(1)
 			if fresh != second {
 				t.Fatal("the slot was not reused")
 			}

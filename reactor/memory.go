@@ -5,7 +5,7 @@ import (
 	"github.com/evhttpd/evhttpd/poller"
 )
 
-// heldTooMuch is the warning of [Options.Budget].
+// heldTooMuch is the warning of [model.Options.Budget].
 const heldTooMuch = "connections hold too much memory: the largest and oldest holders are closed (limits.buffers)"
 
 // relieve closes the connections of this loop that hold most for longest, as far as

@@ -3,11 +3,12 @@ package reactor
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 )
 
 // failedGrace is how long the other loops may go on with what is in flight when
@@ -18,28 +19,19 @@ const failedGrace = 10 * time.Second
 type Reactor struct {
 	opts   Options
 	loops  []*Loop
-	open   *atomic.Int64
 	adopts atomic.Uint32 // whose turn it is
 	wg     sync.WaitGroup
 }
 
 // New returns a reactor of n loops. They run from Serve on.
 func New(n int, opts Options) (*Reactor, error) {
-	r := &Reactor{opts: opts, open: opts.Open}
-	if r.open == nil {
-		r.open = new(atomic.Int64)
-	}
-	if r.opts.Budget == nil {
-		r.opts.Budget = new(conn.Budget)
-	}
-	if r.opts.Warn == nil {
-		r.opts.Warn = func(string, error) {}
-	}
+	r := &Reactor{opts: opts}
+	r.opts.Options = opts.Complete()
 	// Go's runtime opens a poller of its own for the first timer of the
 	// process, and is lost without (netpollinit failed): now there are descriptors.
 	time.Sleep(time.Nanosecond)
 	for range n {
-		l, err := newLoop(&r.opts, r.open)
+		l, err := newLoop(&r.opts)
 		if err != nil {
 			for _, l := range r.loops {
 				l.end(nil)
@@ -57,7 +49,7 @@ func New(n int, opts Options) (*Reactor, error) {
 // A loop ends early only when its poller fails. The others then drain, for the
 // clients of a lost loop would wait in its listeners' queues unheard: Wait
 // returns soon, with the error.
-func (r *Reactor) Serve(listeners [][]Listener) error {
+func (r *Reactor) Serve(listeners [][]model.Listener) error {
 	if len(listeners) != len(r.loops) {
 		return errLists(len(listeners), len(r.loops))
 	}
@@ -96,9 +88,9 @@ func (r *Reactor) Drain(grace time.Duration) {
 
 // Wait returns when all loops have ended, with what that cut off and why, if
 // a loop failed.
-func (r *Reactor) Wait() Ended {
+func (r *Reactor) Wait() model.Ended {
 	r.wg.Wait()
-	var all Ended
+	var all model.Ended
 	for _, l := range r.loops {
 		e := l.ended.Load()
 		all.Idle += e.Idle
@@ -109,4 +101,20 @@ func (r *Reactor) Wait() Ended {
 }
 
 // Open is the number of connections now, of all servers that share Options.Open.
-func (r *Reactor) Open() int { return int(r.open.Load()) }
+func (r *Reactor) Open() int { return int(r.opts.Open.Load()) }
+
+// Ping sends every loop a message through its own inbox and waits until all of
+// them have handled it, at most for timeout. A loop that is stuck is the error;
+// one that has ended is not. It may be called from any goroutine, after Serve.
+func (r *Reactor) Ping(timeout time.Duration) error {
+	all := make([]model.Pinged, len(r.loops))
+	for i, l := range r.loops {
+		all[i] = model.Pinged{
+			Name:  "loop " + strconv.Itoa(i),
+			Pulse: &l.pulse,
+			// When the loop has ended, its pulse has too.
+			Nudge: func() { l.post(func(l *Loop) { l.pulse.Beat() }) },
+		}
+	}
+	return model.Ping(timeout, all)
+}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/workers"
 )
@@ -132,10 +133,10 @@ func serveStarved() int {
 	var pollers []*counted
 	pool := workers.NewPool(1)
 	a := new(answers)
-	r, err := New(1, Options{Backend: count(backend, &pollers), Trigger: trigger, Config: testConfig(), Pool: pool,
-		NewHandler: func() conn.Handler { return a }})
+	r, err := New(1, Options{Backend: count(backend, &pollers), Trigger: trigger, Options: model.Options{
+		Config: testConfig(), Pool: pool, NewHandler: func() conn.Handler { return a }}})
 	if err == nil {
-		err = r.Serve([][]Listener{{{FD: listener}}})
+		err = r.Serve([][]model.Listener{{{FD: listener}}})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/sendfile"
 	"github.com/evhttpd/evhttpd/workers"
@@ -292,7 +293,7 @@ type server struct {
 	addr     string
 	fds      []int
 	warnings sync.Map // what: number
-	ended    chan Ended
+	ended    chan model.Ended
 }
 
 // option changes a server before it is started.
@@ -308,16 +309,19 @@ func overUnix(s *server) { s.network = "unix" }
 // prepare makes a server of that many loops, with one listener, which is not started.
 func prepare(t testing.TB, v variant, loops int, options ...option) *server {
 	t.Helper()
-	s := &server{t: t, network: "tcp", answers: new(answers), ended: make(chan Ended, 1)}
+	s := &server{t: t, network: "tcp", answers: new(answers), ended: make(chan model.Ended, 1)}
 	s.answers.file = hugeFile(t, sendfile.InMemory)
 	s.answers.cold = hugeFile(t, sendfile.NoProbe)
 	pool := workers.NewPool(4)
 	t.Cleanup(pool.Close)
 	s.opts = Options{
-		Backend: count(v.backend, &s.pollers), Trigger: v.trigger, Config: testConfig(), Pool: pool,
-		NewHandler: func() conn.Handler { return s.answers },
-		Warn: func(what string, err error) {
-			s.warnings.Store(what, err)
+		Backend: count(v.backend, &s.pollers), Trigger: v.trigger,
+		Options: model.Options{
+			Config: testConfig(), Pool: pool,
+			NewHandler: func() conn.Handler { return s.answers },
+			Warn: func(what string, err error) {
+				s.warnings.Store(what, err)
+			},
 		},
 	}
 	for _, o := range options {
@@ -372,12 +376,12 @@ func listenOn(t testing.TB, family int, at unix.Sockaddr) int {
 func start(t testing.TB, v variant, options ...option) *server {
 	t.Helper()
 	s := prepare(t, v, 1, options...)
-	s.serve([][]Listener{{{FD: s.fds[0]}}})
+	s.serve([][]model.Listener{{{FD: s.fds[0]}}})
 	return s
 }
 
 // serve starts the loops and sees to their end.
-func (s *server) serve(listeners [][]Listener) {
+func (s *server) serve(listeners [][]model.Listener) {
 	s.t.Helper()
 	must(s.t, s.Serve(listeners))
 	go func() { s.ended <- s.Wait() }()
@@ -394,7 +398,7 @@ func (s *server) serve(listeners [][]Listener) {
 }
 
 // end waits for the end of the reactor.
-func (s *server) end() Ended {
+func (s *server) end() model.Ended {
 	s.t.Helper()
 	select {
 	case e := <-s.ended:
@@ -402,7 +406,7 @@ func (s *server) end() Ended {
 		return e
 	case <-time.After(patience):
 		s.t.Fatal("the loops do not end")
-		return Ended{}
+		return model.Ended{}
 	}
 }
 

@@ -30,7 +30,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/sink"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/systemd"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/workers"
 )
 
@@ -87,7 +87,7 @@ type Server struct {
 	budget  conn.Budget  // of what they hold
 	servers servers
 	ended   chan *serving
-	total   reactor.Ended
+	total   model.Ended
 	cutting sync.WaitGroup // what a reload has replaced and is still in use
 
 	ready     atomic.Bool

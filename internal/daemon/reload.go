@@ -15,7 +15,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/iomodel"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/workers"
 )
 
@@ -137,7 +137,7 @@ func (c *change) undo() error {
 		runtime.GOMAXPROCS(c.procs)
 	}
 	if srv := c.serving; srv != nil && srv != old.serving && srv.server != nil {
-		if err := srv.server.Serve(make([][]reactor.Listener, srv.lists())); err == nil {
+		if err := srv.server.Serve(make([][]model.Listener, srv.lists())); err == nil {
 			srv.server.Drain(0)
 			errs = append(errs, srv.server.Wait().Err)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/memory"
 	"github.com/evhttpd/evhttpd/iomodel"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 )
 
 // serving is one model at work. There is one that accepts, and those that it has
@@ -24,7 +24,7 @@ type serving struct {
 	bound   iomodel.Limit // what keeps threads below what is configured; its Name is empty if nothing does
 	wanted  int           // threads as they are configured
 	server  iomodel.Server
-	ended   reactor.Ended
+	ended   model.Ended
 }
 
 // servers are all that serve.
@@ -94,7 +94,7 @@ func (srv *serving) sockets(cfg *config.Config) int {
 }
 
 // share deals the listeners out.
-func (srv *serving) share(cfg *config.Config, listeners []*listener.Listener) [][]reactor.Listener {
+func (srv *serving) share(cfg *config.Config, listeners []*listener.Listener) [][]model.Listener {
 	return listener.Share(listeners, srv.lists(), cfg.Accept == "shared")
 }
 
@@ -143,7 +143,7 @@ func cpus() int {
 func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 	set := s.settings(srv, st)
 	options := iomodel.Options{
-		Options: reactor.Options{
+		Options: model.Options{
 			Config:      set.Config,
 			NewHandler:  set.NewHandler,
 			NewLog:      set.NewLog,
@@ -163,8 +163,8 @@ func (s *Server) start(srv *serving, st *state) (procs int, err error) {
 }
 
 // settings are what one that serves is to serve with.
-func (s *Server) settings(srv *serving, st *state) reactor.Settings {
-	set := reactor.Settings{Config: s.connConfig(st.cfg), Connections: s.connections(st.cfg), NewHandler: st.sites.ThreadHandler}
+func (s *Server) settings(srv *serving, st *state) model.Settings {
+	set := model.Settings{Config: s.connConfig(st.cfg), Connections: s.connections(st.cfg), NewHandler: st.sites.ThreadHandler}
 	if srv.choice.Loops {
 		set.NewHandler = st.sites.Handler
 	}
@@ -202,7 +202,7 @@ func (s *Server) await(srv *serving) {
 }
 
 // adopt gives a connection to the one that accepts now.
-func (s *Server) adopt(h reactor.Handed) bool {
+func (s *Server) adopt(h model.Handed) bool {
 	for {
 		to := s.current.Load()
 		switch {

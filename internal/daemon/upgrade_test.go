@@ -13,7 +13,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/sink"
 	"github.com/evhttpd/evhttpd/internal/systemd"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 )
 
 // script makes a program of the shell.
@@ -108,7 +108,7 @@ func TestModelFailsDuringUpgrade(t *testing.T) {
 			t.Fatal(err)
 		}
 		u.result = make(chan error, 1) // what this test says instead
-		srv := &serving{server: &numbered{}, ended: reactor.Ended{Err: errors.New("the kernel refuses")}}
+		srv := &serving{server: &numbered{}, ended: model.Ended{Err: errors.New("the kernel refuses")}}
 		s := &Server{events: events, notify: systemd.New(events.Logger), ended: make(chan *serving, 1), upgrading: u}
 		cfg := config.Default()
 		l, path := ownSocket(t)

@@ -3,7 +3,7 @@
 // loops, and to the process that takes this one's place.
 //
 // It imports internal/config for the addresses, socket for the calls
-// and reactor for the form in which loops get them.
+// and model for the form in which loops get them.
 package listener
 
 import (
@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/internal/config"
-	"github.com/evhttpd/evhttpd/reactor"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/socket"
 )
 
@@ -558,22 +558,22 @@ func Retune(cfg *config.Config, listeners []*Listener) error {
 // Share deals the sockets out to the loops: an address that has several gives
 // each loop one of its own, spare ones going round; one that has a single socket
 // is shared. shared: all are.
-func Share(listeners []*Listener, loops int, shared bool) [][]reactor.Listener {
-	lists := make([][]reactor.Listener, loops)
+func Share(listeners []*Listener, loops int, shared bool) [][]model.Listener {
+	lists := make([][]model.Listener, loops)
 	for _, l := range listeners {
 		if len(l.sockets) == 1 || shared {
 			for i := range lists {
 				for _, fd := range l.sockets {
-					lists[i] = append(lists[i], reactor.Listener{FD: fd, Shared: loops > 1})
+					lists[i] = append(lists[i], model.Listener{FD: fd, Shared: loops > 1})
 				}
 			}
 			continue
 		}
 		for i, fd := range l.sockets {
-			lists[i%loops] = append(lists[i%loops], reactor.Listener{FD: fd})
+			lists[i%loops] = append(lists[i%loops], model.Listener{FD: fd})
 		}
 		for i := len(l.sockets); i < loops; i++ { // fewer sockets than loops: an inherited listener's
-			lists[i] = append(lists[i], reactor.Listener{FD: l.sockets[i%len(l.sockets)], Shared: true})
+			lists[i] = append(lists[i], model.Listener{FD: l.sockets[i%len(l.sockets)], Shared: true})
 		}
 	}
 	return lists

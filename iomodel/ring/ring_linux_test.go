@@ -22,6 +22,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/reactor"
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -44,7 +45,7 @@ type ringServer struct {
 	file     *sendfile.File
 	looks    chan func(*ring)
 	stop     sync.Once
-	ended    reactor.Ended
+	ended    model.Ended
 }
 
 var (
@@ -149,14 +150,16 @@ func startRingOf(t *testing.T, buffers int, change ...func(*reactor.Options)) *r
 			s.ring, err = newRing(sizes[0], buffers)
 			return s.ring, err
 		}},
-		Config: &conn.Config{
-			Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100, Body: 64 << 10},
-			Output: 256 << 10, TurnRequests: 32, TurnBytes: 256 << 10,
-			FirstByte: long, Head: long, Body: long, Send: long, KeepAlive: long, Deferred: long,
+		Options: model.Options{
+			Config: &conn.Config{
+				Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100, Body: 64 << 10},
+				Output: 256 << 10, TurnRequests: 32, TurnBytes: 256 << 10,
+				FirstByte: long, Head: long, Body: long, Send: long, KeepAlive: long, Deferred: long,
+			},
+			NewHandler: func() conn.Handler { return s },
+			Pool:       pool,
+			Warn:       func(what string, err error) { t.Logf("warning: %s: %v", what, err) },
 		},
-		NewHandler: func() conn.Handler { return s },
-		Pool:       pool,
-		Warn:       func(what string, err error) { t.Logf("warning: %s: %v", what, err) },
 	}
 	for _, f := range change {
 		f(&o)
@@ -164,7 +167,7 @@ func startRingOf(t *testing.T, buffers int, change ...func(*reactor.Options)) *r
 	s.Reactor, err = reactor.New(1, o)
 	noErr(t, err)
 	s.listen()
-	noErr(t, s.Reactor.Serve([][]reactor.Listener{{{FD: s.listener}}}))
+	noErr(t, s.Reactor.Serve([][]model.Listener{{{FD: s.listener}}}))
 	t.Cleanup(func() { s.end(0) })
 	return s
 }
@@ -191,7 +194,7 @@ func (s *ringServer) narrow() {
 }
 
 // end drains and returns what that cut off; the first call counts.
-func (s *ringServer) end(grace time.Duration) reactor.Ended {
+func (s *ringServer) end(grace time.Duration) model.Ended {
 	s.stop.Do(func() {
 		s.Drain(grace)
 		s.ended = s.Wait()
@@ -564,7 +567,7 @@ func TestRingDrain(t *testing.T) {
 	for range 200 {
 		waiting = append(waiting, s.dial(0).send("/small", false))
 	}
-	ended := make(chan reactor.Ended)
+	ended := make(chan model.Ended)
 	go func() { ended <- s.end(ringPatience) }()
 	close(release)
 	for _, c := range append(waiting, looker) {
@@ -575,7 +578,7 @@ func TestRingDrain(t *testing.T) {
 	}
 	looker.Close()
 	kept.Close()
-	if e := <-ended; e != (reactor.Ended{}) {
+	if e := <-ended; e != (model.Ended{}) {
 		t.Errorf("ended with %+v", e)
 	}
 }

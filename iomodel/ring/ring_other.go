@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/reactor"
 )
 
@@ -13,4 +14,4 @@ import (
 func Probe() error { return fmt.Errorf("%s has no io_uring: it is Linux's own", runtime.GOOS) }
 
 // New fails as Probe does.
-func New(int, reactor.Options) (*reactor.Reactor, error) { return nil, Probe() }
+func New(int, model.Options) (*reactor.Reactor, error) { return nil, Probe() }

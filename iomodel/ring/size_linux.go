@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/reactor"
 	"github.com/evhttpd/evhttpd/uring"
@@ -59,11 +60,11 @@ func Probe() error {
 }
 
 // New returns a reactor of n loops with the largest rings that there is memory for.
-func New(n int, o reactor.Options) (*reactor.Reactor, error) {
+func New(n int, options model.Options) (*reactor.Reactor, error) {
 	var err error
 	for i, size := range sizes {
 		opener := opener{size: size, loops: n, spare: i < len(sizes)-1}
-		o.Backend = poller.Backend{Name: "io_uring", Open: opener.open}
+		o := reactor.Options{Options: options, Backend: poller.Backend{Name: "io_uring", Open: opener.open}}
 		var r *reactor.Reactor
 		if r, err = reactor.New(n, o); err == nil {
 			return r, nil

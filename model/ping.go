@@ -1,8 +1,7 @@
-package reactor
+package model
 
 import (
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -87,20 +86,4 @@ func Ping(timeout time.Duration, all []Pinged) error {
 		break
 	}
 	return nil
-}
-
-// Ping sends every loop a message through its own inbox and waits until all of
-// them have handled it, at most for timeout. A loop that is stuck is the error;
-// one that has ended is not. It may be called from any goroutine, after Serve.
-func (r *Reactor) Ping(timeout time.Duration) error {
-	all := make([]Pinged, len(r.loops))
-	for i, l := range r.loops {
-		all[i] = Pinged{
-			Name:  "loop " + strconv.Itoa(i),
-			Pulse: &l.pulse,
-			// When the loop has ended, its pulse has too.
-			Nudge: func() { l.post(func(l *Loop) { l.pulse.Beat() }) },
-		}
-	}
-	return Ping(timeout, all)
 }

@@ -80,6 +80,8 @@ var rules = []rule{
 		project: []string{"http1", "poller", "conn", "sendfile", "model", "workers", "iomodel", "internal/static",
 			"internal/site", "internal/guard", "internal/config", "internal/accesslog", "internal/admin", "internal/eventlog", "internal/grace", "internal/listener", "internal/memory", "internal/sink", "internal/systemd"},
 		modules: []string{xsys, "go.uber.org/zap"}},
+	// What tests stand on: no row names it, so that no file but a test's may import it.
+	{folder: "internal/testkit", modules: []string{xsys}},
 	// A client: it knows the server only from outside.
 	{folder: "bench", project: []string{"bench/experiment", "bench/load", "bench/machine", "bench/results",
 		"bench/scenario", "bench/server"}},
@@ -335,6 +337,7 @@ func TestImportRulesCatchBreaches(t *testing.T) {
 		{"netpoll in reactor", []source{file("reactor", netpoll)}, "imports " + netpoll},
 		{"netpoll in one file", []source{file("iomodel", netpoll)}, ""},
 		{"netpoll in two files", []source{file("iomodel", netpoll), second}, "by one file, not 2"},
+		{"the tests' kit in the program", []source{file("conn", module+"/internal/testkit")}, "conn may import"},
 		{"a folder without a row", []source{file("helpers")}, `covers folder "helpers"`},
 		{"no package comment", []source{silent}, "no package comment"},
 		{"a comment without imports", []source{bare}, "say what it imports"},

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
 
@@ -133,7 +134,7 @@ func TestAllocations(t *testing.T) {
 			for range 10 {
 				answer()
 			}
-			if n := testing.AllocsPerRun(200, answer); n != 0 && !raceEnabled {
+			if n := testing.AllocsPerRun(200, answer); n != 0 && !testkit.Race {
 				t.Errorf("%v allocations", n)
 			}
 			c.Release(l)

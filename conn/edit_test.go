@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // headOf answers one request with a handler and returns the status line and the fields.
@@ -129,7 +130,7 @@ func TestEditAllocations(t *testing.T) {
 		out.clear()
 	}
 	answer()
-	if n := testing.AllocsPerRun(100, answer); n != 0 && !raceEnabled {
+	if n := testing.AllocsPerRun(100, answer); n != 0 && !testkit.Race {
 		t.Errorf("%v allocations an answer", n)
 	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -32,8 +33,13 @@ import (
 // or a goroutine. This file holds what they stand on: a handler whose
 // answers are chosen by the path, servers and clients.
 
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = testkit.Patience
+
+var (
+	must        = testkit.Must
+	eventually  = testkit.Eventually
+	descriptors = testkit.Descriptors
+)
 
 // eachOwned runs test on each of these models, and checks that it leaves no
 // descriptor and no goroutine behind.
@@ -57,35 +63,6 @@ func eachOwned(t *testing.T, test func(t *testing.T, m iomodel.Model)) {
 			})
 		}
 	}
-}
-
-// descriptors counts those below a number that no test reaches.
-func descriptors() (n int) {
-	for fd := range 2048 {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
-			n++
-		}
-	}
-	return n
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// eventually repeats check until it gives nil; its last error fails the test.
-func eventually(t testing.TB, check func() error) {
-	t.Helper()
-	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if err = check(); err == nil {
-			return
-		}
-	}
-	t.Fatal(err)
 }
 
 // body is what the file holds and /shared answers: at each offset something else.

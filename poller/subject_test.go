@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // The conformance suite runs on every backend of Backends() with every trigger
@@ -20,8 +22,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = testkit.Patience
+
+var (
+	must            = testkit.Must
+	openDescriptors = testkit.Descriptors
+)
 
 // scanMax bounds the look for open descriptors.
 const scanMax = 4096
@@ -255,13 +261,6 @@ func readyString(r Ready) string {
 	return out[:len(out)-1]
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // stream is a kind of connected socket.
 type stream struct {
 	name string
@@ -414,16 +413,6 @@ func fill(t testing.TB, fd int) (n int) {
 		must(t, err)
 		n += written
 	}
-}
-
-// openDescriptors counts the process's descriptors below scanMax.
-func openDescriptors() (n int) {
-	for fd := range scanMax {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
-			n++
-		}
-	}
-	return n
 }
 
 // raiseDescriptorLimit makes the soft limit the hard one.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -38,8 +39,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = testkit.Patience
+
+var (
+	must            = testkit.Must
+	openDescriptors = testkit.Descriptors
+)
 
 // variant is one backend with one trigger.
 type variant struct {
@@ -63,23 +68,6 @@ func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 				})
 			}
 		}
-	}
-}
-
-// openDescriptors counts those below a number that no test reaches.
-func openDescriptors() (n int) {
-	for fd := range 2048 {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
-			n++
-		}
-	}
-	return n
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -201,7 +201,7 @@ func TestResidentIsFalseUntilWarmHasRead(t *testing.T) {
 		}
 		// The probe has started the reading of its own page: when that is there,
 		// the rest of the turn is not.
-		deadline := time.Now().Add(patience * time.Millisecond)
+		deadline := time.Now().Add(patience)
 		for probe(f.FD(), offset+turn-1) != present {
 			if time.Now().After(deadline) {
 				break // a kernel that reads nothing for a probe: nothing to be misled by

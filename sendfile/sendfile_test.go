@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // ways are the two ways to send, by the flag that chooses them.
@@ -21,8 +23,8 @@ var ways = []struct {
 	flags Flags
 }{{"sendfile", 0}, {"copy", NoSendfile}}
 
-// patience bounds every wait in milliseconds; no test passes because of it.
-const patience = 20_000
+// patience bounds every wait; no test passes because of it.
+const patience = testkit.Patience
 
 // content returns n bytes that compare unequal to themselves at any other offset.
 func content(n int) []byte {
@@ -88,7 +90,7 @@ func connect(t testing.TB, sendBuffer int) (sender, receiver int) {
 func wait(t testing.TB, fds ...unix.PollFd) bool {
 	t.Helper()
 	for {
-		n, err := unix.Poll(fds, patience)
+		n, err := unix.Poll(fds, int(patience.Milliseconds()))
 		if err == unix.EINTR {
 			continue
 		}
@@ -420,7 +422,7 @@ func readAll(t testing.TB, fd int) (got []byte) {
 }
 
 func TestSendAndResidentAllocateNothing(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("sync.Pool allocates at random under the race detector")
 	}
 	for _, way := range ways {

@@ -9,17 +9,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = testkit.Must
 
 // closing closes fd when the test ends.
 func closing(t testing.TB, fd int) int {

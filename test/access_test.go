@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // accessVariants are a model whose passwords the pool compares, and one whose own threads do.
@@ -178,7 +180,7 @@ func (o *operated) changePasswords() {
 
 // The file that Apache's htpasswd makes is one that the server takes, and a reload reads it at once.
 func TestPasswordsOfHtpasswd(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("once is enough")
 	}
 	program := tool(t, "htpasswd")

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestListing: a folder without an index is listed if that is on, and its names are text and never markup.
@@ -118,7 +120,7 @@ func TestListingOfManyNames(t *testing.T) {
 		// Each answer is 11 MB, more than the sockets take of it.
 		var slow []*wire
 		clients := 40
-		if raceEnabled {
+		if testkit.Race {
 			clients = 8 // as many ways to ask, in a fifth of the time
 		}
 		for i := range clients {
@@ -140,7 +142,7 @@ func TestListingOfManyNames(t *testing.T) {
 		if targets := links(t, string(page.body)); page.status != 200 || targets["/file-000000.txt"] == "" || targets["/file-000999.txt"] == "" || targets["/file-001000.txt"] != "" {
 			t.Errorf("the last page: %d, %d links", page.status, len(targets))
 		}
-		if peak, ok := s.peakMemory(t); ok && !raceEnabled && peak > 256<<20 {
+		if peak, ok := s.peakMemory(t); ok && !testkit.Race && peak > 256<<20 {
 			t.Errorf("the server took %d MiB; whole answers to all would be 440", peak>>20)
 		}
 		for _, w := range slow[:2] {

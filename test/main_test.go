@@ -2,7 +2,7 @@
 // of its own, on real sockets and real folders. One suite runs against every IO
 // model and trigger of the platform (see variants).
 //
-// It imports nothing of the project: what it knows of the server is what a
+// It imports nothing of the project but internal/testkit: what it knows of the server is what a
 // client sees, the command line and the lines on stderr.
 package test
 
@@ -16,6 +16,8 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // variant is one way to run the server.
@@ -66,7 +68,7 @@ var refused = sync.OnceValues(func() (string, error) {
 // time (see variantsAtOnce); under the race detector, for every one with code of its own.
 func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 	for _, v := range variants() {
-		if raceEnabled && !v.ownCode() {
+		if testkit.Race && !v.ownCode() {
 			continue
 		}
 		t.Run(v.String(), func(t *testing.T) {
@@ -85,7 +87,7 @@ func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 
 // raceServer reports whether the server is built with the race detector: as the test itself is, or
 // because the variable says so.
-func raceServer() bool { return raceEnabled || os.Getenv("EVHTTPD_TEST_RACE") == "1" }
+func raceServer() bool { return testkit.Race || os.Getenv("EVHTTPD_TEST_RACE") == "1" }
 
 // binary is the built server, made once for all tests.
 var binary string

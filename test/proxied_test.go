@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // proxyV1 is a PROXY header of version 1 of a client at that address.
@@ -265,7 +267,7 @@ listen http
 // TestHAProxy: behind the proxy that has invented the protocol, the log has the clients'
 // addresses, and its health checks leave nothing there.
 func TestHAProxy(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("once is enough: the headers' own tests run here")
 	}
 	program := tool(t, "haproxy")

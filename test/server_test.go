@@ -11,15 +11,19 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// patience is how long anything may take before the test gives up on it. It is
-// no measure of speed: machines that run the suite are slow and shared.
-const patience = 30 * time.Second
+const patience = testkit.Patience
+
+var (
+	must       = testkit.Must
+	eventually = testkit.Eventually
+)
 
 // server is a running evhttpd.
 type server struct {
@@ -32,23 +36,8 @@ type server struct {
 	result error         // of Wait, after exited
 }
 
-// transcript collects what a process writes, for reading at any time.
-type transcript struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *transcript) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *transcript) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
+// transcript collects what is written.
+type transcript = testkit.Transcript
 
 // startupLine is what the server says once it accepts connections, for people or as JSON.
 var startupLine = regexp.MustCompile(`(?:evhttpd: |"msg":")serving (.+) at (http://(\S+)/)`)
@@ -187,27 +176,8 @@ func (s *server) links() string {
 	return strings.Join(found, " ")
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // deadline is the time at which patience ends.
 func deadline() time.Time { return time.Now().Add(patience) }
-
-// eventually repeats check until it gives nil; its last error fails the test.
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	var err error
-	for end := deadline(); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if err = check(); err == nil {
-			return
-		}
-	}
-	t.Fatal(err)
-}
 
 // settle waits until the file is old enough to be cached: until then its validator is weak.
 func (s *server) settle(t *testing.T, path string) {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestWholeFiles: sizes around every border that the server knows, each whole.
@@ -50,7 +52,7 @@ func TestRangesOfOneFile(t *testing.T) {
 		write(t, root, "large", content)
 		s := start(t, v, root)
 		requests := 6 // of a client
-		if raceEnabled {
+		if testkit.Race {
 			requests = 2
 		}
 		var clients sync.WaitGroup

@@ -13,7 +13,11 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
+
+var descriptors = testkit.Descriptors
 
 // forbidEnv has the test binary forbid itself io_uring and print what Probe says.
 const forbidEnv = "EVHTTPD_TEST_FORBID_IO_URING"
@@ -73,15 +77,6 @@ func TestProbe(t *testing.T) {
 	if after := descriptors(); after != before {
 		t.Errorf("%d descriptors are open, %d were", after, before)
 	}
-}
-
-func descriptors() (n int) {
-	for fd := range 256 {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
-			n++
-		}
-	}
-	return n
 }
 
 // TestProbeSeccomp: under a filter that answers EPERM, as Docker's does, Probe names it.

@@ -12,17 +12,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = testkit.Must
 
 // enabled returns a ring that belongs to the test's thread.
 func enabled(t testing.TB, requests, completions uint32) *Ring {

@@ -13,15 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/bench/experiment"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = testkit.Must
 
 // eachWay runs a test with every way to wait, on a thread of its own, as sigio needs one.
 func eachWay(t *testing.T, timeout time.Duration, test func(t *testing.T, way watching)) {

@@ -18,10 +18,10 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// patience bounds every wait; no test passes because of it.
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
 // at is the time of the lines below: 22 November 2026, 22:00:00.9 UTC.
 var at = time.Date(2026, 11, 22, 22, 0, 0, 900_000_000, time.UTC).UnixNano()

@@ -23,19 +23,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// patience bounds every wait; no test passes because of it.
-const patience = 20 * time.Second
+const patience = testkit.Patience
+
+var must = testkit.Must
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 func of(n uint64) *uint64 { return &n }
 

@@ -16,14 +16,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = testkit.Must
 
 func newLog(t *testing.T, cfg config.Log, stderr io.Writer) *Log {
 	t.Helper()
@@ -46,22 +42,7 @@ func (to) Terminal() bool { return false }
 func (to) Close() error   { return nil }
 
 // transcript collects what is written.
-type transcript struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *transcript) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *transcript) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
+type transcript = testkit.Transcript
 
 // hostile is what a client may have put into a path.
 const hostile = "/\x1b[31m\x07\u009b2J\u202e\x7f\n\xff\"\\é"
@@ -123,7 +104,7 @@ func TestEventLogApplies(t *testing.T) {
 		t.Error("a file in a folder that does not exist was opened")
 	}
 	old.Info("3")
-	eventually(t, func() bool { return strings.Count(out.String(), "\n") == 2 })
+	testkit.Until(t, "it does not come", func() bool { return strings.Count(out.String(), "\n") == 2 })
 	to, err := l.Open(file)
 	must(t, err)
 	l.Change(config.Log{Output: file, Level: "debug", Format: "console"}, to)
@@ -136,15 +117,6 @@ func TestEventLogApplies(t *testing.T) {
 	}
 	if got := out.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, `"msg":"3","of":"old"`) {
 		t.Errorf("standard error has %q", got)
-	}
-}
-
-func eventually(t *testing.T, check func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !check(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it does not come")
-		}
 	}
 }
 
@@ -170,7 +142,7 @@ func TestEventLogReopensUnderLoad(t *testing.T) {
 		}
 	})
 	for i := range 20 {
-		eventually(t, func() bool { info, err := os.Stat(file); return err == nil && info.Size() > 0 })
+		testkit.Until(t, "it does not come", func() bool { info, err := os.Stat(file); return err == nil && info.Size() > 0 })
 		must(t, os.Rename(file, filepath.Join(dir, "old"+string(rune('a'+i)))))
 		must(t, l.Reopen())
 	}

@@ -9,13 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// patience is how long anything may take before a test gives up on it.
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
 // TestAskOfTheControlPlane: where there is one, /readyz is asked there and
 // nothing else, over TCP or a Unix socket, and anything but 2xx is not ready.

@@ -5,14 +5,11 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = testkit.Must
 
 func TestAWriteThatFailedInALineDoesNotSpoilTheNext(t *testing.T) {
 	var p [2]int

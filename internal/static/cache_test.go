@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/evhttpd/evhttpd/internal/testkit"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
 
@@ -181,9 +182,9 @@ func TestCacheClosesDescriptors(t *testing.T) {
 				t.Fatalf("%d descriptors", n)
 			}
 		}
-		eventually(t, "more files are open than the cache may keep", func() bool { return descriptors(t) <= before+10+1 })
+		testkit.Until(t, "more files are open than the cache may keep", func() bool { return descriptors(t) <= before+10+1 })
 		s.Close()
-		eventually(t, "descriptors are left open", func() bool { return descriptors(t) <= before })
+		testkit.Until(t, "descriptors are left open", func() bool { return descriptors(t) <= before })
 	})
 }
 
@@ -230,5 +231,5 @@ func TestCloserClosesAll(t *testing.T) {
 	for range 8 {
 		<-done
 	}
-	eventually(t, "descriptors are left open", func() bool { return descriptors(t) <= before })
+	testkit.Until(t, "descriptors are left open", func() bool { return descriptors(t) <= before })
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // slowNode is a directory whose every operation on names and files can be
@@ -208,7 +209,7 @@ func checkStopped(t *testing.T, l *loop, m *slowMount, prefix string, local bool
 	result := make(chan conn.Result)
 	ops := m.ops.Load()
 	go func() { result <- job.Run(wanted{}) }()
-	eventually(t, "the job does not reach the file system", func() bool { return m.ops.Load() > ops })
+	testkit.Until(t, "the job does not reach the file system", func() bool { return m.ops.Load() > ops })
 	targets := []string{prefix + "small"}
 	if local {
 		targets = append(targets, "/local")

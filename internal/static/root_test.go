@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestNewErrors: one line that says what, where and what would be right.
@@ -56,7 +58,7 @@ func TestRootSwapped(t *testing.T) {
 			relink(t, "2", dir+"/current")
 			l.get("/file").want(t, 200, "one")
 			l.advance(time.Second)
-			eventually(t, "the old root is still served", func() bool { return l.get("/file").body == "two" })
+			testkit.Until(t, "the old root is still served", func() bool { return l.get("/file").body == "two" })
 			relink(t, "1", dir+"/current")
 			l.alone = true
 			l.advance(time.Second)
@@ -173,7 +175,7 @@ func TestDeploymentUnderLoad(t *testing.T) {
 		s.Close()
 		l.advance(time.Second)
 		l.get("/1").wantStatus(t, 404)
-		eventually(t, "descriptors are left open", func() bool { return descriptors(t) <= before })
+		testkit.Until(t, "descriptors are left open", func() bool { return descriptors(t) <= before })
 	})
 }
 

@@ -286,16 +286,6 @@ func descriptors(t testing.TB) int {
 	return len(names)
 }
 
-// eventually waits until ok, for what another goroutine does.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(what)
-		}
-	}
-}
-
 func TestServeFile(t *testing.T) {
 	fileSystems(t, func(t *testing.T, dir string) {
 		resolvers(t, func(t *testing.T, walks bool) {

@@ -16,6 +16,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // manager is systemd's end of the notification socket.
@@ -24,8 +26,7 @@ type manager struct {
 	conn *net.UnixConn
 }
 
-// patience bounds every wait.
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
 func listenAsManager(t *testing.T) *manager {
 	t.Helper()

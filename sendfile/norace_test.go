@@ -1,5 +1,0 @@
-//go:build !race
-
-package sendfile
-
-const raceEnabled = false

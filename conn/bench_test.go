@@ -65,15 +65,15 @@ func benchConfig() *Config {
 const benchRequest = "GET /1k.txt HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 
 func benchmarkStep(b *testing.B, depth int) {
-	l := NewWorkspace(benchConfig(), newSmall(), nil)
-	l.Clock = Clock{Mono: 1, Wall: 1_700_000_000e9}
+	w := NewWorkspace(benchConfig(), newSmall(), nil)
+	w.Clock = Clock{Mono: 1, Wall: 1_700_000_000e9}
 	t := &nullTransport{input: bytes.Repeat([]byte(benchRequest), depth)}
 	var c Conn
-	c.Start(l, Addr{}, false)
+	c.Start(w, Addr{}, false)
 	b.ReportAllocs()
 	for b.Loop() {
 		t.ready = true
-		if want := c.Step(t, l); want != WantRead {
+		if want := c.Step(t, w); want != WantRead {
 			b.Fatal("the connection wants", want)
 		}
 	}

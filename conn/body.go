@@ -3,28 +3,28 @@ package conn
 import "github.com/evhttpd/evhttpd/http1"
 
 // startBody begins the body of the request at the start of in.
-func (c *Conn) startBody(l *Workspace, req *http1.Request, in []byte) []byte {
-	p := c.hold()
+func (c *Conn) startBody(w *Workspace, req *http1.Request, in []byte) []byte {
+	p := c.ensurePending()
 	p.body.Start(req)
-	p.reading, p.head, p.began = true, req.HeadLen, l.Clock.Mono
-	return c.takeBody(l, in)
+	p.reading, p.head, p.began = true, req.HeadLen, w.Clock.Mono
+	return c.takeBody(w, in)
 }
 
 // takeBody reads what is there of the request's body and throws it away. It
 // returns in without it: the head stays, to be answered when the body has been read.
-func (c *Conn) takeBody(l *Workspace, in []byte) []byte {
+func (c *Conn) takeBody(w *Workspace, in []byte) []byte {
 	p := c.pending
-	n, done, bad := p.body.Consume(in[p.head:], &l.Config.Limits)
+	n, done, bad := p.body.Consume(in[p.head:], &w.Config.Limits)
 	if bad.Status != 0 {
 		bad.At += p.head + int(p.consumed) // counted from the request's first byte
-		req := &l.req
-		if http1.Parse(in, 0, &l.Config.Limits, req) != http1.Complete {
+		req := &w.req
+		if http1.Parse(in, 0, &w.Config.Limits, req) != http1.Complete {
 			req = nil // a reload has set tighter limits
 		}
-		return c.reject(l, req, &bad, in)
+		return c.reject(w, req, &bad, in)
 	}
 	p.consumed += int64(n)
-	p.read, p.reading, c.hungry = done, !done, !done
+	p.read, p.reading, c.needMore = done, !done, !done
 	rest := copy(in[p.head:], in[p.head+n:])
 	return in[:p.head+rest]
 }

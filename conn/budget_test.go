@@ -113,20 +113,20 @@ func TestAllocations(t *testing.T) {
 		{name: "a body", handler: newSmall(), input: []string{post("", "Content-Length: 5"), "he", "llo"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := NewWorkspace(benchConfig(), tt.handler, &nullLog{})
-			l.Clock = Clock{Mono: 1, Wall: 1_700_000_000e9}
+			w := NewWorkspace(benchConfig(), tt.handler, &nullLog{})
+			w.Clock = Clock{Mono: 1, Wall: 1_700_000_000e9}
 			tr := &partTransport{retries: tt.retries}
 			inputs := make([][]byte, len(tt.input))
 			for i := range tt.input {
 				inputs[i] = []byte(tt.input[i])
 			}
 			var c Conn
-			c.Start(l, Addr{}, false)
+			c.Start(w, Addr{}, false)
 			answer := func() {
-				l.Clock.Mono += int64(time.Millisecond)
+				w.Clock.Mono += int64(time.Millisecond)
 				tr.left = inputs
 				for want := WantYield; want != WantRead || len(tr.left) > 0; {
-					if want = c.Step(tr, l); want == WantClose {
+					if want = c.Step(tr, w); want == WantClose {
 						t.Fatal("closed")
 					}
 				}
@@ -137,7 +137,7 @@ func TestAllocations(t *testing.T) {
 			if n := testing.AllocsPerRun(200, answer); n != 0 && !testkit.Race {
 				t.Errorf("%v allocations", n)
 			}
-			c.Release(l)
+			c.Release(w)
 		})
 	}
 }

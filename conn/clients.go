@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// standing is how a connection stands with the limits, in bits.
-type standing uint8
+// admission is how far a connection has been let in, in bits.
+type admission uint8
 
 const (
-	awaitsHeader standing = 1 << iota // of the PROXY protocol; until then its client is not known
-	overAll                           // over limits.connections: 503
-	overOwn                           // over limits.connections_per_client: 503
-	weighed                           // it is known whether its client's connections are counted
-	listed                            // they are, and this is one of them
+	awaitsProxyHeader admission = 1 << iota // the header of the PROXY protocol has not come: the client is not known
+	overConnections                         // the connection is over limits.connections: 503
+	overPerClient                           // the connection is over limits.connections_per_client: 503
+	clientDecided                           // the limit of connections per client was looked at
+	clientCounted                           // the connection is counted in Config.Clients, and is to be uncounted
 )
 
 // clientShards is how many locks there are, so that loops seldom meet.
@@ -29,28 +29,28 @@ type Clients struct {
 
 type clientShard struct {
 	mu      sync.Mutex
-	clients map[Client]tally
+	clients map[Client]connCount
 	_       [48]byte // the next one's lock is in another cache line
 }
 
 // Client is an IPv4 address in its IPv6 form, or the first half of an IPv6 address.
 type Client [16]byte
 
-// tally is how many connections a client has.
-type tally struct{ served, refused int32 }
+// connCount is how many connections a client has.
+type connCount struct{ served, refused int32 }
 
-// verdict is what becomes of a connection.
-type verdict uint8
+// decision is what becomes of a connection.
+type decision uint8
 
 const (
-	serve   verdict = iota
-	refuse          // its first request gets 503, but for OPTIONS *
-	dismiss         // it is closed at once
+	serve   decision = iota
+	refuse           // the first request gets 503, but for OPTIONS *
+	dismiss          // the connection is closed at once
 )
 
 var clientSeed = maphash.MakeSeed()
 
-// ClientOf is whose that address is; the zero Addr, a Unix socket, gives the zero Client.
+// ClientOf returns the client of an address; the zero Addr, a Unix socket's, has the zero Client.
 func ClientOf(a Addr) Client {
 	k := Client(a.ip)
 	if ip := a.AddrPort().Addr(); ip.Is6() {
@@ -69,7 +69,7 @@ const refusedMin = 16
 
 // enter counts a connection. A client that has limit of them gets as many more, at least refusedMin,
 // that are refused, each of which holds a descriptor until it has asked; further ones are not counted.
-func (s *Clients) enter(k Client, limit int) verdict {
+func (s *Clients) enter(k Client, limit int) decision {
 	sh := s.shard(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *Clients) enter(k Client, limit int) verdict {
 		return dismiss
 	}
 	if sh.clients == nil {
-		sh.clients = make(map[Client]tally)
+		sh.clients = make(map[Client]connCount)
 	}
 	sh.clients[k] = t
 	return v
@@ -102,7 +102,7 @@ func (s *Clients) leave(k Client, refused bool) {
 	} else {
 		t.served--
 	}
-	if t == (tally{}) {
+	if t == (connCount{}) {
 		delete(sh.clients, k)
 	} else {
 		sh.clients[k] = t
@@ -120,61 +120,61 @@ func (s *Clients) Len() (n int) {
 	return n
 }
 
-// weigh counts the connection among those of its client, unless it is a proxy's,
+// decide counts the connection among those of its client, unless it is a proxy's,
 // which has many clients, or a Unix socket's. limit is what the client may have.
-func (c *Conn) weigh(l *Workspace, limit int) {
-	c.standing |= weighed
-	if c.remote == (Addr{}) || l.Config.Trusted.Contains(c.remote) {
+func (c *Conn) decide(w *Workspace, limit int) {
+	c.admission |= clientDecided
+	if c.remote == (Addr{}) || w.Config.Trusted.Contains(c.remote) {
 		return
 	}
-	switch l.Config.Clients.enter(ClientOf(c.remote), limit) {
+	switch w.Config.Clients.enter(ClientOf(c.remote), limit) {
 	case serve:
-		c.standing |= listed
+		c.admission |= clientCounted
 	case refuse:
-		c.standing |= listed | overOwn
-		l.Counters.RefusedClient++
+		c.admission |= clientCounted | overPerClient
+		w.Counters.RefusedClient++
 	case dismiss:
-		c.closing, c.direct = true, true
-		l.Counters.RefusedClient++
+		c.closing, c.closeNow = true, true
+		w.Counters.RefusedClient++
 	}
 }
 
-// admit weighs a connection whose client has just become known.
-func (c *Conn) admit(l *Workspace) {
-	if limit := l.Config.ConnectionsPerClient; limit > 0 && c.standing&overAll == 0 {
-		c.weigh(l, limit)
+// admit decides about a connection whose client has just become known.
+func (c *Conn) admit(w *Workspace) {
+	if limit := w.Config.ConnectionsPerClient; limit > 0 && c.admission&overConnections == 0 {
+		c.decide(w, limit)
 	}
 }
 
 // CountClient counts a connection that began when there was no limit. It goes on
 // however many its client has: a reload cuts nobody off.
-func (c *Conn) CountClient(l *Workspace) {
-	if l.Config.ConnectionsPerClient > 0 && c.standing&(weighed|awaitsHeader|overAll) == 0 {
+func (c *Conn) CountClient(w *Workspace) {
+	if w.Config.ConnectionsPerClient > 0 && c.admission&(clientDecided|awaitsProxyHeader|overConnections) == 0 {
 		const all = 1 << 30
-		c.weigh(l, all)
+		c.decide(w, all)
 	}
 }
 
 // UncountClient takes back what was counted. It is for a connection that is closed where
 // there is no [Workspace], in place of Release, and therefore has to be Movable.
 func (c *Conn) UncountClient(cfg *Config) {
-	if c.standing&listed != 0 {
-		cfg.Clients.leave(ClientOf(c.remote), c.standing&overOwn != 0)
+	if c.admission&clientCounted != 0 {
+		cfg.Clients.leave(ClientOf(c.remote), c.admission&overPerClient != 0)
 	}
-	c.standing = weighed
+	c.admission = clientDecided
 }
 
-// Dismissed reports that a connection that was just started is to be closed at
-// once: its client has too many. A Step does that; who would have to wait before the first one asks here.
-func (c *Conn) Dismissed() bool { return c.closing && c.requests == 0 && c.direct }
+// Dismissed reports whether a connection that was just started is to be closed at once, because its
+// client has too many. A Step does that; a model which has to wait before the first Step asks here.
+func (c *Conn) Dismissed() bool { return c.closing && c.requests == 0 && c.closeNow }
 
 // refused reports whether the connection's first request gets 503, and is its last. OPTIONS * is
 // answered as ever: a health check is to tell a busy server from one that hangs.
-func (c *Conn) refused() bool { return c.standing&(overAll|overOwn) != 0 }
+func (c *Conn) refused() bool { return c.admission&(overConnections|overPerClient) != 0 }
 
 // refusal names the limit.
 func (c *Conn) refusal() string {
-	if c.standing&overAll != 0 {
+	if c.admission&overConnections != 0 {
 		return "too many connections (limits.connections)"
 	}
 	return "too many connections of this client (limits.connections_per_client)"

@@ -12,8 +12,8 @@ const (
 // linger closes a connection whose last answer has left: at once if nothing
 // can be lost by it, else in order, so that the peer's unread bytes do not
 // reset the connection under the answer (RFC 9112 section 9.6).
-func (c *Conn) linger(t Transport, l *Workspace) Want {
-	if c.direct {
+func (c *Conn) linger(t Transport, w *Workspace) Want {
+	if c.closeNow {
 		return WantClose
 	}
 	if !c.lingering {
@@ -23,12 +23,12 @@ func (c *Conn) linger(t Transport, l *Workspace) Want {
 		case err != nil:
 			return WantClose
 		}
-		c.lingering, c.mark = true, l.Clock.Mono
+		c.lingering, c.progressAt = true, w.Clock.Mono
 	}
 	for {
-		n, err := t.Recv(l.in)
+		n, err := t.Recv(w.in)
 		switch {
-		case err == ErrAgain && l.Clock.Mono-c.mark < int64(lingerTotal):
+		case err == ErrAgain && w.Clock.Mono-c.progressAt < int64(lingerTotal):
 			return WantRead
 		case err != nil:
 			return WantClose
@@ -41,9 +41,9 @@ func (c *Conn) linger(t Transport, l *Workspace) Want {
 }
 
 // lastAnswer reports whether the next answer is to be the connection's last.
-func (c *Conn) lastAnswer(l *Workspace) bool {
-	cfg := l.Config
-	return l.Closing || c.refused() ||
+func (c *Conn) lastAnswer(w *Workspace) bool {
+	cfg := w.Config
+	return w.Closing || c.refused() ||
 		cfg.Requests > 0 && int(c.requests)+1 >= cfg.Requests ||
-		cfg.Lifetime > 0 && l.Clock.Mono-c.born >= int64(cfg.Lifetime)
+		cfg.Lifetime > 0 && w.Clock.Mono-c.born >= int64(cfg.Lifetime)
 }

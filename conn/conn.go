@@ -7,10 +7,10 @@ type Conn struct {
 	out     *queue  // unsent answers between two Steps
 	pending *pending
 
-	born  int64 // Clock.Mono at Start
-	began int64 // Clock.Mono when the request in hand began; 0: there is none
-	since int64 // Clock.Mono when the phase's timer was started
-	mark  int64 // Clock.Mono of the last progress while sending, or when lingering began
+	born       int64 // Clock.Mono at Start
+	began      int64 // Clock.Mono when the request in hand began; 0: there is none
+	since      int64 // Clock.Mono when the phase's timer was started
+	progressAt int64 // Clock.Mono of the last progress while sending, or when lingering began
 
 	requests uint32
 	seen     uint32 // leading bytes of in that were parsed and are no whole head
@@ -19,26 +19,26 @@ type Conn struct {
 	ticket   uint32 // of the last job
 	remote   Addr
 
-	phase     Phase
-	want      Want
-	standing  standing
-	hungry    bool // what is buffered is no whole request
-	filled    bool // the last bytes received filled the scratch: there may be more
-	closing   bool // the last answer is queued
-	direct    bool // it may be closed without lingering
-	lingering bool
+	phase       Phase
+	want        Want
+	admission   admission
+	needMore    bool // what is buffered is no whole request
+	mayHaveMore bool // the last bytes received filled the scratch: there may be more
+	closing     bool // the connection's last answer is queued
+	closeNow    bool // the connection may be closed without lingering
+	lingering   bool
 }
 
 // Start makes c a new connection of that peer. refuse answers its first request with 503.
-func (c *Conn) Start(l *Workspace, remote Addr, refuse bool) {
-	*c = Conn{born: l.Clock.Mono, since: l.Clock.Mono, remote: remote, hungry: true}
+func (c *Conn) Start(w *Workspace, remote Addr, refuse bool) {
+	*c = Conn{born: w.Clock.Mono, since: w.Clock.Mono, remote: remote, needMore: true}
 	if refuse {
-		c.standing = overAll
+		c.admission = overConnections
 	}
-	if l.Config.Proxies.Contains(remote) {
-		c.standing |= awaitsHeader
+	if w.Config.Proxies.Contains(remote) {
+		c.admission |= awaitsProxyHeader
 	} else {
-		c.admit(l)
+		c.admit(w)
 	}
 }
 
@@ -68,22 +68,22 @@ func (c *Conn) Deferred() bool { return c.want == WantDeferred }
 
 // Move is called on the new loop before the first Step there. The phase's timer
 // starts anew, so that timers stay first in, first out.
-func (c *Conn) Move(l *Workspace) {
-	c.since = l.Clock.Mono
-	c.CountClient(l) // a reload may have come while it was on its way
+func (c *Conn) Move(w *Workspace) {
+	c.since = w.Clock.Mono
+	c.CountClient(w) // a reload may have come while it was on its way
 }
 
 // Release frees what the connection holds, and writes the access line of an
 // answer that was cut short. It is called once, before the descriptor is closed.
-func (c *Conn) Release(l *Workspace) {
+func (c *Conn) Release(w *Workspace) {
 	if c.in != nil {
-		c.letGo(l)
+		c.freeInput(w)
 	}
 	if c.out != nil {
-		c.out.logEnd(l)
-		c.out.free(l)
+		c.out.logEnd(w)
+		c.out.free(w)
 	}
-	c.drop()
-	c.UncountClient(l.Config)
+	c.freePending()
+	c.UncountClient(w.Config)
 	c.out, c.want = nil, WantClose
 }

@@ -47,16 +47,16 @@ func NewEdit(fields []EditField) *Edit {
 		}
 		e.items = append(e.items, item)
 		if !item.beside {
-			e.mark(name[0])
+			e.noteFirst(name[0])
 		}
 	}
 	return e
 }
 
-func (e *Edit) mark(lower byte) {
+func (e *Edit) noteFirst(lower byte) {
 	e.first[lower>>3] |= 1 << (lower & 7)
 	if lower >= 'a' && lower <= 'z' {
-		e.mark(lower - 'a' + 'A')
+		e.noteFirst(lower - 'a' + 'A')
 	}
 }
 

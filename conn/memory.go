@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// untoldMax is how many bytes a Workspace may count before it tells its Share: the
+	// unreportedMax is how many bytes a Workspace may count before it tells its Share: the
 	// price of the atomics is paid once for so many, and a Budget is exceeded by no more than that for each loop.
-	untoldMax = 16 << 10
+	unreportedMax = 16 << 10
 	// reliefPart is what part of a Budget is made free when it is exceeded, so
 	// that the largest holders are looked for once for many of them.
 	reliefPart = 16
@@ -156,43 +156,43 @@ func (s *Share) unrefer(body []byte) {
 
 // Hold counts bytes that the connections of this Workspace hold more, or fewer if bytes is
 // negative. It is called by whoever steps them, when a buffer is taken or given back.
-func (l *Workspace) Hold(bytes int) {
-	l.untold += int64(bytes)
-	if l.untold > untoldMax || l.untold < -untoldMax {
-		l.Tell()
+func (w *Workspace) Hold(bytes int) {
+	w.unreported += int64(bytes)
+	if w.unreported > unreportedMax || w.unreported < -unreportedMax {
+		w.Tell()
 	}
 }
 
 // Tell brings the Share up to date. A Workspace that is not always the same connections'
 // does it at the end of each turn.
-func (l *Workspace) Tell() {
-	if l.untold != 0 && l.Share != nil {
-		n := l.untold
-		l.untold = 0
-		l.Share.Add(n)
+func (w *Workspace) Tell() {
+	if w.unreported != 0 && w.Share != nil {
+		n := w.unreported
+		w.unreported = 0
+		w.Share.Add(n)
 	}
 }
 
 // Relieve gives up what the Share is asked for: it closes the first of the holders, in the
 // order of SortHolders, until that is done. It is for an owner with one Workspace, and returns how many it has closed.
-func (l *Workspace) Relieve(holders func() []Holder, close func(Holder)) (closed int) {
-	l.Tell()
-	share := l.Share
+func (w *Workspace) Relieve(holders func() []Holder, close func(Holder)) (closed int) {
+	w.Tell()
+	share := w.Share
 	excess := share.Excess()
 	goal := share.told.Load() - excess
 	if excess == 0 {
 		return 0
 	}
 	all := holders()
-	SortHolders(all, l.Clock.Mono)
+	SortHolders(all, w.Clock.Mono)
 	for _, h := range all {
-		if share.told.Load()+l.untold <= goal {
+		if share.told.Load()+w.unreported <= goal {
 			break
 		}
 		close(h)
 		closed++
 	}
-	l.Tell()
+	w.Tell()
 	if closed > 0 {
 		share.Relieved()
 	}
@@ -236,7 +236,7 @@ func (c *Conn) Held() (bytes, since int64) {
 	}
 	switch {
 	case c.phase == PhaseSending:
-		since = c.mark
+		since = c.progressAt
 	case c.inBody():
 		since = c.pending.began
 	default:
@@ -247,7 +247,7 @@ func (c *Conn) Held() (bytes, since int64) {
 
 // count counts what a queue that waits holds: its arena and lists, the body's
 // parts that it refers to, and what its source holds.
-func (q *queue) count(l *Workspace) {
+func (q *queue) count(w *Workspace) {
 	size := cap(q.buf.b) + cap(q.line) + cap(q.segs)*int(unsafe.Sizeof(segment{}))
 	if q.chunk != nil {
 		size += cap(q.chunk.b)
@@ -255,16 +255,16 @@ func (q *queue) count(l *Workspace) {
 	if last := &q.segs[len(q.segs)-1]; last.source != nil {
 		size += last.source.Size()
 	}
-	l.Hold(size - q.memory)
+	w.Hold(size - q.memory)
 	q.memory = size
 }
 
 // refer counts the bodies that the queue refers to, once. What a source gave is in chunk.
-func (q *queue) refer(l *Workspace) {
-	if l.Share == nil {
+func (q *queue) refer(w *Workspace) {
+	if w.Share == nil {
 		return
 	}
-	q.share = l.Share
+	q.share = w.Share
 	for i := range q.segs {
 		s := &q.segs[i]
 		if s.kind != segShared || q.chunk != nil && unsafe.SliceData(s.shared) == unsafe.SliceData(q.chunk.b) {
@@ -277,8 +277,8 @@ func (q *queue) refer(l *Workspace) {
 }
 
 // uncount takes back what count and refer have counted.
-func (q *queue) uncount(l *Workspace) {
-	l.Hold(-q.memory)
+func (q *queue) uncount(w *Workspace) {
+	w.Hold(-q.memory)
 	q.memory = 0
 	for i, body := range q.bodies {
 		q.share.unrefer(body)

@@ -60,28 +60,28 @@ func (h *bodies) Serve(_ *http1.Request, _ []byte, out *Output) {
 // A body that several unsent answers refer to is in memory once, whoever has it in a cache.
 func TestSharedBodiesAreCountedOnce(t *testing.T) {
 	var budget Budget
-	l := NewWorkspace(testConfig(), &bodies{make([]byte, 60000)}, nil)
-	l.Share = budget.Join(func() {})
+	w := NewWorkspace(testConfig(), &bodies{make([]byte, 60000)}, nil)
+	w.Share = budget.Join(func() {})
 	var conns [3]Conn
 	for i := range conns {
 		stuck := newScript(t, benchRequest)
 		stuck.room = 0
-		conns[i].Start(l, Addr{}, false)
-		if want := conns[i].Step(stuck, l); want != WantWrite {
+		conns[i].Start(w, Addr{}, false)
+		if want := conns[i].Step(stuck, w); want != WantWrite {
 			t.Fatal("wants", want)
 		}
 		if held, _ := conns[i].Held(); held < 60000 {
 			t.Errorf("an answer of 60,000 bytes holds %d", held)
 		}
 	}
-	l.Tell()
+	w.Tell()
 	if used := budget.Used(); used < 60000 || used > 2*60000 {
 		t.Errorf("%d bytes are counted of one body", used)
 	}
 	for i := range conns {
-		conns[i].Release(l)
+		conns[i].Release(w)
 	}
-	l.Tell()
+	w.Tell()
 	if used := budget.Used(); used != 0 {
 		t.Errorf("%d bytes are left", used)
 	}
@@ -150,24 +150,24 @@ func TestHoldersInOrder(t *testing.T) {
 
 func TestRelieve(t *testing.T) {
 	var budget Budget
-	l := NewWorkspace(testConfig(), newSmall(), nil)
-	l.Clock.Mono = 1000
-	l.Share = budget.Join(func() {})
+	w := NewWorkspace(testConfig(), newSmall(), nil)
+	w.Clock.Mono = 1000
+	w.Share = budget.Join(func() {})
 	budget.SetLimit(100 << 10)
 	held := map[uint64]int64{1: 32 << 10, 2: 32 << 10, 3: 512, 4: 32 << 10, 5: 32 << 10}
 	var holders []Holder
 	for token, bytes := range held {
-		l.Hold(int(bytes))
+		w.Hold(int(bytes))
 		holders = append(holders, Holder{Token: token, Bytes: bytes, Since: int64(token)})
 	}
-	n := l.Relieve(func() []Holder { return holders }, func(h Holder) {
-		l.Hold(-int(h.Bytes))
+	n := w.Relieve(func() []Holder { return holders }, func(h Holder) {
+		w.Hold(-int(h.Bytes))
 		delete(held, h.Token)
 	})
 	if n != 2 || held[1] != 0 || held[2] != 0 || held[3] == 0 {
 		t.Error("closed", n, "and left", held)
 	}
-	if n := l.Relieve(func() []Holder { return holders }, func(Holder) { t.Error("closed within the limit") }); n != 0 {
+	if n := w.Relieve(func() []Holder { return holders }, func(Holder) { t.Error("closed within the limit") }); n != 0 {
 		t.Error("closed", n)
 	}
 }

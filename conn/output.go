@@ -168,7 +168,7 @@ func (o *Output) File(f *sendfile.File, offset, count int64) {
 		return
 	}
 	o.push(segment{kind: segFile, file: f.Retain(), off: offset, n: count})
-	o.open = true
+	o.streaming = true
 }
 
 // Source adds bytes that arrive over time, and takes over src: it is closed
@@ -202,7 +202,7 @@ func (o *Output) source(s segment) {
 		return
 	}
 	o.push(s)
-	o.open = true
+	o.streaming = true
 }
 
 // Fail answers with an error: a short text body made of the status and the

@@ -37,16 +37,16 @@ type pending struct {
 
 var pendings = sync.Pool{New: func() any { return new(pending) }}
 
-// hold returns the connection's pending, a new one if it has none.
-func (c *Conn) hold() *pending {
+// ensurePending returns the connection's pending, a new one if it has none.
+func (c *Conn) ensurePending() *pending {
 	if c.pending == nil {
 		c.pending = pendings.Get().(*pending)
 	}
 	return c.pending
 }
 
-// drop frees the connection's pending and what it holds.
-func (c *Conn) drop() {
+// freePending frees the connection's pending and what it holds.
+func (c *Conn) freePending() {
 	p := c.pending
 	if p == nil {
 		return
@@ -68,9 +68,9 @@ func (p *pending) releaseResult() {
 }
 
 // postpone has the connection wait for job, for as long as Config.Deferred.
-func (c *Conn) postpone(l *Workspace, job Job, client Addr, warming bool) {
-	p := c.hold()
-	p.job, p.client, p.asked, p.warming, p.doubtful = job, ClientOf(client), l.Clock.Mono, warming, false
+func (c *Conn) postpone(w *Workspace, job Job, client Addr, warming bool) {
+	p := c.ensurePending()
+	p.job, p.client, p.asked, p.warming, p.doubtful = job, ClientOf(client), w.Clock.Mono, warming, false
 	c.ticket++
 	c.phase = NumPhases // a timer of its own for each job
 }
@@ -118,7 +118,7 @@ func (c *Conn) Resume(ticket uint32, result Result, err error) bool {
 		result.Release()
 	}
 	c.out.warmed(err)
-	c.drop()
+	c.freePending()
 	return true
 }
 

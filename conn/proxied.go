@@ -8,22 +8,22 @@ import (
 // takeHeader takes the PROXY header off the start of in, and has the connection
 // be that client's which it names. It reports false if there is no request to go on with: more bytes are
 // needed, or the connection is to end.
-func (c *Conn) takeHeader(l *Workspace, in []byte) (rest []byte, ok bool) {
+func (c *Conn) takeHeader(w *Workspace, in []byte) (rest []byte, ok bool) {
 	source, size, bad := proxyproto.Parse(in)
 	if size == 0 && bad == nil {
 		return in, false
 	}
-	c.standing &^= awaitsHeader
+	c.admission &^= awaitsProxyHeader
 	client := AddrFrom(source)
 	switch {
 	case bad != nil:
-		return c.reject(l, nil, proxyError(bad), in), false
+		return c.reject(w, nil, proxyError(bad), in), false
 	case client == Addr{}:
 		// The proxy speaks for itself, as far as we know: it is no client.
-		c.standing |= weighed
+		c.admission |= clientDecided
 	default:
 		c.remote = client
-		c.admit(l)
+		c.admit(w)
 	}
 	return in[size:], !c.closing
 }

@@ -73,12 +73,12 @@ type queue struct {
 
 	// The last answer has a file or a source: nothing is queued behind it, and
 	// its access line waits for the end.
-	open   bool
-	line   []byte
-	mark   int
-	log    AccessLog // that the line was begun for: a reload may have replaced the loop's
-	length int64     // of the body, for a source as far as it is known
-	began  int64     // Clock.Mono
+	streaming bool
+	line      []byte
+	logMark   int
+	log       AccessLog // that the line was begun for: a reload may have replaced the loop's
+	length    int64     // of the body, for a source as far as it is known
+	began     int64     // Clock.Mono
 
 	buf *buffer // the arena of a pooled queue
 
@@ -97,7 +97,7 @@ func (q *queue) empty() bool { return q.first == len(q.segs) }
 // full reports whether what is queued must leave before more is answered.
 // limit is in bytes; 0: none.
 func (q *queue) full(limit int) bool {
-	return q.open || limit > 0 && q.bytes >= int64(limit) || len(q.segs) >= segmentsMax/2
+	return q.streaming || limit > 0 && q.bytes >= int64(limit) || len(q.segs) >= segmentsMax/2
 }
 
 // push adds a segment.
@@ -244,7 +244,7 @@ func (q *queue) clear() {
 	}
 	q.arena, q.sent, q.held = q.arena[:0], 0, 0
 	q.segs, q.first, q.bytes = q.segs[:0], 0, 0
-	q.open, q.line, q.log, q.err = false, q.line[:0], nil, nil
+	q.streaming, q.line, q.log, q.err = false, q.line[:0], nil, nil
 }
 
 // detach moves what is left to a pooled queue and clears q.
@@ -255,7 +255,7 @@ func (q *queue) detach() *queue {
 	p.arena = append(p.buf.b, rest...)
 	p.sent, p.held = 0, len(rest)
 	p.segs, p.first, p.bytes = append(p.segs[:0], q.segs[q.first:]...), 0, q.bytes
-	p.open, p.line, p.mark, p.length, p.began = q.open, append(p.line[:0], q.line...), q.mark, q.length, q.began
+	p.streaming, p.line, p.logMark, p.length, p.began = q.streaming, append(p.line[:0], q.line...), q.logMark, q.length, q.began
 	p.log = q.log
 	p.chunk, q.chunk = q.chunk, nil
 	clear(q.segs)
@@ -265,8 +265,8 @@ func (q *queue) detach() *queue {
 }
 
 // free gives a pooled queue back, without the room that an answer of many ranges took.
-func (q *queue) free(l *Workspace) {
-	q.uncount(l)
+func (q *queue) free(w *Workspace) {
+	q.uncount(w)
 	q.clear()
 	if cap(q.segs) > segmentsMax {
 		q.segs = nil

@@ -161,7 +161,7 @@ func (s *scenario) play(tb testing.TB, input []string, f func(call int) fault) *
 	}
 	r.start(t)
 	if s.refuse {
-		r.c.standing = overAll
+		r.c.admission = overConnections
 	}
 	r.run()
 	return r

@@ -52,55 +52,55 @@ func (cfg *Config) LookAgain(now, moved int64) (since int64) {
 // Expire is called when the timer of the connection's phase has run out. What has arrived by then counts, though
 // nobody has looked: the process may have been stopped, or its loop been late. So whoever calls has the
 // Transport's next Recv ask the socket.
-func (c *Conn) Expire(t Transport, l *Workspace) Want {
-	now := l.Clock.Mono
+func (c *Conn) Expire(t Transport, w *Workspace) Want {
+	now := w.Clock.Mono
 	switch c.want {
 	case WantYield: // it waits for the loop, not for its peer
 		c.since = now
 		return WantYield
 	case WantRead:
 		phase, since := c.phase, c.since
-		if want := c.Step(t, l); want == WantClose || c.phase != phase || c.since != since {
+		if want := c.Step(t, w); want == WantClose || c.phase != phase || c.since != since {
 			return want
 		}
 	}
-	late := now - c.since - int64(l.Config.Timeout(c.phase))
+	late := now - c.since - int64(w.Config.Timeout(c.phase))
 	if late >= int64(lateMin) && (c.phase == PhaseDeferred || c.phase == PhaseSending) {
-		c.since, c.mark = now, now // the time was nobody's
+		c.since, c.progressAt = now, now // the time was nobody's
 		return c.want
 	}
 	switch c.phase {
 	case PhaseHead:
-		l.Counters.Timeouts[PhaseHead]++
-		return c.timeOut(t, l, "the head took longer than timeouts.head (RFC 9110 section 15.5.9)")
+		w.Counters.Timeouts[PhaseHead]++
+		return c.timeOut(t, w, "the head took longer than timeouts.head (RFC 9110 section 15.5.9)")
 	case PhaseBody:
 		p := c.pending
 		// The time that it may take grows with it.
-		if since := p.began + p.body.Received()*int64(time.Second)/bodyRate; now-since < int64(l.Config.Body) {
+		if since := p.began + p.body.Received()*int64(time.Second)/bodyRate; now-since < int64(w.Config.Body) {
 			c.since = since
 			return c.want
 		}
-		l.Counters.Timeouts[PhaseBody]++
-		return c.timeOut(t, l, "the body took longer than timeouts.body (RFC 9110 section 15.5.9)")
+		w.Counters.Timeouts[PhaseBody]++
+		return c.timeOut(t, w, "the body took longer than timeouts.body (RFC 9110 section 15.5.9)")
 	case PhaseSending:
-		want := c.checkProgress(t, l.Config, now)
+		want := c.checkProgress(t, w.Config, now)
 		if want == WantClose {
-			l.Counters.Timeouts[PhaseSending]++
+			w.Counters.Timeouts[PhaseSending]++
 		}
 		return want
 	case PhaseDeferred:
-		if limit := int64(l.Config.Deferred); limit == 0 || now-c.pending.asked < limit {
-			return c.lookForPeer(t, l.Config, now)
+		if limit := int64(w.Config.Deferred); limit == 0 || now-c.pending.asked < limit {
+			return c.lookForPeer(t, w.Config, now)
 		}
-		l.Counters.Timeouts[PhaseDeferred]++
+		w.Counters.Timeouts[PhaseDeferred]++
 		if c.pending.warming {
 			return WantClose
 		}
 		c.pending.err = errDeferred
 		c.want = WantYield // the result that may still come misses
-		return c.Step(t, l)
+		return c.Step(t, w)
 	default:
-		l.Counters.Timeouts[c.phase]++
+		w.Counters.Timeouts[c.phase]++
 		return WantClose
 	}
 }
@@ -121,19 +121,19 @@ func (c *Conn) lookForPeer(t Transport, cfg *Config, now int64) Want {
 }
 
 // timeOut answers 408 to a request that does not come to its end.
-func (c *Conn) timeOut(t Transport, l *Workspace, reason string) Want {
-	l.newTurn()
-	in := c.unpark(l)
-	req := &l.req
-	if http1.Parse(in, 0, &l.Config.Limits, req) != http1.Complete {
+func (c *Conn) timeOut(t Transport, w *Workspace, reason string) Want {
+	w.newTurn()
+	in := c.unpark(w)
+	req := &w.req
+	if http1.Parse(in, 0, &w.Config.Limits, req) != http1.Complete {
 		req = nil
 	}
-	l.out.begin(c, req, in)
-	l.out.last = true
-	l.out.Fail(408, "", reason)
-	c.answered(l, req, in)
-	_, want := c.run(t, l, in[:0])
-	c.park(l, nil, want)
+	w.out.begin(c, req, in)
+	w.out.last = true
+	w.out.Fail(408, "", reason)
+	c.answered(w, req, in)
+	_, want := c.run(t, w, in[:0])
+	c.park(w, nil, want)
 	return want
 }
 
@@ -144,12 +144,12 @@ func (c *Conn) timeOut(t Transport, l *Workspace, reason string) Want {
 func (c *Conn) checkProgress(t Transport, cfg *Config, now int64) Want {
 	unacked := int32(t.Unacked())
 	if unacked >= 0 && unacked < c.unacked {
-		c.mark = now
+		c.progressAt = now
 	}
 	c.unacked = unacked
-	if now-c.mark >= int64(cfg.Send) {
+	if now-c.progressAt >= int64(cfg.Send) {
 		return WantClose
 	}
-	c.since = cfg.LookAgain(now, c.mark)
+	c.since = cfg.LookAgain(now, c.progressAt)
 	return c.want
 }

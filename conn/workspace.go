@@ -41,58 +41,58 @@ type Workspace struct {
 	access       Access
 	turnRequests int
 	turnBytes    int64
-	instant      uint64 // answers begun and ended since Clock was read
-	untold       int64  // bytes held more than Share was told
+	doneInBatch  uint64 // answers begun and ended since Clock was read
+	unreported   int64  // bytes which are held and of which Share was not told
 }
 
 // NewWorkspace returns a Workspace. log may be nil.
 func NewWorkspace(cfg *Config, handler Handler, log AccessLog) *Workspace {
-	l := &Workspace{Config: cfg, Handler: handler, Log: log}
-	l.in = make([]byte, l.scratchSize())
-	l.out.local = l
-	return l
+	w := &Workspace{Config: cfg, Handler: handler, Log: log}
+	w.in = make([]byte, w.scratchSize())
+	w.out.local = w
+	return w
 }
 
 // Settle counts the latency of answers that were begun and ended since Clock
 // was read, now being that late (Clock.Mono). It is called before Clock is read anew.
-func (l *Workspace) Settle(now int64) {
-	if l.instant > 0 {
-		l.Counters.Latency.Observe(l.instant, now-l.Clock.Mono)
-		l.instant = 0
+func (w *Workspace) Settle(now int64) {
+	if w.doneInBatch > 0 {
+		w.Counters.Latency.Observe(w.doneInBatch, now-w.Clock.Mono)
+		w.doneInBatch = 0
 	}
 }
 
-// took counts the latency of an answer begun at that time (Clock.Mono).
-func (l *Workspace) took(began int64) {
-	if began == l.Clock.Mono || began == 0 {
-		l.instant++
+// observeLatency counts the latency of an answer begun at that time (Clock.Mono).
+func (w *Workspace) observeLatency(began int64) {
+	if began == w.Clock.Mono || began == 0 {
+		w.doneInBatch++
 		return
 	}
-	l.Counters.Latency.Observe(1, l.Clock.Mono-began)
+	w.Counters.Latency.Observe(1, w.Clock.Mono-began)
 }
 
 // newTurn gives the connection that is stepped its share of the loop.
-func (l *Workspace) newTurn() {
-	l.turnRequests, l.turnBytes = l.Config.TurnRequests, l.Config.TurnBytes
-	if l.turnRequests == 0 {
-		l.turnRequests = math.MaxInt
+func (w *Workspace) newTurn() {
+	w.turnRequests, w.turnBytes = w.Config.TurnRequests, w.Config.TurnBytes
+	if w.turnRequests == 0 {
+		w.turnRequests = math.MaxInt
 	}
-	if l.turnBytes == 0 {
-		l.turnBytes = math.MaxInt64
+	if w.turnBytes == 0 {
+		w.turnBytes = math.MaxInt64
 	}
 }
 
 // filePart is how much of a file leaves in one call.
-func (l *Workspace) filePart() int64 {
-	if n := l.Config.TurnBytes; n > 0 && n < fileTurn {
+func (w *Workspace) filePart() int64 {
+	if n := w.Config.TurnBytes; n > 0 && n < fileTurn {
 		return n
 	}
 	return fileTurn
 }
 
 // scratchSize is how much room the configured limits need: a head and a body's part behind it.
-func (l *Workspace) scratchSize() int {
-	limits := &l.Config.Limits
+func (w *Workspace) scratchSize() int {
+	limits := &w.Config.Limits
 	if limits.Head == 0 {
 		return scratchMax
 	}

@@ -134,11 +134,17 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 	if result == nil && s.rootDue(h.root, now) && h.lookAtRoot(now, out) {
 		return
 	}
-	if l, ok := result.(*listResult); ok {
-		h.sendListing(l, req, buf, out)
+	var e *entry
+	switch result := result.(type) {
+	case *listResult:
+		h.sendListing(result, req, buf, out)
 		return
+	case *searchResult:
+		e = result.entries[0]
+	case *entry: // why there is no listing
+		e = result
 	}
-	if e, ok := result.(*entry); ok {
+	if e != nil {
 		h.index(sent, e)
 		if h.answer(e, req, buf, out) {
 			return
@@ -207,7 +213,10 @@ func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []b
 			return
 		}
 	}
-	out.Defer(&lookJob{site: h.site, path: string(h.path), mono: out.Clock().Mono})
+	path := string(h.path)
+	out.Defer(&searchJob{
+		key: searchKey{site: h.site, path: path}, paths: []CachedPath{{site: h.site, path: path}}, mono: out.Clock().Mono,
+	})
 }
 
 // lookHere looks where h.path leads to in that view, with what the kernel has in memory. It returns

@@ -105,8 +105,8 @@ type listKey struct {
 	query listing.Query
 }
 
-// Group is the directory: its listings are made one after the other, and who waits for its names has no worker.
-func (k listKey) Group() any { return lookKey{k.site, k.path} }
+// Group is the directory: its listings are made one after the other, so that no worker waits for another to read it.
+func (k listKey) Group() any { return listKey{site: k.site, path: k.path} }
 
 // Key joins jobs for the same listing of the same directory.
 func (j *listJob) Key() any { return listKey{j.site, j.path, j.query} }

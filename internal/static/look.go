@@ -230,44 +230,6 @@ func (l *look) failure(path, name []byte, err error) *entry {
 	return e
 }
 
-// lookJob is a look by a worker, who may wait. Its result is the entry.
-type lookJob struct {
-	site *Site
-	path string
-	mono int64 // Clock.Mono when it was asked for: the entry is as old as that at most
-}
-
-// lookKey joins equal looks.
-type lookKey struct {
-	site *Site
-	path string
-}
-
-// Key makes looks at the same path of the same site one.
-func (j *lookJob) Key() any { return lookKey{j.site, j.path} }
-
-// Class is that of files, or of those that are compressed.
-func (j *lookJob) Class() conn.JobClass { return j.site.jobClass(j.path) }
-
-// Run looks, and keeps the entry in the cache.
-func (j *lookJob) Run(conn.Demand) conn.Result {
-	path := []byte(j.path)
-	for tries := 1; ; tries++ {
-		r := j.site.acquire()
-		e := j.site.lookIn(r, path, j.mono)
-		r.release()
-		if e.status == 404 && tries < jobRetries {
-			// A file that is missing from a root that has been replaced is not missing.
-			if j.site.checkRoot(); j.site.root.Load() != r {
-				e.Release()
-				continue
-			}
-		}
-		j.site.cache.put(e, r)
-		return e
-	}
-}
-
 // lookIn looks at a path, waiting for what it must. The caller has a reference on the root.
 func (s *Site) lookIn(r *root, path []byte, mono int64) *entry {
 	old := s.cache.get(s.scope(r), path)

@@ -40,12 +40,10 @@ const (
 // The points of the cold grid.
 const (
 	coldAlone  = iota // small requests only
-	coldPooled        // beside cold ones, with workers
-	coldBare          // the same without: of nginx alone
+	coldBeside        // beside cold ones
 )
 
-var coldPoints = []experiment.Point{{Name: "alone", X: coldAlone}, {Name: "beside cold, workers", X: coldPooled},
-	{Name: "beside cold, none", X: coldBare}}
+var coldPoints = []experiment.Point{{Name: "alone", X: coldAlone}, {Name: "beside cold", X: coldBeside}}
 
 // Metrics of the cold grid.
 const (
@@ -61,13 +59,13 @@ func newColdGrid() *experiment.Grid {
 			{Key: coldRate, Name: "MB/s of cold files", Unit: "MB/s", Unpaired: true}}}
 }
 
-// coldCell is one server at one point.
-type coldCell struct {
-	point, subject int
-	start          func(ctx context.Context, root string, workers bool) (coldServer, error)
+// coldSubject is a server that is measured.
+type coldSubject struct {
+	name  string
+	start func(ctx context.Context, root string) (coldServer, error)
 }
 
-// coldServer is one under measurement.
+// coldServer is one that runs.
 type coldServer interface {
 	Addr() netip.AddrPort
 	Stop() error
@@ -77,14 +75,14 @@ type coldServer interface {
 func runCold(ctx context.Context, s *session) (*experiment.Result, error) {
 	s.Defaults(coldRounds, coldDuration)
 	g := newColdGrid()
-	if err := s.serving(func(root string, cpus experiment.CPUs) error { return s.coldAll(ctx, g, root, cpus) }); err != nil {
+	err := s.serving(func(root string, cpus experiment.CPUs) error { return s.coldAll(ctx, g, root, cpus) })
+	if err != nil {
 		return nil, err
 	}
 	s.Note("Small requests: 1 KiB, cached, %.0f/s on %d connections, timed from when each was due. Beside them %d "+
 		"connections ask for files of 1 MiB that nobody asked for before, each read of which (128 KiB) takes %v on "+
 		"average (FUSE). The server has one CPU, its workers included; the client and the slow file system share the "+
-		"other. nginx without aio threads was measured once only.", coldSmallRate, coldSmallConnections, coldConnections,
-		coldDelay)
+		"other.", coldSmallRate, coldSmallConnections, coldConnections, coldDelay)
 	return &experiment.Result{Grids: []*experiment.Grid{g}, Tables: []experiment.Table{coldRatios(g)},
 		Charts: []experiment.Chart{{File: "cold.svg", SVG: coldChart(g)}}}, nil
 }
@@ -106,68 +104,68 @@ func (s *session) coldAll(ctx context.Context, g *experiment.Grid, root string, 
 	if err != nil {
 		return err
 	}
-	cells, err := s.coldCells(ctx, g, cpus.Server)
+	all, err := s.coldSubjects(ctx, cpus.Server)
 	if err != nil {
 		return err
 	}
-	name := func(i int) string { return g.Subjects[cells[i].subject].Name + ", " + coldPoints[cells[i].point].Name }
-	return s.Each(ctx, len(cells), name, func(round, i int) error {
-		if round > 0 && cells[i].point == coldBare {
-			return nil // once is enough where it is by hundreds
-		}
-		values, err := s.measureCold(ctx, &cells[i], root, slow, cpus.Client)
+	for _, of := range all {
+		g.Subjects = append(g.Subjects, experiment.Subject{Name: of.name})
+	}
+	points := len(coldPoints)
+	name := func(i int) string { return all[i/points].name + ", " + coldPoints[i%points].Name }
+	return s.Each(ctx, len(all)*points, name, func(round, i int) error {
+		values, err := s.measureCold(ctx, all[i/points].start, i%points, root, slow, cpus.Client)
 		if err == nil {
-			g.Add(round, cells[i].point, cells[i].subject, values)
+			g.Add(round, i%points, i/points, values)
 		}
 		return err
 	})
 }
 
-// coldCells lists who is measured where.
-func (s *session) coldCells(ctx context.Context, g *experiment.Grid, cpus []int) (cells []coldCell, err error) {
+// coldSubjects are the models, and nginx with a thread pool and without one.
+func (s *session) coldSubjects(ctx context.Context, cpus []int) (all []coldSubject, err error) {
 	variants, err := s.variants(ctx)
 	if err != nil {
 		return nil, err
 	}
-	add := func(name string, start func(context.Context, string, bool) (coldServer, error), points ...int) {
-		for _, p := range points {
-			cells = append(cells, coldCell{p, len(g.Subjects), start})
-		}
-		g.Subjects = append(g.Subjects, experiment.Subject{Name: name})
-	}
 	for _, v := range variants {
-		add(v.Name, func(ctx context.Context, root string, _ bool) (coldServer, error) {
+		all = append(all, coldSubject{v.Name, func(ctx context.Context, root string) (coldServer, error) {
 			return server.StartWith(ctx, server.Options{Binary: s.Binary, CPUs: cpus,
 				Args: v.Args(root, 1, coldSmallConnections+coldConnections)})
-		}, coldAlone, coldPooled)
+		}})
 	}
 	if reason := nginxLacks(ctx); reason != "" {
 		s.Warn("nginx is not beside them: %s", reason)
-	} else {
-		add("nginx", func(ctx context.Context, root string, threads bool) (coldServer, error) {
-			return startNginx(ctx, root, threads, cpus)
-		}, coldAlone, coldPooled, coldBare)
+		return all, nil
 	}
-	return cells, nil
+	for _, threads := range []bool{true, false} {
+		name := map[bool]string{true: "nginx, aio threads", false: "nginx without"}[threads]
+		all = append(all, coldSubject{name, func(ctx context.Context, root string) (coldServer, error) {
+			return startNginx(ctx, root, threads, cpus)
+		}})
+	}
+	return all, nil
 }
 
 // measureCold measures one server at one point, beside the files that the program slow mounts.
-func (s *session) measureCold(ctx context.Context, c *coldCell, root, slow string, cpus []int) (values map[string]float64, err error) {
+func (s *session) measureCold(ctx context.Context, start func(context.Context, string) (coldServer, error), point int,
+	root, slow string, cpus []int) (values map[string]float64, err error) {
 	// One for each measurement: what the kernel has of it goes with it. It runs on the client's CPUs.
 	mount, err := mountSlow(ctx, slow, filepath.Join(root, slowDir), coldSize, coldDelay)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, mount.end()) }()
-	srv, err := c.start(ctx, root, c.point != coldBare)
+	srv, err := start(ctx, root)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, srv.Stop()) }()
-	roles := []load.Role{{Name: "small", Addr: load.TCP(srv.Addr()), Connections: coldSmallConnections, Rate: coldSmallRate, Greet: true,
-		Targets: []load.Target{small}}}
-	if c.point != coldAlone {
-		roles = append(roles, load.Role{Name: "cold", Addr: load.TCP(srv.Addr()), Connections: coldConnections, Targets: coldTargets()})
+	roles := []load.Role{{Name: "small", Addr: load.TCP(srv.Addr()), Connections: coldSmallConnections,
+		Rate: coldSmallRate, Greet: true, Targets: []load.Target{small}}}
+	if point != coldAlone {
+		roles = append(roles, load.Role{Name: "cold", Addr: load.TCP(srv.Addr()), Connections: coldConnections,
+			Targets: coldTargets()})
 	}
 	result, err := load.Run(ctx, load.Options{Roles: roles, Duration: s.Duration, WarmUp: coldWarmUp, Drain: coldDrain,
 		Timeout: s.Duration + 2*coldDrain, Seed: uint64(srv.Addr().Port()), CPUs: cpus})
@@ -179,7 +177,7 @@ func (s *session) measureCold(ctx context.Context, c *coldCell, root, slow strin
 	}
 	latency := &result.Roles[0].Latency
 	values = map[string]float64{coldP50: millis(latency.P50), coldP99: millis(latency.P99)}
-	if c.point != coldAlone {
+	if point != coldAlone {
 		values[coldRate] = float64(result.Roles[1].Bytes) / result.Window.Seconds() / 1e6
 	}
 	return values, nil
@@ -194,11 +192,11 @@ var coldTargets = sync.OnceValue(func() []load.Target {
 	return all
 })
 
-// coldRatio is how many times its p99 alone a subject's small requests have at a point, in the median of the rounds;
-// 0: not known.
-func coldRatio(g *experiment.Grid, point, subject int) float64 {
+// coldRatio is how many times its p99 alone a subject's small requests have beside cold files, in the median of the
+// rounds; 0: not known.
+func coldRatio(g *experiment.Grid, subject int) float64 {
 	alone, ok := g.Figure(coldAlone, subject, coldP99)
-	beside, has := g.Figure(point, subject, coldP99)
+	beside, has := g.Figure(coldBeside, subject, coldP99)
 	if !ok || !has || alone.Median <= 0 {
 		return 0
 	}
@@ -208,15 +206,19 @@ func coldRatio(g *experiment.Grid, point, subject int) float64 {
 // coldRatios is what the experiment is about in one table.
 func coldRatios(g *experiment.Grid) experiment.Table {
 	return g.Table("p99 of the small requests: × their own alone", 0, func(point, subject int) string {
-		if ratio := coldRatio(g, point, subject); ratio > 0 {
+		switch ratio := coldRatio(g, subject); {
+		case point == coldAlone:
+			return "1"
+		case ratio > 0:
 			return text.Number(ratio)
+		default:
+			return ""
 		}
-		return ""
 	})
 }
 
 func coldChart(g *experiment.Grid) string {
-	legend := []string{"alone", "beside cold files, with workers", "nginx without aio threads"}
+	legend := []string{"alone", "beside cold files"}
 	var rows []chart.Dots
 	for i, s := range g.Subjects {
 		row := chart.Dots{Name: s.Name}
@@ -227,6 +229,6 @@ func coldChart(g *experiment.Grid) string {
 		rows = append(rows, row)
 	}
 	return chart.DotRows("p99 of small cached requests beside cold large ones", fmt.Sprintf("ms, on a logarithmic axis; "+
-		"%.0f small requests/s; 128 KiB of a cold file take %v to read; nginx: with aio threads and without",
+		"%.0f small requests/s; 128 KiB of a cold file take %v to read",
 		coldSmallRate, coldDelay), legend, rows)
 }

@@ -9,15 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/evhttpd/evhttpd/bench/machine"
+	"github.com/evhttpd/evhttpd/bench/server"
 )
 
-// nginxMax is how long nginx may take to begin, and to end.
+// nginxMax is how long nginx may take to tell its version.
 const nginxMax = 10 * time.Second
 
 // nginxPath looks in the folders of administrators too.
@@ -48,14 +46,12 @@ func nginxLacks(ctx context.Context) string {
 
 // nginxServer is an nginx of one process.
 type nginxServer struct {
-	cmd    *exec.Cmd
-	addr   netip.AddrPort
+	*server.Server
 	folder string
-	stderr strings.Builder
-	ended  chan error
 }
 
-// nginxConfig is as its documentation has it for static files, with what it caches looked at again after a second, as evhttpd does.
+// nginxConfig is as its documentation has it for static files, with what it caches looked at again after a second, as
+// evhttpd does.
 const nginxConfig = `daemon off; master_process off; pid nginx.pid; error_log stderr error; %s
 events { worker_connections 1024; }
 http {
@@ -76,7 +72,7 @@ func startNginx(ctx context.Context, root string, threads bool, cpus []int) (n *
 	if err != nil {
 		return nil, err
 	}
-	n = &nginxServer{addr: addr, ended: make(chan error, 1)}
+	n = &nginxServer{}
 	if n.folder, err = os.MkdirTemp("", "evhttpd-nginx-"); err != nil {
 		return nil, err
 	}
@@ -88,42 +84,15 @@ func startNginx(ctx context.Context, root string, threads bool, cpus []int) (n *
 		user = "user root;" // whose file system it is: FUSE shows it to nobody else
 	}
 	file := filepath.Join(n.folder, "nginx.conf")
-	if err := os.WriteFile(file, fmt.Appendf(nil, nginxConfig, user, aio, addr, root), 0o644); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(n.folder))
+	err = os.WriteFile(file, fmt.Appendf(nil, nginxConfig, user, aio, addr, root), 0o644)
+	if err == nil {
+		n.Server, err = server.StartWith(ctx, server.Options{Binary: path, Args: []string{"-p", n.folder, "-c", file},
+			CPUs: cpus, Serves: addr})
 	}
-	n.cmd = exec.Command(path, "-p", n.folder, "-c", file)
-	n.cmd.Stderr = &n.stderr
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := n.start(cpus); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(n.folder))
-	}
-	if err := n.await(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("nginx does not serve: %w", err), n.Stop())
 	}
 	return n, nil
-}
-
-// start runs it on those CPUs, if any.
-func (n *nginxServer) start(cpus []int) error {
-	started := make(chan error)
-	go func() {
-		if len(cpus) > 0 { // the child inherits it; a pinned thread is not given back: it ends with the goroutine
-			runtime.LockOSThread()
-			if err := machine.PinThread(cpus); err != nil {
-				started <- err
-				return
-			}
-		}
-		err := n.cmd.Start()
-		started <- err
-		if err == nil {
-			n.ended <- n.cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
-		return fmt.Errorf("starting nginx: %w", err)
-	}
-	return nil
 }
 
 // freePort is one that was free a moment ago.
@@ -135,47 +104,5 @@ func freePort() (netip.AddrPort, error) {
 	return l.Addr().(*net.TCPAddr).AddrPort(), l.Close()
 }
 
-// await returns when it accepts connections.
-func (n *nginxServer) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, nginxMax)
-	defer cancel()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp4", n.addr.String())
-		if err == nil {
-			return c.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case end := <-n.ended:
-			n.ended <- end
-			return fmt.Errorf("it ended: %w: %s", orEnd(end), strings.TrimSpace(n.stderr.String()))
-		case <-again.C:
-		}
-	}
-}
-
-func orEnd(err error) error {
-	if err == nil {
-		return errors.New("exit status 0")
-	}
-	return err
-}
-
-// Addr is where it listens.
-func (n *nginxServer) Addr() netip.AddrPort { return n.addr }
-
-// Stop ends it at once, which is no loss: its clients have gone.
-func (n *nginxServer) Stop() error {
-	late := time.AfterFunc(nginxMax, func() { _ = n.cmd.Process.Kill() })
-	defer late.Stop()
-	// It may have ended by itself.
-	_ = n.cmd.Process.Signal(syscall.SIGTERM)
-	end := <-n.ended
-	if end != nil {
-		end = fmt.Errorf("nginx: %w: %s", end, strings.TrimSpace(n.stderr.String()))
-	}
-	return errors.Join(end, os.RemoveAll(n.folder))
-}
+// Stop ends it, and removes its folder.
+func (n *nginxServer) Stop() error { return errors.Join(n.Server.Stop(), os.RemoveAll(n.folder)) }

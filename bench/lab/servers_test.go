@@ -59,9 +59,9 @@ func TestColdRatio(t *testing.T) {
 	g := newColdGrid()
 	g.Subjects = []experiment.Subject{{Name: "a"}, {Name: "b"}}
 	g.Add(0, coldAlone, 0, map[string]float64{coldP99: 2})
-	g.Add(0, coldPooled, 0, map[string]float64{coldP99: 5})
-	g.Add(0, coldPooled, 1, map[string]float64{coldP99: 5})
-	if a, b := coldRatio(g, coldPooled, 0), coldRatio(g, coldPooled, 1); a != 2.5 || b != 0 {
+	g.Add(0, coldBeside, 0, map[string]float64{coldP99: 5})
+	g.Add(0, coldBeside, 1, map[string]float64{coldP99: 5})
+	if a, b := coldRatio(g, 0), coldRatio(g, 1); a != 2.5 || b != 0 {
 		t.Errorf("ratios %v, %v", a, b)
 	}
 	if svg := coldChart(g); !strings.Contains(svg, "<svg") || strings.Contains(svg, "NaN") {

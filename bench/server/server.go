@@ -1,5 +1,5 @@
 // Package server runs an evhttpd in a process of its own, for what measures it
-// from outside: start it, learn its address, and see that it is gone afterwards.
+// from outside: it starts it, learns its address and models, reads what it uses, and sees that it is gone afterwards.
 //
 // It imports bench/machine.
 package server
@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -26,6 +27,8 @@ import (
 const (
 	// startMax is how long the server may take until it says that it serves.
 	startMax = 20 * time.Second
+	// awaitEvery is how often it is tried to connect to a program that does not say when it serves.
+	awaitEvery = 5 * time.Millisecond
 	// stopMax is how long it may take to end in order, though its clients have
 	// left by then: a little longer than it waits for any that have not (timeouts.drain).
 	stopMax = 10 * time.Second
@@ -60,6 +63,8 @@ type Options struct {
 	CPUs []int
 	// Counters has it answer [Server.Counters] and [Server.Ask], by its control plane on a Unix socket.
 	Counters bool
+	// Serves, if set, is where the program will listen, which does not say so itself: another server than evhttpd.
+	Serves netip.AddrPort
 	// Config is what its configuration file says with Counters, beside the key admin.
 	Config string
 }
@@ -88,6 +93,9 @@ func StartWith(ctx context.Context, o Options) (*Server, error) {
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("server: starting %s: %w", o.Binary, errors.Join(err, s.control.close()))
 	}
+	if o.Serves.IsValid() {
+		go s.await(o.Serves)
+	}
 	late := time.NewTimer(startMax)
 	defer late.Stop()
 	select {
@@ -97,13 +105,31 @@ func StartWith(ctx context.Context, o Options) (*Server, error) {
 		}
 		err = fmt.Errorf("it serves at %s, which is no IP address and port: %w", addr, err)
 	case <-s.ended:
-		return nil, fmt.Errorf("server: %s ended before it served (%w): %s", s.cmd, s.result, s.said.last())
+		return nil, fmt.Errorf("server: %s ended before it served (%w): %s", s.cmd, s.failure(), s.said.last())
 	case <-late.C:
 		err = fmt.Errorf("it does not serve within %v: %s", startMax, s.said.last())
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
 	return nil, fmt.Errorf("server: %s: %w", s.cmd, errors.Join(err, s.kill()))
+}
+
+// await connects until that succeeds or the process has ended.
+func (s *Server) await(addr netip.AddrPort) {
+	again := time.NewTicker(awaitEvery)
+	defer again.Stop()
+	for {
+		if c, err := net.DialTimeout("tcp", addr.String(), startMax); err == nil {
+			_ = c.Close() // nothing was said
+			s.serves <- addr.String()
+			return
+		}
+		select {
+		case <-s.ended:
+			return
+		case <-again.C:
+		}
+	}
 }
 
 // run is the life of the process. The thread that started it lives as long: its

@@ -119,7 +119,8 @@ func Run(ctx context.Context, o Options) (r *results.Results, err error) {
 	err = c.rounds(ctx)
 	switch {
 	case errors.Is(err, errMinute):
-		return nil, fmt.Errorf("%w, and not one round was whole by then: this machine is too slow or too busy for it", err)
+		return nil, fmt.Errorf("%w, and not one round was whole by then: this machine is too slow or too busy for it",
+			err)
 	case err != nil:
 		return nil, err
 	}
@@ -182,7 +183,8 @@ func (c *comparison) pickCells() error {
 		return fmt.Errorf("bench: the limit of %d descriptors is too low for any cell: raise it with ulimit -n %d",
 			c.Descriptors, max(need, 1024))
 	case left > 0:
-		c.Warn("the limit of %d descriptors leaves out %d of %d cells, those with up to %d connections: ulimit -n %d lets "+
+		c.Warn("the limit of %d descriptors leaves out %d of %d cells, those with up to %d connections: ulimit -n %d "+
+			"lets "+
 			"them in", c.Descriptors, left, left+len(c.cells), most, need)
 	}
 	return nil
@@ -207,7 +209,8 @@ func (c *comparison) setup() {
 	}
 	groups := c.groups()
 	c.Expected = time.Duration(len(groups[0])) * (c.Duration + warmUp + quickOverhead)
-	c.out.Setup = results.Setup{Rounds: c.Rounds, Duration: c.Duration, WarmUp: warmUp, Loops: c.asked.Loops, Seed: c.Seed}
+	c.out.Setup = results.Setup{Rounds: c.Rounds, Duration: c.Duration, WarmUp: warmUp, Loops: c.asked.Loops,
+		Seed: c.Seed}
 	for i := range c.subjects {
 		c.out.Subjects = append(c.out.Subjects, c.subjects[i].Subject)
 	}
@@ -254,12 +257,16 @@ func (c *comparison) rounds(ctx context.Context) error {
 // heatUp has the baseline serve the first cell for a while, for nothing but to have the machine awake.
 func (c *comparison) heatUp(ctx context.Context) error {
 	s := &c.subjects[0]
-	child, err := server.StartWith(ctx, server.Options{Binary: c.Binary, Args: c.args(s, []int{0}), CPUs: c.out.Setup.ServerCPUs})
+	child, err := server.StartWith(ctx, server.Options{Binary: c.Binary, Args: c.args(s, []int{0}),
+		CPUs: c.out.Setup.ServerCPUs})
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
 	_, err = load.Run(ctx, load.Options{
-		Roles: c.cells[0].Roles(load.TCP(child.Addr()), func(f scenario.File) load.Target { return c.target(s, f) })[:1],
+		Roles: c.cells[0].Roles(load.TCP(child.Addr()), func(f scenario.File) load.Target {
+			return c.target(s,
+				f)
+		})[:1],
 		// A short comparison has a short one.
 		Duration: min(heat, 4*c.Duration*time.Duration(c.Rounds)),
 		CPUs:     c.out.Setup.ClientCPUs,
@@ -299,20 +306,24 @@ func (c *comparison) remark() {
 				silent = append(silent, cell.Title()+", "+row.Subject)
 			}
 			if !row.Whole() {
-				c.Note("%s, %s: %d of %d connections were served; it is not compared.", cell.Title(), row.Subject, row.Served,
+				c.Note("%s, %s: %d of %d connections were served; it is not compared.", cell.Title(), row.Subject,
+					row.Served,
 					row.Wanted)
 			}
 		}
 		if len(saturated) > 0 {
-			c.Note("%s: the client used its CPU up beside %s: requests/s may be the client's limit there; CPU a request is "+
+			c.Note("%s: the client used its CPU up beside %s: requests/s may be the client's limit there; CPU a "+
+				"request is "+
 				"not affected.", cell.Title(), list(saturated, "servers"))
 		}
 	}
 	if len(silent) > 0 {
-		c.Note("Too noisy to say, since there was not one answer within one of the measurements: %s.", list(silent, "rows"))
+		c.Note("Too noisy to say, since there was not one answer within one of the measurements: %s.", list(silent,
+			"rows"))
 	}
 	if governor := c.Head.Machine.Governor; governor != "" && governor != "performance" {
-		c.Note("The CPU's governor is %s: its clock changes with the load. `cpupower frequency-set -g performance` keeps it.",
+		c.Note("The CPU's governor is %s: its clock changes with the load. `cpupower frequency-set -g performance` "+
+			"keeps it.",
 			governor)
 	}
 }

@@ -12,7 +12,8 @@ import (
 const (
 	// othersShare of all CPUs is how much others may work before it is said.
 	othersShare = 0.03
-	// look is how long others are watched before anything is measured: of so many ticks of 10 ms, two are within othersShare on two CPUs.
+	// look is how long others are watched before anything is measured: of so many ticks of 10 ms, two are within
+	// othersShare on two CPUs.
 	look = 400 * time.Millisecond
 )
 
@@ -48,9 +49,11 @@ func busyNow(ctx context.Context) string {
 	others, stolen, known := readUsage().since(before)
 	switch {
 	case known && others > othersShare:
-		return fmt.Sprintf("This machine is busy: other programs use %.0f %% of its CPUs. They will be in all figures; stop them first (top shows them).", 100*others)
+		return fmt.Sprintf("This machine is busy: other programs use %.0f %% of its CPUs. They will be in all "+
+			"figures; stop them first (top shows them).", 100*others)
 	case known && stolen > othersShare:
-		return fmt.Sprintf("This machine is busy: its hypervisor takes %.0f %% of its CPUs' time. That will be in all figures.", 100*stolen)
+		return fmt.Sprintf("This machine is busy: its hypervisor takes %.0f %% of its CPUs' time. That will be in "+
+			"all figures.", 100*stolen)
 	default:
 		return ""
 	}
@@ -64,9 +67,11 @@ func watchOthers() func(targets bool) string {
 		others, stolen, known := readUsage().since(began)
 		switch {
 		case known && others > othersShare && !targets:
-			return fmt.Sprintf("Other programs used %.0f %% of this machine's CPUs meanwhile: they are in the latencies and in the intervals. Stop them and measure again.", 100*others)
+			return fmt.Sprintf("Other programs used %.0f %% of this machine's CPUs meanwhile: they are in the "+
+				"latencies and in the intervals. Stop them and measure again.", 100*others)
 		case known && stolen > othersShare:
-			return fmt.Sprintf("The hypervisor took %.0f %% of the CPUs' time meanwhile: it is in all figures.", 100*stolen)
+			return fmt.Sprintf("The hypervisor took %.0f %% of the CPUs' time meanwhile: it is in all figures.",
+				100*stolen)
 		default:
 			return ""
 		}

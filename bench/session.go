@@ -88,7 +88,8 @@ func (c *comparison) serve(ctx context.Context, round, i int, cells []int) (err 
 			return fmt.Errorf("%s: %w", title, err)
 		}
 		if sample.Failed > 0 {
-			c.Note("%s, %s: %d failures in round %d, the first: %s", title, s.Name, sample.Failed, round+1, sample.Failure)
+			c.Note("%s, %s: %d failures in round %d, the first: %s", title, s.Name, sample.Failed, round+1,
+				sample.Failure)
 		}
 		sample.Round = round + 1
 		row := &c.out.Cells[cell].Rows[i]
@@ -173,7 +174,8 @@ func closing(r *load.Result, cell *scenario.Cell) string {
 	case cell.CloseEach || opened-int64(cell.Active) < answered/2:
 		return ""
 	case resent > 0:
-		return " closes the connection behind nearly every answer: its figures contain the connections, and requests that " +
+		return " closes the connection behind nearly every answer: its figures contain the connections, and requests " +
+			"that " +
 			"were pipelined behind are sent again."
 	default:
 		return " closes the connection behind nearly every answer: its figures contain the connections."

@@ -111,7 +111,8 @@ func (c *comparison) learnTargets(ctx context.Context) error {
 		s.targets = make(map[string]load.Target)
 		s.pids = listeners(s.addr)
 		if len(s.pids) == 0 {
-			c.Note("%s: its process is not seen from here, so its CPU, memory and context switches are not known.", s.Name)
+			c.Note("%s: its process is not seen from here, so its CPU, memory and context switches are not known.",
+				s.Name)
 		}
 		for _, f := range c.files() {
 			if err := c.learn(ctx, s, f); err != nil {
@@ -148,13 +149,16 @@ func (c *comparison) learn(ctx context.Context, s *subject, f scenario.File) err
 	case err != nil:
 		return fmt.Errorf("bench: --target %s: %w", s.Name, err)
 	case t.Status >= 300 && t.Status < 400 && location != "":
-		return fmt.Errorf("bench: --target %s: it answers %d for %s, and redirects are not followed: give the URL of what "+
+		return fmt.Errorf("bench: --target %s: it answers %d for %s, and redirects are not followed: give the URL of "+
+			"what "+
 			"it leads to, %s",
 			s.Name, t.Status, path, location)
 	case t.Status != 200:
-		return fmt.Errorf("bench: --target %s: it answers %d for %s: have it serve the folder that --root makes, or give the URL of one file", s.Name, t.Status, path)
+		return fmt.Errorf("bench: --target %s: it answers %d for %s: have it serve the folder that --root makes, or "+
+			"give the URL of one file", s.Name, t.Status, path)
 	case beneath && string(t.Body) != string(c.bodies[f.Name]):
-		return fmt.Errorf("bench: --target %s: %s is not the file of --root: have it serve that folder, or give the URL of one file", s.Name, path)
+		return fmt.Errorf("bench: --target %s: %s is not the file of --root: have it serve that folder, or give the "+
+			"URL of one file", s.Name, path)
 	case !beneath:
 		again, _, err := load.Learn(ctx, s.addr, ask)
 		if err != nil {

@@ -53,7 +53,8 @@ func TestSubjects(t *testing.T) {
 func TestModelsThatCannotRun(t *testing.T) {
 	for name, says := range map[string]string{"kqueue": "linux has no kqueue", "epol": "no such model"} {
 		err := comparing(Options{Options: experiment.Options{Models: []string{name}}}).pickModels(models)
-		if mistake := (*experiment.OptionError)(nil); !errors.As(err, &mistake) || !strings.Contains(err.Error(), says) ||
+		if mistake := (*experiment.OptionError)(nil); !errors.As(err, &mistake) || !strings.Contains(err.Error(),
+			says) ||
 			!strings.Contains(err.Error(), "select, epoll") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -85,7 +86,8 @@ func TestParseTarget(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.text, s, err)
 		}
 	}
-	for _, bad := range []string{"", "x", "127.0.0.1:80", "https://127.0.0.1/", "http://", "http://u:p@127.0.0.1/", "ftp://127.0.0.1/",
+	for _, bad := range []string{"", "x", "127.0.0.1:80", "https://127.0.0.1/", "http://", "http://u:p@127.0.0.1/",
+		"ftp://127.0.0.1/",
 		"http://127.0.0.1:99999/", "http://unix:x"} {
 		_, err := parseTarget(t.Context(), bad)
 		if mistake := (*experiment.OptionError)(nil); !errors.As(err, &mistake) {

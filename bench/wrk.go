@@ -25,7 +25,8 @@ func (c *comparison) findWrk() error {
 	}
 	var err error
 	if c.wrk, err = exec.LookPath("wrk"); err != nil {
-		return errors.New("bench: --wrk: there is no wrk in PATH: install it (Debian, Ubuntu: apt install wrk; macOS: brew install wrk) or leave out --wrk")
+		return errors.New("bench: --wrk: there is no wrk in PATH: install it (Debian, Ubuntu: apt install wrk; " +
+			"macOS: brew install wrk) or leave out --wrk")
 	}
 	version := machine.Version(c.wrk, "--version")
 	if at := strings.Index(version, " Copyright"); at > 0 {
@@ -53,12 +54,14 @@ request = function() return batch end
 
 // runWrk has wrk put the cell's load on the same server, from the client's CPUs,
 // which it inherits. It counts in whole seconds.
-func (c *comparison) runWrk(ctx context.Context, s *subject, cell *scenario.Cell, addr netip.AddrPort) (results.Figure, error) {
+func (c *comparison) runWrk(ctx context.Context, s *subject, cell *scenario.Cell, addr netip.AddrPort) (results.Figure,
+	error) {
 	seconds := max(int(c.Duration.Seconds()+0.5), 1)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+answerMax)
 	defer cancel()
 	target := c.target(s, cell.Files[0])
-	args := []string{"-t", strconv.Itoa(min(c.asked.Loops, cell.Active)), "-c", strconv.Itoa(cell.Active), "-d", strconv.Itoa(seconds) + "s"}
+	args := []string{"-t", strconv.Itoa(min(c.asked.Loops, cell.Active)), "-c", strconv.Itoa(cell.Active), "-d",
+		strconv.Itoa(seconds) + "s"}
 	if cell.CloseEach {
 		args = append(args, "-H", "Connection: close")
 	}

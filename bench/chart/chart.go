@@ -6,6 +6,7 @@
 package chart
 
 import (
+	_ "embed"
 	"fmt"
 	"html"
 	"math"
@@ -15,19 +16,9 @@ import (
 // Style is the sheet that every chart follows; a page that contains charts has it once,
 // a chart in a file of its own carries it. Its colours are variables of the root, so that the
 // page's own text has the same, light and dark.
-const Style = `
-:root{color-scheme:light dark;--bg:#ffffff;--ink:#1f2328;--soft:#59636e;--grid:#d8dee4;--base:#57606a;--same:#9aa4af;--better:#1a7f4b;--worse:#c2410c;--plain:#2563b8;
---s0:#1f2328;--s1:#2563b8;--s2:#c2410c;--s3:#1a7f4b;--s4:#8b3fb5;--s5:#b8860b;--s6:#0e7c86;--s7:#c0266b;--s8:#6b7280;--s9:#7a4b1e;--s10:#4f46e5;--s11:#4d7c0f}
-@media (prefers-color-scheme:dark){:root{--bg:#15191f;--ink:#e6edf3;--soft:#9da7b3;--grid:#30363d;--base:#b1bac4;--same:#6e7781;--better:#4cc38a;--worse:#f08c4a;--plain:#6ea8fe;
---s0:#e6edf3;--s1:#6ea8fe;--s2:#f08c4a;--s3:#4cc38a;--s4:#c792ea;--s5:#e3b341;--s6:#56c8d3;--s7:#f778ba;--s8:#9da7b3;--s9:#d2a679;--s10:#a5a0ff;--s11:#a3d35c}}
-.chart text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
-.chart .title{font-size:14px;font-weight:600}.chart .soft{fill:var(--soft);font-size:11px}
-.chart .page{fill:var(--bg)}.chart .grid{stroke:var(--grid);stroke-width:1}.chart .edge{stroke:var(--soft);stroke-width:1}
-.chart .whisker{stroke:var(--ink);stroke-width:1.2;opacity:.75}
-.chart .base{fill:var(--base)}.chart .same{fill:var(--same)}.chart .better{fill:var(--better)}.chart .worse{fill:var(--worse)}.chart .plain{fill:var(--plain)}
-.chart .line{fill:none;stroke-width:2}.chart .dashed{stroke-dasharray:6 4}.chart .span{stroke:var(--same);stroke-width:2}
-.chart .mark{stroke:var(--bg);stroke-width:1.5}
-`
+//
+//go:embed style.css
+var Style string
 
 const (
 	width       = 720.0
@@ -125,11 +116,13 @@ func DotRows(title, note string, legend []string, rows []Dots) string {
 			}
 		}
 		if len(known) > 1 {
-			d.add(`<line class="span" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, x(known[0]), y, x(known[len(known)-1]), y)
+			d.add(`<line class="span" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, x(known[0]), y,
+				x(known[len(known)-1]), y)
 		}
 		for n, v := range r.Values {
 			if v > 0 {
-				d.add(`<circle class="mark" style="fill:var(--s%d)" cx="%.1f" cy="%.1f" r="5"><title>%s, %s: %s</title></circle>`,
+				d.add(`<circle class="mark" style="fill:var(--s%d)" cx="%.1f" cy="%.1f" r="5">`+
+					`<title>%s, %s: %s</title></circle>`,
 					n+1, x(v), y, html.EscapeString(r.Name), html.EscapeString(legend[n]), tick(v))
 			}
 		}
@@ -206,7 +199,8 @@ func Lines(title, note, xName string, lines []Line) string {
 	spread(ends, top, bottom)
 	for _, e := range ends {
 		d.add(`<line class="grid" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, e.x+5, e.from, right+10, e.y)
-		d.add(`<text style="fill:var(--s%d)" x="%.1f" y="%.1f">%s</text>`, e.class, right+13, e.y+4, html.EscapeString(e.name))
+		d.add(`<text style="fill:var(--s%d)" x="%.1f" y="%.1f">%s</text>`, e.class, right+13, e.y+4,
+			html.EscapeString(e.name))
 	}
 	return d.end(bottom + footHeight + 14)
 }
@@ -365,13 +359,16 @@ func (d *drawing) whisker(from, to, y float64, beforeAxis, behindAxis bool) {
 		}
 		return fmt.Sprintf("M%.1f %.1fv8", x, y-4)
 	}
-	d.add(`<path class="whisker" fill="none" d="M%.1f %.1fH%.1f%s%s"/>`, from, y, to, end(from, -1, beforeAxis), end(to, 1, behindAxis))
+	d.add(`<path class="whisker" fill="none" d="M%.1f %.1fH%.1f%s%s"/>`, from, y, to, end(from, -1, beforeAxis),
+		end(to, 1, behindAxis))
 }
 
 // end is the whole drawing.
 func (d *drawing) end(height float64) string {
-	return fmt.Sprintf(`<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" aria-label="%s">`+
-		"\n"+`<rect class="page" width="100%%" height="100%%"/>`+"\n%s</svg>\n", width, height, width, height, html.EscapeString(d.title), d.b.String())
+	const head = `<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" ` +
+		`height="%.0f" role="img" aria-label="%s">`
+	return fmt.Sprintf(head+"\n"+`<rect class="page" width="100%%" height="100%%"/>`+"\n%s</svg>\n", width, height,
+		width, height, html.EscapeString(d.title), d.b.String())
 }
 
 // File is a chart as a file of its own.

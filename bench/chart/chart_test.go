@@ -53,14 +53,17 @@ func TestBars(t *testing.T) {
 
 // TestBarsBelowZero: a negative value has its bar, and an interval both of its ends, on either side of 0.
 func TestBarsBelowZero(t *testing.T) {
-	svg := Bars("saved", "", []Row{{Name: "a", Value: -2, Low: -4, High: 1, Class: "same", Text: "-2"}, {Name: "b", Value: 8, Low: 6, High: 9, Class: "better", Text: "8"}})
+	svg := Bars("saved", "", []Row{{Name: "a", Value: -2, Low: -4, High: 1, Class: "same", Text: "-2"},
+		{Name: "b", Value: 8, Low: 6, High: 9, Class: "better", Text: "8"}})
 	wellFormed(t, svg)
 	var x, length, from, to float64
-	bar, whisker := regexp.MustCompile(`class="same" x="([\d.]+)".* width="([\d.]+)"`), regexp.MustCompile(`class="whisker" fill="none" d="M([\d.]+) [\d.]+H([\d.]+)`)
+	bar, whisker := regexp.MustCompile(`class="same" x="([\d.]+)".* width="([\d.]+)"`),
+		regexp.MustCompile(`class="whisker" fill="none" d="M([\d.]+) [\d.]+H([\d.]+)`)
 	for _, m := range []struct {
 		found []string
 		into  []*float64
-	}{{bar.FindStringSubmatch(svg), []*float64{&x, &length}}, {whisker.FindStringSubmatch(svg), []*float64{&from, &to}}} {
+	}{{bar.FindStringSubmatch(svg), []*float64{&x, &length}}, {whisker.FindStringSubmatch(svg), []*float64{&from,
+		&to}}} {
 		if len(m.found) != 3 {
 			t.Fatalf("%q in\n%s", m.found, svg)
 		}
@@ -90,7 +93,8 @@ func TestIntervalsBeyondTheAxis(t *testing.T) {
 }
 
 func TestDotRowsLeaveOutTheUnknown(t *testing.T) {
-	svg := DotRows("latency", "", []string{"p50", "p99"}, []Dots{{"a", []float64{10, 1000}}, {"b", []float64{0, 5}}, {"c", []float64{0, 0}}})
+	svg := DotRows("latency", "", []string{"p50", "p99"}, []Dots{{"a", []float64{10, 1000}}, {"b", []float64{0, 5}},
+		{"c", []float64{0, 0}}})
 	if counts := wellFormed(t, svg); counts["circle"] != 3+2 { // and the legend
 		t.Errorf("%v in\n%s", counts, svg)
 	}
@@ -99,8 +103,10 @@ func TestDotRowsLeaveOutTheUnknown(t *testing.T) {
 
 // TestLinesHaveZero: no connections have a place on a logarithmic axis too.
 func TestLinesHaveZero(t *testing.T) {
-	svg := Lines("cost", "", "idle", []Line{{Name: "a", Points: []Point{{0, 5}, {100, 6}, {10000, 900}}}, {Name: "b", Points: []Point{{0, 5}, {100, 5}}, Dashed: true}, {Name: "none"}})
-	if counts := wellFormed(t, svg); counts["polyline"] != 2 || counts["circle"] != 5 || !strings.Contains(svg, ">0</text>") || strings.Count(svg, `"line dashed"`) != 1 {
+	svg := Lines("cost", "", "idle", []Line{{Name: "a", Points: []Point{{0, 5}, {100, 6}, {10000, 900}}},
+		{Name: "b", Points: []Point{{0, 5}, {100, 5}}, Dashed: true}, {Name: "none"}})
+	if counts := wellFormed(t, svg); counts["polyline"] != 2 || counts["circle"] != 5 || !strings.Contains(svg,
+		">0</text>") || strings.Count(svg, `"line dashed"`) != 1 {
 		t.Errorf("%v in\n%s", counts, svg)
 	}
 	wellFormed(t, Lines("empty", "", "", nil))

@@ -20,7 +20,8 @@ import (
 // "near" within the control's band, and "unsteady" on both sides of 1.
 func sampled() *Grid {
 	g := &Grid{Name: "g", Title: "Time", Axis: "things", Points: []Point{Counted(1000)},
-		Subjects:  []Subject{{Name: "base"}, {Name: "base (control)", Control: true}, {Name: "more"}, {Name: "less"}, {Name: "near"}, {Name: "unsteady"}},
+		Subjects: []Subject{{Name: "base"}, {Name: "base (control)", Control: true}, {Name: "more"}, {Name: "less"},
+			{Name: "near"}, {Name: "unsteady"}},
 		Metrics:   []Metric{{Key: "m", Name: "m in s", Unit: "s"}, {Key: "a", Name: "a", Unit: "1", Unpaired: true}},
 		Originals: []Original{{Name: "1970", Subject: "more", Metric: "m", Values: []float64{7}}}}
 	for round := range 8 {
@@ -97,7 +98,8 @@ func TestFolder(t *testing.T) {
 		t.Errorf("%d lines of CSV, want a head and 96: %v", len(lines), err)
 	}
 	table := string(read("table.txt"))
-	for _, want := range []string{"Somebody, 1970.", "Time, m in s, by things", "  1970", "= 1.0", "2.00 [2.00 2.00]", "Published", "A long note."} {
+	for _, want := range []string{"Somebody, 1970.", "Time, m in s, by things", "  1970", "= 1.0", "2.00 [2.00 2.00]",
+		"Published", "A long note."} {
 		if !strings.Contains(table, want) {
 			t.Errorf("table.txt lacks %q:\n%s", want, table)
 		}

@@ -33,7 +33,8 @@ type Table struct {
 
 // WriteFolder writes everything into a folder that there is: files of these names are replaced.
 func (r *Result) WriteFolder(folder string) error {
-	return WriteFolder(folder, r.Charts, File{JSONFile, r.WriteJSON}, File{CSVFile, r.WriteCSV}, File{TextFile, r.WriteText})
+	return WriteFolder(folder, r.Charts, File{JSONFile, r.WriteJSON}, File{CSVFile, r.WriteCSV}, File{TextFile,
+		r.WriteText})
 }
 
 // Written says what there is in the folder now.
@@ -53,7 +54,8 @@ func (r *Result) WriteJSON(w io.Writer) error {
 func (r *Result) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	// Errors stay with the writer until Error is asked for.
-	_ = out.Write([]string{"classic", "grid", "axis", "point", "subject", "control", "round", "metric", "unit", "value"})
+	_ = out.Write([]string{"classic", "grid", "axis", "point", "subject", "control", "round", "metric", "unit",
+		"value"})
 	for _, g := range r.Grids {
 		for i := range g.Samples {
 			s := &g.Samples[i]

@@ -77,7 +77,8 @@ func runAccept(ctx context.Context, s *session) (*experiment.Result, error) {
 		"Listening sockets have TCP_DEFER_ACCEPT, so that a connection is accepted with its request, and answered " +
 		"within the same turn.")
 	if len(all) < 3 {
-		s.Note("Two loops have both CPUs of this machine, and share one of them with the client: beside one loop they " +
+		s.Note("Two loops have both CPUs of this machine, and share one of them with the client: beside one loop " +
+			"they " +
 			"show how the loops share, not what a second CPU brings.")
 	}
 	return &experiment.Result{Grids: []*experiment.Grid{g},
@@ -113,8 +114,9 @@ func acceptChart(g *experiment.Grid) string {
 			if !ok || s.Control && p > 0 {
 				continue
 			}
-			row := chart.Row{Name: s.Name + ", " + point.Name, Value: f.Median, Low: f.Low, High: f.High, Class: "plain",
-				Text: text.Number(f.Median) + " µs"}
+			row := chart.Row{Name: s.Name + ", " + point.Name, Value: f.Median, Low: f.Low, High: f.High,
+				Class: "plain",
+				Text:  text.Number(f.Median) + " µs"}
 			switch {
 			case i == 0 && p == 0:
 				row.Class = "base"

@@ -53,7 +53,8 @@ const (
 )
 
 func newColdGrid() *experiment.Grid {
-	return &experiment.Grid{Name: "cold", Title: "small cached requests", Axis: "what is beside them", Points: coldPoints,
+	return &experiment.Grid{Name: "cold", Title: "small cached requests", Axis: "what is beside them",
+		Points: coldPoints,
 		Metrics: []experiment.Metric{{Key: coldP50, Name: "p50 in ms", Unit: "ms", Unpaired: true},
 			{Key: coldP99, Name: "p99 in ms", Unit: "ms", Unpaired: true},
 			{Key: coldRate, Name: "MB/s of cold files", Unit: "MB/s", Unpaired: true}}}
@@ -228,7 +229,8 @@ func coldChart(g *experiment.Grid) string {
 		}
 		rows = append(rows, row)
 	}
-	return chart.DotRows("p99 of small cached requests beside cold large ones", fmt.Sprintf("ms, on a logarithmic axis; "+
-		"%.0f small requests/s; 128 KiB of a cold file take %v to read",
-		coldSmallRate, coldDelay), legend, rows)
+	return chart.DotRows("p99 of small cached requests beside cold large ones",
+		fmt.Sprintf("ms, on a logarithmic axis; "+
+			"%.0f small requests/s; 128 KiB of a cold file take %v to read",
+			coldSmallRate, coldDelay), legend, rows)
 }

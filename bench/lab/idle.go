@@ -64,13 +64,17 @@ func runIdle(ctx context.Context, s *session) (result *experiment.Result, err er
 	if err != nil {
 		return nil, err
 	}
-	s.Note("Each connection has made one request and is silent. User memory: what is resident of the server's process. Kernel memory: what the system's slabs, kernel stacks and page "+
-		"tables grew by (/proc/meminfo), less what the client's end takes: on loopback both ends are in it, and with %s they are alike, so that half of its growth is the client's.", r.g.Subjects[0].Name)
-	out := &experiment.Result{Grids: []*experiment.Grid{r.g}, Tables: []experiment.Table{r.slopes(), r.caches(), limitsTable(r.limits())}, Charts: []experiment.Chart{{File: "idle.svg", SVG: r.draw()}}}
+	s.Note("Each connection has made one request and is silent. User memory: what is resident of the server's "+
+		"process. Kernel memory: what the system's slabs, kernel stacks and page "+
+		"tables grew by (/proc/meminfo), less what the client's end takes: on loopback both ends are in it, and with "+
+		"%s they are alike, so that half of its growth is the client's.", r.g.Subjects[0].Name)
+	out := &experiment.Result{Grids: []*experiment.Grid{r.g}, Tables: []experiment.Table{r.slopes(), r.caches(),
+		limitsTable(r.limits())}, Charts: []experiment.Chart{{File: "idle.svg", SVG: r.draw()}}}
 	return out, nil
 }
 
-// idleMost is how many connections a server of the client's limit of descriptors has: 90 % of it, as its default has it.
+// idleMost is how many connections a server of the client's limit of descriptors has: 90 % of it, as its default has
+// it.
 func (s *session) idleMost() int { return min(s.Descriptors*9/10, s.Descriptors-128) }
 
 func (r *idleRun) measureAll(ctx context.Context) error {
@@ -111,7 +115,8 @@ func (r *idleRun) measureAll(ctx context.Context) error {
 // measure opens the connections of one point and looks at what they take.
 func (r *idleRun) measure(ctx context.Context, subject, point int) (values map[string]float64, err error) {
 	v, count := &r.all[subject], int(r.g.Points[point].X)
-	child, err := server.StartWith(ctx, server.Options{Binary: r.s.Binary, Args: v.Args(r.root, 1, count), CPUs: r.cpus.Server})
+	child, err := server.StartWith(ctx, server.Options{Binary: r.s.Binary, Args: v.Args(r.root, 1, count),
+		CPUs: r.cpus.Server})
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +251,8 @@ func (r *idleRun) slopes() experiment.Table {
 
 // caches says what the kernel keeps for a connection of the first subject.
 func (r *idleRun) caches() experiment.Table {
-	t := experiment.Table{Title: fmt.Sprintf("the kernel's slab caches with %s: bytes a connection, both ends", r.g.Subjects[0].Name), Head: []string{"", "bytes"}}
+	t := experiment.Table{Title: fmt.Sprintf("the kernel's slab caches with %s: bytes a connection, both ends",
+		r.g.Subjects[0].Name), Head: []string{"", "bytes"}}
 	if r.slabs == nil {
 		t.Rows = append(t.Rows, []string{"/proc/slabinfo is not told to this user", text.Unknown})
 		return t
@@ -272,5 +278,6 @@ func (r *idleRun) draw() string {
 	}
 	kernel := r.g.Line("kernel, "+r.g.Subjects[0].Name, 0, idleKernel)
 	kernel.Dashed = true
-	return chart.Lines("Memory of idle connections", "MB of the server's process, and of the kernel for its end (dashed); both axes logarithmic", r.g.Axis, append(lines, kernel))
+	return chart.Lines("Memory of idle connections", "MB of the server's process, and of the kernel for its end "+
+		"(dashed); both axes logarithmic", r.g.Axis, append(lines, kernel))
 }

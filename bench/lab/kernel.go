@@ -52,10 +52,12 @@ type limit struct {
 // limits are those of this machine, the lowest first.
 func (r *idleRun) limits() []limit {
 	each := r.slope(0, idleUser) + r.slope(0, idleKernel)
-	all := []limit{{"RLIMIT_NOFILE", text.Thousands(r.s.Descriptors), float64(r.s.Descriptors) * 0.9, "descriptors of a process; the server keeps a tenth (LimitNOFILE=, ulimit -n)"}}
+	all := []limit{{"RLIMIT_NOFILE", text.Thousands(r.s.Descriptors), float64(r.s.Descriptors) * 0.9,
+		"descriptors of a process; the server keeps a tenth (LimitNOFILE=, ulimit -n)"}}
 	add := func(file string, of func(v float64) float64, means string) {
 		if text, v, ok := firstNumber(file); ok {
-			all = append(all, limit{strings.ReplaceAll(strings.TrimPrefix(file, "/proc/sys/"), "/", "."), text, of(v), means})
+			all = append(all, limit{strings.ReplaceAll(strings.TrimPrefix(file, "/proc/sys/"), "/", "."), text, of(v),
+				means})
 		}
 	}
 	same := func(v float64) float64 { return v }
@@ -63,17 +65,21 @@ func (r *idleRun) limits() []limit {
 	add("/proc/sys/fs/file-max", same, "open files of the system")
 	add("/proc/sys/fs/epoll/max_user_watches", same, "descriptors that a user's epolls watch")
 	add("/proc/sys/net/netfilter/nf_conntrack_max", same, "connections that are tracked")
-	add("/proc/sys/kernel/threads-max", same, "threads of the system: io_model blocking (and Go ends a program of 10,000)")
+	add("/proc/sys/kernel/threads-max", same, "threads of the system: io_model blocking (and Go ends a program of "+
+		"10,000)")
 	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
 		var low, high int
 		if n, err := fmt.Sscan(string(text), &low, &high); n == 2 && err == nil {
-			all = append(all, limit{"net.ipv4.ip_local_port_range", fmt.Sprintf("%d to %d", low, high), float64(high - low + 1),
-				"ports of one client's address to one of the server's: a test's limit, not a server's; 127.0.0.2 and so on have as many each"})
+			all = append(all, limit{"net.ipv4.ip_local_port_range", fmt.Sprintf("%d to %d", low, high),
+				float64(high - low + 1),
+				"ports of one client's address to one of the server's: a test's limit, not a server's; 127.0.0.2 and " +
+					"so on have as many each"})
 		}
 	}
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil && each > 0 {
 		if free := available(string(text)); free > 0 {
-			all = append(all, limit{"memory", fmt.Sprintf("%.1f GB available", free/1e9), free / each, "user and kernel memory of the first model, without a byte in flight"})
+			all = append(all, limit{"memory", fmt.Sprintf("%.1f GB available", free/1e9), free / each,
+				"user and kernel memory of the first model, without a byte in flight"})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b limit) int {
@@ -114,7 +120,8 @@ func available(meminfo string) float64 {
 }
 
 func limitsTable(limits []limit) experiment.Table {
-	t := experiment.Table{Title: "limits of this machine, the first to be met first", Head: []string{"", "is", "connections", "what it bounds"}}
+	t := experiment.Table{Title: "limits of this machine, the first to be met first", Head: []string{"", "is",
+		"connections", "what it bounds"}}
 	for _, l := range limits {
 		most := "no bound"
 		if l.most < math.MaxInt32 {

@@ -46,15 +46,18 @@ var list = []Experiment{
 		run:    runPipes,
 	},
 	{
-		Name:   "rates",
-		Shows:  "What the server answers, and how fast, against the rate of requests, without and with 10,000 idle connections.",
-		Source: "Gammo, Brecht, Shukla, Pariag, Comparing and Evaluating epoll, select, and poll Event Mechanisms, OLS 2004.",
-		run:    runRates,
+		Name: "rates",
+		Shows: "What the server answers, and how fast, against the rate of requests, without and with 10,000 idle " +
+			"connections.",
+		Source: "Gammo, Brecht, Shukla, Pariag, Comparing and Evaluating epoll, select, and poll Event Mechanisms, " +
+			"OLS 2004.",
+		run: runRates,
 	},
 	{
-		Name:   "cold",
-		Shows:  "Small cached requests beside large files that are not in memory, which workers read.",
-		Source: "nginx, Thread Pools in NGINX Boost Performance 9x! (2015); Pai, Druschel and Zwaenepoel, Flash (USENIX ATC 1999).",
+		Name:  "cold",
+		Shows: "Small cached requests beside large files that are not in memory, which workers read.",
+		Source: "nginx, Thread Pools in NGINX Boost Performance 9x! (2015); Pai, Druschel and Zwaenepoel, Flash " +
+			"(USENIX ATC 1999).",
 		Models: true,
 		run:    runCold,
 	},
@@ -72,8 +75,9 @@ var list = []Experiment{
 		run:    runIdle,
 	},
 	{
-		Name:   "price",
-		Shows:  "What a request would cost without its access line, metrics, fairness, fresh answers, strict parsing and counting.",
+		Name: "price",
+		Shows: "What a request would cost without its access line, metrics, fairness, fresh answers, strict parsing " +
+			"and counting.",
 		Source: "the question that every rewrite in the name of speed begs.",
 		run:    runPrice,
 	},
@@ -102,7 +106,8 @@ func Names() []string {
 func Find(name string) (*Experiment, error) {
 	i := slices.IndexFunc(list, func(e Experiment) bool { return e.Name == name })
 	if i < 0 {
-		return nil, experiment.Mistake("lab", "there is no experiment %q; there are: %s", name, strings.Join(Names(), ", "))
+		return nil, experiment.Mistake("lab", "there is no experiment %q; there are: %s", name, strings.Join(Names(),
+			", "))
 	}
 	return &list[i], nil
 }

@@ -55,9 +55,11 @@ type nginxServer struct {
 const nginxConfig = `daemon off; master_process off; pid nginx.pid; error_log stderr error; %s
 events { worker_connections 1024; }
 http {
-  access_log off; sendfile on; tcp_nopush on; aio %s; keepalive_requests 1000000000; default_type application/octet-stream;
+  access_log off; sendfile on; tcp_nopush on; aio %s; keepalive_requests 1000000000;
+  default_type application/octet-stream;
   open_file_cache max=20000; open_file_cache_valid 1s;
-  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   server { listen %s; root %s; }
 }
 `

@@ -24,7 +24,8 @@ func (p *part) costs() float64 { return p.with - p.without }
 const (
 	partTries = 9
 	partLoops = 20_000
-	partNote  = "timed alone in a loop, where caches and branch predictors know it by heart: a lower bound of what it " +
+	partNote  = "timed alone in a loop, where caches and branch predictors know it by heart: a lower bound of what " +
+		"it " +
 		"costs among everything else"
 )
 
@@ -67,7 +68,8 @@ func timeParts() []part {
 	var c conn.Counters
 	return []part{
 		{"strict parsing, a load generator's request", "strict parsing", strict(plainRequest), loose(plainRequest)},
-		{"strict parsing, a browser's request of 14 fields", "the same, a browser's", strict(browserRequest), loose(browserRequest)},
+		{"strict parsing, a browser's request of 14 fields", "the same, a browser's", strict(browserRequest),
+			loose(browserRequest)},
 		{"counting a request", "counting", timeOf(func() { countRequest(&c) }), timeOf(func() {})},
 	}
 }
@@ -168,7 +170,8 @@ func partsTable(g *experiment.Grid, parts []part) experiment.Table {
 		if ok && whole.Median > 0 {
 			share = fmt.Sprintf("%.1f", p.costs()/1e3/whole.Median*100)
 		}
-		t.Rows = append(t.Rows, []string{p.name, text.Number(p.with), text.Number(p.without), text.Number(p.costs()), share})
+		t.Rows = append(t.Rows, []string{p.name, text.Number(p.with), text.Number(p.without), text.Number(p.costs()),
+			share})
 	}
 	return t
 }

@@ -48,18 +48,22 @@ func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error)
 	}
 	points := pipePoints(s.Descriptors)
 	if len(points) == 0 {
-		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors, 2*pipesCounts[len(pipesCounts)-1]+spare)
+		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors,
+			2*pipesCounts[len(pipesCounts)-1]+spare)
 	}
 	most := points[len(points)-1]
 	if most < pipesCounts[len(pipesCounts)-1] {
 		s.Warn("the limit of %d descriptors allows %s pipes: ulimit -n %d allows %s",
-			s.Descriptors, text.Thousands(most), 2*pipesCounts[len(pipesCounts)-1]+spare, text.Thousands(pipesCounts[len(pipesCounts)-1]))
+			s.Descriptors, text.Thousands(most), 2*pipesCounts[len(pipesCounts)-1]+spare,
+			text.Thousands(pipesCounts[len(pipesCounts)-1]))
 	}
 	for _, c := range chains {
-		g := &experiment.Grid{Name: fmt.Sprintf("%d active", c.active), Title: fmt.Sprintf("%d active, %s writes", c.active, text.Thousands(c.writes)), Axis: "pipes",
+		g := &experiment.Grid{Name: fmt.Sprintf("%d active", c.active), Title: fmt.Sprintf("%d active, %s writes",
+			c.active, text.Thousands(c.writes)), Axis: "pipes",
 			Subjects: subjects(p.ways), Metrics: []experiment.Metric{
 				{Key: "chain", Name: "µs until all are read", Unit: "µs"},
-				{Key: "registering", Name: "µs to have every pipe forgotten and watched again", Unit: "µs", Unpaired: true},
+				{Key: "registering", Name: "µs to have every pipe forgotten and watched again", Unit: "µs",
+					Unpaired: true},
 			}}
 		for _, n := range points {
 			g.Points = append(g.Points, experiment.Counted(n))
@@ -80,15 +84,18 @@ func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error)
 	}
 	r = &experiment.Result{Grids: p.grids}
 	for i, g := range p.grids {
-		r.Charts = append(r.Charts, experiment.Chart{File: fmt.Sprintf("pipes-%d.svg", chains[i].active), SVG: p.draw(g)})
+		r.Charts = append(r.Charts, experiment.Chart{File: fmt.Sprintf("pipes-%d.svg", chains[i].active),
+			SVG: p.draw(g)})
 	}
 	s.Note("%s", libeventShape)
 	return r, nil
 }
 
 // libeventShape is what libevent's page shows of the same two loads; its charts are pictures without a table.
-const libeventShape = "Published: the time for one active connection rises with the number of connections under select and poll, and hardly under " +
-	"epoll and kqueue; with one hundred active the same, less steeply (two charts without a table on libevent's page: \"exposes scalability issues of " +
+const libeventShape = "Published: the time for one active connection rises with the number of connections under " +
+	"select and poll, and hardly under " +
+	"epoll and kqueue; with one hundred active the same, less steeply (two charts without a table on libevent's " +
+	"page: \"exposes scalability issues of " +
 	"traditional interfaces like select or poll\")."
 
 // pipePoints are the numbers of pipes that so many descriptors allow.
@@ -113,11 +120,13 @@ func (p *pipes) measureAll(ctx context.Context) error {
 	}
 	name := func(cell int) string {
 		way, grid, point := split(cell)
-		return fmt.Sprintf("%s, %d of %s pipes active", p.ways[way].Name, chains[grid].active, p.grids[grid].Points[point].Name)
+		return fmt.Sprintf("%s, %d of %s pipes active", p.ways[way].Name, chains[grid].active,
+			p.grids[grid].Points[point].Name)
 	}
 	return p.s.Each(ctx, points*len(chains)*len(p.ways), name, func(round, cell int) error {
 		way, grid, point := split(cell)
-		c := chain{reads: p.reads[:int(p.grids[grid].Points[point].X)], active: chains[grid].active, length: chains[grid].writes}
+		c := chain{reads: p.reads[:int(p.grids[grid].Points[point].X)], active: chains[grid].active,
+			length: chains[grid].writes}
 		c.writes = p.writes[:len(c.reads)]
 		values, err := c.measure(p.ways[way], p.s.Duration)
 		if err == nil {
@@ -274,6 +283,7 @@ func (c *chain) look() (read bool, err error) {
 
 // draw shows one load against the number of pipes.
 func (p *pipes) draw(g *experiment.Grid) string {
-	return chart.Lines("µs for a chain: "+g.Title, "CPU time until every octet has been read; both axes logarithmic", "pipes watched",
+	return chart.Lines("µs for a chain: "+g.Title, "CPU time until every octet has been read; both axes logarithmic",
+		"pipes watched",
 		g.Lines("chain"))
 }

@@ -20,7 +20,8 @@ const (
 	priceRounds   = 9
 	priceDuration = 350 * time.Millisecond
 	priceWarmUp   = 80 * time.Millisecond
-	// priceScrapes is how often the metrics are fetched while they are on: 150 times as often as Prometheus does by itself (15 s).
+	// priceScrapes is how often the metrics are fetched while they are on: 150 times as often as Prometheus does by
+	// itself (15 s).
 	priceScrapes = 100 * time.Millisecond
 )
 
@@ -42,12 +43,15 @@ var priceServers = []struct {
 var priceLoads = []struct {
 	experiment.Point
 	connections, pipeline int
-}{{experiment.Point{Name: "1 KiB, 64 connections", X: 1}, 64, 1}, {experiment.Point{Name: "16 pipelined on each of 16", X: 2}, 16, 16}}
+}{{experiment.Point{Name: "1 KiB, 64 connections", X: 1}, 64, 1}, {experiment.Point{Name: "16 pipelined on each of 16",
+	X: 2}, 16, 16}}
 
-// runPrice measures what a request costs without one thing that correctness takes, and what strict parsing and counting cost by themselves.
+// runPrice measures what a request costs without one thing that correctness takes, and what strict parsing and counting
+// cost by themselves.
 func runPrice(ctx context.Context, s *session) (*experiment.Result, error) {
 	s.Defaults(priceRounds, priceDuration)
-	g := &experiment.Grid{Name: "price", Title: "a request", Axis: "load", Metrics: []experiment.Metric{{Key: "cpu", Name: "µs of the server's CPU", Unit: "µs"}, {Key: "rate", Name: "requests/s", Unit: "1/s", Unpaired: true}}}
+	g := &experiment.Grid{Name: "price", Title: "a request", Axis: "load", Metrics: []experiment.Metric{{Key: "cpu",
+		Name: "µs of the server's CPU", Unit: "µs"}, {Key: "rate", Name: "requests/s", Unit: "1/s", Unpaired: true}}}
 	for _, l := range priceLoads {
 		g.Points = append(g.Points, l.Point)
 	}
@@ -63,10 +67,12 @@ func runPrice(ctx context.Context, s *session) (*experiment.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Note("Access lines go to a file. The metrics, while they are on, are fetched every %v, and Prometheus does that every 15 s. Revalidation is cache.valid (1 s) and off an hour. "+
+	s.Note("Access lines go to a file. The metrics, while they are on, are fetched every %v, and Prometheus does "+
+		"that every 15 s. Revalidation is cache.valid (1 s) and off an hour. "+
 		"A turn is bounded by 64 requests or 256 KiB, and off not at all.", priceScrapes)
 	parts := timeParts()
-	return &experiment.Result{Grids: []*experiment.Grid{g}, Tables: []experiment.Table{priceTable(g), partsTable(g, parts)}, Charts: []experiment.Chart{{File: "price.svg", SVG: priceChart(g, parts)}}}, nil
+	return &experiment.Result{Grids: []*experiment.Grid{g}, Tables: []experiment.Table{priceTable(g), partsTable(g,
+		parts)}, Charts: []experiment.Chart{{File: "price.svg", SVG: priceChart(g, parts)}}}, nil
 }
 
 // measurePrices measures one server under all loads.
@@ -109,7 +115,8 @@ func priceConfig(root, folder string, log, turn, valid bool) string {
 	if log {
 		output = filepath.Join(folder, "access.log")
 	}
-	text := fmt.Sprintf("listen: [\"127.0.0.1:0\"]\nloops: 1\nsites: [{hosts: [\"*\"], root: %q}]\naccess_log: {output: %q}\n",
+	text := fmt.Sprintf("listen: [\"127.0.0.1:0\"]\nloops: 1\nsites: [{hosts: [\"*\"], root: %q}]\naccess_log: "+
+		"{output: %q}\n",
 		root, output)
 	if !turn {
 		text += "turn: {requests: 0, bytes: 0}\n"
@@ -172,9 +179,11 @@ func priceChart(g *experiment.Grid, parts []part) string {
 	for p := range g.Points {
 		for i := 1; i < len(g.Subjects); i++ {
 			median, low, high, ok := price(g, p, i)
-			row := chart.Row{Name: strings.TrimPrefix(g.Subjects[i].Name, "everything on ") + []string{"", " ×16"}[p], Class: priceClass(g, p, i)}
+			row := chart.Row{Name: strings.TrimPrefix(g.Subjects[i].Name, "everything on ") + []string{"", " ×16"}[p],
+				Class: priceClass(g, p, i)}
 			if ok {
-				row.Value, row.Low, row.High, row.Text = 100*median, 100*low, 100*high, fmt.Sprintf("%.1f %%", 100*median)
+				row.Value, row.Low, row.High, row.Text = 100*median, 100*low, 100*high, fmt.Sprintf("%.1f %%",
+					100*median)
 			}
 			rows = append(rows, row)
 		}
@@ -182,10 +191,12 @@ func priceChart(g *experiment.Grid, parts []part) string {
 	for _, t := range parts {
 		if whole, ok := g.Figure(0, 0, "cpu"); ok && whole.Median > 0 {
 			share := 100 * t.costs() / 1e3 / whole.Median
-			rows = append(rows, chart.Row{Name: t.short, Value: share, Class: "plain", Text: fmt.Sprintf("%.1f %%", share)})
+			rows = append(rows, chart.Row{Name: t.short, Value: share, Class: "plain", Text: fmt.Sprintf("%.1f %%",
+				share)})
 		}
 	}
-	return chart.Bars("The price of being correct", "% of a request's CPU (1 KiB) that it saves to be without; ×16: pipelined; green: a saving, grey: no difference, blue: not to be told or not compared", rows)
+	return chart.Bars("The price of being correct", "% of a request's CPU (1 KiB) that it saves to be without; ×16: "+
+		"pipelined; green: a saving, grey: no difference, blue: not to be told or not compared", rows)
 }
 
 // priceClass colours a bar by the verdict on what it stands for.

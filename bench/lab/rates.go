@@ -76,7 +76,8 @@ func runRates(ctx context.Context, s *session) (result *experiment.Result, err e
 	// The server keeps a tenth of its descriptors for other uses.
 	if most := s.Descriptors*9/10 - 512; most < ratesIdle {
 		if most < 100 {
-			return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors, (ratesIdle+512)*10/9+1)
+			return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors,
+				(ratesIdle+512)*10/9+1)
 		}
 		r.idle[1] = most
 		s.Warn("the limit of %d descriptors allows %s idle connections: ulimit -n %d allows %s",
@@ -104,8 +105,9 @@ func runRates(ctx context.Context, s *session) (result *experiment.Result, err e
 
 // gammo is table 1 of the paper: what its server's time went into, of the calls that ours makes too.
 var gammo = experiment.Table{
-	Title: "Published: % of the µserver's time by gprof, one-byte workload at 22,000 requests/s, no idle connections (Gammo et al., table 1)",
-	Head:  []string{"", "select", "poll", "epoll level", "epoll edge"},
+	Title: "Published: % of the µserver's time by gprof, one-byte workload at 22,000 requests/s, no idle connections " +
+		"(Gammo et al., table 1)",
+	Head: []string{"", "select", "poll", "epoll level", "epoll edge"},
 	Rows: [][]string{
 		{"select, poll or epoll_wait", "13.33", "13.32", "7.15", "6.52"},
 		{"epoll_ctl", text.Unknown, text.Unknown, "16.34", "11.06"},
@@ -116,7 +118,8 @@ var gammo = experiment.Table{
 }
 
 // gammoShape is what the paper's figures 1 to 6 show; they have no numbers but on their axes.
-const gammoShape = "Published: without idle connections select and poll answer as much as epoll, or slightly more, up to some 20,000 replies/s; " +
+const gammoShape = "Published: without idle connections select and poll answer as much as epoll, or slightly more, " +
+	"up to some 20,000 replies/s; " +
 	"with 10,000 idle ones select and poll fall by up to 79 % (Gammo et al., figures 3 and 5)."
 
 // oneByte is a request for the file of the one-byte workload.
@@ -129,7 +132,8 @@ func (r *rates) makeGrids() {
 	}
 	for _, idle := range r.idle {
 		for _, q := range requestings {
-			g := &experiment.Grid{Name: fmt.Sprintf("rates-%s-%d", q.name, idle), Title: fmt.Sprintf("%s, %s idle", q.title, text.Thousands(idle)),
+			g := &experiment.Grid{Name: fmt.Sprintf("rates-%s-%d", q.name, idle), Title: fmt.Sprintf("%s, %s idle",
+				q.title, text.Thousands(idle)),
 				Axis: "requests/s", Subjects: all, Metrics: []experiment.Metric{
 					{Key: "replies", Name: "replies/s", Unit: "replies/s"},
 					{Key: "p50", Name: "p50 in µs", Unit: "µs"},
@@ -149,7 +153,8 @@ func (r *rates) makeGrids() {
 
 func (r *rates) measureAll(ctx context.Context) error {
 	name := func(cell int) string {
-		return fmt.Sprintf("%s, %s idle", ratesServers[cell%len(ratesServers)].Name, text.Thousands(r.idle[cell/len(ratesServers)]))
+		return fmt.Sprintf("%s, %s idle", ratesServers[cell%len(ratesServers)].Name,
+			text.Thousands(r.idle[cell/len(ratesServers)]))
 	}
 	return r.s.Each(ctx, len(ratesServers)*len(r.idle), name, func(round, cell int) error {
 		return r.session(ctx, round, cell%len(ratesServers), cell/len(ratesServers))
@@ -159,8 +164,10 @@ func (r *rates) measureAll(ctx context.Context) error {
 // session is one server, with its idle connections, under every rate.
 func (r *rates) session(ctx context.Context, round, subject, idle int) (err error) {
 	of := ratesServers[subject]
-	child, err := server.StartWith(ctx, server.Options{Binary: r.s.Binary, CPUs: r.cpus.Server, Args: []string{"serve", r.root,
-		"--listen", "127.0.0.1:0", "--io-model", of.model, "--trigger", of.trigger, "--loops", "1", "--access-log", "off"}, Counters: true})
+	child, err := server.StartWith(ctx, server.Options{Binary: r.s.Binary, CPUs: r.cpus.Server, Args: []string{"serve",
+		r.root,
+		"--listen", "127.0.0.1:0", "--io-model", of.model, "--trigger", of.trigger, "--loops", "1", "--access-log",
+		"off"}, Counters: true})
 	if err != nil {
 		return err
 	}
@@ -195,7 +202,8 @@ func (r *rates) openIdle(ctx context.Context, child *server.Server, count int) (
 	left := errors.New("the rates are over")
 	go func() {
 		result, err := load.Run(ctx, load.Options{
-			Roles:    []load.Role{{Name: "idle", Addr: load.TCP(child.Addr()), Connections: count, Idle: true, Targets: []load.Target{oneByte}}},
+			Roles: []load.Role{{Name: "idle", Addr: load.TCP(child.Addr()), Connections: count, Idle: true,
+				Targets: []load.Target{oneByte}}},
 			Duration: idleStays, Ramp: idleMax, CPUs: r.cpus.Client, OnBegin: func() { close(opened) },
 		})
 		if errors.Is(err, left) {
@@ -220,9 +228,11 @@ func (r *rates) openIdle(ctx context.Context, child *server.Server, count int) (
 }
 
 // measure is one rate.
-func (r *rates) measure(ctx context.Context, child *server.Server, q *requesting, rate int) (map[string]float64, error) {
+func (r *rates) measure(ctx context.Context, child *server.Server, q *requesting, rate int) (map[string]float64,
+	error) {
 	values, result, err := r.s.loaded(ctx, child, load.Options{
-		Roles: []load.Role{{Name: "active", Addr: load.TCP(child.Addr()), Connections: q.connections, Rate: float64(rate),
+		Roles: []load.Role{{Name: "active", Addr: load.TCP(child.Addr()), Connections: q.connections,
+			Rate:      float64(rate),
 			CloseEach: q.closeEach, Greet: !q.closeEach, Targets: []load.Target{oneByte}}},
 		WarmUp: min(r.s.Duration/2, ratesWarmUp), Drain: ratesDrain, CPUs: r.cpus.Client})
 	if err != nil {
@@ -249,7 +259,8 @@ func (r *rates) remark() {
 			}
 		}
 		if len(full) > 0 {
-			r.s.Note("%s: the client used its CPU up at %s: replies/s and latency may be its limit there; the server's CPU a reply is not affected.",
+			r.s.Note("%s: the client used its CPU up at %s: replies/s and latency may be its limit there; the "+
+				"server's CPU a reply is not affected.",
 				g.Title, strings.Join(full, ", "))
 		}
 	}
@@ -266,12 +277,14 @@ func draw(g *experiment.Grid) []experiment.Chart {
 		metric, title, note string
 		also                []chart.Line
 	}{
-		{"replies", "Replies/s", "against the rate of requests, which does not wait for answers; both axes logarithmic", []chart.Line{asked}},
+		{"replies", "Replies/s", "against the rate of requests, which does not wait for answers; both axes logarithmic",
+			[]chart.Line{asked}},
 		{"p50", "Median latency in µs", "from when a request was due; both axes logarithmic", nil},
 		{"p99", "p99 of latency in µs", "from when a request was due; both axes logarithmic", nil},
 		{"cpu", "The server's CPU a reply in µs", "both axes logarithmic", nil},
 	} {
-		charts = append(charts, experiment.Chart{File: g.Name + "-" + of.metric + ".svg", SVG: chart.Lines(of.title+": "+g.Title, of.note, g.Axis, append(g.Lines(of.metric), of.also...))})
+		charts = append(charts, experiment.Chart{File: g.Name + "-" + of.metric + ".svg",
+			SVG: chart.Lines(of.title+": "+g.Title, of.note, g.Axis, append(g.Lines(of.metric), of.also...))})
 	}
 	return charts
 }

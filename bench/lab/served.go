@@ -100,7 +100,8 @@ func failures(r *load.Result) error {
 		role := &r.Roles[i]
 		for f, n := range role.Failures {
 			if n > 0 {
-				errs = append(errs, fmt.Errorf("role %s: %d × %v, the first: %s", role.Name, n, load.Failure(f), role.First[f]))
+				errs = append(errs, fmt.Errorf("role %s: %d × %v, the first: %s", role.Name, n, load.Failure(f),
+					role.First[f]))
 			}
 		}
 	}

@@ -13,7 +13,8 @@ import (
 )
 
 func TestPickVariants(t *testing.T) {
-	models := &server.Models{Models: []server.Model{{Name: "blocking", Available: true}, {Name: "epoll", Available: true}, {Name: "kqueue"}}}
+	models := &server.Models{Models: []server.Model{{Name: "blocking", Available: true}, {Name: "epoll",
+		Available: true}, {Name: "kqueue"}}}
 	picked, err := pickVariants(models, []string{"blocking"})
 	if err != nil || len(picked) != 1 || !picked[0].Threaded() {
 		t.Errorf("picked: %v, %v", picked, err)
@@ -40,14 +41,16 @@ func TestSlopeBearsAnOutlier(t *testing.T) {
 }
 
 func TestKernelMemory(t *testing.T) {
-	const meminfo = "MemTotal:       24683388 kB\nMemAvailable:    1000 kB\nSlab:             100 kB\nSReclaimable:      60 kB\nKernelStack:       20 kB\nPageTables:         3 kB\nHugePages_Total:       0\n"
+	const meminfo = "MemTotal:       24683388 kB\nMemAvailable:    1000 kB\nSlab:             100 kB\nSReclaimable:  " +
+		"    60 kB\nKernelStack:       20 kB\nPageTables:         3 kB\nHugePages_Total:       0\n"
 	if got := kernelMemory(meminfo); got != 123<<10 {
 		t.Errorf("%d bytes", got)
 	}
 	if got := available(meminfo); got != 1000<<10 {
 		t.Errorf("%v bytes available", got)
 	}
-	const slabinfo = "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab>\n" +
+	const slabinfo = "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> " +
+		"<pagesperslab>\n" +
 		"TCP                 10     26   2432   13    8 : tunables    0    0    0 : slabdata      2      2      0\n"
 	if got := slabCaches(slabinfo); len(got) != 1 || got["TCP"] != 24320 {
 		t.Errorf("%v", got)
@@ -71,13 +74,15 @@ func TestColdRatio(t *testing.T) {
 
 // TestPrice: what the server without something costs less, of what it costs with everything.
 func TestPrice(t *testing.T) {
-	g := &experiment.Grid{Points: []experiment.Point{{Name: "p"}}, Metrics: []experiment.Metric{{Key: "cpu"}}, Subjects: []experiment.Subject{{Name: "on"}, {Name: "off"}}}
+	g := &experiment.Grid{Points: []experiment.Point{{Name: "p"}}, Metrics: []experiment.Metric{{Key: "cpu"}},
+		Subjects: []experiment.Subject{{Name: "on"}, {Name: "off"}}}
 	for round, pair := range [][2]float64{{10, 9}, {20, 18}, {10, 8}} {
 		g.Add(round, 0, 0, map[string]float64{"cpu": pair[0]})
 		g.Add(round, 0, 1, map[string]float64{"cpu": pair[1]})
 	}
 	median, low, high, ok := price(g, 0, 1)
-	if near := func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }; !ok || !near(median, 0.1) || !near(low, 0.1) || !near(high, 0.2) {
+	if near := func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }; !ok || !near(median, 0.1) ||
+		!near(low, 0.1) || !near(high, 0.2) {
 		t.Errorf("%v [%v %v], %v", median, low, high, ok)
 	}
 	if _, _, _, ok := price(g, 0, 0); ok {
@@ -85,10 +90,12 @@ func TestPrice(t *testing.T) {
 	}
 }
 
-// TestLaxParser: it finds what a file server needs in requests that are in order, and takes what the strict one refuses.
+// TestLaxParser: it finds what a file server needs in requests that are in order, and takes what the strict one
+// refuses.
 func TestLaxParser(t *testing.T) {
 	var r laxRequest
-	if !r.parse(browserRequest) || string(r.method) != "GET" || string(r.target) != "/small.html" || string(r.host) != "www.example.org" ||
+	if !r.parse(browserRequest) || string(r.method) != "GET" || string(r.target) != "/small.html" ||
+		string(r.host) != "www.example.org" ||
 		string(r.connection) != "keep-alive" || !strings.HasPrefix(string(r.encodings), "gzip") || r.rangeField != nil {
 		t.Errorf("%+v", r)
 	}

@@ -7,12 +7,14 @@ import (
 	"testing"
 )
 
-// TestFindSlow: the program is the one beside the server; where there is none and it cannot be built, the error says what is missing.
+// TestFindSlow: the program is the one beside the server; where there is none and it cannot be built, the error says
+// what is missing.
 func TestFindSlow(t *testing.T) {
 	folder := t.TempDir()
 	server := filepath.Join(folder, "evhttpd")
 	t.Setenv("PATH", t.TempDir())
-	if path, err := findSlow(t.Context(), server, t.TempDir()); err == nil || !strings.Contains(err.Error(), "takes evhttpd-slowfs") {
+	if path, err := findSlow(t.Context(), server, t.TempDir()); err == nil || !strings.Contains(err.Error(),
+		"takes evhttpd-slowfs") {
 		t.Errorf("without one: %q, %v", path, err)
 	}
 	beside := filepath.Join(folder, slowProgram)

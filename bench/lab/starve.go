@@ -100,7 +100,8 @@ func newStarveGrid() *experiment.Grid {
 	g := &experiment.Grid{Name: "starve", Title: title, Axis: "load", Wide: true,
 		Points: []experiment.Point{{Name: "p99"}}, Metrics: []experiment.Metric{
 			{Key: "p50", Name: "p50", Unit: "ms", Unpaired: true}, {Key: starveP99, Name: "p99", Unit: "ms"},
-			{Key: "max", Name: "max", Unit: "ms", Unpaired: true}, {Key: "rate", Name: "small/s", Unit: "1/s", Unpaired: true},
+			{Key: "max", Name: "max", Unit: "ms", Unpaired: true}, {Key: "rate", Name: "small/s", Unit: "1/s",
+				Unpaired: true},
 			{Key: starveGreedy, Name: "greedy/s", Unit: "1/s", Unpaired: true},
 			{Key: "download", Name: "MB/s", Unit: "MB/s", Unpaired: true}}}
 	for _, c := range starveCases {
@@ -117,7 +118,8 @@ func (s *session) starve(ctx context.Context, i int, root string, cpus experimen
 	if !c.budget {
 		requests, bytes = 0, 0 // no bound
 	}
-	child, err := server.StartWith(ctx, server.Options{Binary: s.Binary, CPUs: cpus.Server, Args: []string{"serve", root,
+	child, err := server.StartWith(ctx, server.Options{Binary: s.Binary, CPUs: cpus.Server, Args: []string{"serve",
+		root,
 		"--listen", "127.0.0.1:0", "--loops", "1", "--trigger", c.trigger, "--access-log", "off",
 		"--turn-requests", strconv.Itoa(requests), "--turn-bytes", strconv.Itoa(bytes)}})
 	if err != nil {
@@ -125,7 +127,8 @@ func (s *session) starve(ctx context.Context, i int, root string, cpus experimen
 	}
 	defer func() { err = errors.Join(err, child.Stop()) }()
 	at := load.TCP(child.Addr())
-	roles := []load.Role{{Name: "small", Addr: at, Connections: starveConnections, Rate: starveRate, Targets: []load.Target{small}}}
+	roles := []load.Role{{Name: "small", Addr: at, Connections: starveConnections, Rate: starveRate,
+		Targets: []load.Target{small}}}
 	if c.greedy {
 		roles = append(roles,
 			load.Role{Name: "greedy", Addr: at, Connections: 1, Pipeline: greedyPipeline,
@@ -133,7 +136,8 @@ func (s *session) starve(ctx context.Context, i int, root string, cpus experimen
 			load.Role{Name: "download", Addr: at, Connections: 1,
 				Targets: []load.Target{{Path: "/" + downloadFile, Length: downloadSize}}})
 	}
-	result, err := load.Run(ctx, load.Options{Roles: roles, Duration: s.Duration, WarmUp: starveWarmUp, Drain: starveDrain,
+	result, err := load.Run(ctx, load.Options{Roles: roles, Duration: s.Duration, WarmUp: starveWarmUp,
+		Drain: starveDrain,
 		// A connection that is starved gets no byte for the whole run.
 		Timeout: s.Duration + starveWarmUp + starveDrain + time.Second, CheckEvery: 1, CPUs: cpus.Client})
 	if err != nil {
@@ -179,11 +183,11 @@ func starveCure(g *experiment.Grid, trigger string) float64 {
 
 // starveText says what the table shows.
 func starveText(g *experiment.Grid) string {
-	return fmt.Sprintf(`The budget divides the small requests' p99 by %s with the edge trigger, and by %s with the level
-trigger. Without it a connection is served until its socket is empty, or full. A client that keeps it from ever becoming
-either makes all others wait until it pauses: how long is up to the client, and here to the length of a run. An
-edge-triggered loop may not stop earlier unless it remembers which connection it left, since no second event comes. A
-level trigger would tell it again, but does not help a loop that drains its sockets, as this one does. The budget is that
-memory: after %d requests or %d KiB a connection goes to the back of a queue, and the others have their turn.`,
+	return fmt.Sprintf(`The budget divides the small requests' p99 by %s with the edge trigger, and by %s with the
+level trigger. Without it a connection is served until its socket is empty, or full. A client that keeps it from ever
+becoming either makes all others wait until it pauses: how long is up to the client, and here to the length of a run.
+An edge-triggered loop may not stop earlier unless it remembers which connection it left, since no second event comes.
+A level trigger would tell it again, but does not help a loop that drains its sockets, as this one does. The budget is
+that memory: after %d requests or %d KiB a connection goes to the back of a queue, and the others have their turn.`,
 		text.Number(starveCure(g, "edge")), text.Number(starveCure(g, "level")), turnRequests, turnBytes>>10)
 }

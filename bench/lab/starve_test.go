@@ -23,7 +23,8 @@ func TestStarveLeavesNothing(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			folder := t.TempDir()
 			t.Setenv("TMPDIR", folder)
-			r, err := Run(t.Context(), "starve", experiment.Options{Binary: c.binary, Duration: time.Second, Rounds: 1, Seed: 1})
+			r, err := Run(t.Context(), "starve", experiment.Options{Binary: c.binary, Duration: time.Second, Rounds: 1,
+				Seed: 1})
 			named := false
 			for _, of := range starveCases {
 				named = named || err != nil && strings.Contains(err.Error(), "round 1, "+of.Name+": ")
@@ -78,7 +79,8 @@ func TestStarveFigures(t *testing.T) {
 		for metric, want := range map[string]float64{"p50": 1.5 * unit, "p99": 1.5 * unit, "max": 1.5 * unit, "rate": 2,
 			"greedy": 70_000, "download": 3} {
 			f, ok := g.Figure(0, i, metric)
-			if greedy := metric == "greedy" || metric == "download"; ok != (c.greedy || !greedy) || ok && !near(f.Median, want) {
+			if greedy := metric == "greedy" || metric == "download"; ok != (c.greedy || !greedy) || ok &&
+				!near(f.Median, want) {
 				t.Errorf("%s, %s: %+v, %v; want %v", c.Name, metric, f, ok, want)
 			}
 		}
@@ -120,7 +122,8 @@ func TestFailuresAreErrors(t *testing.T) {
 		r := result(time.Millisecond)
 		r.Roles[1].Failures[f], r.Roles[1].First[f] = 3, "the first one"
 		err := failures(r)
-		if err == nil || !strings.Contains(err.Error(), "greedy") || !strings.Contains(err.Error(), "3 × "+f.String()) || !strings.Contains(err.Error(), "the first one") {
+		if err == nil || !strings.Contains(err.Error(), "greedy") || !strings.Contains(err.Error(),
+			"3 × "+f.String()) || !strings.Contains(err.Error(), "the first one") {
 			t.Errorf("%v: %v", f, err)
 		}
 	}

@@ -59,7 +59,8 @@ func runWaits(ctx context.Context, s *session) (r *experiment.Result, err error)
 	if w.ways, err = s.watchings(waitBound); err != nil {
 		return nil, err
 	}
-	w.grid = &experiment.Grid{Name: "waits", Title: fmt.Sprintf("CPU time of %s waits", text.Thousands(waitsOperations)), Axis: "descriptors watched",
+	w.grid = &experiment.Grid{Name: "waits", Title: fmt.Sprintf("CPU time of %s waits",
+		text.Thousands(waitsOperations)), Axis: "descriptors watched",
 		Subjects: subjects(w.ways), Originals: kerrisk, Metrics: []experiment.Metric{
 			{Key: "wait", Name: "of the waits alone, s", Unit: "s"},
 			{Key: "whole", Name: "with the write and the read around each wait, s", Unit: "s", Unpaired: true},
@@ -68,7 +69,8 @@ func runWaits(ctx context.Context, s *session) (r *experiment.Result, err error)
 	most := 0
 	for i, n := range waitsCounts {
 		if n > s.Descriptors-spare {
-			s.Warn("the limit of %d descriptors leaves out those of %s: ulimit -n %d lets them in", s.Descriptors, text.Thousands(n), n+spare)
+			s.Warn("the limit of %d descriptors leaves out those of %s: ulimit -n %d lets them in", s.Descriptors,
+				text.Thousands(n), n+spare)
 			for k := range kerrisk { // as many figures as points
 				w.grid.Originals = cut(w.grid.Originals, k, i)
 			}
@@ -77,7 +79,8 @@ func runWaits(ctx context.Context, s *session) (r *experiment.Result, err error)
 		w.grid.Points, most = append(w.grid.Points, experiment.Counted(n)), n
 	}
 	if most == 0 {
-		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors, waitsCounts[len(waitsCounts)-1]+spare)
+		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors,
+			waitsCounts[len(waitsCounts)-1]+spare)
 	}
 	release, err := reserve()
 	if err != nil {
@@ -91,7 +94,8 @@ func runWaits(ctx context.Context, s *session) (r *experiment.Result, err error)
 	if err = w.measureAll(ctx); err != nil {
 		return nil, err
 	}
-	return &experiment.Result{Grids: []*experiment.Grid{w.grid, w.which}, Charts: []experiment.Chart{{File: "waits.svg", SVG: w.draw()}}}, nil
+	return &experiment.Result{Grids: []*experiment.Grid{w.grid, w.which}, Charts: []experiment.Chart{{File: "waits.svg",
+		SVG: w.draw()}}}, nil
 }
 
 // cut shortens one of the published rows to so many figures, in a copy.
@@ -125,7 +129,8 @@ func (w *waits) whichWays() (ways []watching) {
 func (w *waits) measureAll(ctx context.Context) error {
 	points, ways := len(w.grid.Points), w.whichWays()
 	last := w.grid.Points[points-1]
-	w.which = &experiment.Grid{Name: "which", Title: fmt.Sprintf("%s, of %s descriptors", w.grid.Title, last.Name), Axis: "which is ready",
+	w.which = &experiment.Grid{Name: "which", Title: fmt.Sprintf("%s, of %s descriptors", w.grid.Title, last.Name),
+		Axis:     "which is ready",
 		Subjects: subjects(ways), Metrics: w.grid.Metrics}
 	for i, place := range places {
 		w.which.Points = append(w.which.Points, experiment.Point{Name: place.name, X: float64(i)})
@@ -136,7 +141,8 @@ func (w *waits) measureAll(ctx context.Context) error {
 			return fmt.Sprintf("%s, %s descriptors", w.ways[cell/points].Name, w.grid.Points[cell%points].Name)
 		}
 		cell -= cells
-		return fmt.Sprintf("%s, %s of %s is ready", ways[cell/len(places)].Name, places[cell%len(places)].name, last.Name)
+		return fmt.Sprintf("%s, %s of %s is ready", ways[cell/len(places)].Name, places[cell%len(places)].name,
+			last.Name)
 	}
 	return w.s.Each(ctx, cells+len(ways)*len(places), name, func(round, cell int) error {
 		random := rand.New(rand.NewPCG(w.s.Seed, uint64(round)))
@@ -185,7 +191,8 @@ func (w *waits) measure(way watching, fds []int, pick func() int) (map[string]fl
 		return nil, err
 	}
 	both := (before + after) / 2
-	return map[string]float64{"wait": (whole - both) * waitsOperations, "whole": whole * waitsOperations, "alone": both * waitsOperations}, nil
+	return map[string]float64{"wait": (whole - both) * waitsOperations, "whole": whole * waitsOperations,
+		"alone": both * waitsOperations}, nil
 }
 
 // watched is the operation with the wait.
@@ -205,7 +212,8 @@ func (w *waits) watched(way watching, fds []int, pick func() int, octet []byte) 
 		}
 		return receive(p, fds, events, octet)
 	}
-	if _, err := timed(w.s.Duration/20, operation); err != nil { // the first one takes what add has left to be looked at
+	// the first one takes what add has left to be looked at
+	if _, err := timed(w.s.Duration/20, operation); err != nil {
 		return 0, err
 	}
 	return timed(w.s.Duration, operation)
@@ -247,5 +255,6 @@ func (w *waits) draw() string {
 		}
 		lines = append(lines, line)
 	}
-	return chart.Lines("CPU seconds of 100,000 waits", "one random descriptor of N is ready; both axes logarithmic; without the write and the read around each wait", "descriptors watched", lines)
+	return chart.Lines("CPU seconds of 100,000 waits", "one random descriptor of N is ready; both axes logarithmic; "+
+		"without the write and the read around each wait", "descriptors watched", lines)
 }

@@ -66,7 +66,8 @@ func TestFind(t *testing.T) {
 		if err := listener.Close(); err != nil {
 			t.Error(err)
 		}
-		if got, err := u.find(t.Context(), &dialer); err == nil || !strings.Contains(err.Error(), "both.example:"+port) ||
+		if got, err := u.find(t.Context(), &dialer); err == nil || !strings.Contains(err.Error(),
+			"both.example:"+port) ||
 			!strings.Contains(err.Error(), "refused") {
 			t.Errorf("%v, %v, want that nobody takes a connection", got, err)
 		}
@@ -97,7 +98,8 @@ func bothFamilies(context.Context, string, string) (net.Conn, error) {
 				return
 			}
 			answer := dnsAnswer(query)
-			if _, err := server.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)); err != nil {
+			if _, err := server.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))),
+				answer...)); err != nil {
 				return
 			}
 		}

@@ -284,7 +284,8 @@ func (l *loop) endOfStream(c *connection) {
 		return
 	}
 	if c.flight.len > 0 {
-		g.note(Short, fmt.Sprintf("the server closed with %d answers due, %d content bytes into the first", c.flight.len,
+		g.note(Short, fmt.Sprintf("the server closed with %d answers due, %d content bytes into the first",
+			c.flight.len,
 			c.answer.offset))
 		l.fail(c, Short)
 		return

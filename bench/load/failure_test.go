@@ -37,15 +37,20 @@ func TestFailuresAreCountedApart(t *testing.T) {
 			}},
 		{name: "short: no answer", serve: once(""), want: lost(Short, requests), first: "1 answers due"},
 		{name: "short: within the head", serve: once("HTTP/1.1 200 OK\r\nContent-"), want: lost(Short, requests)},
-		{name: "short: within the content", serve: once(okAnswer[:len(okAnswer)-1]), want: lost(Short, requests), first: "4 content bytes"},
+		{name: "short: within the content", serve: once(okAnswer[:len(okAnswer)-1]), want: lost(Short, requests),
+			first: "4 content bytes"},
 		{name: "short: within the content of a close", role: Role{CloseEach: true},
 			serve: once(okAnswer[:len(okAnswer)-1]), want: lost(Short, requests)},
 		{name: "short: content behind an answer to a pipelining client", role: Role{Pipeline: 3},
-			serve: once(okAnswer + okAnswer[:len(okAnswer)-1]), want: Counts{Answered: 1, Lost: 2, Failures: failures(Short, 1)}},
-		{name: "malformed: chunked, with a wrong size", want: lost(Malformed, requests), first: "size, CRLF, data, CRLF",
+			serve: once(okAnswer + okAnswer[:len(okAnswer)-1]), want: Counts{Answered: 1, Lost: 2,
+				Failures: failures(Short, 1)}},
+		{name: "malformed: chunked, with a wrong size", want: lost(Malformed, requests),
+			first: "size, CRLF, data, CRLF",
 			serve: once(chunkedHead + "4\r\nhello\r\n0\r\n\r\n")},
-		{name: "malformed: chunked and a length", want: lost(Malformed, requests), first: "Transfer-Encoding and Content-Length",
-			serve: once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n")},
+		{name: "malformed: chunked and a length", want: lost(Malformed, requests),
+			first: "Transfer-Encoding and Content-Length",
+			serve: once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: " +
+				"5\r\n\r\n5\r\nhello\r\n0\r\n\r\n")},
 		{name: "malformed: switching protocols", want: lost(Malformed, requests), first: "101",
 			serve: once("HTTP/1.1 101 Switching Protocols\r\n\r\n")},
 		{name: "short: within the chunks", want: lost(Short, requests), first: "5 content bytes",
@@ -164,7 +169,8 @@ func TestIdleConnectionsThatTheServerEnds(t *testing.T) {
 			{Name: "idle", Addr: idle, Connections: connections, Idle: true, Targets: []Target{okTarget}},
 			{Name: "active", Addr: active, Connections: 1, Requests: 1, CloseEach: true, Targets: []Target{okTarget}},
 		}})).Roles[0]
-		want := Counts{Requests: connections, Answered: connections, Opened: connections, Served: connections, Compared: connections}
+		want := Counts{Requests: connections, Answered: connections, Opened: connections, Served: connections,
+			Compared: connections}
 		if reset {
 			want.Failures[Reset] = connections
 		} else {
@@ -180,11 +186,13 @@ func TestIdleConnectionsThatTheServerEnds(t *testing.T) {
 // an answer that says close is to be sent again, and is no failure.
 func TestCloseBeforePipelinedAnswers(t *testing.T) {
 	addr := server(t, func(p *peer) {
-		if _, ok := p.request(); ok && p.write(strings.Replace(okAnswer, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1)) {
+		if _, ok := p.request(); ok && p.write(strings.Replace(okAnswer, "\r\n\r\n", "\r\nConnection: close\r\n\r\n",
+			1)) {
 			p.linger()
 		}
 	})
-	r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Pipeline: 4, Requests: 8, Targets: []Target{okTarget}}}})).Roles[0]
+	r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Pipeline: 4, Requests: 8,
+		Targets: []Target{okTarget}}}})).Roles[0]
 	if r.Answered != 8 || r.Opened != 8 || r.Failed() != 0 || r.Resent < 6 {
 		t.Errorf("%+v", r.Counts)
 	}

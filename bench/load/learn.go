@@ -67,7 +67,8 @@ type learner struct {
 }
 
 func (l *learner) ask(ctx context.Context, addr Addr) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, learnTime, fmt.Errorf("there was no whole answer within %v", learnTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, learnTime, fmt.Errorf("there was no whole answer within %v",
+		learnTime))
 	defer cancel()
 	var dialer net.Dialer
 	c, err := dialer.DialContext(ctx, addr.network(), addr.address())

@@ -28,10 +28,12 @@ func TestLearn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Status != c.status || got.Length != c.length || (got.Body != nil) != c.body || got.Weight != c.ask.Weight {
+		if got.Status != c.status || got.Length != c.length || (got.Body != nil) != c.body ||
+			got.Weight != c.ask.Weight {
 			t.Errorf("%+v: status %d, length %d", c.ask, got.Status, got.Length)
 		}
-		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Requests: 3, Targets: []Target{got}}}})).Roles[0]
+		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Requests: 3,
+			Targets: []Target{got}}}})).Roles[0]
 		if r.Answered != 3 || r.Failed() != 0 {
 			t.Errorf("%+v: %+v %q", c.ask, r.Counts, r.First)
 		}

@@ -11,8 +11,8 @@
 //		Roles: []load.Role{{Name: "small", Addr: load.TCP(addr), Connections: 64, Targets: []load.Target{page}}},
 //	})
 //
-// [Learn] asks a server for what its answers are to be compared with. Roles are groups of connections that behave alike and are counted apart: one
-// run can hold a greedy pipelining client, a download and 16 clients with small requests.
+// [Learn] asks a server for what its answers are to be compared with. Roles are groups of connections that behave alike
+// and are counted apart: one run can hold a greedy pipelining client, a download and 16 clients with small requests.
 //
 // It connects to the addresses it is given and to nothing else.
 //

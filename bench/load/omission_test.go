@@ -40,7 +40,8 @@ func TestOpenLoopLatenciesContainTheStall(t *testing.T) {
 	measure := func(rate float64) (*Result, *staller) {
 		s := &staller{}
 		addr := server(t, s.serve(stallAt, stall))
-		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Rate: rate, Requests: requests, Targets: []Target{okTarget}}}}))
+		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Rate: rate, Requests: requests,
+			Targets: []Target{okTarget}}}}))
 		if c := &r.Roles[0]; c.Answered != requests || c.Latency.Count != requests {
 			t.Fatalf("%+v with %d latencies, %q", c.Counts, c.Latency.Count, c.First)
 		}
@@ -66,7 +67,8 @@ func TestOpenLoopLatenciesContainTheStall(t *testing.T) {
 	}
 	r, _ = measure(0)
 	if closed := r.Roles[0].Latency; closed.P50 > open.P50 || closed.Max < stall {
-		t.Errorf("a closed loop's p50 is %v and max %v, beside an open loop's p50 of %v", closed.P50, closed.Max, open.P50)
+		t.Errorf("a closed loop's p50 is %v and max %v, beside an open loop's p50 of %v", closed.P50, closed.Max,
+			open.P50)
 	}
 }
 

@@ -64,7 +64,8 @@ func (o Options) Check() error {
 func checkAddresses(roles []role) error {
 	for i := range roles {
 		if !roles[i].Addr.valid() {
-			return mistake("role %d %q: the address %v is neither an IP address and port nor a Unix socket", i, roles[i].Name,
+			return mistake("role %d %q: the address %v is neither an IP address and port nor a Unix socket", i,
+				roles[i].Name,
 				roles[i].Addr)
 		}
 	}
@@ -144,7 +145,8 @@ func (r *role) check() error {
 	case r.CloseEach && r.Pipeline > 1:
 		return errors.New("there is nothing to pipeline with CloseEach: set one of them")
 	case r.Idle && (r.Rate > 0 || r.CloseEach || r.Pipeline > 1 || r.Requests > 0):
-		return errors.New("connections that are Idle make one request: Rate, CloseEach, Pipeline and Requests do not apply")
+		return errors.New("connections that are Idle make one request: Rate, CloseEach, Pipeline and Requests do not " +
+			"apply")
 	case len(r.Targets) == 0 && !r.Idle:
 		return errors.New("no targets: only Idle connections may be silent")
 	}
@@ -171,7 +173,8 @@ func (r *role) addTargets() error {
 	}
 	for i := range r.Targets {
 		if size > memoryMax {
-			return fmt.Errorf("the requests of %d targets have more than %d MiB: ask for fewer or send less", len(r.Targets),
+			return fmt.Errorf("the requests of %d targets have more than %d MiB: ask for fewer or send less",
+				len(r.Targets),
 				memoryMax>>20)
 		}
 		if err := r.addTarget(&r.Targets[i]); err != nil {
@@ -191,8 +194,10 @@ func (r *role) checkMemory() error {
 	for i := range r.targets {
 		longest = max(longest, len(r.targets[i].request))
 	}
-	if all := float64(longest) * float64(r.Pipeline) * float64(r.Connections); longest > headSentMax && all > memoryMax {
-		return fmt.Errorf("%d connections with %d requests of %d bytes in flight may hold %.0f MiB, more than %d: ask for "+
+	if all := float64(longest) * float64(r.Pipeline) * float64(r.Connections); longest > headSentMax &&
+		all > memoryMax {
+		return fmt.Errorf("%d connections with %d requests of %d bytes in flight may hold %.0f MiB, more than %d: "+
+			"ask for "+
 			"fewer or send less",
 			r.Connections, r.Pipeline, longest, all/(1<<20), memoryMax>>20)
 	}
@@ -214,7 +219,8 @@ func (r *role) addTarget(t *Target) error {
 	status, length := orDefault(t.Status, 200), t.Length
 	switch {
 	case !token(method) || method == "CONNECT":
-		return fmt.Errorf("method %q: it must be a token, and not CONNECT, which asks for a tunnel (RFC 9110 section 9.3.6)",
+		return fmt.Errorf("method %q: it must be a token, and not CONNECT, which asks for a tunnel (RFC 9110 section "+
+			"9.3.6)",
 			method)
 	case strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == 0x7f }):
 		return fmt.Errorf("path %q has a space or a control character: percent-encode it", path)

@@ -47,11 +47,13 @@ func TestEveryKindOfRole(t *testing.T) {
 		{"HEAD", Role{Connections: 2, Requests: 50, Targets: []Target{{Path: "/small", Method: "HEAD", Length: 1024}}}},
 		{"404", Role{Connections: 2, Requests: 50, Targets: []Target{{Path: "/none", Status: 404, Length: AnyLength}}}},
 		{"pipelined", Role{Connections: 3, Pipeline: 16, Requests: 500, Targets: []Target{page}}},
-		{"pipelined deeper than the sockets' buffers", Role{Connections: 1, Pipeline: 4096, Requests: 5000, Targets: []Target{page}}},
+		{"pipelined deeper than the sockets' buffers", Role{Connections: 1, Pipeline: 4096, Requests: 5000,
+			Targets: []Target{page}}},
 		{"a connection a request", Role{Connections: 5, CloseEach: true, Requests: 200, Targets: []Target{page}}},
 		{"open loop", Role{Connections: 5, Rate: 5000, Requests: 500, Targets: []Target{page}}},
 		{"open loop, pipelined", Role{Connections: 3, Pipeline: 4, Rate: 5000, Requests: 500, Targets: []Target{page}}},
-		{"open loop, a connection a request", Role{Connections: 5, Rate: 2000, CloseEach: true, Requests: 200, Targets: []Target{page}}},
+		{"open loop, a connection a request", Role{Connections: 5, Rate: 2000, CloseEach: true, Requests: 200,
+			Targets: []Target{page}}},
 		{"downloads", Role{Connections: 2, Requests: 20, Targets: []Target{download}}},
 		{"a mix", Role{Connections: 4, Requests: 50, Targets: []Target{page, download}}},
 		{"a small receive buffer", Role{Connections: 2, RecvBuffer: 4096, Requests: 20, Targets: []Target{page}}},
@@ -60,7 +62,8 @@ func TestEveryKindOfRole(t *testing.T) {
 			before := hits["/small"].Load() + hits["/large"].Load()
 			c.role.Name, c.role.Addr = c.name, addr
 			r := mustRun(t, quick(Options{Roles: []Role{c.role}, Loops: loops})).Roles[0]
-			if r.Failed() != 0 || r.Answered != c.role.Requests || r.Completed != r.Answered || r.Latency.Count != r.Answered || r.Unsent != 0 {
+			if r.Failed() != 0 || r.Answered != c.role.Requests || r.Completed != r.Answered ||
+				r.Latency.Count != r.Answered || r.Unsent != 0 {
 				t.Errorf("%s, %d loops: %+v, %d latencies, %q", c.name, loops, r.Counts, r.Latency.Count, r.First)
 			}
 			if body := c.role.Targets[0].Body; body != nil && r.Compared != r.Answered {
@@ -84,9 +87,11 @@ func TestGreet(t *testing.T) {
 	addr, hits := files(t, map[string]string{"/small": body})
 	for _, rate := range []float64{0, 5000} {
 		before := hits["/small"].Load()
-		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: connections, Rate: rate, Requests: requests, Greet: true,
+		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: connections, Rate: rate,
+			Requests: requests, Greet: true,
 			Targets: []Target{{Path: "/small", Body: []byte(body)}}}}})).Roles[0]
-		if r.Failed() != 0 || r.Served != connections || r.Answered != connections+requests || r.Completed != requests || r.Latency.Count != requests {
+		if r.Failed() != 0 || r.Served != connections || r.Answered != connections+requests ||
+			r.Completed != requests || r.Latency.Count != requests {
 			t.Errorf("rate %v: %+v, %d latencies, %q", rate, r.Counts, r.Latency.Count, r.First)
 		}
 		if n := hits["/small"].Load() - before; n != connections+requests {
@@ -109,7 +114,8 @@ func TestRolesAreCountedApart(t *testing.T) {
 		Roles: []Role{
 			{Name: "greedy", Addr: addr, Connections: 1, Pipeline: 100, Targets: []Target{page}},
 			{Name: "download", Addr: addr, Connections: 1, Targets: []Target{download}},
-			{Name: "slow", Addr: addr, Connections: 2, ReadRate: 64 << 10, RecvBuffer: 8192, Targets: []Target{download}},
+			{Name: "slow", Addr: addr, Connections: 2, ReadRate: 64 << 10, RecvBuffer: 8192,
+				Targets: []Target{download}},
 			{Name: "small", Addr: addr, Connections: 16, Targets: []Target{page}},
 			{Name: "idle", Addr: addr, Connections: 200, Idle: true, Targets: []Target{page}},
 			{Name: "silent", Addr: addr, Connections: 20, Idle: true},
@@ -139,7 +145,8 @@ func TestRolesAreCountedApart(t *testing.T) {
 				t.Errorf("silent: %+v", role.Counts)
 			}
 		default:
-			if role.Completed == 0 || role.Latency.Count == 0 || role.Latency.P50 <= 0 || role.Latency.Max < role.Latency.P999 {
+			if role.Completed == 0 || role.Latency.Count == 0 || role.Latency.P50 <= 0 ||
+				role.Latency.Max < role.Latency.P999 {
 				t.Errorf("%s: %+v %+v", role.Name, role.Counts, role.Latency)
 			}
 		}
@@ -151,7 +158,8 @@ func TestRolesAreCountedApart(t *testing.T) {
 		latencies += r.Roles[i].Latency.Count
 	}
 	if total.Answered != answered || total.Latency.Count != latencies {
-		t.Errorf("the total is %d answers and %d latencies, not %d and %d", total.Answered, total.Latency.Count, answered, latencies)
+		t.Errorf("the total is %d answers and %d latencies, not %d and %d", total.Answered, total.Latency.Count,
+			answered, latencies)
 	}
 	if r.Window != time.Second || begun.Load() != 1 || ended.Load() != 1 {
 		t.Errorf("a window of %v, begun %d times, ended %d times", r.Window, begun.Load(), ended.Load())
@@ -168,7 +176,8 @@ func TestReadRateIsAnUpperBound(t *testing.T) {
 	const rate = 64 << 10
 	body := strings.Repeat("x", rate/20*10)
 	addr, _ := files(t, map[string]string{"/": body})
-	r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Requests: 1, ReadRate: rate, Targets: []Target{{Body: []byte(body)}}}}})).Roles[0]
+	r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 1, Requests: 1, ReadRate: rate,
+		Targets: []Target{{Body: []byte(body)}}}}})).Roles[0]
 	if r.Answered != 1 || r.Latency.Max < 500*time.Millisecond {
 		t.Errorf("%d bytes (and a head) at %d bytes/s within %v: %+v", len(body), rate, r.Latency.Max, r.Counts)
 	}
@@ -189,7 +198,8 @@ func TestAnswersByteByByte(t *testing.T) {
 		}
 	})
 	for _, pipeline := range []int{1, 7} {
-		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 2, Pipeline: pipeline, Requests: 100, Targets: []Target{okTarget}}}})).Roles[0]
+		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 2, Pipeline: pipeline, Requests: 100,
+			Targets: []Target{okTarget}}}})).Roles[0]
 		if r.Answered != 100 || r.Compared != 100 || r.Failed() != 0 {
 			t.Errorf("pipeline %d: %+v %q", pipeline, r.Counts, r.First)
 		}
@@ -201,8 +211,10 @@ func TestWeightsAndSeed(t *testing.T) {
 	const requests = 4000
 	asked := func(seed uint64) (heavy int64) {
 		addr, hits := files(t, map[string]string{"/heavy": "h", "/light": "l"})
-		r := mustRun(t, quick(Options{Seed: seed, Roles: []Role{{Addr: addr, Connections: 1, Pipeline: 50, Requests: requests,
-			Targets: []Target{{Path: "/heavy", Body: []byte("h"), Weight: 3}, {Path: "/light", Body: []byte("l")}}}}})).Roles[0]
+		r := mustRun(t, quick(Options{Seed: seed, Roles: []Role{{Addr: addr, Connections: 1, Pipeline: 50,
+			Requests: requests,
+			Targets: []Target{{Path: "/heavy", Body: []byte("h"), Weight: 3}, {Path: "/light",
+				Body: []byte("l")}}}}})).Roles[0]
 		if r.Answered != requests {
 			t.Fatalf("%+v %q", r.Counts, r.First)
 		}
@@ -234,7 +246,8 @@ func TestNoAllocationForARequest(t *testing.T) {
 	allocated := func(requests int64, rate float64) int64 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 4, Rate: rate, Requests: requests, Targets: []Target{okTarget}}}}))
+		r := mustRun(t, quick(Options{Roles: []Role{{Addr: addr, Connections: 4, Rate: rate, Requests: requests,
+			Targets: []Target{okTarget}}}}))
 		runtime.ReadMemStats(&after)
 		if r.Roles[0].Answered != requests {
 			t.Fatalf("%+v", r.Roles[0].Counts)
@@ -315,7 +328,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		{role(func(r *Role) {
 			r.Pipeline, r.Connections, r.Targets = 4096, 512, []Target{{Method: "PUT", Content: make([]byte, 32<<10)}}
 		}), "MiB"},
-		{role(func(r *Role) { r.Targets = slices.Repeat([]Target{{Content: make([]byte, ContentMax)}}, 17) }), "17 targets"},
+		{role(func(r *Role) { r.Targets = slices.Repeat([]Target{{Content: make([]byte, ContentMax)}}, 17) }),
+			"17 targets"},
 		{target(Target{Method: "GET /"}), "method"},
 		{target(Target{Method: "CONNECT"}), "tunnel"},
 		{target(Target{Status: -3}), "status"},

@@ -41,7 +41,8 @@ var (
 func ParseCondition(text string) (Condition, error) {
 	m := conditionForm.FindStringSubmatch(text)
 	if m == nil {
-		return Condition{}, fmt.Errorf("%q: want METRIC, one of > >= < <= == !=, and a limit, such as p99>5ms or errors>0",
+		return Condition{}, fmt.Errorf("%q: want METRIC, one of > >= < <= == !=, and a limit, such as p99>5ms or "+
+			"errors>0",
 			text)
 	}
 	c := Condition{Text: strings.TrimSpace(text), metric: m[1], op: m[2]}
@@ -49,7 +50,8 @@ func ParseCondition(text string) (Condition, error) {
 	switch percentile := percentileForm.FindStringSubmatch(c.metric); {
 	case percentile != nil:
 		c.kind = latency
-		if c.percentile, err = strconv.ParseFloat(percentile[1], 64); err != nil || c.percentile <= 0 || c.percentile > 100 {
+		if c.percentile, err = strconv.ParseFloat(percentile[1], 64); err != nil || c.percentile <= 0 ||
+			c.percentile > 100 {
 			return c, fmt.Errorf("%q: a percentile is more than 0 and at most 100", text)
 		}
 	case c.metric == "mean" || c.metric == "min" || c.metric == "max":

@@ -104,7 +104,8 @@ func (o *Options) load(paths []string) load.Options {
 			Fields: o.Fields, Content: o.Content, Status: o.Status, Length: load.AnyLength})
 	}
 	return load.Options{
-		Roles: []load.Role{role}, Duration: o.Duration, WarmUp: o.WarmUp, Ramp: rampMax, Timeout: o.Timeout, Loops: o.Loops,
+		Roles: []load.Role{role}, Duration: o.Duration, WarmUp: o.WarmUp, Ramp: rampMax,
+		Timeout: o.Timeout, Loops: o.Loops,
 		// Every request in flight ends by an answer or by its timeout, which is looked at ten times in its length.
 		Drain: o.Timeout + o.Timeout/5,
 	}
@@ -122,7 +123,8 @@ func (o *Options) check() (load.URL, []string, error) {
 	case o.WarmUp < 0 || o.WarmUp > DurationMax:
 		return server, nil, mistake("a warm-up of %v: it must be at most %v", o.WarmUp, DurationMax)
 	case o.WarmUp > 0 && o.Requests > 0 && o.Duration == 0:
-		return server, nil, mistake("with a number of requests all of them are measured: leave out the warm-up, or give a " +
+		return server, nil, mistake("with a number of requests all of them are measured: leave out the warm-up, or " +
+			"give a " +
 			"duration")
 	case o.Requests > 0:
 		// A connection that never has a request would only be opened.
@@ -172,7 +174,8 @@ func (o *Options) targets() (server load.URL, paths []string, err error) {
 		case err != nil:
 			return server, nil, mistake("%q in the list of URLs: %w", text, err)
 		case whole == text && !u.SameServer(server):
-			return server, nil, mistake("%q in the list of URLs is not at the server of %s: one server is loaded", text, o.URL)
+			return server, nil, mistake("%q in the list of URLs is not at the server of %s: one server is loaded", text,
+				o.URL)
 		}
 		paths = append(paths, u.Path)
 	}

@@ -93,7 +93,8 @@ func none(int) string { return "" }
 func TestReport(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		if err != nil || r.Method != "POST" || string(body) != "content" || r.Host != "example" || r.Header.Get("X") != "y" {
+		if err != nil || r.Method != "POST" || string(body) != "content" || r.Host != "example" ||
+			r.Header.Get("X") != "y" {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
@@ -118,7 +119,8 @@ func TestReport(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	l := r.Latency
-	if l.Count != 100 || len(l.Percentiles) != 2 || l.Percentiles[0].Percentile != 50 || l.Percentiles[0].Value < l.Min ||
+	if l.Count != 100 || len(l.Percentiles) != 2 || l.Percentiles[0].Percentile != 50 ||
+		l.Percentiles[0].Value < l.Min ||
 		l.Percentiles[1].Value > l.Max {
 		t.Errorf("%+v", l)
 	}
@@ -172,7 +174,8 @@ func TestErrors(t *testing.T) {
 		{"hanging after two", ok, hang, nil, 8, 4, "timeout"},
 		{"another protocol", always("220 ready\r\n"), hang, nil, 0, 12, "malformed"},
 		{"a status", always("HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n"), hang, nil, 0, 12, "wrong status"},
-		{"another status than expected", always(okAnswer), hang, func(o *Options) { o.Status = 204 }, 0, 12, "wrong status"},
+		{"another status than expected", always(okAnswer), hang, func(o *Options) { o.Status = 204 }, 0, 12,
+			"wrong status"},
 		{"any status", always("HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n"), hang,
 			func(o *Options) { o.Status = load.AnyStatus }, 12, 0, ""},
 	} {
@@ -205,7 +208,8 @@ func TestFigures(t *testing.T) {
 	o := small(s.URL)
 	o.Requests = requests
 	r := mustRun(t, o)
-	if most := float64(o.Connections) / takes.Seconds(); r.Latency.Min < takes || r.Latency.Mean < takes || r.Rate > most {
+	if most := float64(o.Connections) / takes.Seconds(); r.Latency.Min < takes || r.Latency.Mean < takes ||
+		r.Rate > most {
 		t.Errorf("%v requests/s, at most %v, latencies %+v", r.Rate, most, r.Latency)
 	}
 	// One connection is asked for twice what it can answer: half of the requests are due before they can be sent, and
@@ -213,7 +217,8 @@ func TestFigures(t *testing.T) {
 	o.Connections, o.Rate = 1, 2/takes.Seconds()
 	r = mustRun(t, o)
 	if last := requests * takes / 2; r.Answered != requests || r.Latency.Max < last {
-		t.Errorf("%d answered, the longest after %v, and it was due %v before its answer at least", r.Answered, r.Latency.Max, last)
+		t.Errorf("%d answered, the longest after %v, and it was due %v before its answer at least", r.Answered,
+			r.Latency.Max, last)
 	}
 }
 

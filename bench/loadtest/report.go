@@ -319,7 +319,8 @@ func (r *Report) remarks() []string {
 			text.Count(int(r.Unanswered), "request")))
 	}
 	if r.Unsent > 0 {
-		all = append(all, fmt.Sprintf("%s could not be sent, since no connection was free. They are in the latencies with "+
+		all = append(all, fmt.Sprintf("%s could not be sent, since no connection was free. They are in the latencies "+
+			"with "+
 			"the time they waited.",
 			text.Count(int(r.Unsent), "due request")))
 	}
@@ -328,7 +329,8 @@ func (r *Report) remarks() []string {
 			text.Count(int(answers), "answer")))
 	}
 	if r.ClientSaturated {
-		all = append(all, "The client used its CPU up: the rate may be its limit and not the server's. --loops gives it "+
+		all = append(all, "The client used its CPU up: the rate may be its limit and not the server's. --loops gives "+
+			"it "+
 			"more threads.")
 	}
 	if r.RateAsked > 0 && r.LagMax > time.Millisecond {

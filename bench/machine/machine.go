@@ -86,7 +86,8 @@ type Line struct{ Name, Value string }
 func (f *Fingerprint) Lines() []Line {
 	lines := []Line{
 		{"Host", f.Hostname}, {"Platform", f.Platform}, {"Kernel", f.Kernel}, {"CPU", f.CPU},
-		{"CPUs of this process", strings.Trim(fmt.Sprint(f.CPUs), "[]")}, {"Governor", f.Governor}, {"Virtualization", f.Hypervisor},
+		{"CPUs of this process", strings.Trim(fmt.Sprint(f.CPUs), "[]")}, {"Governor", f.Governor}, {"Virtualization",
+			f.Hypervisor},
 		{"Memory", f.Memory}, {"Load before", f.Load}, {"Connection tracking", f.ConnTrack}, {"Go", f.Go},
 	}
 	for _, of := range []map[string]string{f.Versions, f.Limits} {

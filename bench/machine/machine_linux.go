@@ -25,7 +25,8 @@ func (f *Fingerprint) describe() {
 		f.Governor = line(fmt.Sprintf("/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", f.CPUs[0]))
 	}
 	if slices.Contains(strings.Fields(info["flags"]), "hypervisor") {
-		f.Hypervisor = orDefault(strings.TrimSpace(line("/sys/class/dmi/id/sys_vendor")+" "+line("/sys/class/dmi/id/product_name")), "yes")
+		f.Hypervisor = orDefault(strings.TrimSpace(line("/sys/class/dmi/id/sys_vendor")+" "+
+			""+line("/sys/class/dmi/id/product_name")), "yes")
 	}
 	f.Memory = fields("/proc/meminfo")["MemTotal"]
 	f.Load = line("/proc/loadavg")
@@ -37,7 +38,8 @@ func (f *Fingerprint) describe() {
 			f.Mitigations = append(f.Mitigations, e.Name()+": "+state)
 		}
 	}
-	for _, name := range []string{"net.core.somaxconn", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_congestion_control", "net.ipv4.tcp_tw_reuse",
+	for _, name := range []string{"net.core.somaxconn", "net.ipv4.ip_local_port_range",
+		"net.ipv4.tcp_congestion_control", "net.ipv4.tcp_tw_reuse",
 		"net.ipv4.tcp_wmem", "net.ipv4.tcp_rmem", "net.ipv4.tcp_max_syn_backlog"} {
 		if value := line("/proc/sys/" + strings.ReplaceAll(name, ".", "/")); value != "" {
 			f.Limits[name] = strings.Join(strings.Fields(value), " ")
@@ -276,7 +278,8 @@ func listening(table string, addr netip.AddrPort, sockets map[string]bool) {
 			continue
 		}
 		local, err := parseHexAddr(words[1])
-		if err == nil && local.Port() == addr.Port() && (local.Addr().IsUnspecified() || local.Addr().Unmap() == addr.Addr().Unmap()) {
+		if err == nil && local.Port() == addr.Port() && (local.Addr().IsUnspecified() ||
+			local.Addr().Unmap() == addr.Addr().Unmap()) {
 			sockets["socket:["+words[9]+"]"] = true
 		}
 	}

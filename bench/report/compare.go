@@ -36,7 +36,8 @@ func WriteComparison(w io.Writer, before, after *results.Results) error {
 		name string
 		of   *results.Results
 	}{{"A", before}, {"B", after}} {
-		text.Wrap(&b, fmt.Sprintf("%s: %s, %s", each.name, each.of.Began.Format("2006-01-02 15:04"), cmp.Or(each.of.Command, "evhttpd bench")))
+		text.Wrap(&b, fmt.Sprintf("%s: %s, %s", each.name, each.of.Began.Format("2006-01-02 15:04"),
+			cmp.Or(each.of.Command, "evhttpd bench")))
 	}
 	if d := before.Machine.Differences(&after.Machine); len(d) > 0 {
 		text.Wrap(&b, fmt.Sprintf("The machines or programs differ in: %s.", strings.Join(d, ", ")))
@@ -61,13 +62,15 @@ func WriteComparison(w io.Writer, before, after *results.Results) error {
 	b.WriteString("\n")
 	switch {
 	case enough == 0:
-		text.Wrap(&b, fmt.Sprintf("Too few rounds to tell: a difference needs %d rounds on either side at least.", stats.RoundsMin))
+		text.Wrap(&b, fmt.Sprintf("Too few rounds to tell: a difference needs %d rounds on either side at least.",
+			stats.RoundsMin))
 	case differ == 0:
 		text.Wrap(&b, fmt.Sprintf("No difference in %d figures.", len(changes)))
 	default:
 		text.Wrap(&b, fmt.Sprintf("%d of %d figures differ.", differ, len(changes)))
 	}
-	text.Wrap(&b, fmt.Sprintf("A difference has p < %.2f (Mann-Whitney U over the rounds) and is larger than what either control differs from its baseline by. "+
+	text.Wrap(&b, fmt.Sprintf("A difference has p < %.2f (Mann-Whitney U over the rounds) and is larger than what "+
+		"either control differs from its baseline by. "+
 		"Machines change between two runs too: a change of all models alike is the machine's.", stats.Alpha))
 	for _, line := range lost {
 		text.Wrap(&b, line)
@@ -93,7 +96,8 @@ func pair(before, after *results.Results) (changes []change, lost []string) {
 				lost = append(lost, fmt.Sprintf("%s: only A has %s.", a.Title(), row.Subject))
 				continue
 			case !row.Whole() || !other.Whole():
-				lost = append(lost, fmt.Sprintf("%s: %s did not serve all its connections and is not compared.", a.Title(), row.Subject))
+				lost = append(lost, fmt.Sprintf("%s: %s did not serve all its connections and is not compared.",
+					a.Title(), row.Subject))
 				continue
 			}
 			for _, key := range compared {
@@ -117,7 +121,8 @@ func changeOf(before, after *results.Results, a, b *results.Cell, row, other *re
 	if len(mine) == 0 || len(its) == 0 {
 		return change{}, false
 	}
-	c := change{cell: a.Title(), subject: row.Subject, metric: m, before: stats.Of(mine), after: stats.Of(its), test: stats.Compare(mine, its), verdict: results.Same}
+	c := change{cell: a.Title(), subject: row.Subject, metric: m, before: stats.Of(mine), after: stats.Of(its),
+		test: stats.Compare(mine, its), verdict: results.Same}
 	if c.before.Median <= 0 || c.after.Median <= 0 {
 		return change{}, false
 	}
@@ -158,7 +163,8 @@ func writeChanges(b *strings.Builder, changes []change) {
 		c := &changes[i]
 		if c.cell != cell || c.subject != subject {
 			table.Write(b)
-			table = text.Table{Indent: 4, Head: [][]string{{"", "A", "B", "change", "p", ""}}, Left: map[int]bool{5: true}}
+			table = text.Table{Indent: 4, Head: [][]string{{"", "A", "B", "change", "p", ""}},
+				Left: map[int]bool{5: true}}
 			if c.cell != cell {
 				b.WriteString("\n" + c.cell + "\n")
 			}
@@ -173,7 +179,8 @@ func writeChanges(b *strings.Builder, changes []change) {
 		if math.IsNaN(c.test.P) {
 			p = text.Unknown
 		}
-		table.Rows = append(table.Rows, []string{c.metric.Title + inParentheses(c.metric.Unit), text.Number(c.before.Median), text.Number(c.after.Median),
+		table.Rows = append(table.Rows, []string{c.metric.Title + inParentheses(c.metric.Unit),
+			text.Number(c.before.Median), text.Number(c.after.Median),
 			fmt.Sprintf("%+.1f %%", c.percent()), p, verdict})
 	}
 	table.Write(b)

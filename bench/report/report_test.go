@@ -34,10 +34,12 @@ func crafted(seed uint64, rounds int, factor float64) *results.Results {
 	r := &results.Results{Head: head, Setup: results.Setup{Rounds: rounds, Duration: time.Second},
 		Absent: []results.Absent{{Name: "kqueue", Reason: "linux has none"}}}
 	for i, s := range costs {
-		r.Subjects = append(r.Subjects, results.Subject{Name: s.name, Model: strings.Fields(s.name)[0], Control: i == 1})
+		r.Subjects = append(r.Subjects, results.Subject{Name: s.name, Model: strings.Fields(s.name)[0],
+			Control: i == 1})
 	}
 	for _, idle := range []int{0, 1000} {
-		cell := scenario.Cell{Scenario: "idle", Name: map[int]string{0: "none", 1000: "many"}[idle], Active: 64, Idle: idle, Files: []scenario.File{{Name: "1k.html", Bytes: 1024}}}
+		cell := scenario.Cell{Scenario: "idle", Name: map[int]string{0: "none", 1000: "many"}[idle], Active: 64,
+			Idle: idle, Files: []scenario.File{{Name: "1k.html", Bytes: 1024}}}
 		c := results.Cell{Cell: cell, Shows: "This & that.", Source: "A paper."}
 		for _, s := range costs {
 			row := results.Row{Subject: s.name}
@@ -46,8 +48,10 @@ func crafted(seed uint64, rounds int, factor float64) *results.Results {
 				if s.name == "select" {
 					v *= factor
 				}
-				sample := results.Sample{Round: round + 1, Requests: 1000, Rate: 1e6 / v, CPU: results.Known(v * 1000), P50: time.Duration(v * 1e4),
-					P90: time.Duration(v * 2e4), P99: time.Duration(v * 1e5), P999: time.Duration(v * 2e5), Served: 64, Wanted: 64}
+				sample := results.Sample{Round: round + 1, Requests: 1000, Rate: 1e6 / v, CPU: results.Known(v * 1000),
+					P50: time.Duration(v * 1e4),
+					P90: time.Duration(v * 2e4), P99: time.Duration(v * 1e5), P999: time.Duration(v * 2e5),
+					Served: 64, Wanted: 64}
 				if s.name != "goroutine" {
 					sample.Calls = results.Known(2)
 				}
@@ -78,7 +82,8 @@ func TestTable(t *testing.T) {
 		`(?m)^  goroutine +7\.0\d \(1\.4\d×\) +worse +\[1\.\d+, 1\.\d+\] +\d+,\d+`,
 		`(?m)^  goroutine +70\d .* – +– +–$`, // memory, calls and switches are not known
 		`(?m)^  goroutine .* 60 of 64 served +\d+,\d+`,
-		`Under 2 loads, nobody needed less CPU a request than epoll edge; select and\s+goroutine \(under 1 of them\) needed more\.`,
+		`Under 2 loads, nobody needed less CPU a request than epoll edge; ` +
+			`select and\s+goroutine \(under 1 of them\) needed more\.`,
 		`The same model measured twice differed by up to \d\.\d %`,
 		`Control: the same model twice differs by up to \d\.\d %`,
 		`kqueue is not available here: linux has none`,
@@ -108,7 +113,8 @@ func TestTooFewRounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"[50 %]", "too few rounds", "No verdict is given: an interval of 2 rounds has 50 % confidence"} {
+	for _, want := range []string{"[50 %]", "too few rounds", "No verdict is given: an interval of 2 rounds has 50 % " +
+		"confidence"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}
@@ -142,7 +148,8 @@ func TestTooNoisy(t *testing.T) {
 	if line := trust(r); !strings.HasPrefix(line, "It was too noisy: under every load") {
 		t.Error(line)
 	}
-	if !strings.Contains(text, "Too noisy to say: the same model twice differs by more than 50 %.") || strings.Count(text, "too noisy to say\n")+strings.Count(text, "too noisy to say ") < 4 {
+	if !strings.Contains(text, "Too noisy to say: the same model twice differs by more than 50 %.") ||
+		strings.Count(text, "too noisy to say\n")+strings.Count(text, "too noisy to say ") < 4 {
 		t.Errorf("\n%s", text)
 	}
 	if found := regexp.MustCompile(`\d{3,}\.\d %`).FindString(text); found != "" {
@@ -168,7 +175,9 @@ func TestFolder(t *testing.T) {
 			t.Errorf("the page has %s", bad)
 		}
 	}
-	for _, want := range []string{"What the words mean", "Under 2 loads, ", `class="base"></span>baseline`, "prefers-color-scheme:dark", "evhttpd bench &lt;x&gt;", "A note &amp; more.", "This &amp; that.", "A paper.", "<svg"} {
+	for _, want := range []string{"What the words mean", "Under 2 loads, ", `class="base"></span>baseline`,
+		"prefers-color-scheme:dark", "evhttpd bench &lt;x&gt;", "A note &amp; more.", "This &amp; that.", "A " +
+			"paper.", "<svg"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page lacks %s", want)
 		}
@@ -241,10 +250,15 @@ func TestComparison(t *testing.T) {
 		want          []string
 		not           []string
 	}{
-		{"the same twice", crafted(1, 7, 1), crafted(1, 7, 1), []string{"No difference in"}, []string{"better", "worse", "The machines"}},
-		{"half the cost of select", crafted(1, 7, 1), crafted(2, 7, 0.5), []string{`(?m)^  select\n.*\n    server CPU a request \(µs\) .* -\d\d\.\d % +0\.001  better$`, `(?m)^ +requests/s .* \+\d+\.\d % +0\.001  better$`}, []string{"worse"}},
-		{"twice the cost", crafted(1, 7, 1), crafted(2, 7, 2), []string{`(?m)^    server CPU a request .* worse$`}, []string{"better"}},
-		{"too few rounds", crafted(1, 5, 1), crafted(2, 5, 2), []string{"too few rounds", "needs 6 rounds"}, []string{"worse", "better"}},
+		{"the same twice", crafted(1, 7, 1), crafted(1, 7, 1), []string{"No difference in"}, []string{"better", "worse",
+			"The machines"}},
+		{"half the cost of select", crafted(1, 7, 1), crafted(2, 7, 0.5),
+			[]string{`(?m)^  select\n.*\n    server CPU a request \(µs\) .* -\d\d\.\d % +0\.001  better$`,
+				`(?m)^ +requests/s .* \+\d+\.\d % +0\.001  better$`}, []string{"worse"}},
+		{"twice the cost", crafted(1, 7, 1), crafted(2, 7, 2), []string{`(?m)^    server CPU a request .* worse$`},
+			[]string{"better"}},
+		{"too few rounds", crafted(1, 5, 1), crafted(2, 5, 2), []string{"too few rounds", "needs 6 rounds"},
+			[]string{"worse", "better"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer

@@ -89,11 +89,14 @@ func trust(r *results.Results) string {
 		}
 	}
 	if noisy == len(r.Cells) {
-		return fmt.Sprintf("It was too noisy: under every load the same model measured twice differed by more than %.0f %%.", 100*(stats.BandMax-1))
+		return fmt.Sprintf("It was too noisy: under every load the same model measured twice differed by more than "+
+			"%.0f %%.", 100*(stats.BandMax-1))
 	}
-	sentence := fmt.Sprintf("The same model measured twice differed by up to %.1f %%, so what differs by less is called no difference", 100*(widest-1))
+	sentence := fmt.Sprintf("The same model measured twice differed by up to %.1f %%, so what differs by less is "+
+		"called no difference", 100*(widest-1))
 	if noisy > 0 {
-		sentence += fmt.Sprintf("; %s too noisy to say anything", text.Count(noisy, "load")+map[bool]string{true: " was", false: " were"}[noisy == 1])
+		sentence += fmt.Sprintf("; %s too noisy to say anything", text.Count(noisy,
+			"load")+map[bool]string{true: " was", false: " were"}[noisy == 1])
 	}
 	return sentence + "."
 }

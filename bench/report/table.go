@@ -136,7 +136,8 @@ func remark(c *results.Cell, row *results.Row) string {
 func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	text.Wrap(&b, fmt.Sprintf("%s, %s", r.Began.Format("2006-01-02 15:04"), r.Machine.Short()))
-	text.Wrap(&b, fmt.Sprintf("%s, medians of %s of %v, %s", cmp.Or(r.Command, "evhttpd bench"), text.Count(r.Setup.Rounds, "round"),
+	text.Wrap(&b, fmt.Sprintf("%s, medians of %s of %v, %s", cmp.Or(r.Command, "evhttpd bench"),
+		text.Count(r.Setup.Rounds, "round"),
 		r.Setup.Duration.Round(time.Millisecond), pinned(&r.Setup)))
 	b.WriteString("\n")
 	for _, line := range summary(r.Results) {
@@ -219,9 +220,11 @@ func control(r *results.Results, c *results.Cell) string {
 	case band == 0 || r.Setup.Rounds < stats.RoundsMin:
 		return ""
 	case band > stats.BandMax:
-		return fmt.Sprintf("Too noisy to say: the same model twice differs by more than %.0f %%.", 100*(stats.BandMax-1))
+		return fmt.Sprintf("Too noisy to say: the same model twice differs by more than %.0f %%.",
+			100*(stats.BandMax-1))
 	default:
-		return fmt.Sprintf("Control: the same model twice differs by up to %.1f %%; less is no difference.", 100*(band-1))
+		return fmt.Sprintf("Control: the same model twice differs by up to %.1f %%; less is no difference.",
+			100*(band-1))
 	}
 }
 

@@ -56,7 +56,8 @@ func (r *Results) check() error {
 		}
 		for n := range c.Rows {
 			if c.Rows[n].Subject != r.Subjects[n].Name {
-				return fmt.Errorf("cell %q: row %d is of %q, not of %q", c.Name, n, c.Rows[n].Subject, r.Subjects[n].Name)
+				return fmt.Errorf("cell %q: row %d is of %q, not of %q", c.Name, n, c.Rows[n].Subject,
+					r.Subjects[n].Name)
 			}
 		}
 	}
@@ -66,7 +67,8 @@ func (r *Results) check() error {
 // WriteCSV writes a line for each measurement (RFC 4180). What is not known is empty.
 func (r *Results) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
-	head := []string{"scenario", "cell", "active", "idle", "slow", "subject", "model", "trigger", "control", "round", "requests", "window_s", "served", "wanted", "failed"}
+	head := []string{"scenario", "cell", "active", "idle", "slow", "subject", "model", "trigger", "control", "round",
+		"requests", "window_s", "served", "wanted", "failed"}
 	metrics := Metrics()
 	for _, m := range metrics {
 		head = append(head, m.Key+" ["+m.Unit+"]")
@@ -80,7 +82,8 @@ func (r *Results) WriteCSV(w io.Writer) error {
 			for k := range c.Rows[n].Samples {
 				s := &c.Rows[n].Samples[k]
 				line := []string{c.Scenario, c.Name, strconv.Itoa(c.Active), strconv.Itoa(c.Idle), strconv.Itoa(c.Slow),
-					subject.Name, subject.Model, subject.Trigger, strconv.FormatBool(subject.Control), strconv.Itoa(s.Round),
+					subject.Name, subject.Model, subject.Trigger, strconv.FormatBool(subject.Control),
+					strconv.Itoa(s.Round),
 					strconv.FormatInt(s.Requests, 10), experiment.FormatCSV(s.Window.Seconds()),
 					strconv.FormatInt(s.Served, 10), strconv.FormatInt(s.Wanted, 10), strconv.FormatInt(s.Failed, 10)}
 				for _, m := range metrics {
@@ -114,7 +117,8 @@ func (r *Results) WriteBenchstat(w io.Writer) error {
 		for n := range c.Rows {
 			for k := range c.Rows[n].Samples {
 				s := &c.Rows[n].Samples[k]
-				fmt.Fprintf(out, "BenchmarkServe/cell=%s/subject=%s %d", word(c.Name), word(c.Rows[n].Subject), max(s.Requests, 1))
+				fmt.Fprintf(out, "BenchmarkServe/cell=%s/subject=%s %d", word(c.Name), word(c.Rows[n].Subject),
+					max(s.Requests, 1))
 				for _, b := range benchUnits {
 					if f := b.of(s); f.Known {
 						fmt.Fprintf(out, " %s %s", experiment.FormatCSV(f.Value), b.unit)

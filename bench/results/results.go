@@ -196,7 +196,8 @@ func Metrics() []Metric {
 		return func(s *Sample) Figure { return Figure{float64(of(s)) / micro, s.Requests > 0} }
 	}
 	return []Metric{
-		{Key: CPU, Title: "server CPU a request", Unit: "µs", Of: func(s *Sample) Figure { return Figure{s.CPU.Value / micro, s.CPU.Known} }},
+		{Key: CPU, Title: "server CPU a request", Unit: "µs",
+			Of: func(s *Sample) Figure { return Figure{s.CPU.Value / micro, s.CPU.Known} }},
 		{Key: Rate, Title: "requests/s", Unit: "1/s", More: true, Of: func(s *Sample) Figure { return Known(s.Rate) }},
 		{Key: P50, Title: "p50", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P50 })},
 		{Key: P90, Title: "p90", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P90 })},
@@ -204,14 +205,19 @@ func Metrics() []Metric {
 		{Key: P999, Title: "p99.9", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P999 })},
 		{Key: Memory, Title: "memory a connection", Unit: "B", Of: func(s *Sample) Figure { return s.Memory }},
 		{Key: Calls, Title: "system calls a request", Unit: "calls", Of: func(s *Sample) Figure { return s.Calls }},
-		{Key: "again", Title: "of them EAGAIN", Unit: "calls", Context: true, Of: func(s *Sample) Figure { return s.Again }},
-		{Key: "waits", Title: "waits a request", Unit: "calls", Context: true, Of: func(s *Sample) Figure { return s.Waits }},
-		{Key: "events", Title: "events a wait", Unit: "events", Context: true, Of: func(s *Sample) Figure { return s.Events }},
+		{Key: "again", Title: "of them EAGAIN", Unit: "calls", Context: true,
+			Of: func(s *Sample) Figure { return s.Again }},
+		{Key: "waits", Title: "waits a request", Unit: "calls", Context: true,
+			Of: func(s *Sample) Figure { return s.Waits }},
+		{Key: "events", Title: "events a wait", Unit: "events", Context: true,
+			Of: func(s *Sample) Figure { return s.Events }},
 		{Key: Switches, Title: "context switches a request", Unit: "switches", Of: func(s *Sample) Figure {
 			return Figure{s.Voluntary.Value + s.Involuntary.Value, s.Voluntary.Known && s.Involuntary.Known}
 		}},
-		{Key: "share", Title: "server CPU", Unit: "CPUs", Context: true, Of: func(s *Sample) Figure { return s.ServerShare }},
-		{Key: "client", Title: "client CPU", Unit: "CPUs", Context: true, Of: func(s *Sample) Figure { return s.ClientShare }},
+		{Key: "share", Title: "server CPU", Unit: "CPUs", Context: true,
+			Of: func(s *Sample) Figure { return s.ServerShare }},
+		{Key: "client", Title: "client CPU", Unit: "CPUs", Context: true,
+			Of: func(s *Sample) Figure { return s.ClientShare }},
 		{Key: Wrk, Title: "wrk's requests/s", Unit: "1/s", More: true, Of: func(s *Sample) Figure { return s.Wrk }},
 	}
 }
@@ -258,8 +264,8 @@ func (c *Cell) sum(subjects []Subject) {
 	}
 }
 
-// sumMetric takes one metric's figures of all rows. All others, the control too, are compared with the baseline, which is
-// the first row.
+// sumMetric takes one metric's figures of all rows. All others, the control too, are compared with the baseline, which
+// is the first row.
 func (c *Cell) sumMetric(subjects []Subject, m Metric) {
 	baseline := c.Rows[0].series(m)
 	band := 0.0 // without a control nothing is called a difference
@@ -344,11 +350,14 @@ func (c *Cell) Band(subjects []Subject, key string) float64 {
 // Footer is what holds for every comparison over loopback of programs in Go.
 func Footer() []string {
 	return []string{
-		"Loopback hides the network: there is no NIC, no driver and no interrupt, and the sender of a packet pays for the receiver's TCP work too, " +
+		"Loopback hides the network: there is no NIC, no driver and no interrupt, and the sender of a packet pays " +
+			"for the receiver's TCP work too, " +
 			"so a part of what a server spares shows in the client's CPU and the other way round.",
-		"What is Go's: blocking and goroutine pay its scheduler for each hand-off between threads or goroutines; a C program with a thread a connection would not. " +
+		"What is Go's: blocking and goroutine pay its scheduler for each hand-off between threads or goroutines; a C " +
+			"program with a thread a connection would not. " +
 			"Every model has the runtime's own threads (monitor, garbage collection) in its figures.",
-		"System calls are those of the IO model by the server's own count. Where it has none, – stands: goroutine and netpoll make theirs inside the runtime or a library.",
+		"System calls are those of the IO model by the server's own count. Where it has none, – stands: goroutine " +
+			"and netpoll make theirs inside the runtime or a library.",
 	}
 }
 

@@ -19,8 +19,10 @@ import (
 
 // crafted is a comparison of subjects whose CPU a request is given, round by round, in microseconds.
 func crafted(cpu map[string][]float64, order ...string) *Results {
-	r := &Results{Head: experiment.Head{Version: Version, Machine: machine.Describe()}, Setup: Setup{Rounds: len(cpu[order[0]])}}
-	c := Cell{Cell: scenario.Cell{Scenario: "small", Name: "small", Active: 64, Files: []scenario.File{{Name: "1k.html", Bytes: 1024}}}}
+	r := &Results{Head: experiment.Head{Version: Version, Machine: machine.Describe()},
+		Setup: Setup{Rounds: len(cpu[order[0]])}}
+	c := Cell{Cell: scenario.Cell{Scenario: "small", Name: "small", Active: 64, Files: []scenario.File{{Name: "1k.html",
+		Bytes: 1024}}}}
 	for i, name := range order {
 		r.Subjects = append(r.Subjects, Subject{Name: name, Model: name, Control: i == 1})
 		row := Row{Subject: name}
@@ -65,9 +67,12 @@ func TestVerdicts(t *testing.T) {
 // TestNoVerdict: too few rounds, a control that differs from itself by too much, and a measurement
 // without an answer allow none.
 func TestNoVerdict(t *testing.T) {
-	few := crafted(map[string][]float64{"epoll": {5, 5, 5, 5, 5}, "control": {5, 5, 5, 5, 5}, "select": {50, 50, 50, 50, 50}}, "epoll", "control", "select")
-	noisy := crafted(map[string][]float64{"epoll": {5, 5, 5, 5, 5, 5}, "control": {5, 5, 5, 5, 5, 9}, "select": {50, 50, 50, 50, 50, 50}}, "epoll", "control", "select")
-	silent := crafted(map[string][]float64{"epoll": {5, 5, 5, 5, 5, 5}, "control": {5, 5, 5, 5, 5, 5}, "select": {50, 50, 50, 50, 50, 50}}, "epoll", "control", "select")
+	few := crafted(map[string][]float64{"epoll": {5, 5, 5, 5, 5}, "control": {5, 5, 5, 5, 5}, "select": {50, 50, 50, 50,
+		50}}, "epoll", "control", "select")
+	noisy := crafted(map[string][]float64{"epoll": {5, 5, 5, 5, 5, 5}, "control": {5, 5, 5, 5, 5, 9}, "select": {50, 50,
+		50, 50, 50, 50}}, "epoll", "control", "select")
+	silent := crafted(map[string][]float64{"epoll": {5, 5, 5, 5, 5, 5}, "control": {5, 5, 5, 5, 5, 5}, "select": {50,
+		50, 50, 50, 50, 50}}, "epoll", "control", "select")
 	silent.Cells[0].Rows[2].Samples[3].Requests = 0
 	silent.Sum()
 	for want, all := range map[string][]*Results{Few: {few}, Noisy: {noisy, silent}} {
@@ -122,11 +127,13 @@ func TestControlSaysNoDifference(t *testing.T) {
 
 // TestNotAllServed: who leaves connections out is not compared.
 func TestNotAllServed(t *testing.T) {
-	r := crafted(map[string][]float64{"epoll": {5, 5}, "control": {5, 5}, "blocking": {9, 9}}, "epoll", "control", "blocking")
+	r := crafted(map[string][]float64{"epoll": {5, 5}, "control": {5, 5}, "blocking": {9, 9}}, "epoll", "control",
+		"blocking")
 	r.Cells[0].Rows[2].Samples[1].Served = 60
 	r.Sum()
 	row := r.Cells[0].Rows[2]
-	if row.Whole() || row.Served != 60 || row.Wanted != 64 || row.Figures[CPU].Ratio != nil || row.Figures[CPU].Verdict != "" {
+	if row.Whole() || row.Served != 60 || row.Wanted != 64 || row.Figures[CPU].Ratio != nil ||
+		row.Figures[CPU].Verdict != "" {
 		t.Errorf("%+v", row)
 	}
 }
@@ -162,15 +169,17 @@ func TestReadRefuses(t *testing.T) {
 		`[]`:                           "not the results.json",
 		`{"rows": []}`:                 "there is no version in it",
 		`{"version": 99, "cells": []}`: "version is 99",
-		`{"version": 1, "subjects": [{"name": "a"}], "cells": []}`:                                                         "no cells",
-		`{"version": 1, "subjects": [{"name": "a"}], "cells": [{"name": "c", "rows": []}]}`:                                "0 rows for 1",
-		`{"version": 1, "subjects": [{"name": "a"}], "cells": [{"name": "c", "rows": [{"subject": "b", "samples": []}]}]}`: `of "b"`,
+		`{"version": 1, "subjects": [{"name": "a"}], "cells": []}`:                          "no cells",
+		`{"version": 1, "subjects": [{"name": "a"}], "cells": [{"name": "c", "rows": []}]}`: "0 rows for 1",
+		`{"version": 1, "subjects": [{"name": "a"}], "cells": [{"name": "c", "rows": [` +
+			`{"subject": "b", "samples": []}]}]}`: `of "b"`,
 	} {
 		name := filepath.Join(folder, "x.json")
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Read(name); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), name) {
+		if _, err := Read(name); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(),
+			name) {
 			t.Errorf("%s: %v, want %q", text, err, says)
 		}
 	}
@@ -202,7 +211,8 @@ func TestCSV(t *testing.T) {
 
 // TestBenchstat: each line is of the Go benchmark format: a name without spaces, a count, pairs of value and unit.
 func TestBenchstat(t *testing.T) {
-	r := crafted(map[string][]float64{"epoll edge": {5, 6}, "epoll edge (control)": {5, 6}}, "epoll edge", "epoll edge (control)")
+	r := crafted(map[string][]float64{"epoll edge": {5, 6}, "epoll edge (control)": {5, 6}}, "epoll edge",
+		"epoll edge (control)")
 	r.Cells[0].Name = "64 active, 0 idle"
 	var b bytes.Buffer
 	if err := r.WriteBenchstat(&b); err != nil {
@@ -225,7 +235,8 @@ func TestBenchstat(t *testing.T) {
 			}
 		}
 	}
-	if found != 4 || !strings.Contains(b.String(), "BenchmarkServe/cell=64_active,0_idle/subject=epoll_edge_control 1000 5000 cpu-ns/op") {
+	if found != 4 || !strings.Contains(b.String(), "BenchmarkServe/cell=64_active,0_idle/subject=epoll_edge_control "+
+		"1000 5000 cpu-ns/op") {
 		t.Errorf("%d lines in\n%s", found, b.String())
 	}
 }

@@ -47,7 +47,8 @@ func TestRoles(t *testing.T) {
 					if c.Slow > 0 {
 						want--
 					}
-					if len(r.Targets) != want || r.CloseEach != c.CloseEach || r.Rate != c.Rate || r.Pipeline != c.Pipeline || r.Idle {
+					if len(r.Targets) != want || r.CloseEach != c.CloseEach || r.Rate != c.Rate ||
+						r.Pipeline != c.Pipeline || r.Idle {
 						t.Errorf("%s: %+v", c.Name, r)
 					}
 				case Idle:
@@ -88,7 +89,8 @@ func TestPick(t *testing.T) {
 	if all, err := Pick(nil); err != nil || len(all) != len(All()) {
 		t.Error(all, err)
 	}
-	if _, err := Pick([]string{"small", "smal"}); err == nil || !strings.Contains(err.Error(), `"smal"`) || !strings.Contains(err.Error(), "churn") {
+	if _, err := Pick([]string{"small", "smal"}); err == nil || !strings.Contains(err.Error(), `"smal"`) ||
+		!strings.Contains(err.Error(), "churn") {
 		t.Error(err)
 	}
 }

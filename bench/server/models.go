@@ -58,7 +58,8 @@ func ParseModels(text []byte) (*Models, error) {
 		return nil, fmt.Errorf("evhttpd models --json: %w", err)
 	}
 	if m.Auto.Model == "" {
-		return nil, errors.New("no model that `--io-model auto` takes can run here, and it is what others are compared with")
+		return nil, errors.New("no model that `--io-model auto` takes can run here, and it is what others are " +
+			"compared with")
 	}
 	return m, nil
 }
@@ -75,9 +76,11 @@ func (m *Models) Check(names []string) error {
 		i := slices.IndexFunc(m.Models, func(each Model) bool { return each.Name == name })
 		switch {
 		case i < 0:
-			return fmt.Errorf("--models %q: there is no such model; available here: %s", name, strings.Join(available, ", "))
+			return fmt.Errorf("--models %q: there is no such model; available here: %s", name, strings.Join(available,
+				", "))
 		case !m.Models[i].Available:
-			return fmt.Errorf("--models %q: %s; available here: %s", name, m.Models[i].Reason, strings.Join(available, ", "))
+			return fmt.Errorf("--models %q: %s; available here: %s", name, m.Models[i].Reason, strings.Join(available,
+				", "))
 		}
 	}
 	return nil

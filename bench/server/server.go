@@ -201,7 +201,8 @@ func (s *Server) Stop() error {
 		}
 		return nil
 	case <-late.C:
-		return errors.Join(fmt.Errorf("server: %s does not stop within %v and was killed: %s", s.cmd, s.grace, s.said.last()), s.kill())
+		return errors.Join(fmt.Errorf("server: %s does not stop within %v and was killed: %s", s.cmd, s.grace,
+			s.said.last()), s.kill())
 	}
 }
 

@@ -137,7 +137,8 @@ func TestCounters(t *testing.T) {
 	}
 	for n := range 3 {
 		c, err := s.Counters()
-		if err != nil || c.CPU != time.Duration(n+1) || c.Voluntary != 2 || c.Requests == nil || *c.Requests != 7 || c.SystemCalls != nil {
+		if err != nil || c.CPU != time.Duration(n+1) || c.Voluntary != 2 || c.Requests == nil || *c.Requests != 7 ||
+			c.SystemCalls != nil {
 			t.Errorf("%+v, %v", c, err)
 		}
 	}
@@ -200,7 +201,8 @@ func TestPinned(t *testing.T) {
 func TestStartFails(t *testing.T) {
 	t.Run("no such file", func(t *testing.T) {
 		name := filepath.Join(t.TempDir(), "none")
-		if s, err := Start(t.Context(), name); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), name) || s != nil {
+		if s, err := Start(t.Context(), name); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(),
+			name) || s != nil {
 			t.Error(s, err)
 		}
 	})
@@ -209,7 +211,8 @@ func TestStartFails(t *testing.T) {
 		{"no address", "localhost:80"},
 	} {
 		t.Run(c.how, func(t *testing.T) {
-			if s, err := begin(t, t.Context(), c.how); err == nil || s != nil || !strings.Contains(err.Error(), c.says) {
+			if s, err := begin(t, t.Context(), c.how); err == nil || s != nil || !strings.Contains(err.Error(),
+				c.says) {
 				t.Errorf("%v, want %q", err, c.says)
 			}
 		})

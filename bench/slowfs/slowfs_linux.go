@@ -39,7 +39,8 @@ func Mount(dir string, o Options) (*FS, error) {
 	server, err := fs.Mount(dir, &folder{o: o}, &fs.Options{
 		EntryTimeout: &long, AttrTimeout: &long, NegativeTimeout: &long,
 		MountOptions: fuse.MountOptions{
-			DirectMount: true, FsName: "evhttpd-slow", Name: "slow", MaxBackground: backgroundMax, MaxWrite: readMax, MaxReadAhead: readMax,
+			DirectMount: true, FsName: "evhttpd-slow", Name: "slow", MaxBackground: backgroundMax,
+			MaxWrite: readMax, MaxReadAhead: readMax,
 			Options: []string{"ro", "default_permissions"},
 		},
 	})

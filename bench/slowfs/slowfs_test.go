@@ -8,7 +8,8 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	for name, want := range map[string]int64{"f0": 0, "f7": 7, "f123456": 123456, "": -1, "f": -1, "f00": -1, "f01": -1, "g1": -1, "f1x": -1, "f12345678901234567": -1} {
+	for name, want := range map[string]int64{"f0": 0, "f7": 7, "f123456": 123456, "": -1, "f": -1, "f00": -1, "f01": -1,
+		"g1": -1, "f1x": -1, "f12345678901234567": -1} {
 		n, ok := number(name)
 		if ok != (want >= 0) || ok && int64(n) != want {
 			t.Errorf("%q: %d, %v", name, n, ok)

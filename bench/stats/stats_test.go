@@ -22,7 +22,8 @@ func TestEstimateOrderStatistics(t *testing.T) {
 		{"nine: second and eighth", []float64{9, 8, 7, 6, 5, 4, 3, 2, 1}, Estimate{5, 2, 8, 9, 1 - 20.0/512}},
 	} {
 		got := Of(c.values)
-		if got.Median != c.want.Median || got.Low != c.want.Low || got.High != c.want.High || got.N != c.want.N || !near(got.Confidence, c.want.Confidence) {
+		if got.Median != c.want.Median || got.Low != c.want.Low || got.High != c.want.High || got.N != c.want.N ||
+			!near(got.Confidence, c.want.Confidence) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -69,7 +70,8 @@ func TestCompareKnown(t *testing.T) {
 		differs bool
 	}{
 		{"six and six, apart", []float64{1, 2, 3, 4, 5, 6}, []float64{7, 8, 9, 10, 11, 12}, 2.0 / 924, true, true},
-		{"six and five, apart, are too few", []float64{1, 2, 3, 4, 5, 6}, []float64{7, 8, 9, 10, 11}, 2.0 / 462, false, false},
+		{"six and five, apart, are too few", []float64{1, 2, 3, 4, 5, 6}, []float64{7, 8, 9, 10, 11}, 2.0 / 462, false,
+			false},
 		{"three and three cannot tell", []float64{1, 2, 3}, []float64{60, 70, 80}, 2.0 / 20, false, false},
 		{"interleaved", []float64{1, 3, 5, 7, 9, 11}, []float64{2, 4, 6, 8, 10, 12}, 0.6991341991341992, true, false},
 		{"one and one", []float64{1}, []float64{2}, 1, false, false},
@@ -106,14 +108,20 @@ func TestBeside(t *testing.T) {
 		want           Verdict
 	}{
 		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.5, Low: 1.4, High: 1.6, N: 6}, More},
-		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.03, Low: 1.01, High: 1.05, N: 6}, Same}, // smaller than the control's own
-		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.5, Low: 0.9, High: 1.6, N: 6}, Same},    // its interval holds 1
+		// smaller than the control's own
+		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.03, Low: 1.01, High: 1.05, N: 6}, Same},
+		// its interval holds 1
+		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 1.5, Low: 0.9, High: 1.6, N: 6}, Same},
 		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 0.5, Low: 0.4, High: 0.6, N: 6}, Less},
 		{Estimate{Low: 0.96, High: 1.02}, Estimate{Median: 0.97, Low: 0.965, High: 0.99, N: 6}, Same},
-		{Estimate{Low: 1.1, High: 1.2}, Estimate{Median: 1.15, Low: 1.1, High: 1.19, N: 6}, Same}, // a control that is off
-		{Estimate{Low: 0, High: 1}, Estimate{Median: 9, Low: 8, High: 10, N: 6}, Noisy},           // a control that says nothing
-		{Estimate{Low: 0.6, High: 1}, Estimate{Median: 9, Low: 8, High: 10, N: 6}, Noisy},         // a control that says next to nothing
-		{Estimate{Low: 1, High: 1}, Estimate{Median: 2, Low: 2, High: 2, N: 5}, Few},              // an interval of 94 %
+		// a control that is off
+		{Estimate{Low: 1.1, High: 1.2}, Estimate{Median: 1.15, Low: 1.1, High: 1.19, N: 6}, Same},
+		// a control that says nothing
+		{Estimate{Low: 0, High: 1}, Estimate{Median: 9, Low: 8, High: 10, N: 6}, Noisy},
+		// a control that says next to nothing
+		{Estimate{Low: 0.6, High: 1}, Estimate{Median: 9, Low: 8, High: 10, N: 6}, Noisy},
+		// an interval of 94 %
+		{Estimate{Low: 1, High: 1}, Estimate{Median: 2, Low: 2, High: 2, N: 5}, Few},
 	} {
 		if got := c.ratio.Beside(c.control.Band()); got != c.want {
 			t.Errorf("%+v beside a control of %+v: %q, want %q", c.ratio, c.control, got, c.want)

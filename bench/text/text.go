@@ -82,7 +82,8 @@ type Table struct {
 	Left   map[int]bool
 }
 
-// Write writes the table. One that is wider than Width is written in parts beneath one another, each with the first column.
+// Write writes the table. One that is wider than Width is written in parts beneath one another, each with the first
+// column.
 func (t *Table) Write(b *strings.Builder) {
 	lines := append(append([][]string{}, t.Head...), t.Rows...)
 	if len(lines) == 0 {

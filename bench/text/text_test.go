@@ -15,7 +15,9 @@ func widest(text string) (n int) {
 }
 
 func TestWrapBreaksBetweenWords(t *testing.T) {
-	const sentence = "Ein Satz mit Wörtern – and one-that-is-longer-than-a-line-" + "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" + " and more words behind it, which fill this line and the next one too, as it should be."
+	const sentence = "Ein Satz mit Wörtern – and one-that-is-longer-than-a-line-" +
+		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" +
+		" and more words behind it, which fill this line and the next one too, as it should be."
 	var b strings.Builder
 	Wrap(&b, sentence)
 	if strings.Join(strings.Fields(b.String()), " ") != sentence {
@@ -34,7 +36,8 @@ func TestWrapBreaksBetweenWords(t *testing.T) {
 
 // TestTableFits: what is too wide goes on beneath, with its names again.
 func TestTableFits(t *testing.T) {
-	table := Table{Indent: 2, Head: [][]string{{""}}, Rows: [][]string{{"first"}, {"the second"}}, Left: map[int]bool{1: true}}
+	table := Table{Indent: 2, Head: [][]string{{""}}, Rows: [][]string{{"first"}, {"the second"}},
+		Left: map[int]bool{1: true}}
 	for range 12 {
 		table.Head[0] = append(table.Head[0], "column")
 		table.Rows[0] = append(table.Rows[0], "1,234")
@@ -48,7 +51,8 @@ func TestTableFits(t *testing.T) {
 	if parts := strings.Count(b.String(), "  the second"); parts != 2 || strings.Count(b.String(), "1,234") != 12 {
 		t.Errorf("%d parts:\n%s", parts, b.String())
 	}
-	if !strings.HasPrefix(b.String(), "              column  column") || !strings.Contains(b.String(), "  first       1,234    1,234") {
+	if !strings.HasPrefix(b.String(), "              column  column") || !strings.Contains(b.String(),
+		"  first       1,234    1,234") {
 		t.Errorf("not aligned:\n%s", b.String())
 	}
 	b.Reset()
@@ -60,7 +64,8 @@ func TestTableFits(t *testing.T) {
 }
 
 func TestThousands(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234",
+		-123: "-123"} {
 		if got := Thousands(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}

@@ -54,11 +54,14 @@ func benchCommand() *cobra.Command {
 	o := bench.Options{}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.BoolVar(&o.Quick, "quick", false, "two cells, 64 busy connections alone and beside up to 5,000 idle, in under a "+
+	fs.BoolVar(&o.Quick, "quick", false, "two cells, 64 busy connections alone and beside up to 5,000 idle, in under "+
+		"a "+
 		"minute")
-	fs.StringSliceVar(&o.Models, "models", nil, "`names` of the models to compare (default all; the baseline always takes part)")
+	fs.StringSliceVar(&o.Models, "models", nil, "`names` of the models to compare (default all; the baseline always "+
+		"takes part)")
 	fs.StringSliceVar(&o.Triggers, "triggers", nil, "`edge,level`, of models that have the choice (default both)")
-	fs.StringSliceVar(&o.Scenarios, "scenarios", nil, "`names`: "+strings.Join(bench.Scenarios(), ", ")+" (default all)")
+	fs.StringSliceVar(&o.Scenarios, "scenarios", nil, "`names`: "+strings.Join(bench.Scenarios(),
+		", ")+" (default all)")
 	fs.IntVar(&o.Rounds, "rounds", 0, "`number` of times that everything is measured (default 7, with --quick 6 to 9, "+
 		"with --classic as it takes)")
 	fs.DurationVar(&o.Duration, "duration", 0, "how `long` a measurement is (default 1s, with --quick what a minute "+
@@ -70,7 +73,8 @@ func benchCommand() *cobra.Command {
 	fs.BoolVar(&o.Wrk, "wrk", false, "have wrk measure the loads that it can make too")
 	named := fs.String("classic", "", "`name` of an experiment to make instead: "+strings.Join(lab.Names(), ", "))
 	fs.Uint64Var(&o.Seed, "seed", 1, "`number` that settles the order within rounds")
-	out := fs.String("out", "", "`folder` for the HTML report, its charts, and the results as JSON, CSV and for benchstat")
+	out := fs.String("out", "", "`folder` for the HTML report, its charts, and the results as JSON, CSV and for "+
+		"benchstat")
 	completeList(c, "models", config.Models)
 	completeList(c, "triggers", []string{"edge", "level"})
 	completeList(c, "scenarios", bench.Scenarios())
@@ -144,7 +148,8 @@ type comparison interface {
 
 // compare measures by run, which a signal ends, and shows what it has found, beside an error too; out is a folder for
 // all of it, or empty.
-func compare(c *cobra.Command, out string, asJSON bool, run func(context.Context, *progress) (comparison, error)) error {
+func compare(c *cobra.Command, out string, asJSON bool, run func(context.Context, *progress) (comparison,
+	error)) error {
 	if out != "" {
 		// Before an hour is spent: the folder can be made and written.
 		if err := experiment.Prepare(out); err != nil {
@@ -188,7 +193,8 @@ func compareCommand() *cobra.Command {
 		Short: "Say what became faster or slower from one comparison to another",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return &usageError{fmt.Errorf("two results.json are compared, not %d files; see \"%s --help\"", len(args),
+				return &usageError{fmt.Errorf("two results.json are compared, not %d files; see \"%s --help\"",
+					len(args),
 					c.CommandPath())}
 			}
 			return nil

@@ -56,7 +56,8 @@ func loadCommand() *cobra.Command {
 		Example: loadExample,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return &usageError{fmt.Errorf("one URL is loaded, not %d; see \"%s --help\"", len(args), c.CommandPath())}
+				return &usageError{fmt.Errorf("one URL is loaded, not %d; see \"%s --help\"", len(args),
+					c.CommandPath())}
 			}
 			return nil
 		},
@@ -66,7 +67,8 @@ func loadCommand() *cobra.Command {
 	fs := c.Flags()
 	fs.SortFlags = false
 	fs.IntVarP(&o.Connections, "connections", "c", o.Connections, "`number` of connections")
-	fs.DurationVarP(&o.Duration, "duration", "z", 0, "how `long` it lasts (default 10s; with -n until all are answered)")
+	fs.DurationVarP(&o.Duration, "duration", "z", 0, "how `long` it lasts (default 10s; with -n until all are "+
+		"answered)")
 	fs.Int64VarP(&o.Requests, "requests", "n", 0, "`number` of requests in all")
 	fs.Float64VarP(&o.Rate, "rate", "q", 0, "requests a second, all together: an open loop; may be less than 1")
 	fs.Float64VarP(&o.Rate, "qps", "R", 0, "the same as --rate")
@@ -83,7 +85,8 @@ func loadCommand() *cobra.Command {
 	fs.DurationVar(&o.WarmUp, "warm-up", 0, "how `long` the server is loaded before it counts")
 	fs.IntVar(&o.Loops, "loops", o.Loops, "`number` of threads of the client")
 	fs.StringVar(&f.expect, "expect", "success", "the `status` of right answers: success (200 to 399), any, or one")
-	fs.StringVar(&f.percentiles, "percentiles", joinNumbers(o.Percentiles), "the `percentiles` of the latencies to report")
+	fs.StringVar(&f.percentiles, "percentiles", joinNumbers(o.Percentiles),
+		"the `percentiles` of the latencies to report")
 	fs.StringArrayVar(&f.failIf, "fail-if", nil, "exit with 3 if this `condition` holds, such as 'p99>5ms', "+
 		"'errors>0', 'errors>=1%' or '5xx>0'; may be given again")
 	fs.BoolVar(&f.asJSON, "json", false, "write one JSON object instead of text")
@@ -144,7 +147,8 @@ func (f *loadFlags) apply(c *cobra.Command, o *loadtest.Options) (err error) {
 // request is the request's fields and content.
 func (f *loadFlags) request(c *cobra.Command, o *loadtest.Options) error {
 	if _, err := time.ParseDuration(f.data); err == nil && o.Method == "" {
-		return fmt.Errorf("-d %s: -d is the request's body, as curl, oha and hey have it; how long it lasts is -z %[1]s. "+
+		return fmt.Errorf("-d %s: -d is the request's body, as curl, oha and hey have it; how long it lasts is -z "+
+			"%[1]s. "+
 			"For a body of that text give --method too", f.data)
 	}
 	var others []string

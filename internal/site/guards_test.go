@@ -32,7 +32,7 @@ func openSite(t testing.TB, s Site, limiter *guard.Limiter, files map[string]str
 	}
 	s.Hosts = []string{"*"}
 	s.Static = static.Options{Root: dir, Index: []string{"index.html"}, Valid: time.Second, Precompressed: []string{"br", "zst", "gz"}}
-	s.Static.WallTime = func() int64 { return time.Now().Add(settled).UnixNano() }
+	s.Static.Now = func() time.Time { return time.Now().Add(settled) }
 	r, err := New(Options{
 		Sites: []Site{s}, Cache: static.NewCache(static.Limits{Memory: 1 << 20, File: 64 << 10, Descriptors: 64}),
 		Limiter: limiter, Verifier: guard.NewVerifier(1, 8),

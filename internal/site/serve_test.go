@@ -155,7 +155,7 @@ func write(t testing.TB, name, contents string) {
 func options(root string) Site {
 	return Site{Hosts: []string{"*"}, Static: static.Options{
 		Root: root, Index: []string{"index.html"}, Hide: []string{".*", "!.well-known"}, Valid: time.Second,
-		WallTime: func() int64 { return time.Now().Add(settled).UnixNano() },
+		Now: func() time.Time { return time.Now().Add(settled) },
 	}}
 }
 

@@ -118,7 +118,7 @@ func TestNotCompressed(t *testing.T) {
 
 	write(t, dir+"/new.txt", text)
 	opts := compressOptions(dir)
-	opts.WallTime = func() int64 { return time.Now().UnixNano() }
+	opts.Now = func() time.Time { return time.Now() }
 	l = serve(t, opts, false)
 	l.advance(-settled)
 	r := l.request("GET", "/new.txt", "Accept-Encoding: gzip\r\n")

@@ -313,7 +313,7 @@ func TestETagContentUnsettled(t *testing.T) {
 	}
 	opts := testOptions(dir)
 	opts.ETag = ETagContent
-	opts.WallTime = func() int64 { return time.Now().UnixNano() }
+	opts.Now = func() time.Time { return time.Now() }
 	l := serve(t, opts, false)
 	l.advance(-settled)
 	if tag := l.get("/small").Header.Get("ETag"); strings.HasPrefix(tag, "W/") || len(tag) != 34 {
@@ -322,7 +322,7 @@ func TestETagContentUnsettled(t *testing.T) {
 	if tag := l.get("/large").Header.Get("ETag"); !strings.HasPrefix(tag, "W/") {
 		t.Errorf("by its descriptor: %s", tag)
 	}
-	opts.WallTime = testOptions(dir).WallTime
+	opts.Now = testOptions(dir).Now
 	l = serve(t, opts, false)
 	r := l.request("HEAD", "/huge", "")
 	if tag := r.Header.Get("ETag"); !strings.HasSuffix(tag, "-10000001\"") {

@@ -76,7 +76,7 @@ type reading struct {
 
 // names adds all names of the directory.
 func (r *reading) names(file *os.File, demand conn.Demand) error {
-	deadline := time.Now().Add(readingMax)
+	deadline := r.site.now().Add(readingMax)
 	for read := 0; ; {
 		names, err := file.Readdirnames(namesBatch)
 		if read += len(names); read > namesMax {
@@ -92,7 +92,7 @@ func (r *reading) names(file *os.File, demand conn.Demand) error {
 				r.readme = i
 			}
 			switch { // a file server may take its time with each name
-			case time.Now().After(deadline):
+			case r.site.now().After(deadline):
 				return errReadingSlow
 			case !demand.Wanted():
 				return listing.ErrUnwanted

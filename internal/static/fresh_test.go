@@ -117,7 +117,7 @@ func TestRecentChange(t *testing.T) {
 			dir := t.TempDir()
 			opts := testOptions(dir)
 			ahead := time.Duration(0)
-			opts.WallTime = func() int64 { return time.Now().Add(ahead).UnixNano() }
+			opts.Now = func() time.Time { return time.Now().Add(ahead) }
 			l := serve(t, opts, walks)
 			l.advance(-settled)
 			write(t, dir+"/file", strings.Repeat("1", size))

@@ -37,7 +37,7 @@ func (h *handler) list(e *entry, req *http1.Request, buf []byte, out *conn.Outpu
 			return
 		}
 	}
-	out.Defer(&listJob{site: s, path: e.key.path, query: query, mono: clock.Mono, asked: time.Now(), oldest: oldest})
+	out.Defer(&listJob{site: s, path: e.key.path, query: query, mono: clock.Mono, asked: s.now(), oldest: oldest})
 }
 
 // sendListing answers with what a listJob made.
@@ -120,7 +120,7 @@ func (j *listJob) Run(demand conn.Demand) conn.Result {
 	r := s.acquire()
 	defer r.release()
 	l := &look{}
-	l.begin(s, r, j.mono, s.wall())
+	l.begin(s, r, j.mono, s.now().UnixNano())
 	if r.dir == nil {
 		return l.fail([]byte(j.path), 404, "the site's root is missing")
 	}
@@ -157,7 +157,7 @@ func (j *listJob) Run(demand conn.Demand) conn.Result {
 // now is Clock.Mono at this time, or a little earlier: by what a loop's batch may last, since a request that comes
 // within a batch has the time of its beginning. So a request that came while the job waited for a worker may have what
 // the job reads, and none has what was read before it came.
-func (j *listJob) now() int64 { return j.mono + max(0, int64(time.Since(j.asked)-batchMax)) }
+func (j *listJob) now() int64 { return j.mono + max(0, int64(j.site.now().Sub(j.asked)-batchMax)) }
 
 // wholeListing makes the entry of a listing that is rendered in whole.
 func (l *look) wholeListing(dir *listing.Directory, j *listJob, body []byte) *entry {

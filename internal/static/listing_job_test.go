@@ -34,7 +34,7 @@ func TestListingsOfOneReading(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range workers {
 		q := query(t, fmt.Sprintf("format=%s&sort=%s", []string{"json", "text"}[i%2], []string{"name", "size", "time"}[i%3]))
-		j := &listJob{site: l.site, path: "/", query: q, mono: mono, asked: time.Now()}
+		j := &listJob{site: l.site, path: "/", query: q, mono: mono, asked: l.site.now()}
 		j.oldest = mono - l.site.valid + 1
 		all.Go(func() {
 			result := j.Run(wanted{}).(*listResult)
@@ -54,7 +54,8 @@ func TestListingsOfOneReading(t *testing.T) {
 // TestListJobThatHasWaited for a worker: the directory is read when the job runs, and later requests may have that.
 func TestListJobThatHasWaited(t *testing.T) {
 	const mono = 1e12
-	j := &listJob{mono: mono, asked: time.Now().Add(-time.Minute)}
+	l := listed(t, t.TempDir())
+	j := &listJob{site: l.site, mono: mono, asked: l.site.now().Add(-time.Minute)}
 	if now := j.now(); now < mono+int64(time.Minute-batchMax) {
 		t.Errorf("a job that has waited a minute thinks that only %v have passed", time.Duration(now-mono))
 	}
@@ -71,7 +72,7 @@ func TestUnwantedListingEnds(t *testing.T) {
 	l := listed(t, many(t, names))
 	mono := l.local.Clock.Mono
 	job := func() *listJob {
-		return &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: mono, asked: time.Now(), oldest: mono - l.site.valid + 1}
+		return &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: mono, asked: l.site.now(), oldest: mono - l.site.valid + 1}
 	}
 	g := &gone{}
 	g.after.Store(100)

@@ -245,7 +245,7 @@ func TestListingsShareMemory(t *testing.T) {
 	start := func() *listing.Directory {
 		t.Helper()
 		mono := l.local.Clock.Mono
-		job := &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: mono, asked: time.Now()}
+		job := &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: mono, asked: l.site.now()}
 		job.oldest = mono + 1
 		result, ok := job.Run(wanted{}).(*listResult)
 		if !ok || result.whole != nil {

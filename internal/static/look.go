@@ -237,7 +237,7 @@ func (s *Site) lookIn(r *root, path []byte, mono int64) *entry {
 		defer old.Release()
 	}
 	l := &look{}
-	l.begin(s, r, mono, s.wall())
+	l.begin(s, r, mono, s.now().UnixNano())
 	e, _ := l.find(path, old) // errWait is for looks that may not wait
 	return e
 }

@@ -243,7 +243,7 @@ func TestErrorPageThatIsNotKept(t *testing.T) {
 	dir := t.TempDir()
 	writePlans(t, dir)
 	opts := precompressedOptions(dir)
-	opts.WallTime = func() int64 { return time.Now().UnixNano() } // every file has just changed
+	opts.Now = func() time.Time { return time.Now() } // every file has just changed
 	l, far := servePlans(t, opts, true, nil)
 	l.get("/nothing").want(t, 404, "not here")
 	far.err = 404
@@ -458,7 +458,7 @@ func TestPlansEnd(t *testing.T) {
 	writePlans(t, dir)
 	opts := precompressedOptions(dir)
 	opts.Valid = 0
-	opts.WallTime = func() int64 { return time.Now().UnixNano() } // every file has just changed, and is not kept
+	opts.Now = func() time.Time { return time.Now() } // every file has just changed, and is not kept
 	l, far := servePlans(t, opts, true, nil)
 	for range 2 {
 		l.get("/about").want(t, 200, "about, in HTML")

@@ -111,10 +111,10 @@ func (t *tree) checkRoot() {
 	if t.closed {
 		return
 	}
-	now := t.root.Load()
+	old := t.root.Load()
 	next, err := t.openRoot()
 	switch {
-	case err == nil && now.dir != nil && next.dev == now.dev && next.ino == now.ino:
+	case err == nil && old.dir != nil && next.dev == old.dev && next.ino == old.ino:
 		next.release()
 		t.gone = time.Time{}
 	case err == nil:
@@ -122,9 +122,9 @@ func (t *tree) checkRoot() {
 		t.replaceRoot(next)
 	case err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP || err == unix.EACCES:
 		if t.gone.IsZero() {
-			t.gone = time.Now()
+			t.gone = t.now()
 		}
-		if now.dir != nil && (!now.alive() || time.Since(t.gone) >= rootGrace) {
+		if old.dir != nil && (!old.alive() || t.now().Sub(t.gone) >= rootGrace) {
 			t.fail(rootError(t.path, err).Error(), t.path)
 			t.replaceRoot(&root{tree: t})
 		}

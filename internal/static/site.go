@@ -38,7 +38,7 @@ type Options struct {
 	Valid             time.Duration // how stale an answer may be under load; 0: every request looks at the file
 	Paths             []PathRule    // what rules say of single paths, for the listings that these are in
 	Tell              Tell
-	WallTime          func() int64 // nanoseconds since 1970, for work off the loops; nil: the system's
+	Now               func() time.Time // the clock of work off the loops; nil: time.Now
 }
 
 // errorLife is how long a remembered error is good, in nanoseconds.
@@ -70,7 +70,7 @@ type Site struct {
 type tree struct {
 	path    string // of the root, absolute
 	pathNUL []byte // the same as the kernel takes it
-	wall    func() int64
+	now     func() time.Time
 	walks   bool // openat2 is not to be used
 
 	cache  *Cache
@@ -108,7 +108,7 @@ func New(opts Options, cache *Cache) (*Site, error) {
 
 func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	s := &Site{
-		tree:  &tree{wall: opts.WallTime, walks: walks, cache: cache},
+		tree:  &tree{now: opts.Now, walks: walks, cache: cache},
 		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: opts.ETag, ranges: opts.Ranges,
 		relative: opts.RelativeRedirects, valid: int64(opts.Valid),
 	}
@@ -116,8 +116,8 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 		s.ranges = rangesDefault
 	}
 	s.tell, s.rules = opts.Tell, opts.Paths
-	if s.wall == nil {
-		s.wall = func() int64 { return time.Now().UnixNano() }
+	if s.now == nil {
+		s.now = time.Now
 	}
 	var err error
 	if s.hide, err = newHidden(opts.Hide); err != nil {

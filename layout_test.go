@@ -93,7 +93,7 @@ var rules = []rule{
 		"bench/server", "bench/stats", "bench/text", "conn", "http1", "uring", "poller"}, modules: []string{xsys}},
 	{folder: "bench/load", project: []string{"poller", "socket"},
 		modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
-	{folder: "bench/loadtest", project: []string{"bench/load", "bench/machine", "bench/text"}},
+	{folder: "bench/loadtest", project: []string{"bench/experiment", "bench/load", "bench/machine", "bench/text"}},
 	{folder: "bench/machine", modules: []string{xsys}},
 	// What shows a comparison knows nothing of how it was made.
 	{folder: "bench/report", project: []string{"bench/chart", "bench/experiment", "bench/machine", "bench/results",

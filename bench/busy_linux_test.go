@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestBusyMachine: who works beside the comparison is told of before it begins.
+// TestBusyMachine: work of others beside the comparison is told of before it begins.
 func TestBusyMachine(t *testing.T) {
 	spin := exec.Command("sh", "-c", "while :; do :; done")
 	if err := spin.Start(); err != nil {

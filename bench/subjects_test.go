@@ -53,7 +53,7 @@ func TestSubjects(t *testing.T) {
 func TestModelsThatCannotRun(t *testing.T) {
 	for name, says := range map[string]string{"kqueue": "linux has no kqueue", "epol": "no such model"} {
 		err := comparing(Options{Options: experiment.Options{Models: []string{name}}}).pickModels(models)
-		if mistake := (*experiment.OptionError)(nil); !errors.As(err, &mistake) || !strings.Contains(err.Error(),
+		if !errors.As(err, new(*experiment.OptionError)) || !strings.Contains(err.Error(),
 			says) ||
 			!strings.Contains(err.Error(), "select, epoll") {
 			t.Errorf("%s: %v", name, err)
@@ -90,7 +90,7 @@ func TestParseTarget(t *testing.T) {
 		"ftp://127.0.0.1/",
 		"http://127.0.0.1:99999/", "http://unix:x"} {
 		_, err := parseTarget(t.Context(), bad)
-		if mistake := (*experiment.OptionError)(nil); !errors.As(err, &mistake) {
+		if !errors.As(err, new(*experiment.OptionError)) {
 			t.Errorf("%q: %v, want that it is a mistake", bad, err)
 		}
 	}

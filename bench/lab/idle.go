@@ -159,7 +159,7 @@ type memory struct {
 	cpu      time.Duration
 	resident int64            // bytes of the process
 	kernel   int64            // bytes of slabs, kernel stacks and page tables of the whole system
-	caches   map[string]int64 // bytes by slab cache; nil: who is not root is not told
+	caches   map[string]int64 // bytes by slab cache; nil: only root is told
 	err      error
 }
 

@@ -37,7 +37,7 @@ func TestUnknownNamesAndNumbersAreRefused(t *testing.T) {
 		{"starve", experiment.Options{Duration: starveMax + 1}, []string{"--duration", "30s"}},
 	} {
 		_, err := Run(t.Context(), c.name, c.o)
-		if mistake := (*experiment.OptionError)(nil); !errors.As(err, &mistake) {
+		if !errors.As(err, new(*experiment.OptionError)) {
 			t.Errorf("%s, %+v: %v", c.name, c.o, err)
 			continue
 		}

@@ -136,7 +136,7 @@ func (p *pipes) measureAll(ctx context.Context) error {
 	})
 }
 
-// chain is bench.c's run: active octets are written at even distances; whoever is read writes one into the next
+// chain is bench.c's run: active octets are written at even distances; each pipe that is read has one written into the next
 // pipe, until length further ones have been written.
 type chain struct {
 	reads, writes  []int
@@ -253,7 +253,7 @@ func (c *chain) finish() error {
 	return nil
 }
 
-// look waits once, reads from whoever is ready and hands what it has read on to the next pipe. It takes all
+// look waits once, reads from the pipes that are ready and hands what it has read on to the next pipe. It takes all
 // that there is, bench.c one octet at a time: under an edge trigger the others would never be told of again.
 func (c *chain) look() (read bool, err error) {
 	n, err := c.watcher.wait(c.events)

@@ -171,7 +171,7 @@ func (r *rates) session(ctx context.Context, round, subject, idle int) (err erro
 	if err != nil {
 		return err
 	}
-	// There is no time for 10,000 farewells.
+	// Ending 10,000 connections in order would take too long.
 	defer func() { err = errors.Join(err, child.Kill()) }()
 	leave, err := r.openIdle(ctx, child, r.idle[idle])
 	if err != nil {

@@ -19,8 +19,7 @@ func TestPickVariants(t *testing.T) {
 	if err != nil || len(picked) != 1 || !picked[0].Threaded() {
 		t.Errorf("picked: %v, %v", picked, err)
 	}
-	mistake := (*experiment.OptionError)(nil)
-	if _, err := pickVariants(models, []string{"kqueue"}); !errors.As(err, &mistake) {
+	if _, err := pickVariants(models, []string{"kqueue"}); !errors.As(err, new(*experiment.OptionError)) {
 		t.Errorf("a model that is not here: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 const (
 	// mountMax is how long mounting and its end may take.
 	mountMax = 20 * time.Second
-	// slowNice has the file system give way to whoever measures on the same CPU.
+	// slowNice has the file system give way to the client, which measures on the same CPU.
 	slowNice = 10
 )
 
@@ -84,7 +84,7 @@ func mountSlow(ctx context.Context, program, dir string, size int64, delay time.
 		err = ctx.Err()
 	}
 	if err == nil {
-		// Who may not be nicer goes on without.
+		// A user who may not change priorities goes on without that.
 		_ = syscall.Setpriority(syscall.PRIO_PROCESS, m.cmd.Process.Pid, slowNice)
 		return m, nil
 	}

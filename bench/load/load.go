@@ -29,7 +29,7 @@ type Options struct {
 	Duration time.Duration
 	WarmUp   time.Duration
 	// Ramp bounds the time before the first request in which connections are
-	// opened and idle ones make theirs (default 10 s); whoever has not got
+	// opened and idle ones make theirs (default 10 s); a connection that has not got
 	// through by then is left trying.
 	Ramp time.Duration
 	// Drain bounds the time after the window in which answers are waited for (default 1 s).

@@ -214,7 +214,7 @@ func (h *head) settle(toHead bool) error {
 	case none:
 		h.length, h.framing = 0, byLength
 	case h.coded:
-		// HTTP/1.0 has no Transfer-Encoding: who sends it is not trusted with another
+		// HTTP/1.0 has no Transfer-Encoding: a server that sends it is not trusted with another
 		// response on this connection (RFC 9112 section 6.1).
 		h.length, h.close = 0, h.close || h.http10 || h.framing == byClose
 	case h.announced < 0:

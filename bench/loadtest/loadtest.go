@@ -5,11 +5,11 @@ package loadtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/machine"
 )
@@ -60,15 +60,12 @@ func Defaults() Options {
 		Percentiles: []float64{50, 75, 90, 99, 99.9}}
 }
 
-// ErrOptions marks an error in Options.
-var ErrOptions = errors.New("bench load")
-
 func mistake(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrOptions, fmt.Errorf(format, args...))
+	return experiment.Mistake("bench load", format, args...)
 }
 
 // Run puts the load on the server and reports. The end of ctx ends the load, and the report says what there was
-// until then. An error is a mistake in o, which ErrOptions or load.ErrOptions marks, a server where nobody
+// until then. An error is a mistake in o (an experiment.OptionError, or marked by load.ErrOptions), a server where nobody
 // listens, or a limit of this machine.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	server, paths, err := o.check()

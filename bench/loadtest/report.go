@@ -1,15 +1,14 @@
 package loadtest
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/text"
 )
@@ -221,12 +220,7 @@ func (r *Report) Why() string {
 }
 
 // WriteJSON writes one object.
-func (r *Report) WriteJSON(w io.Writer) error {
-	out := json.NewEncoder(w)
-	out.SetIndent("", "  ")
-	out.SetEscapeHTML(false)
-	return out.Encode(r)
-}
+func (r *Report) WriteJSON(w io.Writer) error { return experiment.WriteJSON(w, r) }
 
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
@@ -239,7 +233,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	line("requests", "%s: %s answered, %s", text.Thousands(r.Requests), text.Thousands(r.Answered),
 		text.Count(int(r.Errors), "error"))
-	line("rate", "%s/s, %s/s of content", number(r.Rate), bytes(r.BytesPerSecond))
+	line("rate", "%s/s, %s/s of content", text.Number(r.Rate), bytes(r.BytesPerSecond))
 	if l := &r.Latency; l.Count > 0 {
 		line("latency", "mean %v, deviation %v, min %v, max %v", short(l.Mean), short(l.Deviation), short(l.Min),
 			short(l.Max))
@@ -272,7 +266,7 @@ func (r *Report) load() string {
 		parts = append(parts, fmt.Sprintf("%d requests in flight on each", r.Pipeline))
 	}
 	if r.RateAsked > 0 {
-		parts = append(parts, number(r.RateAsked)+" requests/s asked for")
+		parts = append(parts, text.Number(r.RateAsked)+" requests/s asked for")
 	} else {
 		parts = append(parts, "closed loop")
 	}
@@ -354,21 +348,13 @@ func short(d time.Duration) time.Duration {
 	return d.Round(unit)
 }
 
-// number writes a rate with three significant digits or more.
-func number(v float64) string {
-	if v >= 100 {
-		return text.Thousands(int64(math.Round(v)))
-	}
-	return strconv.FormatFloat(v, 'g', 3, 64)
-}
-
 // bytes writes a size with its unit.
 func bytes(v float64) string {
 	for _, unit := range []string{"B", "KiB", "MiB"} {
 		if v < 1000 {
-			return number(v) + " " + unit
+			return text.Number(v) + " " + unit
 		}
 		v /= 1024
 	}
-	return number(v) + " GiB"
+	return text.Number(v) + " GiB"
 }

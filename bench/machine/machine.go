@@ -1,5 +1,5 @@
 // Package machine knows the machine that a comparison runs on: its fingerprint, its CPUs
-// and who runs on which, its limits, and what a process has used.
+// and which process runs on which, its limits, and what a process has used.
 //
 // It imports golang.org/x/sys.
 package machine

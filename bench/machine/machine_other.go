@@ -12,7 +12,7 @@ import (
 // describe knows nothing more here.
 func (f *Fingerprint) describe() {}
 
-// AllowedCPUs are as many as Go sees: who may use which is Linux's to tell.
+// AllowedCPUs are as many as Go sees: only Linux tells which of them this process may use.
 func AllowedCPUs() []int {
 	cpus := make([]int, runtime.NumCPU())
 	for i := range cpus {

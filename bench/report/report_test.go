@@ -82,7 +82,7 @@ func TestTable(t *testing.T) {
 		`(?m)^  goroutine +7\.0\d \(1\.4\d×\) +worse +\[1\.\d+, 1\.\d+\] +\d+,\d+`,
 		`(?m)^  goroutine +70\d .* – +– +–$`, // memory, calls and switches are not known
 		`(?m)^  goroutine .* 60 of 64 served +\d+,\d+`,
-		`Under 2 loads, nobody needed less CPU a request than epoll edge; ` +
+		`Under 2 loads, none needed less CPU a request than epoll edge; ` +
 			`select and\s+goroutine \(under 1 of them\) needed more\.`,
 		`The same model measured twice differed by up to \d\.\d %`,
 		`Control: the same model twice differs by up to \d\.\d %`,

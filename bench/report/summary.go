@@ -17,7 +17,7 @@ func summary(r *results.Results) []string {
 	return []string{found(r), trust(r)}
 }
 
-// found says who needed less and who more than the baseline.
+// found says which subjects needed less and which more than the baseline.
 func found(r *results.Results) string {
 	better, worse := make(map[string]int), make(map[string]int)
 	told := 0
@@ -37,19 +37,19 @@ func found(r *results.Results) string {
 		}
 	}
 	if told == 0 {
-		return "Nothing can be said of who needs more CPU a request."
+		return "Nothing can be said of which model needs more CPU a request."
 	}
 	base := r.Subjects[0].Name
-	least := "nobody needed less CPU a request than " + base
+	least := "none needed less CPU a request than " + base
 	if names := ranked(r, better); names != "" {
 		least = names + " needed less CPU a request than " + base
 	}
-	most := "and nobody needed more"
+	most := "and none needed more"
 	if names := ranked(r, worse); names != "" {
 		most = names + " needed more"
 	}
 	sentence := fmt.Sprintf("Under %s, %s; %s.", text.Count(len(r.Cells), "load"), least, most)
-	return strings.Replace(sentence, "; and nobody", ", and nobody", 1)
+	return strings.Replace(sentence, "; and none", ", and none", 1)
 }
 
 // ranked lists subjects, in the order of the tables, with the number of loads where there are several loads.

@@ -63,7 +63,7 @@ func confidence(c *results.Cell) string {
 // percent writes a share that is never all: 98 %.
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", math.Floor(100*share)) }
 
-// has reports whether somebody has a figure.
+// has reports whether any subject has a figure of that metric.
 func has(r *results.Results, key string) bool {
 	for i := range r.Cells {
 		for n := range r.Cells[i].Rows {
@@ -168,7 +168,7 @@ func (r Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// pinned says who ran where.
+// pinned says which CPUs server and client ran on.
 func pinned(s *results.Setup) string {
 	if len(s.ServerCPUs) == 0 {
 		return "not pinned"

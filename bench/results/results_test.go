@@ -125,7 +125,7 @@ func TestControlSaysNoDifference(t *testing.T) {
 	}
 }
 
-// TestNotAllServed: who leaves connections out is not compared.
+// TestNotAllServed: a subject that leaves connections out is not compared.
 func TestNotAllServed(t *testing.T) {
 	r := crafted(map[string][]float64{"epoll": {5, 5}, "control": {5, 5}, "blocking": {9, 9}}, "epoll", "control",
 		"blocking")

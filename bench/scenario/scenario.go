@@ -1,5 +1,5 @@
 // Package scenario is the table of loads under which servers are compared: what
-// each is, what it shows, and who has measured the like.
+// each is, what it shows, and where the like was measured.
 //
 // It imports bench/load.
 package scenario

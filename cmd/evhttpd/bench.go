@@ -162,7 +162,7 @@ func compare(c *cobra.Command, out string, asJSON bool, run func(context.Context
 	bar := newProgress(c.ErrOrStderr())
 	found, err := run(ctx, bar)
 	bar.clear()
-	if mistake := (*experiment.OptionError)(nil); errors.As(err, &mistake) {
+	if errors.As(err, new(*experiment.OptionError)) {
 		return &usageError{err}
 	}
 	if found == nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/load"
 	"github.com/evhttpd/evhttpd/bench/loadtest"
 )
@@ -260,7 +261,7 @@ func runLoad(c *cobra.Command, o loadtest.Options, asJSON bool) error {
 	}
 	r, err := loadtest.Run(ctx, o)
 	switch {
-	case errors.Is(err, loadtest.ErrOptions) || errors.Is(err, load.ErrOptions):
+	case errors.As(err, new(*experiment.OptionError)) || errors.Is(err, load.ErrOptions):
 		return &usageError{err}
 	case err != nil:
 		return err

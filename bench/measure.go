@@ -72,7 +72,8 @@ func (c *comparison) serve(ctx context.Context, round, i int, cells []int) (err 
 			return err
 		}
 		defer func() {
-			// Why a measurement failed is often said by how the server ended. Quick has no time for 5,000 farewells.
+			// Why a measurement failed is often said by how the server ended. Quick has no time to end 5,000 connections in
+			// order.
 			end := child.Stop
 			if c.asked.Quick {
 				end = child.Kill

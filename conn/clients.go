@@ -2,6 +2,7 @@ package conn
 
 import (
 	"hash/maphash"
+	"net/netip"
 	"sync"
 )
 
@@ -19,8 +20,7 @@ const (
 // clientShards is how many locks there are, so that loops seldom meet.
 const clientShards = 64
 
-// Clients counts open connections by client: an address, or an IPv6 /64, which
-// is what one subscriber has (RFC 6177). One Clients is shared by all loops, and by the
+// Clients counts open connections by client. One Clients is shared by all loops, and by the
 // servers that hand connections over to each other. It takes a lock when a connection begins and when it
 // ends, and holds as many entries as clients have connections.
 type Clients struct {
@@ -33,7 +33,8 @@ type clientShard struct {
 	_       [48]byte // the next one's lock is in another cache line
 }
 
-// Client is an IPv4 address in its IPv6 form, or the first half of an IPv6 address.
+// Client is what the server counts as one client: an IPv4 address in its IPv6 form, or the first
+// half of an IPv6 address, since a subscriber has a /64 at least (RFC 6177).
 type Client [16]byte
 
 // connCount is how many connections a client has.
@@ -50,14 +51,19 @@ const (
 
 var clientSeed = maphash.MakeSeed()
 
-// ClientOf returns the client of an address; the zero Addr, a Unix socket's, has the zero Client.
-func ClientOf(a Addr) Client {
-	k := Client(a.ip)
-	if ip := a.AddrPort().Addr(); ip.Is6() {
+// ClientOf returns the client of an address; the zero Addr, of a Unix socket, has the zero Client.
+func ClientOf(ip netip.Addr) (k Client) {
+	if ip.IsValid() {
+		k = ip.As16()
+	}
+	if ip.Unmap().Is6() {
 		clear(k[8:])
 	}
 	return k
 }
+
+// Client returns the client of the address.
+func (a Addr) Client() Client { return ClientOf(a.AddrPort().Addr()) }
 
 func (s *Clients) shard(k Client) *clientShard {
 	return &s.shards[maphash.Comparable(clientSeed, k)%clientShards]
@@ -127,7 +133,7 @@ func (c *Conn) decide(w *Workspace, limit int) {
 	if c.remote == (Addr{}) || w.Config.Trusted.Contains(c.remote) {
 		return
 	}
-	switch w.Config.Clients.enter(ClientOf(c.remote), limit) {
+	switch w.Config.Clients.enter(c.remote.Client(), limit) {
 	case serve:
 		c.admission |= clientCounted
 	case refuse:
@@ -159,7 +165,7 @@ func (c *Conn) CountClient(w *Workspace) {
 // there is no [Workspace], in place of Release, and therefore has to be Movable.
 func (c *Conn) UncountClient(cfg *Config) {
 	if c.admission&clientCounted != 0 {
-		cfg.Clients.leave(ClientOf(c.remote), c.admission&overPerClient != 0)
+		cfg.Clients.leave(c.remote.Client(), c.admission&overPerClient != 0)
 	}
 	c.admission = clientDecided
 }

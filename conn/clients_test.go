@@ -87,7 +87,7 @@ func TestClientOfAddress(t *testing.T) {
 		{"::1", "127.0.0.1", false},
 		{"::1", "::ffff:0.0.0.1", false},
 	} {
-		if same := ClientOf(addrOf(c.a)) == ClientOf(addrOf(c.b)); same != c.same {
+		if same := addrOf(c.a).Client() == addrOf(c.b).Client(); same != c.same {
 			t.Errorf("%s and %s are one client: %v", c.a, c.b, same)
 		}
 	}
@@ -153,8 +153,8 @@ func TestLimitChanges(t *testing.T) {
 	for _, c := range append(all[1:], waits, free) {
 		c.Release(r.l)
 	}
-	sh := r.l.Config.Clients.shard(ClientOf(peer))
-	if tally := sh.clients[ClientOf(peer)]; tally.served != 0 || tally.refused != 1 {
+	sh := r.l.Config.Clients.shard(peer.Client())
+	if tally := sh.clients[peer.Client()]; tally.served != 0 || tally.refused != 1 {
 		t.Errorf("left: %+v", tally)
 	}
 }

@@ -5,17 +5,21 @@ import "net/netip"
 // Networks is a set of addresses.
 type Networks []netip.Prefix
 
-// NewNetworks returns the addresses of those networks. One of IPv4-mapped IPv6
-// addresses is the IPv4 network, since that is how addresses are compared.
-func NewNetworks(prefixes []netip.Prefix) Networks {
-	var all Networks
+// NewNetworks returns the addresses of those networks.
+func NewNetworks(prefixes []netip.Prefix) (all Networks) {
 	for _, p := range prefixes {
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		all = append(all, p)
+		all = append(all, PlainPrefix(p))
 	}
 	return all
+}
+
+// PlainPrefix returns the network without bits beyond its length. A network of IPv4-mapped IPv6
+// addresses becomes that of IPv4, since that is how addresses are compared.
+func PlainPrefix(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
 }
 
 // Contains reports whether the address is in one of the networks. The zero Addr is in none.

@@ -70,7 +70,7 @@ func (p *pending) releaseResult() {
 // postpone has the connection wait for job, for as long as Config.Deferred.
 func (c *Conn) postpone(w *Workspace, job Job, client Addr, warming bool) {
 	p := c.ensurePending()
-	p.job, p.client, p.asked, p.warming, p.doubtful = job, ClientOf(client), w.Clock.Mono, warming, false
+	p.job, p.client, p.asked, p.warming, p.doubtful = job, client.Client(), w.Clock.Mono, warming, false
 	c.ticket++
 	c.phase = NumPhases // a timer of its own for each job
 }

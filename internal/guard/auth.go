@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"math"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -160,20 +159,11 @@ func (p *passwords) due(mono int64) bool {
 
 // defers puts the request off until its password has been compared.
 func (p *passwords) defers(given []byte, colon int, out *conn.Output) {
-	j := &verifyJob{of: p, given: bytes.Clone(given), colon: colon, client: clientOf(out.Remote().AddrPort().Addr()), mono: out.Clock().Mono}
+	j := &verifyJob{of: p, given: bytes.Clone(given), colon: colon, client: out.Remote().Client(), mono: out.Clock().Mono}
 	var hash [hashLen]byte
 	p.verifier.hash(p.users.Load(), given[:colon], &hash)
 	j.key = verifyKey{p, p.verifier.digest(&hash, given)}
 	out.Defer(j)
-}
-
-// clientOf is what makes a client: an IPv4 address, or an IPv6 /64; the zero Addr at a Unix socket.
-func clientOf(a netip.Addr) netip.Addr {
-	if a = a.Unmap(); a.Is6() {
-		p, _ := a.Prefix(64) // of an IPv6 address there is always one
-		return p.Addr()
-	}
-	return a
 }
 
 // verifyJob looks at the file, if it is time to, and compares a password.
@@ -182,7 +172,7 @@ type verifyJob struct {
 	key    verifyKey
 	given  []byte
 	colon  int
-	client netip.Addr
+	client conn.Client
 	mono   int64
 }
 

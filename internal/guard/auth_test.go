@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -319,9 +318,9 @@ func TestAuthMemoryIsBounded(t *testing.T) {
 // with the gate full of all, it is full.
 func TestGate(t *testing.T) {
 	g := newGate(1, 4)
-	a, b, c := address("192.0.2.1"), address("2001:db8::"), address("192.0.2.3")
+	a, b, c := conn.ClientOf(address("192.0.2.1")), conn.ClientOf(address("2001:db8::")), conn.ClientOf(address("192.0.2.3"))
 	for _, step := range []struct {
-		client netip.Addr
+		client conn.Client
 		want   outcome
 	}{{a, outcomeUnknown}, {a, outcomeUnknown}, {a, outcomeFlood}, {b, outcomeUnknown}, {c, outcomeUnknown}, {b, outcomeBusy}, {a, outcomeFlood}} {
 		if got := g.admit(step.client); got != step.want {
@@ -335,7 +334,7 @@ func TestGate(t *testing.T) {
 	}
 	unix := newGate(1, 4) // all clients of a proxy at a Unix socket
 	for range 4 {
-		if got := unix.admit(netip.Addr{}); got != outcomeUnknown {
+		if got := unix.admit(conn.Client{}); got != outcomeUnknown {
 			t.Errorf("at a Unix socket: %d", got)
 		}
 	}
@@ -350,7 +349,7 @@ func TestAuthFloodIsRefusedAtOnce(t *testing.T) {
 	inside := make(chan *verifyJob, gate.each)
 	for i := range gate.each {
 		given := fmt.Appendf(nil, "alice:%d", i)
-		j := &verifyJob{of: v.users, given: given, colon: 5, client: address("192.0.2.1"), mono: v.local.Clock.Mono}
+		j := &verifyJob{of: v.users, given: given, colon: 5, client: conn.ClientOf(address("192.0.2.1")), mono: v.local.Clock.Mono}
 		wg.Go(func() { j.Run(wanted{}); inside <- j })
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {

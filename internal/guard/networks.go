@@ -3,6 +3,8 @@ package guard
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/evhttpd/evhttpd/conn"
 )
 
 // Networks says which clients may come. It is never changed, and safe for use
@@ -41,7 +43,7 @@ func NewNetworks(allow, deny []netip.Prefix) *Networks {
 
 func (n *Networks) add(list []netip.Prefix, allowed bool) {
 	for _, p := range list {
-		p = plainPrefix(p)
+		p = conn.PlainPrefix(p)
 		n.allowed[p] = allowed
 		bits := &n.bits6
 		if p.Addr().Is4() {
@@ -53,14 +55,6 @@ func (n *Networks) add(list []netip.Prefix, allowed bool) {
 			slices.Reverse(*bits)
 		}
 	}
-}
-
-// plainPrefix is the IPv4 network that an IPv4-mapped one stands for, and has no bits beyond its length.
-func plainPrefix(p netip.Prefix) netip.Prefix {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p.Masked()
 }
 
 // lengths are those of the networks of the address's family, the longest first.

@@ -31,8 +31,7 @@ type Rate struct {
 
 // Limiter holds each client to a rate of requests (the generic cell rate
 // algorithm: ITU-T I.371, which is a leaky bucket with one number for its
-// state). A client is an IPv4 address or an IPv6 /64, the least that one is given. It
-// is safe for use by any number of goroutines, and allocates nothing.
+// state). It is safe for use by any number of goroutines, and allocates nothing.
 //
 // What is remembered of a client is the time at which its bucket will be empty,
 // and only until then. The table is a fixed number of sets, and a keyed hash chooses a client's. In a
@@ -142,12 +141,7 @@ func (l *Limiter) fill(b *bucket, mono int64) (after, over int64) {
 	return after, after - mono - l.most
 }
 
-// hash is the keyed hash of what makes a client.
-func (l *Limiter) hash(client netip.Addr) uint64 {
-	if client = client.Unmap(); client.Is4() {
-		b := client.As4()
-		return maphash.Bytes(l.seed, b[:])
-	}
-	b := client.As16()
-	return maphash.Bytes(l.seed, b[:8])
+// hash is the keyed hash of a client.
+func (l *Limiter) hash(address netip.Addr) uint64 {
+	return maphash.Comparable(l.seed, conn.ClientOf(address))
 }

@@ -5,11 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"maps"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/evhttpd/evhttpd/conn"
 )
 
 const (
@@ -95,7 +96,7 @@ func (v *Verifier) remembered(d digest) outcome {
 }
 
 // compare compares, unless too many comparisons are under way.
-func (v *Verifier) compare(hash *[hashLen]byte, password []byte, d digest, client netip.Addr) outcome {
+func (v *Verifier) compare(hash *[hashLen]byte, password []byte, d digest, client conn.Client) outcome {
 	if full := v.gate.enter(client); full != outcomeUnknown {
 		return full
 	}
@@ -132,9 +133,9 @@ func (v *Verifier) remember(set *atomic.Pointer[map[digest]struct{}], d digest, 
 // others can still come in meanwhile.
 type gate struct {
 	mu     sync.Mutex
-	within []netip.Addr // whose comparisons are under way
-	most   int          // of all
-	each   int          // of one client
+	within []conn.Client // whose comparisons are under way
+	most   int           // of all
+	each   int           // of one client
 	turn   chan struct{}
 }
 
@@ -145,7 +146,7 @@ func newGate(running, within int) gate {
 
 // enter waits for a turn, behind at most all others that are within, and
 // returns outcomeUnknown; or it says that there are too many.
-func (g *gate) enter(client netip.Addr) outcome {
+func (g *gate) enter(client conn.Client) outcome {
 	if full := g.admit(client); full != outcomeUnknown {
 		return full
 	}
@@ -153,7 +154,7 @@ func (g *gate) enter(client netip.Addr) outcome {
 	return outcomeUnknown
 }
 
-func (g *gate) admit(client netip.Addr) outcome {
+func (g *gate) admit(client conn.Client) outcome {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	own := 0
@@ -163,7 +164,7 @@ func (g *gate) admit(client netip.Addr) outcome {
 		}
 	}
 	switch {
-	case own >= g.each && client.IsValid(): // at a Unix socket all are one
+	case own >= g.each && client != conn.Client{}: // at a Unix socket all are one
 		return outcomeFlood
 	case len(g.within) >= g.most:
 		return outcomeBusy
@@ -172,7 +173,7 @@ func (g *gate) admit(client netip.Addr) outcome {
 	return outcomeUnknown
 }
 
-func (g *gate) leave(client netip.Addr) {
+func (g *gate) leave(client conn.Client) {
 	<-g.turn
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"github.com/evhttpd/evhttpd/bench/lab"
 	"github.com/evhttpd/evhttpd/bench/report"
 	"github.com/evhttpd/evhttpd/bench/results"
-	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/iomodel"
 )
 
 const benchLong = `Compare IO models, and other servers, on this machine. Each runs as this program in a
@@ -75,7 +75,7 @@ func benchCommand() *cobra.Command {
 	fs.Uint64Var(&o.Seed, "seed", 1, "`number` that settles the order within rounds")
 	out := fs.String("out", "", "`folder` for the HTML report, its charts, and the results as JSON, CSV and for "+
 		"benchstat")
-	completeList(c, "models", config.Models)
+	completeList(c, "models", iomodel.Names())
 	completeList(c, "triggers", []string{"edge", "level"})
 	completeList(c, "scenarios", bench.Scenarios())
 	completeOne(c, "classic", lab.Names())

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evhttpd/evhttpd/internal/config"
-	"github.com/evhttpd/evhttpd/iomodel"
 )
 
 // runs are the subcommands that serve or measure: theirs are tests of their own.
@@ -167,13 +166,6 @@ func TestFlagErrors(t *testing.T) {
 				t.Errorf("%T is not the caller's mistake", err)
 			}
 		})
-	}
-}
-
-// TestModelNames: the configuration knows the models that there are.
-func TestModelNames(t *testing.T) {
-	if got, want := strings.Join(config.Models, ", "), strings.Join(iomodel.Names(), ", "); got != want {
-		t.Errorf("config.Models has %s, there are %s", got, want)
 	}
 }
 

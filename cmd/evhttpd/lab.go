@@ -10,7 +10,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/lab"
-	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/iomodel"
 )
 
 const labLong = `Make an experiment on this machine: one that everyone cites when event mechanisms
@@ -50,7 +50,7 @@ func experimentCommand(e lab.Experiment) *cobra.Command {
 	fs.SortFlags = false
 	if e.Models {
 		fs.StringSliceVar(&o.Models, "models", nil, "`names` of the models to compare (default all)")
-		completeList(c, "models", config.Models)
+		completeList(c, "models", iomodel.Names())
 	}
 	fs.IntVar(&o.Rounds, "rounds", 0, "`number` of times that everything is measured (default as the experiment takes)")
 	fs.DurationVar(&o.Duration, "duration", 0, "how `long` a measurement is (default as the experiment takes)")

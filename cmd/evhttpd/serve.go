@@ -11,14 +11,12 @@ import (
 
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/daemon"
-	"github.com/evhttpd/evhttpd/internal/guard"
-	"github.com/evhttpd/evhttpd/iomodel"
 )
 
 // addSources gives a command ROOT and the flags of the configuration. What is
 // typed is only kept: config.Sources checks it together with everything else.
 func addSources(c *cobra.Command) *config.Sources {
-	s := &config.Sources{Flags: make(map[string][]string), CheckModel: checkModel, CheckHtpasswd: guard.CheckHtpasswd}
+	s := &config.Sources{Flags: make(map[string][]string)}
 	fs := c.Flags()
 	fs.SortFlags = false
 	add := func(name, short, usage, byDefault string, choices []string) {
@@ -51,12 +49,6 @@ func addSources(c *cobra.Command) *config.Sources {
 		return nil
 	}
 	return s
-}
-
-// checkModel reports why a model cannot run here with that trigger.
-func checkModel(name, trigger string) error {
-	_, err := iomodel.Resolve(name, trigger)
-	return err
 }
 
 // typed keeps what was typed for a flag.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -30,26 +29,34 @@ func (a Address) String() string {
 	}
 }
 
-// errAddress is what is right, for every way to be wrong.
-var errAddress = errors.New("want host:port, [v6]:port, a port, unix:PATH or systemd:NAME")
+// wantAddress is what an address is, for every way to be wrong.
+const wantAddress = "host:port, [v6]:port, a port, unix:PATH or systemd:NAME"
+
+// badAddress is the error of an address; reason is empty, or what is wrong with it.
+func badAddress(s, reason string) (Address, error) {
+	if reason != "" {
+		return Address{}, fmt.Errorf("%q: %s: want %s", s, reason, wantAddress)
+	}
+	return Address{}, wrong(s, wantAddress)
+}
 
 // ParseAddress reads host:port, [v6]:port, a port, unix:PATH or systemd:NAME.
 func ParseAddress(s string) (Address, error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		if path == "" {
-			return Address{}, fmt.Errorf("%q: no path: %w", s, errAddress)
+			return badAddress(s, "no path")
 		}
 		return Address{Unix: path}, nil
 	}
 	if name, ok := strings.CutPrefix(s, "systemd:"); ok {
 		// FileDescriptorName= of systemd.socket(5): up to 255 printable ASCII characters but colons.
 		if name == "" || len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
-			return Address{}, fmt.Errorf("%q: no name of a systemd socket: %w", s, errAddress)
+			return badAddress(s, "no name of a systemd socket")
 		}
 		return Address{Systemd: name}, nil
 	}
 	if s == "" {
-		return Address{}, fmt.Errorf("%q: %w", s, errAddress)
+		return badAddress(s, "")
 	}
 	host, port := "", s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 {
@@ -57,18 +64,18 @@ func ParseAddress(s string) (Address, error) {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return Address{}, fmt.Errorf("%q: the port is not a number from 0 to 65535: %w", s, errAddress)
+		return badAddress(s, "the port is not a number from 0 to 65535")
 	}
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		inner, closed := strings.CutSuffix(inner, "]")
 		if ip, err := netip.ParseAddr(inner); err != nil || !closed || !ip.Is6() {
-			return Address{}, fmt.Errorf("%q: no IPv6 address between the brackets: %w", s, errAddress)
+			return badAddress(s, "no IPv6 address between the brackets")
 		}
 		host = inner
 	} else if strings.Contains(host, ":") {
-		return Address{}, fmt.Errorf("%q: an IPv6 address goes in brackets: %w", s, errAddress)
+		return badAddress(s, "an IPv6 address goes in brackets")
 	} else if strings.ContainsAny(host, "/ \t@") {
-		return Address{}, fmt.Errorf("%q: %q is no host: %w", s, host, errAddress)
+		return badAddress(s, fmt.Sprintf("%q is no host", host))
 	}
 	return Address{Host: host, Port: uint16(n)}, nil
 }

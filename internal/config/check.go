@@ -5,6 +5,10 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/evhttpd/evhttpd/internal/guard"
+	"github.com/evhttpd/evhttpd/internal/site"
+	"github.com/evhttpd/evhttpd/iomodel"
 )
 
 // checker looks at values together, after each alone has been found right.
@@ -34,7 +38,7 @@ func (c *checker) where(path string) string {
 // check looks at what no value says alone.
 func check(e *Effective, p *problems, s *Sources) {
 	c := &checker{e, p}
-	c.model(s.CheckModel)
+	c.model()
 	c.sizes()
 	c.addresses()
 	c.logs()
@@ -47,7 +51,7 @@ func check(e *Effective, p *problems, s *Sources) {
 				c.wrong(at, "%v", err)
 			}
 		}
-		c.passwords(path, e.Config.Sites[i].Paths, s.CheckHtpasswd)
+		c.passwords(path, e.Config.Sites[i].Rules)
 	}
 	c.served(s)
 }
@@ -64,24 +68,24 @@ func (c *checker) served(s *Sources) {
 }
 
 // passwords looks at the files of users.
-func (c *checker) passwords(site string, rules []PathRule, right func(file string) error) {
+func (c *checker) passwords(path string, rules []site.Rule) {
 	for i, r := range rules {
-		at := fmt.Sprintf("%s.paths[%d].auth.htpasswd", site, i)
-		if right == nil || r.Auth == nil || !c.fine(at) {
+		at := fmt.Sprintf("%s.paths[%d].auth.htpasswd", path, i)
+		if r.Auth == nil || !c.fine(at) {
 			continue
 		}
-		if err := right(r.Auth.Htpasswd); err != nil {
+		if err := guard.CheckHtpasswd(r.Auth.Htpasswd); err != nil {
 			c.wrong(at, "%q: %v", r.Auth.Htpasswd, err)
 		}
 	}
 }
 
-func (c *checker) model(able func(model, trigger string) error) {
-	if able == nil || !c.fine("io_model") {
+func (c *checker) model() {
+	if !c.fine("io_model") {
 		return
 	}
 	// A trigger that is wrong is still auto: the model's name is checked all the same.
-	if err := able(c.Config.IOModel, c.Config.Trigger); err != nil {
+	if _, err := iomodel.Resolve(c.Config.IOModel, c.Config.Trigger); err != nil {
 		c.wrong("io_model", "%v", err)
 	}
 }
@@ -126,8 +130,8 @@ func (c *checker) logs() {
 // hosts finds sites that no request can reach.
 func (c *checker) hosts() {
 	first := make(map[string]string)
-	for i, site := range c.Config.Sites {
-		for j, host := range site.Hosts {
+	for i, s := range c.Config.Sites {
+		for j, host := range s.Hosts {
 			path := fmt.Sprintf("sites[%d].hosts[%d]", i, j)
 			by := first[host]
 			if by == "" && j == 0 && i > 0 {
@@ -143,32 +147,21 @@ func (c *checker) hosts() {
 	}
 }
 
-func (c *checker) site(path string, s *Site) {
+func (c *checker) site(path string, s *site.Site) {
 	for i, r := range s.Redirects {
-		c.redirect(fmt.Sprintf("%s.redirects[%d]", path, i), r)
-	}
-	for i := range s.Paths {
-		c.rule(fmt.Sprintf("%s.paths[%d]", path, i), &s.Paths[i])
-	}
-}
-
-func (c *checker) redirect(path string, r Redirect) {
-	if !c.fine(path+".from", path+".to") {
-		return
-	}
-	if r.From == r.To {
-		c.wrong(path+".to", "%q: is where it comes from: a client would go around in circles", r.To)
-	}
-	wildcards := strings.Count(strings.ReplaceAll(r.From, "**", "*"), "*")
-	for i := range len(r.To) - 1 {
-		if n := int(r.To[i+1] - '0'); r.To[i] == '$' && n >= 0 && n <= 9 && (n == 0 || n > wildcards) {
-			c.wrong(path+".to", "%q: there is no $%d: %s has %d wildcards, counted from $1", r.To, n, c.where(path+".from"), wildcards)
-			return
+		from, to := fmt.Sprintf("%s.redirects[%d].from", path, i), fmt.Sprintf("%s.redirects[%d].to", path, i)
+		if c.fine(from, to) {
+			if err := r.Check(c.where(from)); err != nil {
+				c.wrong(to, "%v", err)
+			}
 		}
 	}
+	for i := range s.Rules {
+		c.rule(fmt.Sprintf("%s.paths[%d]", path, i), &s.Rules[i])
+	}
 }
 
-func (c *checker) rule(path string, r *PathRule) {
+func (c *checker) rule(path string, r *site.Rule) {
 	if said := reflect.ValueOf(*r); c.fine(path+".match") && onlyMatch(said) && !c.anyBad(path) {
 		c.wrong(path+".match", "%q: nothing is said of these paths: add headers, listing, allow or another key", r.Match)
 	}
@@ -186,12 +179,8 @@ func (c *checker) rule(path string, r *PathRule) {
 		}
 		names[lower] = name
 	}
-	if r.CORS != nil && r.CORS.Credentials && slices.Contains(r.CORS.Origins, "*") {
-		c.wrong(path+".cors.credentials", "true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins")
-	}
-	if r.CORS != nil && r.CORS.Credentials && slices.Contains(r.CORS.Headers, "*") {
-		i := slices.Index(r.CORS.Headers, "*")
-		c.wrong(fmt.Sprintf("%s.cors.headers[%d]", path, i), "\"*\": is no wildcard with credentials (Fetch, section 3.3.5): name the fields")
+	if r.CORS != nil {
+		r.CORS.Check(func(key, text string) { c.wrong(path+".cors."+key, "%s", text) })
 	}
 }
 

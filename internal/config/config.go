@@ -6,13 +6,20 @@
 // table flags which keys the command line has. [Sources] reads them all and
 // reports everything that is wrong, each with its place.
 //
-// It imports nothing of this project.
+// What a value may be is for its owner to say: internal/site, internal/guard, internal/static and iomodel check what they
+// are given, and this package asks them.
+//
+// It imports those four, and http1 for what a field is.
 package config
 
 import (
 	"net/netip"
 	"os"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/guard"
+	"github.com/evhttpd/evhttpd/internal/site"
+	"github.com/evhttpd/evhttpd/internal/static"
 )
 
 // Config is the whole configuration, checked. The yaml tag of a field is its key
@@ -42,7 +49,7 @@ type Config struct {
 	AccessLog AccessLog `yaml:"access_log"`
 	Admin     Admin     `yaml:"admin"`
 
-	Sites []Site `yaml:"sites"` // at least one; the first whose hosts match answers
+	Sites []site.Site `yaml:"sites"` // at least one; the first whose hosts match answers
 }
 
 // Turn is one connection's turn before the others'; 0: no bound, which lets one starve all.
@@ -53,24 +60,17 @@ type Turn struct {
 
 // Limits of the configuration, sizes in bytes; 0: none, but for Connections and Buffers (auto).
 type Limits struct {
-	Connections           int   `yaml:"connections"`
-	ConnectionsPerClient  int   `yaml:"connections_per_client"`
-	RequestsPerClient     Rate  `yaml:"requests_per_client"`
-	RequestsPerConnection int   `yaml:"requests_per_connection"`
-	RequestLine           int   `yaml:"request_line"`
-	Head                  int   `yaml:"head"`
-	Fields                int   `yaml:"fields"`
-	Body                  int64 `yaml:"body"`
-	Ranges                int   `yaml:"ranges"`
-	Output                int   `yaml:"output"`
-	Buffers               int64 `yaml:"buffers"`
-}
-
-// Rate is how often something may happen; the zero Rate is no limit.
-type Rate struct {
-	Count int           // in each Per, on average
-	Per   time.Duration // a second, a minute or an hour
-	Burst int           // at once, before the average counts; at least 1
+	Connections           int        `yaml:"connections"`
+	ConnectionsPerClient  int        `yaml:"connections_per_client"`
+	RequestsPerClient     guard.Rate `yaml:"requests_per_client"`
+	RequestsPerConnection int        `yaml:"requests_per_connection"`
+	RequestLine           int        `yaml:"request_line"`
+	Head                  int        `yaml:"head"`
+	Fields                int        `yaml:"fields"`
+	Body                  int64      `yaml:"body"`
+	Ranges                int        `yaml:"ranges"`
+	Output                int        `yaml:"output"`
+	Buffers               int64      `yaml:"buffers"`
 }
 
 // Timeouts of the configuration; 0: none, but for Drain (at once) and DrainDelay (no delay).
@@ -114,63 +114,6 @@ type Admin struct {
 	Pprof  bool      `yaml:"pprof"`
 }
 
-// Site is one document root and how it is served.
-type Site struct {
-	Hosts             []string          `yaml:"hosts"` // lower case: exact, *.example.org, or * for any and none
-	Root              string            `yaml:"root"`
-	Index             []string          `yaml:"index"`
-	Listing           bool              `yaml:"listing"`
-	Hide              []string          `yaml:"hide"`
-	Symlinks          string            `yaml:"symlinks"` // beneath, follow, deny
-	ETag              string            `yaml:"etag"`     // mtime, content, off
-	Types             map[string]string `yaml:"types"`    // .ext: media type
-	Precompressed     []string          `yaml:"precompressed"`
-	Compress          []string          `yaml:"compress"`
-	TryFiles          []string          `yaml:"try_files"`
-	Fallback          string            `yaml:"fallback"`    // empty: none
-	ErrorPages        map[int]string    `yaml:"error_pages"` // status: path in the site
-	Redirects         []Redirect        `yaml:"redirects"`
-	RelativeRedirects bool              `yaml:"relative_redirects"` // to a directory whose slash is missing
-	Paths             []PathRule        `yaml:"paths"`
-}
-
-// Redirect sends the paths that match From elsewhere.
-type Redirect struct {
-	From   string `yaml:"from"` // a pattern
-	To     string `yaml:"to"`   // a path or a URL; $1 is what the first wildcard matched
-	Status int    `yaml:"status"`
-}
-
-// PathRule is what differs for the paths that match. Of all the rules that match
-// a path, the later wins, key by key; what is nil or empty says nothing.
-type PathRule struct {
-	Match    string            `yaml:"match"`   // a pattern
-	Headers  map[string]string `yaml:"headers"` // an empty value removes the field
-	Listing  *bool             `yaml:"listing"`
-	ETag     string            `yaml:"etag"`
-	Hide     []string          `yaml:"hide"` // not nil but empty: nothing is hidden
-	Symlinks string            `yaml:"symlinks"`
-	Allow    []netip.Prefix    `yaml:"allow"`
-	Deny     []netip.Prefix    `yaml:"deny"`
-	Auth     *Auth             `yaml:"auth"`
-	CORS     *CORS             `yaml:"cors"`
-}
-
-// Auth is basic authentication (RFC 7617).
-type Auth struct {
-	Realm    string `yaml:"realm"`
-	Htpasswd string `yaml:"htpasswd"` // a file of name:bcrypt lines
-}
-
-// CORS says which other origins' scripts may read the answers.
-type CORS struct {
-	Origins     []string      `yaml:"origins"`
-	Methods     []string      `yaml:"methods"`
-	Headers     []string      `yaml:"headers"`
-	Credentials bool          `yaml:"credentials"`
-	MaxAge      time.Duration `yaml:"max_age"`
-}
-
 // Default returns the configuration that holds when nothing is said.
 func Default() Config {
 	return Config{
@@ -195,19 +138,19 @@ func Default() Config {
 		Cache:     Cache{Memory: 64 * MiB, File: 64 * KiB, Descriptors: 4096, Valid: time.Second},
 		Log:       Log{Output: "stderr", Level: "info", Format: "auto"},
 		AccessLog: AccessLog{Output: "-", Format: "combined"},
-		Sites:     []Site{DefaultSite()},
+		Sites:     []site.Site{DefaultSite()},
 	}
 }
 
 // DefaultSite returns a site that says nothing of its own.
-func DefaultSite() Site {
-	return Site{
+func DefaultSite() site.Site {
+	return site.Site{
 		Hosts:         []string{"*"},
 		Root:          ".",
 		Index:         []string{"index.html"},
 		Hide:          []string{".*", "!.well-known"},
-		Symlinks:      "beneath",
-		ETag:          "mtime",
+		Links:         static.LinksBeneath,
+		ETag:          static.ETagMtime,
 		Precompressed: []string{"br", "zst", "gz"},
 	}
 }

@@ -13,13 +13,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/evhttpd/evhttpd/internal/guard"
+	"github.com/evhttpd/evhttpd/internal/site"
+	"github.com/evhttpd/evhttpd/internal/static"
 )
 
 // equal compares configurations; no list is like an empty one.
 var equal = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.EquateEmpty()}
 
 // write puts a configuration file into a folder of its own, beside a folder
-// www, and returns its name. The working directory is that folder, so that
+// www and a file of passwords, secret, and returns its name. The working directory is that folder, so that
 // errors have short names.
 func write(t *testing.T, text string) string {
 	t.Helper()
@@ -27,8 +31,11 @@ func write(t *testing.T, text string) string {
 	if err := os.Mkdir("www", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("f.yaml", []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	const users = "alice:$2a$04$BE.YA9GXVbZ3Ln/HiBi4L.Rv1BRMQOGppHTf91nQk/b1NUNnfeRcu\n"
+	for name, content := range map[string]string{"f.yaml": text, "secret": users} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return "f.yaml"
 }
@@ -51,7 +58,7 @@ func TestDocumentedIsDefault(t *testing.T) {
 	p := &problems{bad: make(map[string]bool)}
 	r := &reader{problems: p, file: "evhttpd.yaml", origins: make(origins)}
 	var got Config
-	got.Sites = []Site{{}}
+	got.Sites = []site.Site{{}}
 	r.read([]byte(Documented), &got)
 	if err := p.err(); err != nil {
 		t.Fatal(err)
@@ -210,8 +217,8 @@ func TestEveryKey(t *testing.T) {
 		Log:       Log{Output: folder + "/logs/events", Level: "debug", Format: "json"},
 		AccessLog: AccessLog{Output: "syslog:unix:" + folder + "/log", Format: "json"},
 		Admin:     Admin{Listen: []Address{{Host: "127.0.0.1", Port: 9180}}, Pprof: true},
-		Sites: []Site{{Hosts: []string{"*"}, Root: folder + "/www", Index: []string{"a.html", "b.html"}, Listing: true, Hide: []string{},
-			Symlinks: "beneath", ETag: "mtime", Precompressed: []string{"br", "zst", "gz"}}},
+		Sites: []site.Site{{Hosts: []string{"*"}, Root: folder + "/www", Index: []string{"a.html", "b.html"}, Listing: true, Hide: []string{},
+			Precompressed: []string{"br", "zst", "gz"}}},
 	}
 	if diff := cmp.Diff(&want, got, equal); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -260,46 +267,48 @@ sites:
 	want.ProxyProtocol = []netip.Prefix{network("10.0.0.0/8"), network("192.0.2.7/32")}
 	want.TrustedProxies = []netip.Prefix{network("2001:db8::/32")}
 	want.Limits.ConnectionsPerClient, want.Limits.Ranges = 5, 3
-	want.Limits.RequestsPerClient = Rate{50, time.Second, 100}
+	want.Limits.RequestsPerClient = guard.Rate{Count: 50, Per: time.Second, Burst: 100}
 	off := false
-	site := DefaultSite()
-	site.Root = "www"
-	want.Sites = []Site{{
-		Hosts: []string{"example.org", "*.example.org", "[2001:db8::1]"}, Root: "www", Index: site.Index, Hide: site.Hide,
-		Symlinks: "follow", ETag: "content",
+	plain := DefaultSite()
+	plain.Root = "www"
+	want.Sites = []site.Site{{
+		Hosts: []string{"example.org", "*.example.org", "[2001:db8::1]"}, Root: "www", Index: plain.Index, Hide: plain.Hide,
+		Links: static.LinksFollow, ETag: static.ETagContent,
 		Types:    map[string]string{".wasm": "application/wasm", ".txt": "text/plain; charset=utf-8"},
 		Compress: []string{"zstd", "gzip"}, TryFiles: []string{"$path", "$path.html", "/x"}, Fallback: "/index.html",
 		ErrorPages: map[int]string{404: "/404.html", 503: "/busy.html"},
-		Redirects:  []Redirect{{"/old/**", "/new/$1", 301}, {"/a/*/b", "https://example.com/$1", 308}},
-		Paths: []PathRule{
-			{Match: "/private/**", Auth: &Auth{"Staff", "secret"}, Allow: []netip.Prefix{network("10.0.0.0/8")},
+		Redirects: []site.Redirect{
+			{From: "/old/**", To: "/new/$1", Status: 301}, {From: "/a/*/b", To: "https://example.com/$1", Status: 308},
+		},
+		Rules: []site.Rule{
+			{Match: "/private/**", Auth: &guard.Auth{Realm: "Staff", Htpasswd: "secret"}, Allow: []netip.Prefix{network("10.0.0.0/8")},
 				Deny: []netip.Prefix{network("10.1.0.0/16")}, Listing: &off, Hide: []string{}},
-			{Match: "/**", Headers: map[string]string{"X-A": "1", "X-Content-Type-Options": ""}, ETag: "off", Symlinks: "deny",
-				CORS: &CORS{Origins: []string{"https://example.org"}, Methods: []string{"GET", "HEAD"}, Headers: []string{"X-B"},
+			{Match: "/**", Headers: map[string]string{"X-A": "1", "X-Content-Type-Options": ""}, ETag: new(static.ETagOff), Links: new(static.LinksDeny),
+				CORS: &guard.CORS{Origins: []string{"https://example.org"}, Methods: []string{"GET", "HEAD"}, Headers: []string{"X-B"},
 					Credentials: true, MaxAge: 10 * time.Minute}},
 		},
-	}, site}
+	}, plain}
 	if diff := cmp.Diff(&want, got, equal); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if got.Sites[0].Paths[0].Hide == nil || got.Sites[0].Paths[1].Hide != nil {
+	if got.Sites[0].Rules[0].Hide == nil || got.Sites[0].Rules[1].Hide != nil {
 		t.Error("hide: [] hides nothing, no hide says nothing: they are not told apart")
 	}
 }
 
 // TestPrecedence: a flag beats its variable, that the file, that the default.
 func TestPrecedence(t *testing.T) {
-	file := write(t, "io_model: poll\ntrigger: level\nloops: 2\naccept: shared\n")
+	file := write(t, "io_model: poll\ntrigger: edge\nloops: 2\naccept: shared\n")
 	s := sources(file, "io-model=select", "turn-bytes=1KiB")
 	s.Root = new("www")
-	s.Environ = []string{"EVHTTPD_IO_MODEL=spin", "EVHTTPD_TRIGGER=edge", "EVHTTPD_THREADS=9", "EVHTTPD_LOOPS=",
+	s.Environ = []string{"EVHTTPD_IO_MODEL=spin", "EVHTTPD_TRIGGER=level", "EVHTTPD_THREADS=9", "EVHTTPD_LOOPS=",
 		"EVHTTPD_PORT=tcp://10.0.0.1:80", "EVHTTPD_SERVICE_HOST=10.0.0.1", "EVHTTPD_ROOT=/", "XEVHTTPD_ACCEPT=no"}
 	e, err := s.Effective()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := e.Config
-	if c.IOModel != "select" || c.Trigger != "edge" || c.Loops != 2 || c.Accept != "shared" || c.Threads != 9 || c.Turn.Bytes != KiB {
+	if c.IOModel != "select" || c.Trigger != "level" || c.Loops != 2 || c.Accept != "shared" || c.Threads != 9 || c.Turn.Bytes != KiB {
 		t.Errorf("%+v", c)
 	}
 	for path, want := range map[string]string{

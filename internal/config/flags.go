@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/evhttpd/evhttpd/iomodel"
 )
 
 // Flag is a key that the command line has, and with it a variable.
@@ -20,7 +22,7 @@ type Flag struct {
 // gives every container variables that would then be taken for ours.
 var flags = []Flag{
 	{"listen", "l", "listen", "`addresses`: host:port, [v6]:port, a port, unix:PATH, systemd:NAME"},
-	{"io-model", "", "io_model", "`name` of the way that connections are driven: auto, " + strings.Join(Models, ", ")},
+	{"io-model", "", "io_model", "`name` of the way that connections are driven: auto, " + strings.Join(iomodel.Names(), ", ")},
 	{"trigger", "", "trigger", "`kind` of readiness events: edge, level, auto"},
 	{"loops", "", "loops", "`number` of event loops; auto: the CPUs this process may use"},
 	{"accept", "", "accept", "`how` loops share a port: reuseport, shared, auto"},

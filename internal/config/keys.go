@@ -6,11 +6,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// Models are the names that io_model may have, beside auto; which of them can
-// run is for whoever runs them to say (Sources.CheckModel).
-var Models = []string{"blocking", "spin", "select", "poll", "epoll", "kqueue", "sigio", "io_uring", "goroutine", "netpoll"}
+	"github.com/evhttpd/evhttpd/internal/guard"
+	"github.com/evhttpd/evhttpd/internal/site"
+	"github.com/evhttpd/evhttpd/internal/static"
+	"github.com/evhttpd/evhttpd/iomodel"
+)
 
 // threadsMax keeps the program below the 10,000 threads at which Go ends it.
 const threadsMax = 8192
@@ -26,7 +27,7 @@ var kinds = map[string]kind{
 	"trusted_proxies": prefix,
 	"server_header":   fieldValue,
 
-	"io_model":      model,
+	"io_model":      model(),
 	"trigger":       oneOf("auto", "edge", "level"),
 	"loops":         number(1, 1024, true),
 	"accept":        oneOf("auto", "reuseport", "shared"),
@@ -76,35 +77,35 @@ var kinds = map[string]kind{
 
 	"sites[].hosts":              atLeastOne(hostName),
 	"sites[].root":               file("/srv/www"),
-	"sites[].index":              unique(indexName),
+	"sites[].index":              unique(checked("index.html", static.CheckIndex)),
 	"sites[].listing":            boolean,
-	"sites[].hide":               hidePattern,
-	"sites[].symlinks":           oneOf("beneath", "follow", "deny"),
-	"sites[].etag":               oneOf("mtime", "content", "off"),
-	"sites[].types":              mapOf(extension, mediaType),
-	"sites[].precompressed":      unique(oneOf("br", "zst", "gz")),
-	"sites[].compress":           unique(oneOf("zstd", "gzip")),
-	"sites[].try_files":          unique(tryPath),
-	"sites[].fallback":           fallbackPath,
-	"sites[].error_pages":        mapOf(status(400, 599), sitePath),
+	"sites[].hide":               checked(`".*"`, static.CheckHide),
+	"sites[].symlinks":           enum[static.Links](static.LinksNames),
+	"sites[].etag":               enum[static.ETag](static.ETagNames),
+	"sites[].types":              mapOf(checked(".wasm", static.CheckExtension), checked("application/wasm", static.CheckMediaType)),
+	"sites[].precompressed":      unique(oneOf(static.PrecompressedNames...)),
+	"sites[].compress":           unique(oneOf(static.CodingNames...)),
+	"sites[].try_files":          unique(checked("$path.html", site.CheckTry)),
+	"sites[].fallback":           checked("/index.html", site.CheckFallback),
+	"sites[].error_pages":        mapOf(status(400, 599), checked("/404.html", site.CheckPath)),
 	"sites[].relative_redirects": boolean,
 
-	"sites[].redirects[].from":   pathPattern,
-	"sites[].redirects[].to":     redirectTarget,
-	"sites[].redirects[].status": status(301, 308, 301, 302, 303, 307, 308),
+	"sites[].redirects[].from":   checked("/assets/**", site.CheckPattern),
+	"sites[].redirects[].to":     checked("/new/$1", site.CheckTarget),
+	"sites[].redirects[].status": status(301, 308, site.RedirectStatuses...),
 
-	"sites[].paths[].match":         pathPattern,
+	"sites[].paths[].match":         checked("/assets/**", site.CheckPattern),
 	"sites[].paths[].headers":       mapOf(headerName, fieldValue),
 	"sites[].paths[].listing":       boolean,
-	"sites[].paths[].etag":          oneOf("mtime", "content", "off"),
-	"sites[].paths[].hide":          hidePattern,
-	"sites[].paths[].symlinks":      oneOf("beneath", "follow", "deny"),
+	"sites[].paths[].etag":          enum[static.ETag](static.ETagNames),
+	"sites[].paths[].hide":          checked(`".*"`, static.CheckHide),
+	"sites[].paths[].symlinks":      enum[static.Links](static.LinksNames),
 	"sites[].paths[].allow":         atLeastOne(prefix), // of an empty list one thinks that nobody is allowed
 	"sites[].paths[].deny":          atLeastOne(prefix),
-	"sites[].paths[].auth.realm":    refuse(fieldValue, "want a realm without quotes and backslashes", func(s string) bool { return strings.ContainsAny(s, `"\`) }),
-	"sites[].paths[].auth.htpasswd": htpasswd,
+	"sites[].paths[].auth.realm":    checked("text", guard.CheckRealm, fieldValue.check),
+	"sites[].paths[].auth.htpasswd": file("/etc/evhttpd/htpasswd"),
 
-	"sites[].paths[].cors.origins":     atLeastOne(unique(origin)),
+	"sites[].paths[].cors.origins":     atLeastOne(unique(checked("https://example.org", guard.CheckOrigin))),
 	"sites[].paths[].cors.methods":     unique(oneOf("GET", "HEAD", "OPTIONS")),
 	"sites[].paths[].cors.headers":     unique(fieldName),
 	"sites[].paths[].cors.credentials": boolean,
@@ -122,20 +123,17 @@ var required = []string{
 // default, says when it says nothing.
 var elements = map[string]any{
 	"sites[]":              DefaultSite(),
-	"sites[].redirects[]":  Redirect{Status: 301},
-	"sites[].paths[]":      PathRule{},
-	"sites[].paths[].auth": Auth{},
-	"sites[].paths[].cors": CORS{Methods: []string{"GET", "HEAD"}, MaxAge: 10 * time.Minute},
+	"sites[].redirects[]":  site.Redirect{Status: 301},
+	"sites[].paths[]":      site.Rule{},
+	"sites[].paths[].auth": guard.Auth{},
+	"sites[].paths[].cors": guard.CORS{Methods: []string{"GET", "HEAD"}, MaxAge: 10 * time.Minute},
 }
 
-// model is the name of an IO model; Sources.CheckModel knows more.
-var model = kind{
-	shape:   onlyText,
-	parse:   func(s string) (any, error) { return s, nil },
-	format:  asString,
-	sample:  "auto",
-	choices: append([]string{"auto"}, Models...),
-	schema:  map[string]any{"enum": append([]string{"auto"}, Models...)},
+// model is the name of an IO model. iomodel.Resolve says what is wrong with it, once the trigger is known too.
+func model() kind {
+	k := oneOf(append([]string{iomodel.Auto}, iomodel.Names()...)...)
+	k.parse = func(s string) (any, error) { return s, nil }
+	return k
 }
 
 func atLeastOne(k kind) kind {

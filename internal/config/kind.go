@@ -6,9 +6,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/guard"
 )
 
 // shape is which scalars of a file a value may be. What a flag or a variable says is text.
@@ -25,6 +28,7 @@ const (
 // element, a map for each value.
 type kind struct {
 	shape  shape
+	want   string                         // what a value is, for errors; empty: one such as sample
 	parse  func(text string) (any, error) // of the field's own type, or convertible to it; an error begins with the quoted text
 	format func(v any) string             // as parse reads it
 	sample string                         // a value that is right, for errors
@@ -38,19 +42,43 @@ type kind struct {
 	schema  map[string]any                                 // JSON schema of a scalar
 }
 
-// wants makes a parse function from one that says only whether the text is right.
-func wants(want string, right func(text string) bool) func(string) (any, error) {
-	return func(text string) (any, error) {
-		if !right(text) {
-			return nil, fmt.Errorf("%q: want %s", text, want)
-		}
-		return text, nil
-	}
-}
+// wrong is the error of a value that is not what is wanted.
+func wrong(text, want string) error { return fmt.Errorf("%q: want %s", text, want) }
 
 // text is a string of which right decides.
 func text(sample, want string, right func(text string) bool) kind {
-	return kind{shape: onlyText, parse: wants(want, right), format: asString, sample: sample, schema: schemaOf("string")}
+	k := checked(sample, func(s string) error {
+		if !right(s) {
+			return wrong(s, want)
+		}
+		return nil
+	})
+	k.want = want
+	return k
+}
+
+// checked is a string that none of the checks finds wrong. They are those of the package that uses the value.
+func checked(sample string, checks ...func(text string) error) kind {
+	return kind{
+		shape: onlyText,
+		parse: func(s string) (any, error) {
+			for _, check := range checks {
+				if err := check(s); err != nil {
+					return nil, err
+				}
+			}
+			return s, nil
+		},
+		format: asString,
+		sample: sample,
+		schema: schemaOf("string"),
+	}
+}
+
+// check says what is wrong with a text of the kind.
+func (k kind) check(text string) error {
+	_, err := k.parse(text)
+	return err
 }
 
 func asString(v any) string { return v.(string) }
@@ -64,24 +92,23 @@ func schemaOf(types ...string) map[string]any {
 
 // oneOf is one of a few words.
 func oneOf(choices ...string) kind {
-	return kind{
-		shape:   onlyText,
-		parse:   func(s string) (any, error) { return OneOf(s, choices...) },
-		format:  asString,
-		sample:  choices[0],
-		choices: choices,
-		schema:  map[string]any{"enum": choices},
-	}
+	want := strings.Join(choices, ", ")
+	k := text(choices[0], want, func(s string) bool { return slices.Contains(choices, s) })
+	k.choices, k.schema = choices, map[string]any{"enum": choices}
+	return k
 }
 
-// OneOf returns s if it is one of the choices.
-func OneOf(s string, choices ...string) (string, error) {
-	for _, c := range choices {
-		if s == c {
-			return s, nil
+// enum is one of a few words, each of which stands for a number: the first for 0.
+func enum[T ~uint8](words []string) kind {
+	k := oneOf(words...)
+	k.parse = func(s string) (any, error) {
+		if i := slices.Index(words, s); i >= 0 {
+			return T(i), nil
 		}
+		return nil, wrong(s, k.want)
 	}
-	return "", fmt.Errorf("%q: want %s", s, strings.Join(choices, ", "))
+	k.format = func(v any) string { return words[v.(T)] }
+	return k
 }
 
 // number is a whole number within bounds. auto: the word auto stands for 0.
@@ -95,13 +122,14 @@ func number(least, most int, auto bool) kind {
 	}
 	k := kind{
 		shape: onlyNumber,
+		want:  want,
 		parse: func(s string) (any, error) {
 			if auto && s == "auto" {
 				return 0, nil
 			}
 			n, err := strconv.ParseUint(s, 10, 31)
 			if err != nil || int(n) < least || int(n) > most {
-				return nil, fmt.Errorf("%q: want %s", s, want)
+				return nil, wrong(s, want)
 			}
 			return int(n), nil
 		},
@@ -123,10 +151,11 @@ func number(least, most int, auto bool) kind {
 // size is a number of bytes within bounds.
 func size(least, most int64) kind {
 	return kind{
+		want: wantSize,
 		parse: func(s string) (any, error) {
 			n, err := ParseSize(s)
 			if err == nil && (n < least || n > most) {
-				err = fmt.Errorf("%q: want %s to %s", s, FormatSize(least), FormatSize(most))
+				err = wrong(s, FormatSize(least)+" to "+FormatSize(most))
 			}
 			return n, err
 		},
@@ -168,10 +197,11 @@ func autoSize(least, most int64) kind {
 
 func duration(most time.Duration) kind {
 	return kind{
+		want: wantDuration,
 		parse: func(s string) (any, error) {
 			d, err := ParseDuration(s)
 			if err == nil && d > most {
-				err = fmt.Errorf("%q: want at most %s", s, FormatDuration(most))
+				err = wrong(s, "at most "+FormatDuration(most))
 			}
 			return d, err
 		},
@@ -184,27 +214,24 @@ func duration(most time.Duration) kind {
 // boolean is true or false, on a command line on or off.
 var boolean = kind{
 	shape: onlyBool,
-	parse: func(s string) (any, error) { return ParseSwitch(s) },
-	format: func(v any) string {
-		return strconv.FormatBool(v.(bool))
+	want:  "true or false",
+	parse: func(s string) (any, error) {
+		switch s {
+		case "on", "true":
+			return true, nil
+		case "off", "false":
+			return false, nil
+		}
+		return nil, wrong(s, "on or off")
 	},
+	format:  func(v any) string { return strconv.FormatBool(v.(bool)) },
 	sample:  "true",
 	choices: []string{"on", "off"},
 	schema:  schemaOf("boolean"),
 }
 
-// ParseSwitch reads on or off.
-func ParseSwitch(s string) (bool, error) {
-	switch s {
-	case "on", "true":
-		return true, nil
-	case "off", "false":
-		return false, nil
-	}
-	return false, fmt.Errorf("%q: want on or off", s)
-}
-
 var address = kind{
+	want:   wantAddress,
 	parse:  func(s string) (any, error) { return ParseAddress(s) },
 	format: func(v any) string { return v.(Address).String() },
 	sample: `":8080"`,
@@ -259,62 +286,22 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 var rate = kind{
 	shape:  onlyText,
-	parse:  func(s string) (any, error) { return ParseRate(s) },
-	format: func(v any) string { return v.(Rate).String() },
+	parse:  func(s string) (any, error) { return guard.ParseRate(s) },
+	format: func(v any) string { return v.(guard.Rate).String() },
 	sample: "50/s burst 100",
 	schema: map[string]any{"type": "string", "pattern": "^([0-9]+/(s|m|h)( burst [0-9]+)?)?$"},
-}
-
-// ratePeriods are what a rate may be counted in.
-var ratePeriods = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
-
-// ParseRate reads a rate such as "50/s burst 100"; the burst is the count itself
-// if it is left out. Nothing is no limit.
-func ParseRate(s string) (Rate, error) {
-	if s == "" {
-		return Rate{}, nil
-	}
-	wrong := fmt.Errorf("%q: want a number per s, m or h and what may come at once, such as \"50/s burst 100\", or \"\" for no limit", s)
-	words := strings.Fields(s)
-	if len(words) != 1 && (len(words) != 3 || words[1] != "burst") {
-		return Rate{}, wrong
-	}
-	count, per, _ := strings.Cut(words[0], "/")
-	n, err := strconv.ParseUint(count, 10, 31)
-	r := Rate{Count: int(n), Per: ratePeriods[per], Burst: int(n)}
-	if err != nil || n == 0 || r.Per == 0 {
-		return Rate{}, wrong
-	}
-	if len(words) == 3 {
-		n, err := strconv.ParseUint(words[2], 10, 31)
-		if err != nil || n == 0 {
-			return Rate{}, wrong
-		}
-		r.Burst = int(n)
-	}
-	return r, nil
-}
-
-// String returns the rate as ParseRate reads it.
-func (r Rate) String() string {
-	for name, per := range ratePeriods {
-		if r.Per == per {
-			return fmt.Sprintf("%d/%s burst %d", r.Count, name, r.Burst)
-		}
-	}
-	return ""
 }
 
 // file is the path of a file or a folder, relative to the working directory, or
 // to the folder of the configuration file that says it.
 func file(sample string) kind {
 	k := text(sample, "a path", func(s string) bool { return s != "" && !strings.ContainsRune(s, 0) })
-	check := k.parse
+	parse := k.parse
 	k.parse = func(s string) (any, error) {
 		if s == "~" || strings.HasPrefix(s, "~/") {
 			return nil, fmt.Errorf("%q: only shells know ~: write the whole path", s)
 		}
-		return check(s)
+		return parse(s)
 	}
 	k.rebase = func(v any, move func(string) string) any { return move(v.(string)) }
 	return k
@@ -323,34 +310,25 @@ func file(sample string) kind {
 // logFile is a file or one of some words; stray words are what it is not, though it might be thought.
 func logFile(want string, words, stray []string) kind {
 	k := file(words[0])
-	isWord := func(s string) bool {
-		for _, w := range words {
-			if s == w {
-				return true
-			}
-		}
-		return strings.HasPrefix(s, "syslog:")
-	}
-	asFile := k.parse
+	isWord := func(s string) bool { return slices.Contains(words, s) || strings.HasPrefix(s, "syslog:") }
+	asFile, rebase := k.parse, k.rebase
 	k.parse = func(s string) (any, error) {
-		for _, w := range stray {
-			if s == w {
-				return nil, fmt.Errorf("%q: want %s (a file of that name is ./%s)", s, want, s)
-			}
-		}
-		if isWord(s) {
+		switch {
+		case slices.Contains(stray, s):
+			return nil, fmt.Errorf("%q: want %s (a file of that name is ./%s)", s, want, s)
+		case isWord(s):
 			return s, nil
+		case s == "":
+			return nil, wrong(s, want)
 		}
-		if v, err := asFile(s); err == nil || s != "" {
-			return v, err
-		}
-		return nil, fmt.Errorf("%q: want %s", s, want)
+		return asFile(s)
 	}
+	k.want = want
 	k.rebase = func(v any, move func(string) string) any {
-		if s := v.(string); !isWord(s) {
-			return move(s)
+		if isWord(v.(string)) {
+			return v
 		}
-		return v
+		return rebase(v, move)
 	}
 	return k
 }
@@ -373,7 +351,7 @@ var accessOutput = func() kind {
 				return s, nil
 			}
 		}
-		return nil, fmt.Errorf("%q: want syslog:udp://HOST:514 or syslog:unix:/dev/log", s)
+		return nil, wrong(s, "syslog:udp://HOST:514 or syslog:unix:/dev/log")
 	}
 	k.rebase = func(v any, move func(string) string) any {
 		if path, ok := strings.CutPrefix(v.(string), "syslog:unix:"); ok {

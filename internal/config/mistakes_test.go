@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/iomodel"
 )
 
 // TestMistakes: what is wrong is said with its place and what would be right,
@@ -183,28 +185,23 @@ func TestRootMistakes(t *testing.T) {
 	}
 }
 
-// TestModelMistakes: who runs the models says what they cannot do, with the model's place.
+// TestModelMistakes: iomodel says what its models cannot do, with the model's place.
 func TestModelMistakes(t *testing.T) {
-	s := sources(write(t, "trigger: edge\nio_model: select\n"))
-	s.CheckModel = func(model, trigger string) error {
-		return errors.New(model + " " + trigger)
-	}
-	if _, err := s.Load(); err == nil || err.Error() != "f.yaml:2:11: io_model select edge" {
+	_, reason := iomodel.Resolve("select", "edge")
+	_, err := sources(write(t, "trigger: edge\nio_model: select\nsites: [{root: www}]\n")).Load()
+	if reason == nil || err == nil || err.Error() != "f.yaml:2:11: io_model "+reason.Error() {
 		t.Error(err)
 	}
 }
 
-// TestHtpasswdMistakes: who reads files of passwords says what is wrong in them, with the place that names the file.
+// TestHtpasswdMistakes: guard says what is wrong in them, with the place that names the file.
 func TestHtpasswdMistakes(t *testing.T) {
 	const rule = "  - {root: www, hosts: [%s], paths: [{match: /**, auth: {realm: x, htpasswd: %s}}]}\n"
-	s := sources(write(t, "sites:\n"+fmt.Sprintf(rule, "a", "good")+fmt.Sprintf(rule, "b", "p")))
-	s.CheckHtpasswd = func(file string) error {
-		if file == "good" {
-			return nil
-		}
-		return errors.New("line 3: no")
+	s := sources(write(t, "sites:\n"+fmt.Sprintf(rule, "a", "secret")+fmt.Sprintf(rule, "b", "p")))
+	if err := os.WriteFile("p", []byte("# staff\n\nbob"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := s.Load(); err == nil || err.Error() != `f.yaml:3:77: sites[1].paths[0].auth.htpasswd "p": line 3: no` {
+	if _, err := s.Load(); err == nil || !strings.HasPrefix(err.Error(), `f.yaml:3:77: sites[1].paths[0].auth.htpasswd "p": line 3: has no colon`) {
 		t.Error(err)
 	}
 }

@@ -494,7 +494,7 @@ func (r *reader) scalar(path string, n ast.Node, k kind, into reflect.Value) boo
 	}
 	s, ok := n.(ast.ScalarNode)
 	if !ok || n.Type() == ast.NullType {
-		r.add(path, at, "is %s: want %s", describe(n), k.wants())
+		r.add(path, at, "is %s: want %s", describe(n), k.wanted())
 		return false
 	}
 	text := scalar(s)
@@ -532,17 +532,12 @@ func (k kind) rejects(n ast.Node, text string) bool {
 	}
 }
 
-// wants is what a value of the kind is, for errors: what parse wants of a value that never is.
-func (k kind) wants() string {
-	if k.shape == onlyBool {
-		return "true or false"
+// wanted is what a value of the kind is, for errors.
+func (k kind) wanted() string {
+	if k.want == "" {
+		return "one such as " + k.sample
 	}
-	if _, err := k.parse("\x00"); err != nil {
-		if _, want, ok := strings.Cut(err.Error(), ": want "); ok {
-			return want
-		}
-	}
-	return "one such as " + k.sample
+	return k.want
 }
 
 // instead is what to write in place of a scalar of the wrong type.
@@ -557,7 +552,7 @@ func (k kind) instead(n ast.Node, text string) string {
 			return "it without the quotes: " + text
 		}
 	}
-	return k.wants()
+	return k.wanted()
 }
 
 // scalar is the text of a scalar as it was written, without quotes.

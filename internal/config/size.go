@@ -16,6 +16,12 @@ const (
 	GiB = 1 << 30
 )
 
+// What sizes and durations are, for errors.
+const (
+	wantSize     = "bytes or a whole number of KiB, MiB or GiB, such as 256KiB, or 0 for no limit"
+	wantDuration = "a duration such as 500ms, 30s or 1h, or 0s"
+)
+
 // sizeUnits are the suffixes of a size, and what each is in bytes.
 var sizeUnits = []struct {
 	suffix string
@@ -33,7 +39,7 @@ func ParseSize(s string) (int64, error) {
 	n, err := strconv.ParseUint(digits, 10, 63)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%q: want bytes or a whole number of KiB, MiB or GiB, such as 256KiB, or 0 for no limit", s)
+		return 0, wrong(s, wantSize)
 	case n > uint64(math.MaxInt64/unit):
 		return 0, fmt.Errorf("%q: more than the largest size, %d bytes", s, int64(math.MaxInt64))
 	}
@@ -64,9 +70,9 @@ func ParseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil || d < 0 || strings.HasPrefix(s, "+"):
-		return 0, fmt.Errorf("%q: want a duration such as 500ms, 30s or 1h, or 0s", s)
+		return 0, wrong(s, wantDuration)
 	case d > durationMax:
-		return 0, fmt.Errorf("%q: want at most %s", s, FormatDuration(durationMax))
+		return 0, wrong(s, "at most "+FormatDuration(durationMax))
 	}
 	return d, nil
 }

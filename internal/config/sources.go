@@ -17,10 +17,6 @@ type Sources struct {
 	// AnyRoot: nothing is served by this configuration, and a file need not say what is.
 	AnyRoot bool
 
-	// CheckModel says why a model cannot be driven with a trigger here; nil is not asked.
-	CheckModel func(model, trigger string) error
-	// CheckHtpasswd says what is wrong with a file of users and passwords, and in which line; nil is not asked.
-	CheckHtpasswd func(file string) error
 	// Subcommand names what a ROOT that does not exist was meant for, or nothing; nil is not asked.
 	Subcommand func(root string) string
 }

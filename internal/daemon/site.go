@@ -18,12 +18,6 @@ import (
 	"github.com/evhttpd/evhttpd/workers"
 )
 
-// The values of etag: and symlinks:.
-var (
-	etags = map[string]static.ETag{"mtime": static.ETagMtime, "content": static.ETagContent, "off": static.ETagOff}
-	links = map[string]static.Links{"beneath": static.LinksBeneath, "follow": static.LinksFollow, "deny": static.LinksDeny}
-)
-
 // doormen are what is remembered of clients. They outlast a reload that does not concern them.
 type doormen struct {
 	limiter  *guard.Limiter
@@ -34,7 +28,7 @@ type doormen struct {
 func newDoormen(cfg *config.Config, old *state) doormen {
 	d := old.doormen
 	if old.cfg == nil || cfg.Limits.RequestsPerClient != old.cfg.Limits.RequestsPerClient {
-		d.limiter = guard.NewLimiter(guard.Rate(cfg.Limits.RequestsPerClient))
+		d.limiter = guard.NewLimiter(cfg.Limits.RequestsPerClient)
 	}
 	if old.cfg == nil || cfg.Workers != old.cfg.Workers {
 		// As many as the pool does at a time, and half of the CPUs at most: files are served meanwhile.
@@ -45,67 +39,20 @@ func newDoormen(cfg *config.Config, old *state) doormen {
 
 // openSites opens the configured roots, with a cache that they share and that keeps so many descriptors.
 func openSites(cfg *config.Config, descriptors int, d doormen, tell static.Tell) (*site.Router, error) {
-	opts := site.Options{
+	return site.New(site.Options{
+		Sites: cfg.Sites,
 		Cache: static.NewCache(static.Limits{
 			Memory:      cfg.Cache.Memory,
 			File:        cfg.Cache.File,
 			Descriptors: descriptors,
 		}),
+		Valid:    cfg.Cache.Valid,
+		Ranges:   cfg.Limits.Ranges,
 		Proxies:  conn.NewNetworks(cfg.TrustedProxies),
 		Limiter:  d.limiter,
 		Verifier: d.verifier,
 		Tell:     tell,
-	}
-	for i := range cfg.Sites {
-		opts.Sites = append(opts.Sites, siteOptions(cfg, &cfg.Sites[i], tell))
-	}
-	return site.New(opts)
-}
-
-// siteOptions is what the configuration says of one site.
-func siteOptions(cfg *config.Config, s *config.Site, tell static.Tell) site.Site {
-	o := site.Site{
-		Hosts: s.Hosts,
-		Static: static.Options{
-			Root:              s.Root,
-			Index:             s.Index,
-			Listing:           s.Listing,
-			Hide:              s.Hide,
-			Links:             links[s.Symlinks],
-			ETag:              etags[s.ETag],
-			Ranges:            cfg.Limits.Ranges,
-			Types:             s.Types,
-			Precompressed:     s.Precompressed,
-			Compress:          s.Compress,
-			RelativeRedirects: s.RelativeRedirects,
-			Valid:             cfg.Cache.Valid,
-			Tell:              tell,
-		},
-		TryFiles:   s.TryFiles,
-		Fallback:   s.Fallback,
-		ErrorPages: s.ErrorPages,
-	}
-	for _, r := range s.Redirects {
-		o.Redirects = append(o.Redirects, site.Redirect(r))
-	}
-	for i := range s.Paths {
-		o.Rules = append(o.Rules, siteRule(&s.Paths[i]))
-	}
-	return o
-}
-
-// siteRule is what the configuration says of some paths of a site.
-func siteRule(p *config.PathRule) site.Rule {
-	r := site.Rule{Match: p.Match, Headers: p.Headers, Listing: p.Listing, Hide: p.Hide}
-	r.Allow, r.Deny = p.Allow, p.Deny
-	r.Auth, r.CORS = (*guard.Auth)(p.Auth), (*guard.CORS)(p.CORS)
-	if tag, ok := etags[p.ETag]; ok {
-		r.ETag = &tag
-	}
-	if follow, ok := links[p.Symlinks]; ok {
-		r.Links = &follow
-	}
-	return r
+	})
 }
 
 // sameSites reports whether the files are served in the same way.
@@ -124,7 +71,7 @@ func served(cfg *config.Config) string {
 }
 
 // ofHosts names the hosts of the only site there is, if it does not answer for all.
-func ofHosts(s *config.Site) string {
+func ofHosts(s *site.Site) string {
 	for _, host := range s.Hosts {
 		if host == "*" {
 			return ""

@@ -3,8 +3,10 @@ package guard
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"math"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -24,8 +26,16 @@ const (
 
 // Auth asks for a user's name and password (basic authentication, RFC 7617).
 type Auth struct {
-	Realm    string // text without quotes and backslashes
-	Htpasswd string // a file of name:bcrypt lines
+	Realm    string `yaml:"realm"`    // text without quotes and backslashes
+	Htpasswd string `yaml:"htpasswd"` // a file of name:bcrypt lines
+}
+
+// CheckRealm says what is wrong with Auth.Realm.
+func CheckRealm(s string) error {
+	if strings.ContainsAny(s, `"\`) {
+		return fmt.Errorf("%q: want a realm without quotes and backslashes", s)
+	}
+	return nil
 }
 
 // Realm is an Auth ready for use. It is safe for use by any number of goroutines.

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -14,11 +15,11 @@ import (
 // CORS says which other origins' scripts may read the answers
 // (https://fetch.spec.whatwg.org/#http-cors-protocol).
 type CORS struct {
-	Origins     []string // such as https://example.org; "*" is all of them
-	Methods     []string
-	Headers     []string // fields that a script may set, beside those of conditions; "*" is all, without credentials
-	Credentials bool     // a script may send cookies and passwords; not with the origin "*"
-	MaxAge      time.Duration
+	Origins     []string      `yaml:"origins"` // such as https://example.org; "*" is all of them
+	Methods     []string      `yaml:"methods"`
+	Headers     []string      `yaml:"headers"`     // fields that a script may set, beside those of conditions; "*" is all, without credentials
+	Credentials bool          `yaml:"credentials"` // a script may send cookies and passwords; not with the origin "*"
+	MaxAge      time.Duration `yaml:"max_age"`
 }
 
 // exposed are the fields of our answers that scripts may read beside those that
@@ -39,17 +40,41 @@ type Origins struct {
 // varyOrigin is for every answer that another origin, or none, would get other fields with.
 var varyOrigin = []byte("Vary: Origin\r\n")
 
+// CheckOrigin says what is wrong with an element of CORS.Origins. Browsers write other scripts than ASCII in punycode,
+// and that is what is compared.
+func CheckOrigin(s string) error {
+	u, err := url.Parse(s)
+	ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Path == "" && u.RawQuery == "" &&
+		u.Fragment == "" && u.User == nil && !strings.ContainsFunc(s, func(r rune) bool { return r > '~' })
+	if !ok && s != "*" {
+		return fmt.Errorf("%q: want an origin such as https://example.org, without a path and in punycode, or *", s)
+	}
+	return nil
+}
+
+// Check calls wrong with what does not go together, and with the key that is to be changed.
+func (o *CORS) Check(wrong func(key, text string)) {
+	if o.Credentials && slices.Contains(o.Origins, "*") {
+		wrong("credentials", "true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins")
+	}
+	if i := slices.Index(o.Headers, "*"); o.Credentials && i >= 0 {
+		wrong(fmt.Sprintf("headers[%d]", i), "\"*\": is no wildcard with credentials (Fetch, section 3.3.5): name the fields")
+	}
+}
+
 // NewOrigins returns o ready for use, nil for nil.
 func NewOrigins(o *CORS) (*Origins, error) {
 	if o == nil {
 		return nil, nil
 	}
+	var err error
+	o.Check(func(key, text string) { err = errors.Join(err, fmt.Errorf("cors: %s %s", key, text)) })
+	if err != nil {
+		return nil, err
+	}
 	expose := "Access-Control-Expose-Headers: " + exposed + "\r\n"
 	c := &Origins{}
 	if slices.Contains(o.Origins, "*") {
-		if o.Credentials {
-			return nil, fmt.Errorf("cors: credentials are not for the origin *: name the origins")
-		}
 		c.any = []byte("Access-Control-Allow-Origin: *\r\n" + expose)
 	}
 	if o.Credentials {

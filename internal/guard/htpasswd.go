@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/evhttpd/evhttpd/http1"
 )
 
 const (
@@ -121,7 +123,7 @@ func parseUser(line string) (name, hash string, err error) {
 		return "", "", errors.New("has no colon: want name:hash, as \"htpasswd -B FILE NAME\" writes it")
 	case name == "" || len(name) > nameMax:
 		return "", "", fmt.Errorf("a name of %d bytes: want 1 to %d", len(name), nameMax)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, isControl):
+	case !utf8.ValidString(name) || http1.HasControl(name):
 		return "", "", errors.New("a name with control characters, or that is not UTF-8 (RFC 7617 section 2)")
 	}
 	if kind := otherHash(hash); kind != "" {
@@ -132,8 +134,6 @@ func parseUser(line string) (name, hash string, err error) {
 	}
 	return name, hash, nil
 }
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // bcryptDigits are those of bcrypt's own base64.
 const bcryptDigits = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

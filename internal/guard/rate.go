@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/bits"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,11 +24,51 @@ const (
 	retryMax = 3600
 )
 
-// Rate is how many requests a client may make.
+// Rate is how many requests a client may make; the zero Rate is no limit.
 type Rate struct {
 	Count int           // in each Per, on average
-	Per   time.Duration // at most an hour
-	Burst int           // at once, before the average counts
+	Per   time.Duration // a second, a minute or an hour
+	Burst int           // at once, before the average counts; at least 1
+}
+
+// ratePeriods are what a rate may be counted in.
+var ratePeriods = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
+
+// ParseRate reads a rate such as "50/s burst 100"; the burst is the count itself
+// if it is left out. Nothing is no limit.
+func ParseRate(s string) (Rate, error) {
+	if s == "" {
+		return Rate{}, nil
+	}
+	wrong := fmt.Errorf("%q: want a number per s, m or h and what may come at once, such as \"50/s burst 100\", or \"\" for no limit", s)
+	words := strings.Fields(s)
+	if len(words) != 1 && (len(words) != 3 || words[1] != "burst") {
+		return Rate{}, wrong
+	}
+	count, per, _ := strings.Cut(words[0], "/")
+	n, err := strconv.ParseUint(count, 10, 31)
+	r := Rate{Count: int(n), Per: ratePeriods[per], Burst: int(n)}
+	if err != nil || n == 0 || r.Per == 0 {
+		return Rate{}, wrong
+	}
+	if len(words) == 3 {
+		n, err := strconv.ParseUint(words[2], 10, 31)
+		if err != nil || n == 0 {
+			return Rate{}, wrong
+		}
+		r.Burst = int(n)
+	}
+	return r, nil
+}
+
+// String returns the rate as ParseRate reads it.
+func (r Rate) String() string {
+	for name, per := range ratePeriods {
+		if r.Per == per {
+			return fmt.Sprintf("%d/%s burst %d", r.Count, name, r.Burst)
+		}
+	}
+	return ""
 }
 
 // Limiter holds each client to a rate of requests (the generic cell rate

@@ -35,11 +35,9 @@ func New(s string) (*Pattern, error) {
 			rest = rest[1:]
 		}
 	}
-	if !strings.HasPrefix(s, "/") || strings.Contains(s, "***") {
-		return nil, fmt.Errorf("%q: want a pattern that begins with /, with * within a segment and ** across segments", s)
-	}
-	if len(p.across) > WildcardsMax {
-		return nil, fmt.Errorf("%q: has %d wildcards: want at most %d", s, len(p.across), WildcardsMax)
+	if !strings.HasPrefix(s, "/") || strings.Contains(s, "***") || len(p.across) > WildcardsMax {
+		return nil, fmt.Errorf("%q: want a pattern that begins with /, with * within a segment and ** across segments,"+
+			" and at most %d of them", s, WildcardsMax)
 	}
 	return p, nil
 }

@@ -8,13 +8,6 @@ import (
 	"github.com/evhttpd/evhttpd/internal/guard"
 )
 
-// Access is who may have what a rule's paths lead to. What is nil or empty says nothing.
-type Access struct {
-	Allow, Deny []netip.Prefix
-	Auth        *guard.Auth
-	CORS        *guard.CORS
-}
-
 // guards reports whether a is to be asked of a file beside the guard of the path
 // that was asked for, which has been: there is somebody whom only a refuses.
 func guards(a, asked *guard.Guard) bool {

@@ -42,12 +42,12 @@ func TestAccessOfRules(t *testing.T) {
 		}
 	}
 	a := mustAccesses(t,
-		Rule{Access: Access{Allow: prefixes(t, "10.0.0.0/8")}},
-		Rule{Access: Access{Deny: prefixes(t, "10.1.0.0/16"), Auth: &guard.Auth{Realm: "A", Htpasswd: dir + "/a"}}},
-		Rule{Access: Access{}},
-		Rule{Access: Access{Allow: prefixes(t, "192.0.2.0/24"), CORS: &guard.CORS{Origins: []string{"*"}}}},
-		Rule{Access: Access{Auth: &guard.Auth{Realm: "B", Htpasswd: dir + "/b"}, CORS: &guard.CORS{Origins: []string{"https://a"}}}},
-		Rule{Access: Access{Auth: &guard.Auth{Realm: "C", Htpasswd: dir + "/a"}}},
+		Rule{Allow: prefixes(t, "10.0.0.0/8")},
+		Rule{Deny: prefixes(t, "10.1.0.0/16"), Auth: &guard.Auth{Realm: "A", Htpasswd: dir + "/a"}},
+		Rule{},
+		Rule{Allow: prefixes(t, "192.0.2.0/24"), CORS: &guard.CORS{Origins: []string{"*"}}},
+		Rule{Auth: &guard.Auth{Realm: "B", Htpasswd: dir + "/b"}, CORS: &guard.CORS{Origins: []string{"https://a"}}},
+		Rule{Auth: &guard.Auth{Realm: "C", Htpasswd: dir + "/a"}},
 	)
 	if got := a.of("------"); got != nil {
 		t.Error("no rule makes", got)
@@ -71,7 +71,7 @@ func TestAccessOfRules(t *testing.T) {
 	if again := a.of("++-++-"); again != all {
 		t.Error("the same keys are made twice")
 	}
-	if _, err := newAccesses([]Rule{{}, {Access: Access{Auth: &guard.Auth{Realm: "x", Htpasswd: dir + "/none"}}}}, guard.NewPasswordFiles(guard.NewVerifier(1, 1), nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
+	if _, err := newAccesses([]Rule{{}, {Auth: &guard.Auth{Realm: "x", Htpasswd: dir + "/none"}}}, guard.NewPasswordFiles(guard.NewVerifier(1, 1), nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
 		t.Error(err)
 	}
 }

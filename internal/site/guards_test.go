@@ -31,11 +31,10 @@ func openSite(t testing.TB, s Site, limiter *guard.Limiter, files map[string]str
 		}
 	}
 	s.Hosts = []string{"*"}
-	s.Static = static.Options{Root: dir, Index: []string{"index.html"}, Valid: time.Second, Precompressed: []string{"br", "zst", "gz"}}
-	s.Static.Now = func() time.Time { return time.Now().Add(settled) }
+	s.Root, s.Index, s.Precompressed = dir, []string{"index.html"}, []string{"br", "zst", "gz"}
 	r, err := New(Options{
 		Sites: []Site{s}, Cache: static.NewCache(static.Limits{Memory: 1 << 20, File: 64 << 10, Descriptors: 64}),
-		Limiter: limiter, Verifier: guard.NewVerifier(1, 8),
+		Valid: time.Second, Now: ahead, Limiter: limiter, Verifier: guard.NewVerifier(1, 8),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -75,13 +74,13 @@ func htpasswd(t testing.TB, lines ...string) string {
 func TestProtectedFilesByOtherPaths(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
 	asks := func(pattern string) Rule {
-		return Rule{Match: pattern, Access: Access{Auth: &guard.Auth{Realm: "Staff", Htpasswd: users}}}
+		return Rule{Match: pattern, Auth: &guard.Auth{Realm: "Staff", Htpasswd: users}}
 	}
 	d := openSite(t, Site{
 		TryFiles:   []string{"$path", "$path.html", "/hidden/last.html"},
 		ErrorPages: map[int]string{401: "/401.html", 403: "/403.html"},
 		Rules: []Rule{asks("/private/**"), asks("/a/index.html"), asks("/b.html"), asks("/hidden/**"), asks("/r/**"),
-			{Match: "/closed/**", Access: Access{Allow: prefixes(t, "198.51.100.0/24")}}},
+			{Match: "/closed/**", Allow: prefixes(t, "198.51.100.0/24")}},
 		Redirects: []Redirect{{From: "/r/old", To: "/new", Status: 301}},
 	}, nil, map[string]string{
 		"private/f": "secret", "a/index.html": "secret", "b.html": "secret", "hidden/last.html": "secret", "closed/f": "secret",
@@ -126,12 +125,12 @@ func TestProtectedFilesByOtherRules(t *testing.T) {
 	d := openSite(t, Site{
 		TryFiles: []string{"$path", "$path/index.html", "$path.html"},
 		Rules: []Rule{
-			{Match: "/private/**", Access: Access{Auth: &guard.Auth{Realm: "Admins", Htpasswd: admins}}},
-			{Match: "/docs/*.html", Access: Access{Auth: &guard.Auth{Realm: "Admins", Htpasswd: admins}}},
-			{Match: "/inner/*.html", Access: Access{Allow: prefixes(t, "198.51.100.0/24")}},
-			{Match: "/*", Access: Access{Auth: &guard.Auth{Realm: "Members", Htpasswd: members}}, Hide: []string{}, Links: &follow},
-			{Match: "/docs/", Access: Access{Auth: &guard.Auth{Realm: "Members", Htpasswd: members}}},
-			{Match: "/inner/", Access: Access{Allow: prefixes(t, "0.0.0.0/0 ::/0")}},
+			{Match: "/private/**", Auth: &guard.Auth{Realm: "Admins", Htpasswd: admins}},
+			{Match: "/docs/*.html", Auth: &guard.Auth{Realm: "Admins", Htpasswd: admins}},
+			{Match: "/inner/*.html", Allow: prefixes(t, "198.51.100.0/24")},
+			{Match: "/*", Auth: &guard.Auth{Realm: "Members", Htpasswd: members}, Hide: []string{}, Links: &follow},
+			{Match: "/docs/", Auth: &guard.Auth{Realm: "Members", Htpasswd: members}},
+			{Match: "/inner/", Allow: prefixes(t, "0.0.0.0/0 ::/0")},
 			{Match: "/page.html", Hide: []string{"page.*"}},
 		},
 	}, nil, map[string]string{
@@ -160,12 +159,12 @@ func TestProtectedFilesByOtherRules(t *testing.T) {
 func TestListingOfProtectedFiles(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
 	yes := true
-	asks := Access{Auth: &guard.Auth{Realm: "Staff", Htpasswd: users}}
+	asks := &guard.Auth{Realm: "Staff", Htpasswd: users}
 	d := openSite(t, Site{Rules: []Rule{
 		{Match: "/**", Listing: &yes},
-		{Match: "/a/README*", Access: asks},
-		{Match: "/b/README*", Access: Access{Deny: prefixes(t, "0.0.0.0/0")}},
-		{Match: "/c/**", Access: asks},
+		{Match: "/a/README*", Auth: asks},
+		{Match: "/b/README*", Deny: prefixes(t, "0.0.0.0/0")},
+		{Match: "/c/**", Auth: asks},
 		{Match: "/d/x.txt", Hide: []string{"x.txt"}},
 	}}, nil, map[string]string{"a/README.md": "plan", "b/README.md": "plan", "c/README.md": "plan", "d/x.txt": "x", "d/y.txt": "y", "d/README.md": "plan"})
 	for _, path := range []string{"/a/", "/b/"} {
@@ -184,7 +183,7 @@ func TestListingOfProtectedFiles(t *testing.T) {
 // A request counts once in its client's rate, whatever it waits for, and so does one that is refused.
 func TestRateCountsARequestOnce(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
-	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**", Access: Access{Auth: &guard.Auth{Realm: "x", Htpasswd: users}}}}},
+	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**", Auth: &guard.Auth{Realm: "x", Htpasswd: users}}}},
 		guard.NewLimiter(guard.Rate{Count: 1, Per: time.Hour, Burst: 3}), map[string]string{"private/f": "f", "g": "g"})
 	for i, c := range []struct {
 		path, fields string
@@ -213,12 +212,12 @@ func TestRateOfAPlainSite(t *testing.T) {
 }
 
 func TestNewNamesWhatIsWrongWithAccess(t *testing.T) {
-	for want, a := range map[string]Access{
-		"paths[1].auth.htpasswd: /none: no such file": {Auth: &guard.Auth{Realm: "x", Htpasswd: "/none"}},
-		"paths[1].cors: credentials":                  {CORS: &guard.CORS{Origins: []string{"*"}, Credentials: true}},
+	for want, r := range map[string]Rule{
+		"paths[1].auth.htpasswd: /none: no such file": {Match: "/b", Auth: &guard.Auth{Realm: "x", Htpasswd: "/none"}},
+		"paths[1].cors: credentials":                  {Match: "/b", CORS: &guard.CORS{Origins: []string{"*"}, Credentials: true}},
 	} {
 		_, err := New(Options{
-			Sites: []Site{{Hosts: []string{"*"}, Static: static.Options{Root: t.TempDir()}, Rules: []Rule{{Match: "/a"}, {Match: "/b", Access: a}}}},
+			Sites: []Site{{Hosts: []string{"*"}, Root: t.TempDir(), Rules: []Rule{{Match: "/a"}, r}}},
 			Cache: static.NewCache(static.Limits{}), Verifier: guard.NewVerifier(1, 1),
 		})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -230,10 +229,10 @@ func TestNewNamesWhatIsWrongWithAccess(t *testing.T) {
 // A file behind a password that is known, with fields for other origins, allocates nothing.
 func TestGuardedFileAllocatesNothing(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
-	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**", Access: Access{
+	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**",
 		Auth: &guard.Auth{Realm: "x", Htpasswd: users}, CORS: &guard.CORS{Origins: []string{"https://a.example"}, Methods: []string{"GET"}, Credentials: true},
 		Allow: prefixes(t, "192.0.2.0/24 2001:db8::/32"), Deny: prefixes(t, "192.0.2.7/32"),
-	}}}}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), map[string]string{"private/f": strings.Repeat("x", 1000)})
+	}}}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), map[string]string{"private/f": strings.Repeat("x", 1000)})
 	const head, from = " /private/f HTTP/1.1\r\nHost: a\r\n", "Origin: https://a.example\r\n"
 	for name, raw := range map[string]string{
 		"a file":    "GET" + head + from + basicField("alice:secret") + "\r\n",
@@ -251,17 +250,17 @@ func TestGuardedFileAllocatesNothing(t *testing.T) {
 func BenchmarkGuardedFile(b *testing.B) {
 	users := htpasswd(b, "alice:"+secretHash)
 	for name, c := range map[string]struct {
-		access  Access
+		rule    Rule
 		limiter *guard.Limiter
 		fields  string
 	}{
-		"rate":     {Access{}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), ""},
-		"address":  {Access{Allow: prefixes(b, "192.0.2.0/24")}, nil, ""},
-		"origin":   {Access{CORS: &guard.CORS{Origins: []string{"https://a.example"}}}, nil, "Origin: https://a.example\r\n"},
-		"password": {Access{Auth: &guard.Auth{Realm: "x", Htpasswd: users}}, nil, basicField("alice:secret")},
+		"rate":     {Rule{Match: "/f"}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), ""},
+		"address":  {Rule{Match: "/f", Allow: prefixes(b, "192.0.2.0/24")}, nil, ""},
+		"origin":   {Rule{Match: "/f", CORS: &guard.CORS{Origins: []string{"https://a.example"}}}, nil, "Origin: https://a.example\r\n"},
+		"password": {Rule{Match: "/f", Auth: &guard.Auth{Realm: "x", Htpasswd: users}}, nil, basicField("alice:secret")},
 	} {
 		b.Run(name, func(b *testing.B) {
-			d := openSite(b, Site{Rules: []Rule{{Match: "/f", Access: c.access}}}, c.limiter, map[string]string{"f": "f"})
+			d := openSite(b, Site{Rules: []Rule{c.rule}}, c.limiter, map[string]string{"f": "f"})
 			measure(b, d, "GET /f HTTP/1.1\r\nHost: a\r\n"+c.fields+"\r\n")
 		})
 	}
@@ -273,8 +272,8 @@ func TestNoSpellingOfAPathLeaks(t *testing.T) {
 	d := openSite(t, Site{
 		TryFiles: []string{"$path", "$path.txt", "$path/"},
 		Fallback: "/private/f.txt",
-		Rules: []Rule{{Match: "/private/**", Access: Access{Auth: &guard.Auth{Realm: "x", Htpasswd: users}}},
-			{Match: "/closed/**", Access: Access{Deny: prefixes(t, "0.0.0.0/0 ::/0")}}},
+		Rules: []Rule{{Match: "/private/**", Auth: &guard.Auth{Realm: "x", Htpasswd: users}},
+			{Match: "/closed/**", Deny: prefixes(t, "0.0.0.0/0 ::/0")}},
 	}, nil, map[string]string{"private/f.txt": "secret", "private/index.html": "secret", "closed/f.txt": "secret", "a/b.txt": "open"})
 	pieces := []string{"/", "/", "//", "%2f", "%2F", "private", "p%72ivate", "closed", "a", "f.txt", "f", ".txt", "b", "index.html", ".", "..", "%2e%2e", "%2E", "%00", "%", "\\", "\x80", ";x", "?", "#"}
 	rapid.Check(t, func(r *rapid.T) {
@@ -304,7 +303,7 @@ func TestFilesThatAreCoded(t *testing.T) {
 
 // A CONNECT that a rule refuses closes the connection as any other does: what follows is no request.
 func TestRefusedConnectCloses(t *testing.T) {
-	d := openSite(t, Site{Rules: []Rule{{Match: "/**", Access: Access{Auth: &guard.Auth{Realm: "Staff", Htpasswd: htpasswd(t, "alice:"+secretHash)}}}}}, nil, nil)
+	d := openSite(t, Site{Rules: []Rule{{Match: "/**", Auth: &guard.Auth{Realm: "Staff", Htpasswd: htpasswd(t, "alice:"+secretHash)}}}}, nil, nil)
 	for request, closes := range map[string]bool{"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n": true, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n": false} {
 		if got := d.send(request); !strings.HasPrefix(got, "HTTP/1.1 401 ") || strings.Contains(got, "\r\nConnection: close\r\n") != closes {
 			t.Errorf("%q: %q", request, got)

@@ -1,18 +1,24 @@
 package site
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/pattern"
 )
 
+// RedirectStatuses are those that a Redirect may have.
+var RedirectStatuses = []int{301, 302, 303, 307, 308}
+
 // Redirect sends the paths that match From elsewhere.
 type Redirect struct {
-	From   string // a pattern
-	To     string // a path or an http or https URL; $1 is what the first wildcard stands for
-	Status int    // 301, 302, 303, 307 or 308
+	From   string `yaml:"from"`   // a pattern
+	To     string `yaml:"to"`     // a path or an http or https URL; $1 is what the first wildcard stands for
+	Status int    `yaml:"status"` // one of RedirectStatuses
 }
 
 // redirect is a Redirect, checked.
@@ -37,16 +43,16 @@ func newRedirect(r Redirect) (*redirect, error) {
 	if err != nil {
 		return nil, fmt.Errorf("from: %w", err)
 	}
-	if r.Status < 301 || r.Status > 308 || r.Status > 303 && r.Status < 307 {
-		return nil, fmt.Errorf("status: %d: want 301, 302, 303, 307 or 308", r.Status)
+	if !slices.Contains(RedirectStatuses, r.Status) {
+		return nil, fmt.Errorf("status: %d: want one of %v", r.Status, RedirectStatuses)
+	}
+	if err := errors.Join(CheckTarget(escaped(r.To)), r.Check("from")); err != nil {
+		return nil, fmt.Errorf("to: %w", err)
 	}
 	to, fragment, _ := strings.Cut(escaped(r.To), "#")
 	d := &redirect{from: from, status: r.Status, local: strings.HasPrefix(to, "/")}
 	if fragment != "" {
 		d.fragment = "#" + fragment
-	}
-	if strings.HasPrefix(to, "//") || !d.local && !hasHost(to) {
-		return nil, fmt.Errorf("to: %q: want a path that begins with one /, or a URL whose host is no wildcard", r.To)
 	}
 	for to != "" {
 		at := wildcardAt(to)
@@ -57,11 +63,7 @@ func newRedirect(r Redirect) (*redirect, error) {
 		d.query = d.query || strings.Contains(text, "?")
 		d.to = append(d.to, part{text: text})
 		if to = to[len(text):]; to != "" {
-			n := int(to[1] - '0')
-			if n == 0 || n > from.Wildcards() {
-				return nil, fmt.Errorf("to: %q: there is no $%d: from has %d wildcards, counted from $1", r.To, n, from.Wildcards())
-			}
-			d.to = append(d.to, part{wildcard: n, inQuery: d.query})
+			d.to = append(d.to, part{wildcard: int(to[1] - '0'), inQuery: d.query})
 			to = to[2:]
 		}
 	}
@@ -78,15 +80,40 @@ func wildcardAt(s string) int {
 	return -1
 }
 
-// hasHost reports whether a URL names its host in full: what a request brings in must
-// not become a part of it ("https://example.org$1").
-func hasHost(url string) bool {
-	scheme, rest, ok := strings.Cut(url, "://")
-	end := strings.IndexAny(rest, "/?")
-	if end < 0 {
-		end = len(rest)
+// CheckTarget says what is wrong with Redirect.To. What begins with two slashes is another host's (RFC 3986 section 4.2). Which
+// host it is, is not for a request to say ("https://example.org$1").
+func CheckTarget(to string) error {
+	path := strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "//")
+	if u, err := url.Parse(to); !path && err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+		_, rest, _ := strings.Cut(to, "://")
+		host, _, _ := strings.Cut(strings.NewReplacer("?", "/", "#", "/").Replace(rest), "/")
+		path = !strings.Contains(host, "$")
 	}
-	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")) && end > 0 && !strings.Contains(rest[:end], "$")
+	if !path || http1.HasControl(to) || strings.Contains(to, " ") {
+		return fmt.Errorf("%q: want a path that begins with one /, or a URL that begins with http:// or https:// and whose host has no $", to)
+	}
+	return nil
+}
+
+// Check says what is wrong with From and To together, neither of which is wrong alone. from is how the error names From.
+func (r Redirect) Check(from string) error {
+	if r.From == r.To {
+		return fmt.Errorf("%q: is where it comes from: a client would go around in circles", r.To)
+	}
+	p, err := pattern.New(r.From)
+	if err != nil {
+		return err
+	}
+	for rest := r.To; ; {
+		i := wildcardAt(rest)
+		if i < 0 {
+			return nil
+		}
+		if n := int(rest[i+1] - '0'); n == 0 || n > p.Wildcards() {
+			return fmt.Errorf("%q: there is no $%d: %s has %d wildcards, counted from $1", r.To, n, from, p.Wildcards())
+		}
+		rest = rest[i+2:]
+	}
 }
 
 // escaped has what can stand in no field value and no URL percent-encoded.

@@ -3,6 +3,7 @@ package site
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/guard"
@@ -12,23 +13,36 @@ import (
 
 // Options are all sites and what concerns all of them. They are not changed after New.
 type Options struct {
-	Sites    []Site          // at least one; the first whose hosts match answers
-	Cache    *static.Cache   // shared by all sites
-	Proxies  conn.Networks   // whose X-Forwarded-For says who the client is
-	Limiter  *guard.Limiter  // of each client's requests, to all sites; nil: none
-	Verifier *guard.Verifier // compares the passwords of all sites; nil only if no rule asks for one
-	Tell     static.Tell     // of files that are no site's
+	Sites    []Site           // at least one; the first whose hosts match answers
+	Cache    *static.Cache    // shared by all sites
+	Valid    time.Duration    // how stale an answer may be, as for static.Options
+	Ranges   int              // a request may ask for, as for static.Options
+	Proxies  conn.Networks    // whose X-Forwarded-For says who the client is
+	Limiter  *guard.Limiter   // of each client's requests, to all sites; nil: none
+	Verifier *guard.Verifier  // compares the passwords of all sites; nil only if no rule asks for one
+	Tell     static.Tell      // of what an operator can mend
+	Now      func() time.Time // as for static.Options
 }
 
-// Site is one site: its hosts, its root, and how its paths are answered. Paths are decoded ones.
+// Site is one site: its hosts, its root, and how its paths are answered. Paths are decoded ones. The yaml tag of a field is
+// its key in the configuration, which is read by internal/config.
 type Site struct {
-	Hosts      []string       // exact, *.example.org, or * for any and none
-	Static     static.Options // of the root
-	TryFiles   []string       // $path, $path with an ending, or a path of the site; none: $path
-	Fallback   string         // a path of the site, for a GET or HEAD that accepts HTML by name; empty: none
-	ErrorPages map[int]string // paths of the site, by status
-	Redirects  []Redirect     // the first that matches is made
-	Rules      []Rule         // of paths; all that match apply, in order, the later winning key by key
+	Hosts             []string          `yaml:"hosts"` // lower case: exact, *.example.org, or * for any and none
+	Root              string            `yaml:"root"`
+	Index             []string          `yaml:"index"`
+	Listing           bool              `yaml:"listing"`
+	Hide              []string          `yaml:"hide"`
+	Links             static.Links      `yaml:"symlinks"`
+	ETag              static.ETag       `yaml:"etag"`
+	Types             map[string]string `yaml:"types"` // .ext: media type
+	Precompressed     []string          `yaml:"precompressed"`
+	Compress          []string          `yaml:"compress"`
+	TryFiles          []string          `yaml:"try_files"`   // $path, $path with an ending, or a path of the site; none: $path
+	Fallback          string            `yaml:"fallback"`    // for a GET or HEAD that accepts HTML by name; empty: none
+	ErrorPages        map[int]string    `yaml:"error_pages"` // paths of the site, by status
+	Redirects         []Redirect        `yaml:"redirects"`   // the first that matches is made
+	RelativeRedirects bool              `yaml:"relative_redirects"`
+	Rules             []Rule            `yaml:"paths"` // all that match apply, in order, the later winning key by key
 }
 
 // Router answers for all sites. It is safe for use by any number of goroutines;
@@ -65,7 +79,7 @@ func New(opts Options) (*Router, error) {
 		limiter: opts.Limiter, passwords: guard.NewPasswordFiles(opts.Verifier, opts.Tell.Fail),
 	}
 	for i, s := range opts.Sites {
-		h, err := newHost(s, opts.Cache, r.passwords)
+		h, err := newHost(s, &opts, r.passwords)
 		if err != nil {
 			r.Close()
 			if len(opts.Sites) > 1 {
@@ -79,25 +93,29 @@ func New(opts Options) (*Router, error) {
 }
 
 // newHost opens a site.
-func newHost(options Site, cache *static.Cache, passwords *guard.PasswordFiles) (*host, error) {
-	s := &host{}
-	for i, r := range options.Rules {
+func newHost(site Site, opts *Options, passwords *guard.PasswordFiles) (*host, error) {
+	s := &host{options: site}
+	o := static.Options{
+		Root: site.Root, Index: site.Index, Listing: site.Listing, Hide: site.Hide, Links: site.Links, ETag: site.ETag, Types: site.Types,
+		Precompressed: site.Precompressed, Compress: site.Compress, RelativeRedirects: site.RelativeRedirects,
+		Ranges: opts.Ranges, Valid: opts.Valid, Tell: opts.Tell, Now: opts.Now,
+	}
+	for i, r := range site.Rules {
 		p, err := pattern.New(r.Match)
 		if err != nil {
 			return nil, fmt.Errorf("paths[%d].match: %w", i, err)
 		}
 		s.rules = append(s.rules, p)
 		if r.Hide != nil || r.guards() {
-			options.Static.Paths = append(options.Static.Paths, static.PathRule{Match: p, Hide: r.Hide, Guards: r.guards()})
+			o.Paths = append(o.Paths, static.PathRule{Match: p, Hide: r.Hide, Guards: r.guards()})
 		}
 	}
-	files, err := static.New(options.Static, cache)
-	if err != nil {
+	var err error
+	if s.files, err = static.New(o, opts.Cache); err != nil {
 		return nil, err
 	}
-	s.options, s.files = options, files
 	if err := s.newPaths(passwords); err != nil {
-		files.Close()
+		s.files.Close()
 		return nil, err
 	}
 	return s, nil
@@ -127,15 +145,17 @@ func (s *host) newPaths(passwords *guard.PasswordFiles) (err error) {
 		s.tries = append(s.tries, t)
 	}
 	if s.options.Fallback != "" {
-		if s.fallback, err = newSitePath(s.options.Fallback); err != nil {
-			return fmt.Errorf("fallback: %w", err)
-		}
+		s.fallback = cleaned(s.options.Fallback)
+	}
+	if err := CheckFallback(s.options.Fallback); err != nil {
+		return fmt.Errorf("fallback: %w", err)
 	}
 	s.pages = make(map[int]string)
 	for status, text := range s.options.ErrorPages {
-		if s.pages[status], err = newSitePath(text); err != nil {
+		if err := CheckPath(text); err != nil {
 			return fmt.Errorf("error_pages: %d: %w", status, err)
 		}
+		s.pages[status] = cleaned(text)
 	}
 	return nil
 }

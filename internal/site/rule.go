@@ -2,22 +2,29 @@ package site
 
 import (
 	"fmt"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/guard"
+	"github.com/evhttpd/evhttpd/internal/pattern"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
 // Rule is what differs for the paths that match. What is nil or empty says nothing.
 type Rule struct {
-	Match   string            // a pattern: * within a segment, ** across
-	Headers map[string]string // fields of answers by name, at most once each; an empty value removes the field
-	Listing *bool
-	ETag    *static.ETag
-	Hide    []string // not nil but empty: nothing is hidden
-	Links   *static.Links
-	Access
+	Match   string            `yaml:"match"`   // a pattern: * within a segment, ** across
+	Headers map[string]string `yaml:"headers"` // fields of answers by name, at most once each; an empty value removes the field
+	Listing *bool             `yaml:"listing"`
+	ETag    *static.ETag      `yaml:"etag"`
+	Hide    []string          `yaml:"hide"` // not nil but empty: nothing is hidden
+	Links   *static.Links     `yaml:"symlinks"`
+	Allow   []netip.Prefix    `yaml:"allow"`
+	Deny    []netip.Prefix    `yaml:"deny"`
+	Auth    *guard.Auth       `yaml:"auth"`
+	CORS    *guard.CORS       `yaml:"cors"`
 }
 
 // set is what the rules that match a path say together: all apply, in order, and
@@ -57,7 +64,7 @@ func (s *host) exactly(path string) string {
 // indexes are the files that may be the answer to a directory; none of another path.
 func (s *host) indexes(path string) (files []string) {
 	if len(s.rules) > 0 && strings.HasSuffix(path, "/") {
-		for _, index := range s.options.Static.Index {
+		for _, index := range s.options.Index {
 			files = append(files, path+index)
 		}
 	}
@@ -151,6 +158,31 @@ func (s *host) editElsewhere(request, file string) *conn.Edit {
 		s.edits[key] = edit
 	}
 	return edit
+}
+
+// CheckPattern says what is wrong with a pattern of paths. Paths are matched decoded: a pattern that is written as in a URL
+// matches no path, or another than is meant, and what a rule was to protect would be open.
+func CheckPattern(s string) error {
+	if _, err := pattern.New(s); err != nil {
+		return err
+	}
+	if http1.HasControl(s) {
+		return fmt.Errorf("%q: want a pattern without control characters", s)
+	}
+	if plain := spelled(s); plain != s {
+		return fmt.Errorf("%q: is not how a path is spelled when it is matched, which is decoded, without //, . and ..: write it as %q", s, plain)
+	}
+	return nil
+}
+
+// spelled is a path as it is when it is matched, whether it is one that a request can have or not.
+func spelled(s string) string {
+	for i := 0; i+2 < len(s); i++ {
+		if c, err := strconv.ParseUint(s[i+1:i+3], 16, 8); s[i] == '%' && err == nil {
+			s = s[:i] + string([]byte{byte(c)}) + s[i+3:]
+		}
+	}
+	return cleaned(s)
 }
 
 // newRules checks what the rules say.

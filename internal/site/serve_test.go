@@ -153,15 +153,15 @@ func write(t testing.TB, name, contents string) {
 
 // options are those of a site as it is without a word about it.
 func options(root string) Site {
-	return Site{Hosts: []string{"*"}, Static: static.Options{
-		Root: root, Index: []string{"index.html"}, Hide: []string{".*", "!.well-known"}, Valid: time.Second,
-		Now: func() time.Time { return time.Now().Add(settled) },
-	}}
+	return Site{Hosts: []string{"*"}, Root: root, Index: []string{"index.html"}, Hide: []string{".*", "!.well-known"}}
 }
+
+// ahead is the wall clock of tests.
+func ahead() time.Time { return time.Now().Add(settled) }
 
 func open(t testing.TB, sites ...Site) *Router {
 	t.Helper()
-	r, err := New(Options{Sites: sites, Cache: static.NewCache(static.Limits{Memory: 64 << 20, File: 64 << 10, Descriptors: 100})})
+	r, err := New(Options{Sites: sites, Valid: time.Second, Now: ahead, Cache: static.NewCache(static.Limits{Memory: 64 << 20, File: 64 << 10, Descriptors: 100})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -310,7 +310,7 @@ func TestRedirects(t *testing.T) {
 func TestNewErrors(t *testing.T) {
 	dir := t.TempDir()
 	for want, change := range map[string]func(s *Site){
-		"root":               func(s *Site) { s.Static.Root = dir + "/nowhere" },
+		"root":               func(s *Site) { s.Root = dir + "/nowhere" },
 		"paths[1].match":     func(s *Site) { s.Rules = []Rule{{Match: "/a"}, {Match: "a"}} },
 		"paths[0]: hide":     func(s *Site) { s.Rules = []Rule{{Match: "/a", Hide: []string{"/"}}} },
 		"paths[0]: \"text\"": func(s *Site) { s.Rules = []Rule{{Match: "/a", Headers: map[string]string{"Content-Type": "text"}}} },

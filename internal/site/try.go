@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/evhttpd/evhttpd/http1"
 )
 
 // try is one of the files that are tried for a path.
@@ -12,42 +14,53 @@ type try struct {
 	text    string // what is behind $path, or the whole path
 }
 
-// newTry checks an element of try_files.
-func newTry(s string) (t try, err error) {
+// newTry returns an element of try_files, checked.
+func newTry(s string) (try, error) {
 	rest, derived := strings.CutPrefix(s, "$path")
-	if !derived && !strings.HasPrefix(s, "/") {
-		return t, fmt.Errorf("%q: want $path, $path with an ending such as $path.html, or a path of the site that begins with /", s)
-	}
-	if hasDots(rest) {
-		return t, fmt.Errorf("%q: want a path without dot segments (. and ..) in it", s)
-	}
 	if !derived {
 		rest = cleaned(rest)
 	}
-	return try{derived: derived, text: rest}, nil
+	return try{derived: derived, text: rest}, CheckTry(s)
 }
 
-// newSitePath checks a path of the site.
-func newSitePath(s string) (string, error) {
-	if !strings.HasPrefix(s, "/") || hasDots(s) || strings.Contains(s, "\x00") {
-		return "", fmt.Errorf("%q: want a path of the site that begins with / and has no dot segments (. and ..) in it", s)
+// CheckTry says what is wrong with an element of Site.TryFiles.
+func CheckTry(s string) error {
+	if rest, derived := strings.CutPrefix(s, "$path"); derived && isPath("/"+rest) || isPath(s) {
+		return nil
 	}
-	return cleaned(s), nil
+	return fmt.Errorf("%q: want $path, $path with an ending such as $path.html, or a path of the site that begins with /", s)
 }
 
-func hasDots(s string) bool {
+// CheckPath says what is wrong with a path of Site.ErrorPages.
+func CheckPath(s string) error {
+	if !isPath(s) {
+		return fmt.Errorf("%q: want a path of the site that begins with /, such as /404.html", s)
+	}
+	return nil
+}
+
+// CheckFallback says what is wrong with Site.Fallback.
+func CheckFallback(s string) error {
+	if s != "" && !isPath(s) {
+		return fmt.Errorf("%q: want a path of the site that begins with /, such as /index.html, or \"\" for none", s)
+	}
+	return nil
+}
+
+// isPath reports whether s can name a file of a site: decoded, without dot segments and control characters.
+func isPath(s string) bool {
 	for segment := range strings.SplitSeq(s, "/") {
 		if segment == "." || segment == ".." {
-			return true
+			return false
 		}
 	}
-	return false
+	return strings.HasPrefix(s, "/") && !http1.HasControl(s)
 }
 
-// cleaned is a path without empty segments, as http1.AppendPath makes it of a request's.
+// cleaned is a path without empty and dot segments, as http1.AppendPath makes it of a request's.
 func cleaned(s string) string {
 	clean := path.Clean(s)
-	if strings.HasSuffix(s, "/") && clean != "/" {
+	if last := s[strings.LastIndexByte(s, '/')+1:]; clean != "/" && (last == "" || last == "." || last == "..") {
 		clean += "/"
 	}
 	return clean

@@ -150,7 +150,7 @@ func TestTypes(t *testing.T) {
 	if len(seen) < 1000 {
 		t.Errorf("only %d extensions", len(seen))
 	}
-	types, err := newMediaTypes(map[string]string{".wasm": "application/x-own", "Foo.Bar": "text/x-foo", "lat": "text/plain; charset=latin1", ".gz": "application/x-mine", "d.x": "application/x-long"})
+	types, err := newMediaTypes(map[string]string{".wasm": "application/x-own", ".Foo.Bar": "text/x-foo", ".lat": "text/plain; charset=latin1", ".gz": "application/x-mine", ".d.x": "application/x-long"})
 	if err != nil {
 		t.Fatal(err)
 	}

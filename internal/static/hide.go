@@ -17,12 +17,20 @@ type hidden []string
 // newHidden checks the patterns of Options.
 func newHidden(patterns []string) (hidden, error) {
 	for _, p := range patterns {
-		name := strings.TrimPrefix(p, "!")
-		if _, err := path.Match(name, ""); err != nil || name == "" || strings.Contains(name, "/") {
-			return nil, fmt.Errorf("hide: %q is no pattern for one name: write it like \".*\" or \"!.well-known\"", p)
+		if err := CheckHide(p); err != nil {
+			return nil, fmt.Errorf("hide: %w", err)
 		}
 	}
 	return patterns, nil
+}
+
+// CheckHide says what is wrong with an element of Options.Hide.
+func CheckHide(pattern string) error {
+	name := strings.TrimPrefix(pattern, "!")
+	if _, err := path.Match(name, ""); err != nil || name == "" || strings.ContainsAny(name, "/\x00") {
+		return fmt.Errorf("%q: is no pattern for one name: write it like \".*\" or \"!.well-known\"", pattern)
+	}
+	return nil
 }
 
 // name reports whether that name is hidden.

@@ -2,6 +2,7 @@ package static
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,6 +19,14 @@ const (
 	ETagMtime   ETag = iota // size and modification time, or the bytes of a small file whose time says nothing
 	ETagContent             // a hash of the bytes, made off the loop; see hashMax
 	ETagOff                 // there are none
+)
+
+// The words for the values of Options, in their order.
+var (
+	ETagNames          = []string{"mtime", "content", "off"}
+	LinksNames         = []string{"beneath", "follow", "deny"}
+	PrecompressedNames = []string{"br", "zst", "gz"}
+	CodingNames        = []string{"zstd", "gzip"}
 )
 
 // Options are one site's rules. They are not changed after New.
@@ -135,8 +144,8 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	}
 	s.allPrecompressed, s.allCompress = s.precompressed, s.compress
 	for _, name := range opts.Index {
-		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			return nil, errors.New("index: " + name + " is no file name: write it like index.html")
+		if err := CheckIndex(name); err != nil {
+			return nil, fmt.Errorf("index: %w", err)
 		}
 	}
 	if s.path, err = filepath.Abs(opts.Root); err != nil || strings.Contains(s.path, "\x00") {
@@ -151,6 +160,14 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	s.root.Store(r)
 	s.checked.Store(-rootEvery)
 	return s, nil
+}
+
+// CheckIndex says what is wrong with an element of Options.Index.
+func CheckIndex(name string) error {
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+		return fmt.Errorf("%q: want the name of a file, without a slash", name)
+	}
+	return nil
 }
 
 // Cache is the cache that the site was made with.

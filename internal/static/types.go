@@ -3,7 +3,10 @@ package static
 import (
 	_ "embed"
 	"fmt"
+	"mime"
 	"strings"
+
+	"github.com/evhttpd/evhttpd/http1"
 )
 
 //go:generate go run -C ../../tools ./mediatypes -in $MEDIATYPES -out ../internal/static/types.txt
@@ -47,25 +50,31 @@ type mediaTypes map[string]string
 func newMediaTypes(own map[string]string) (mediaTypes, error) {
 	types := make(mediaTypes, len(own))
 	for ext, mediaType := range own {
-		name := strings.ToLower(strings.TrimPrefix(ext, "."))
-		if name == "" || strings.ContainsAny(name, "/\x00") {
-			return nil, fmt.Errorf("types: %q is no file name extension: write it like \".wasm\"", ext)
+		if err := CheckExtension(ext); err != nil {
+			return nil, fmt.Errorf("types: %w", err)
 		}
-		if err := checkMediaType(mediaType); err != nil {
+		if err := CheckMediaType(mediaType); err != nil {
 			return nil, fmt.Errorf("types: %s: %w", ext, err)
 		}
-		types[name] = mediaType
+		types[strings.ToLower(ext[1:])] = mediaType
 	}
 	return types, nil
 }
 
-// checkMediaType checks a media type of Options. It is sent as it is written, without a charset where there is none:
-// HTML, CSS and XML may name their own, and the field would overrule that.
-func checkMediaType(mediaType string) error {
-	main, sub, ok := strings.Cut(mediaType, "/")
-	control := func(r rune) bool { return r < ' ' || r == 0x7f }
-	if !ok || main == "" || sub == "" || strings.ContainsFunc(mediaType, control) {
-		return fmt.Errorf("%q is no media type: write it like \"application/wasm\"", mediaType)
+// CheckExtension says what is wrong with a key of Options.Types.
+func CheckExtension(ext string) error {
+	if len(ext) < 2 || ext[0] != '.' || strings.Contains(ext, "/") || !http1.IsValue(ext) {
+		return fmt.Errorf("%q: want a file name's extension, such as .wasm", ext)
+	}
+	return nil
+}
+
+// CheckMediaType says what is wrong with a media type of Options. It is sent as it is written, without a charset where
+// there is none: HTML, CSS and XML may name their own, and the field would overrule that.
+func CheckMediaType(mediaType string) error {
+	kind, _, err := mime.ParseMediaType(mediaType)
+	if err != nil || !strings.Contains(kind, "/") || !http1.IsValue(mediaType) {
+		return fmt.Errorf("%q: want a media type such as application/wasm", mediaType)
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (s *Site) newView(opts ViewOptions) (*Site, error) {
 		return nil, err
 	}
 	if v.only = opts.Type; v.only != nil && *v.only != "" {
-		err = checkMediaType(*v.only)
+		err = CheckMediaType(*v.only)
 	}
 	return &v, err
 }

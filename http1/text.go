@@ -1,0 +1,28 @@
+package http1
+
+import "strings"
+
+// HasControl reports whether s has a control character of ASCII, which no field, path or name that we send may have. A tab
+// is one.
+func HasControl(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// IsValue reports whether s can be the value of a field that we send (RFC 9110 section 5.5): no control character, not even a
+// tab, and no space at either end.
+func IsValue(s string) bool { return !HasControl(s) && strings.TrimSpace(s) == s }
+
+// IsToken reports whether s is a token, such as a field's name (RFC 9110 section 5.6.2).
+func IsToken(s string) bool {
+	for i := range len(s) {
+		if class[s[i]]&isToken == 0 {
+			return false
+		}
+	}
+	return s != ""
+}

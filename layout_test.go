@@ -52,7 +52,7 @@ var rules = []rule{
 	{folder: "proxyproto", denied: system},
 	{folder: "conn", project: []string{"http1", "proxyproto", "sendfile"}, denied: system},
 	{folder: "workers", project: []string{"conn"}, denied: system},
-	{folder: "model", project: []string{"conn", "workers"}},
+	{folder: "model", project: []string{"conn", "socket", "workers"}, modules: []string{xsys}},
 	{folder: "reactor", project: []string{"poller", "conn", "model", "sendfile", "socket"}, modules: []string{xsys}},
 	// Every model implements conn.Transport, so a model names sendfile's types too.
 	{folder: "iomodel/ring", project: []string{"conn", "model", "poller", "reactor", "sendfile", "uring"}, modules: []string{xsys}},

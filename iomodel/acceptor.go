@@ -2,7 +2,6 @@ package iomodel
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,46 +15,12 @@ import (
 )
 
 const (
-	// acceptMax bounds the connections taken from one listener before the next
-	// has its turn.
-	acceptMax = 64
-	// lastMax bounds what is still accepted from a listener at the end: more
-	// than a queue holds, so that only a flood that does not end meets it.
-	lastMax = 64 << 10
 	// waitMax bounds a wait: garbage collection has been seen stuck behind
 	// unbounded blocking system calls (golang/go#81759).
 	waitMax = time.Second
+	// roomEvery is how often an acceptor that waits for room looks whether somebody has become idle.
+	roomEvery = 100 * time.Millisecond
 )
-
-// reserve is a descriptor held back, given up to tell one more client that
-// there are no more.
-type reserve struct{ fd int }
-
-func newReserve() reserve {
-	r := reserve{-1}
-	r.refill()
-	return r
-}
-
-// refill takes a descriptor again. If there is none, it is tried the next time.
-func (r *reserve) refill() {
-	if r.fd >= 0 {
-		return
-	}
-	if fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
-		r.fd = fd
-	}
-}
-
-// yield gives the descriptor up. It reports false if there is none.
-func (r *reserve) yield() bool {
-	if r.fd < 0 {
-		return false
-	}
-	_ = unix.Close(r.fd) // of /dev/null: it is free whatever close says
-	r.fd = -1
-	return true
-}
 
 // acceptor takes connections from listeners with poll(2) and accept(2), on a
 // thread of its own. The listeners are not its own: it neither changes nor closes them.
@@ -79,14 +44,14 @@ type acceptor struct {
 	ended chan struct{} // closed at the end of run
 
 	pulse   model.Pulse
-	reserve reserve
+	reserve model.Reserve
 	waiting model.Backoff // after an error of poll
 }
 
-// accepted is a listener as who accepts has it.
+// accepted is a listener as its acceptor has it.
 type accepted struct {
-	fd      int
-	backoff model.Backoff // after an error
+	fd int
+	model.AcceptPolicy
 }
 
 // newAcceptor returns an acceptor for those listening sockets. The crew's stop ends it.
@@ -105,7 +70,7 @@ func newAcceptor(c *crew, listeners []int, blocking bool, begin func(arrival)) (
 	}
 	a.set(listeners)
 	a.pipe, a.wakeEnd = pipe[0], pipe[1]
-	a.reserve = newReserve()
+	a.reserve.Refill()
 	c.stop = a.wake
 	c.pinged = []model.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
 	return a, nil
@@ -142,7 +107,7 @@ func (a *acceptor) run() {
 	}
 	a.crew.resting.Store(0)
 	a.account()
-	a.reserve.yield()
+	a.reserve.Yield()
 }
 
 // relisten is what Listen asks of an acceptor.
@@ -240,7 +205,7 @@ func (a *acceptor) round() {
 // gather has fds be those to wait for, without the listeners that are put off, and returns how long to wait. It
 // rests first if poll has failed: nothing can wake it then.
 func (a *acceptor) gather(now int64) (timeout time.Duration) {
-	if a.waiting.Off() {
+	if a.waiting.Paused() {
 		time.Sleep(time.Duration(a.waiting.Until - now))
 		a.waiting.Until = 0
 	}
@@ -249,12 +214,12 @@ func (a *acceptor) gather(now int64) (timeout time.Duration) {
 	resting := 0
 	for i := range a.list {
 		l := &a.list[i]
-		if l.backoff.Resume(now) {
-			a.reserve.refill()
+		if l.Resume(now) {
+			a.reserve.Refill()
 		}
-		if l.backoff.Off() {
+		if l.Paused() {
 			resting++
-			timeout = min(timeout, time.Duration(l.backoff.Until-now))
+			timeout = min(timeout, time.Duration(l.Until-now))
 			continue
 		}
 		a.fds = append(a.fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
@@ -305,7 +270,7 @@ func (a *acceptor) emptyPipe() {
 // take begins connections of a listener that has some. It reports false if the
 // others are not to be looked at now.
 func (a *acceptor) take(l *accepted) bool {
-	for range acceptMax {
+	for range model.AcceptMax {
 		if a.full != nil && a.full() {
 			a.count.Calls[conn.CallWait]++
 			if ready(l.fd, unix.POLLIN) {
@@ -330,69 +295,59 @@ func (a *acceptor) awaitRoom() {
 		return
 	}
 	// Who is not idle now may be in a while, without telling.
-	if n, err := a.poll(a.fds[:1], silentMin/10); n > 0 && err == nil {
+	if n, err := a.poll(a.fds[:1], roomEvery); n > 0 && err == nil {
 		a.emptyPipe()
 	}
 }
 
 // one accepts a connection. It reports whether there may be another.
 func (a *acceptor) one(l *accepted) bool {
-	var err error
-	for range acceptMax {
-		var fd int
-		var remote conn.Addr
-		switch fd, remote, err = a.accept(l.fd); {
-		case err == nil:
-			l.backoff.Succeed()
+	for {
+		fd, remote, err := a.accept(l.fd)
+		action := l.After(err)
+		if action.Failed() {
+			a.count.AcceptErrors++
+		}
+		switch action {
+		case model.AcceptServe:
 			a.begin(arrival{fd: fd, remote: remote, refuse: !a.crew.admit()})
 			return true
-		case err == unix.EAGAIN:
+		case model.AcceptEmpty:
 			return false
-		}
-		a.count.AcceptErrors++
-		switch {
-		case socket.Starved(err):
-			a.starved(l, err)
+		case model.AcceptStarved:
+			if a.reserve.Yield() {
+				if fd, remote, err := a.accept(l.fd); err == nil {
+					a.crew.open.Add(1)
+					a.begin(arrival{fd: fd, remote: remote, refuse: true})
+				}
+			}
+			a.rest(l, model.WarnStarved, err)
 			return false
-		case !socket.Gone(err):
-			a.rest(l, warnAccept, err)
+		case model.AcceptRest:
+			a.rest(l, model.WarnAccept, err)
 			return false
 		}
 	}
-	a.rest(l, warnAccept, err)
-	return false
 }
 
-// starved is called when accept fails for want of a descriptor: the reserve is
-// given up to serve one client a 503, and accepting pauses.
-func (a *acceptor) starved(l *accepted, err error) {
-	if a.reserve.yield() {
-		if fd, remote, err := a.accept(l.fd); err == nil {
-			a.crew.open.Add(1)
-			a.begin(arrival{fd: fd, remote: remote, refuse: true})
-		}
-	}
-	a.rest(l, warnStarved, err)
-}
-
-// rest leaves a listener alone for a while after an error, so that the others are not held up.
+// rest leaves a listener alone for a while after an error.
 func (a *acceptor) rest(l *accepted, what string, err error) {
 	a.crew.opts.Warn(what, err)
-	l.backoff.Fail(conn.Mono())
+	l.Fail(conn.Mono())
 }
 
 // last takes what waits in a listener's queue at the end, since the kernel has
 // promised it to be served.
 func (a *acceptor) last(l *accepted) {
-	for range lastMax {
-		if !l.backoff.Off() && a.one(l) {
+	for range model.AcceptLastMax {
+		if !l.Paused() && a.one(l) {
 			continue
 		}
-		if !l.backoff.Off() || a.crew.over.Load() {
+		if !l.Paused() || a.crew.over.Load() {
 			return
 		}
-		time.Sleep(time.Duration(l.backoff.Until - conn.Mono()))
-		l.backoff.Until = 0
-		a.reserve.refill()
+		time.Sleep(time.Duration(l.Until - conn.Mono()))
+		l.Until = 0
+		a.reserve.Refill()
 	}
 }

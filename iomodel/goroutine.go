@@ -124,7 +124,7 @@ func (s *goroutineServer) relisten(fds []int) (gone []*goroutineAcceptor, err er
 	}
 	for fd, a := range started {
 		s.listeners[fd] = a
-		a.reserve = newReserve()
+		a.reserve.Refill()
 		s.accepting.Add(1)
 		s.all.Add(1)
 		go a.serve()
@@ -212,8 +212,8 @@ type goroutineAcceptor struct {
 	server   *goroutineServer
 	listener netListener
 	pulse    model.Pulse
-	reserve  reserve
-	backoff  model.Backoff // after an error
+	reserve  model.Reserve
+	policy   model.AcceptPolicy
 	halted   atomic.Bool   // this listener is gone
 	ended    chan struct{} // closed when the listener's queue is empty
 }
@@ -238,13 +238,13 @@ func (a *goroutineAcceptor) halt() {
 
 // run accepts until it is halted, and then what still waits.
 func (a *goroutineAcceptor) run() {
-	defer a.reserve.yield()
+	defer a.reserve.Yield()
 	defer a.pulse.End()
 	for !a.halted.Load() {
 		a.pulse.Beat()
 		a.one()
 	}
-	for range lastMax {
+	for range model.AcceptLastMax {
 		if a.server.over.Load() || !a.pending() {
 			return
 		}
@@ -276,12 +276,7 @@ func (a *goroutineAcceptor) pending() (yes bool) {
 func (a *goroutineAcceptor) one() {
 	s := a.server
 	c, err := a.listener.Accept()
-	switch {
-	case err == nil:
-		a.backoff.Succeed()
-		s.begin(c, arrival{remote: addrOf(c.RemoteAddr()), refuse: !s.admit()})
-		return
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		// It was nudged, or is to stop: who stops it sets halted before the
 		// deadline, which run looks at after this.
 		if err := a.listener.SetDeadline(time.Time{}); err != nil {
@@ -289,18 +284,23 @@ func (a *goroutineAcceptor) one() {
 		}
 		return
 	}
-	s.tally(&conn.Counters{AcceptErrors: 1})
-	switch {
-	case socket.Starved(err):
-		if a.reserve.yield() && a.pending() {
+	action := a.policy.After(err)
+	if action.Failed() {
+		s.tally(&conn.Counters{AcceptErrors: 1})
+	}
+	switch action {
+	case model.AcceptServe:
+		s.begin(c, arrival{remote: addrOf(c.RemoteAddr()), refuse: !s.admit()})
+	case model.AcceptStarved:
+		if a.reserve.Yield() && a.pending() {
 			if c, err := a.listener.Accept(); err == nil {
 				s.open.Add(1)
 				s.begin(c, arrival{remote: addrOf(c.RemoteAddr()), refuse: true})
 			}
 		}
-		a.rest(warnStarved, err)
-	default: // package net has gone on to the next where the connection was gone (ECONNABORTED)
-		a.rest(warnAccept, err)
+		a.rest(model.WarnStarved, err)
+	case model.AcceptRest: // package net has gone on to the next where the connection was gone (ECONNABORTED)
+		a.rest(model.WarnAccept, err)
 	}
 }
 
@@ -308,9 +308,9 @@ func (a *goroutineAcceptor) one() {
 func (a *goroutineAcceptor) rest(what string, err error) {
 	a.server.opts.Warn(what, err)
 	a.server.resting.Add(1)
-	time.Sleep(a.backoff.Fail(conn.Mono()))
+	time.Sleep(a.policy.Fail(conn.Mono()))
 	a.server.resting.Add(-1)
-	a.reserve.refill()
+	a.reserve.Refill()
 }
 
 // begin starts a connection's goroutine.

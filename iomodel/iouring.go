@@ -1,8 +1,6 @@
 package iomodel
 
-import (
-	"github.com/evhttpd/evhttpd/iomodel/ring"
-)
+import "github.com/evhttpd/evhttpd/iomodel/ring"
 
 // ioUring is the model of io_uring(7): the loops of package reactor over completions.
 func ioUring() Model {

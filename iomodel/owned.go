@@ -15,9 +15,6 @@ import (
 )
 
 const (
-	// silentMin is how long a connection that has not sent its first byte is
-	// not taken for idle: the request may be on its way.
-	silentMin = time.Second
 	// quietMin is how long nothing must have been asked for a request to have
 	// come alone (conn.Output.Alone), unless the same connection was the last to ask.
 	quietMin = 10 * time.Millisecond
@@ -26,12 +23,6 @@ const (
 	sleepMin = 20 * time.Microsecond
 	// untimed is how long a wait without a timeout lasts before it is begun anew.
 	untimed = time.Hour
-)
-
-const (
-	warnTooMany = "too many connections: idle ones are closed, others get 503 (limits.connections)"
-	warnStarved = "out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)"
-	warnAccept  = "accepting fails: it is tried again, at least once a second"
 )
 
 // crew is what the models have in common that step each connection on a thread
@@ -167,17 +158,7 @@ func (c *crew) Wait() model.Ended {
 // admit counts a new connection. Beyond the limit the one idle for longest is
 // closed; it reports false when there is none and the new one is too many.
 func (c *crew) admit() bool {
-	limit := int64(c.terms.Load().connections)
-	if c.open.Add(1) <= limit || limit == 0 {
-		return true
-	}
-	c.opts.Warn(warnTooMany, nil)
-	for c.open.Load() > limit {
-		if !c.spare() {
-			return false
-		}
-	}
-	return true
+	return c.opts.Admit(c.terms.Load().connections, c.spare)
 }
 
 // spare ends the connection that can best be spared: the one idle for longest,
@@ -191,7 +172,7 @@ func (c *crew) spare() bool {
 	now := c.mono()
 	for _, k := range c.links {
 		at := k.idle.Load()
-		tooYoung := at < 0 && now+at < int64(silentMin)
+		tooYoung := at < 0 && !model.Evictable(conn.PhaseFirstByte, -at, now)
 		if at != 0 && !k.spared && !tooYoung && (best == nil || sooner(at, bestAt)) {
 			best, bestAt = k, at
 		}

@@ -31,8 +31,8 @@ func (b *Backoff) Resume(now int64) bool {
 	return true
 }
 
-// Off reports whether it is put off.
-func (b *Backoff) Off() bool { return b.Until != 0 }
+// Paused reports whether it is put off.
+func (b *Backoff) Paused() bool { return b.Until != 0 }
 
 // Succeed is called when it has worked.
 func (b *Backoff) Succeed() {

@@ -2,5 +2,5 @@
 // give each connection a thread: what they are made with and told, how a connection
 // is handed from one to another, how they show that they are alive, and when accepting pauses.
 //
-// It imports conn and workers.
+// It imports conn, socket, workers and golang.org/x/sys.
 package model

@@ -2,103 +2,88 @@ package reactor
 
 import (
 	"errors"
-	"os"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
-	"github.com/evhttpd/evhttpd/socket"
 )
 
-const (
-	// acceptMax bounds one batch of new connections, each of which is also
-	// stepped, so that those that are open already keep their turn.
-	acceptMax = 64
-	// lastMax bounds the batches that are still accepted from listeners that are given up:
-	// more than queues hold, so that only a flood that does not end meets it.
-	lastMax = 1024
-	// silentMin is how long a connection that has not sent its first byte
-	// is not taken for idle: the request may be on its way.
-	silentMin = time.Second
-)
+// lastBatches bounds the batches that are still accepted from listeners that are given up.
+const lastBatches = model.AcceptLastMax / model.AcceptMax
 
-// tooMany is the warning of [model.Options.Connections].
-const tooMany = "too many connections: idle ones are closed, others get 503 (limits.connections)"
+// watchFails is the warning of a listener that the poller does not take.
+const watchFails = "a listener cannot be watched: it is tried again, at least once a second"
 
-// What an operator is told of accepting. The cause is the error beside it.
-const (
-	outOfDescriptors = "out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)"
-	acceptFails      = "accepting fails: it is tried again, at least once a second"
-	watchFails       = "a listener cannot be watched: it is tried again, at least once a second"
-)
-
-// accepted is a listener as its loop has it.
-type accepted struct {
+// listener is a listening socket as its loop has it.
+type listener struct {
 	model.Listener
-	watched bool          // it is in the poller
-	backoff model.Backoff // after an error of watching it or of accepting from it
+	model.AcceptPolicy
+	watched bool // it is in the poller
 }
 
-// acceptor is a loop's accepting side.
+// acceptor is a loop's listeners.
 type acceptor struct {
-	list    []accepted    // a listener's token is its index here
-	last    []accepted    // accepted from until their queues are empty, and no more
-	emptied []func()      // to be called then
-	againAt int64         // Clock.Mono when the first of those that are put off is tried again; 0: none is
-	batches int           // that are still accepted from last
-	stopped chan struct{} // closed when the loop accepts no more
-	// reserve is a descriptor held back, given up to tell one more client
-	// that there are no more; -1: it is given up.
-	reserve int
-	warn    func(string, error)
+	poller   poller.Poller
+	warn     func(string, error)
+	list     []listener    // a listener's token is its index here
+	last     []listener    // accepted from until their queues are empty, and no more
+	onEmpty  []func()      // to be called then
+	resumeAt int64         // Clock.Mono when the first listener that rests is tried again; 0: none rests
+	batches  int           // that are still accepted from last
+	ending   bool          // the loop drains or hands over: when last is empty nothing more is accepted
+	stopped  chan struct{} // closed when that is so
+	reserve  model.Reserve
 }
 
-func (a *acceptor) init(warn func(string, error)) {
-	a.warn, a.batches = warn, lastMax
+func (a *acceptor) init(p poller.Poller, warn func(string, error)) {
+	a.poller, a.warn, a.batches = p, warn, lastBatches
 	a.stopped = make(chan struct{})
-	a.reserve = -1
-	a.refill()
+	a.reserve.Refill()
 }
 
 // set makes these the listeners to accept from. They are not watched yet.
 func (a *acceptor) set(listeners []model.Listener) {
-	a.list = make([]accepted, len(listeners))
+	a.list = make([]listener, len(listeners))
 	for i, li := range listeners {
 		a.list[i].Listener = li
 	}
 }
 
-// refill takes a descriptor into reserve. If there is none it is tried again
-// when accepting goes on after a pause.
-func (a *acceptor) refill() {
-	if a.reserve >= 0 {
+// replace has the loop accept from these listeners, and calls onEmpty when the queues of those that are gone are
+// empty. all: that is waited for with listeners that stay too, of which there may be events under their old tokens.
+// A loop that ends takes no new ones.
+func (a *acceptor) replace(listeners []model.Listener, all bool, now int64, onEmpty func()) {
+	if a.ending {
+		onEmpty()
 		return
 	}
-	if fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
-		a.reserve = fd
+	a.unwatchAll()
+	for _, old := range a.list {
+		if all || !slices.ContainsFunc(listeners, func(li model.Listener) bool { return li.FD == old.FD }) {
+			a.last = append(a.last, old)
+		}
 	}
+	a.batches = lastBatches
+	a.onEmpty = append(a.onEmpty, onEmpty)
+	a.set(listeners)
+	a.watch(now)
 }
 
-// yieldReserve closes the reserve. It reports false if it is given up already.
-func (a *acceptor) yieldReserve() bool {
-	if a.reserve < 0 {
-		return false
-	}
-	if err := unix.Close(a.reserve); err != nil {
-		a.warn("closing the reserved descriptor", err)
-	}
-	a.reserve = -1
-	return true
+// end has the loop accept what waits in its listeners' queues, and no more.
+func (a *acceptor) end() {
+	a.unwatchAll()
+	a.last, a.list = append(a.last, a.list...), nil
+	a.ending = true
 }
 
 // stop forgets the listeners: the loop accepts no more.
 func (a *acceptor) stop() {
-	a.list, a.last, a.againAt = nil, nil, 0
-	a.tell()
+	a.unwatchAll()
+	a.list, a.last, a.resumeAt, a.ending = nil, nil, 0, true
+	a.emptied()
 	select {
 	case <-a.stopped:
 	default:
@@ -106,128 +91,120 @@ func (a *acceptor) stop() {
 	}
 }
 
-// tell lets those know who wait until the queues of last are empty.
-func (a *acceptor) tell() {
-	for _, emptied := range a.emptied {
-		emptied()
+// emptied lets those know who wait until the queues of last are empty.
+func (a *acceptor) emptied() {
+	for _, f := range a.onEmpty {
+		f()
 	}
-	a.emptied = nil
+	a.onEmpty = nil
 }
 
-// accepting reports whether there may be connections to be accepted now
+// pending reports whether there may be connections to be accepted now
 // although their listener is not in the poller.
-func (a *acceptor) accepting() bool {
-	return slices.ContainsFunc(a.last, func(li accepted) bool { return !li.backoff.Off() })
+func (a *acceptor) pending() bool {
+	return slices.ContainsFunc(a.last, func(li listener) bool { return !li.Paused() })
 }
 
-// putOff has a listener left alone for a while.
-func (a *acceptor) putOff(li *accepted, now int64) {
-	li.backoff.Fail(now)
-	if until := li.backoff.Until; a.againAt == 0 || until < a.againAt {
-		a.againAt = until
+// rest leaves a listener alone for a while after an error.
+func (a *acceptor) rest(li *listener, what string, err error, now int64) {
+	a.warn(what, err)
+	a.unwatch(li)
+	li.Fail(now)
+	if a.resumeAt == 0 || li.Until < a.resumeAt {
+		a.resumeAt = li.Until
 	}
 }
 
 // resting is how many listeners are left alone after an error.
 func (a *acceptor) resting() (n int) {
 	for i := range a.list {
-		if a.list[i].backoff.Off() {
+		if a.list[i].Paused() {
 			n++
 		}
 	}
 	return n
 }
 
-// resume goes on with those listeners that were left alone for long enough.
-func (l *Loop) resume(now int64) {
-	a := &l.listeners
-	a.refill()
-	a.againAt = 0
-	for _, list := range [...][]accepted{a.list, a.last} {
+// resume goes on with those listeners that have rested for long enough.
+func (a *acceptor) resume(now int64) {
+	if a.resumeAt == 0 || now < a.resumeAt {
+		return
+	}
+	a.reserve.Refill()
+	a.resumeAt = 0
+	for _, list := range [...][]listener{a.list, a.last} {
 		for i := range list {
-			b := &list[i].backoff
-			if !b.Resume(now) && b.Off() && (a.againAt == 0 || b.Until < a.againAt) {
-				a.againAt = b.Until
+			b := &list[i]
+			if !b.Resume(now) && b.Paused() && (a.resumeAt == 0 || b.Until < a.resumeAt) {
+				a.resumeAt = b.Until
 			}
 		}
 	}
-	l.listen()
+	a.watch(now)
 }
 
-// listen watches the listeners that are to be.
-func (l *Loop) listen() {
-	a := &l.listeners
-	if l.draining || l.heir != nil {
-		return
-	}
+// watch has the poller report the listeners that do not rest.
+func (a *acceptor) watch(now int64) {
 	for i := range a.list {
 		li := &a.list[i]
-		if li.watched || li.backoff.Off() {
+		if li.watched || li.Paused() {
 			continue
 		}
 		flags := poller.ForceLevel
 		if li.Shared {
 			flags |= poller.Exclusive
 		}
-		if err := l.poller.Add(li.FD, poller.Token(i), poller.Readable, flags); err != nil {
-			if errors.Is(err, unix.EEXIST) { // it could not be removed the last time
-				l.unwatch(&accepted{Listener: li.Listener, watched: true})
-			}
-			a.warn(watchFails, err)
-			a.putOff(li, l.local.Clock.Mono)
+		err := a.poller.Add(li.FD, poller.Token(i), poller.Readable, flags)
+		if li.watched = err == nil; li.watched {
 			continue
 		}
-		li.watched = true
+		li.watched = errors.Is(err, unix.EEXIST) // it could not be removed the last time
+		a.rest(li, watchFails, err, now)
 	}
-}
-
-// rest leaves a listener alone for a while after an error, so that it neither keeps the loop busy
-// nor holds up the others.
-func (l *Loop) rest(li *accepted, what string, err error) {
-	l.listeners.warn(what, err)
-	l.unwatch(li)
-	l.listeners.putOff(li, l.local.Clock.Mono)
 }
 
 // unwatch takes a listener out of the poller. If that fails it is watched still, and its events are passed over.
-func (l *Loop) unwatch(li *accepted) {
+func (a *acceptor) unwatch(li *listener) {
 	if !li.watched {
 		return
 	}
-	if err := l.poller.Remove(li.FD); err != nil {
-		l.opts.Warn("removing a listener from the poller", err)
+	if err := a.poller.Remove(li.FD); err != nil {
+		a.warn("removing a listener from the poller", err)
 		return
 	}
 	li.watched = false
 }
 
 // unwatchAll takes the listeners out of the poller.
-func (l *Loop) unwatchAll() {
-	for i := range l.listeners.list {
-		l.unwatch(&l.listeners.list[i])
+func (a *acceptor) unwatchAll() {
+	for i := range a.list {
+		a.unwatch(&a.list[i])
 	}
 }
 
-// leaveListeners has the loop accept what waits in its listeners' queues, and no more.
-func (l *Loop) leaveListeners() {
-	a := &l.listeners
-	l.unwatchAll()
-	a.last, a.list = append(a.last, a.list...), nil
+// ready returns the listener of that token, if it is accepted from: it may have been paused since its event.
+func (a *acceptor) ready(token poller.Token) *listener {
+	if int(token) < len(a.list) {
+		if li := &a.list[token]; li.watched && !li.Paused() {
+			return li
+		}
+	}
+	return nil
 }
 
 // acceptLast takes what waits in the queues of listeners that are given up,
 // since the kernel has promised it to be served: a batch at a time, until the queues are empty.
 func (l *Loop) acceptLast() {
-	a := &l.listeners
-	if len(a.last) == 0 && len(a.emptied) == 0 && !l.draining && l.heir == nil {
+	a := &l.acceptor
+	if len(a.last) == 0 && len(a.onEmpty) == 0 && !a.ending {
 		return
 	}
 	left := a.last[:0]
 	for i := range a.last {
 		li := a.last[i]
-		if !li.backoff.Off() {
+		if !li.Paused() {
 			a.batches--
-			if a.batches < 0 || !l.accept(&li) && !li.backoff.Off() {
+			if a.batches < 0 || !l.accept(&li) && !li.Paused() {
 				continue
 			}
 		}
@@ -236,10 +213,10 @@ func (l *Loop) acceptLast() {
 	a.last = left
 	switch {
 	case len(a.last) > 0:
-	case l.draining || l.heir != nil:
+	case a.ending:
 		a.stop()
 	default:
-		a.tell()
+		a.emptied()
 	}
 }
 
@@ -249,28 +226,24 @@ const allReady = poller.Readable | poller.Writable
 // accept takes a bounded batch of connections from a listener and steps each
 // at once: with TCP_DEFER_ACCEPT the request is there already. It reports
 // whether there may be more.
-func (l *Loop) accept(li *accepted) bool {
-	failed := 0
-	for range acceptMax {
+func (l *Loop) accept(li *listener) bool {
+	for range model.AcceptMax {
 		fd, remote, err := l.acceptFrom(li.FD)
-		switch {
-		case err == nil:
-			li.backoff.Succeed()
-			l.begin(fd, remote, !l.admit())
-			continue
-		case err == unix.EAGAIN:
-			return false
+		action := li.After(err)
+		if action.Failed() {
+			l.local.Counters.AcceptErrors++
 		}
-		l.local.Counters.AcceptErrors++
-		switch {
-		case socket.Starved(err):
+		switch action {
+		case model.AcceptServe:
+			l.begin(fd, remote, !l.opts.Admit(l.opts.Connections, l.evict))
+		case model.AcceptEmpty:
+			return false
+		case model.AcceptStarved:
 			if !l.starved(li, err) {
 				return false
 			}
-		case socket.Gone(err) && failed < acceptMax:
-			failed++
-		default:
-			l.rest(li, acceptFails, err)
+		case model.AcceptRest:
+			l.acceptor.rest(li, model.WarnAccept, err, l.local.Clock.Mono)
 			return false
 		}
 	}
@@ -291,63 +264,46 @@ func (l *Loop) begin(fd int, remote conn.Addr, refuse bool) {
 	l.local.Alone = false // the next of the batch is not
 }
 
-// admit counts a new connection. Beyond the limit, idle ones are closed, the
-// oldest first; it reports false when there are none left and the new one is too many.
-func (l *Loop) admit() bool {
-	limit := int64(l.opts.Connections)
-	if l.opts.Open.Add(1) <= limit || limit == 0 {
-		return true
+// evict closes the connection that can best be spared: the one idle for longest, then the one that has been silent
+// for longest since it came. It reports false if there is none.
+func (l *Loop) evict() bool {
+	s := l.timers.oldest(&l.slab, conn.PhaseIdle)
+	if s == nil {
+		s = l.timers.oldest(&l.slab, conn.PhaseFirstByte)
 	}
-	l.opts.Warn(tooMany, nil)
-	for l.opts.Open.Load() > limit {
-		s := l.idlest()
-		if s == nil {
-			return false
-		}
-		l.local.Counters.Evicted++
-		l.close(s)
+	if s == nil || !model.Evictable(s.phase, s.since, l.local.Clock.Mono) {
+		return false
 	}
+	l.local.Counters.Evicted++
+	l.close(s)
 	return true
 }
 
-// idlest returns the connection that can best be spared: the one idle for
-// longest, then the one that has been silent for longest since it came.
-func (l *Loop) idlest() *slot {
-	if s := l.timers.oldest(&l.slab, conn.PhaseIdle); s != nil {
-		return s
-	}
-	s := l.timers.oldest(&l.slab, conn.PhaseFirstByte)
-	if s == nil || l.local.Clock.Mono-s.since < int64(silentMin) {
-		return nil
-	}
-	return s
-}
-
 // starved is called when accept fails for want of a descriptor, which it does
-// with an empty queue too: the reserve is given up to see. Who waits takes the
+// with an empty queue too: the reserve is given up to see. The client that waits takes the
 // place of an idle connection, or gets a 503 if there is none, and then
 // accepting pauses. It reports whether accepting may go on.
-func (l *Loop) starved(li *accepted, err error) bool {
-	a := &l.listeners
-	if a.reserve < 0 && l.spare() {
-		a.refill()
+func (l *Loop) starved(li *listener, err error) bool {
+	reserve := &l.acceptor.reserve
+	if !reserve.Held() && l.spare() {
+		reserve.Refill()
 	}
-	if a.yieldReserve() {
+	if reserve.Yield() {
 		fd, remote, err := l.acceptFrom(li.FD)
 		switch {
 		case err == unix.EAGAIN:
-			a.refill()
+			reserve.Refill()
 			return false
 		case err == nil && l.spare():
-			l.begin(fd, remote, !l.admit())
-			a.refill()
+			l.begin(fd, remote, !l.opts.Admit(l.opts.Connections, l.evict))
+			reserve.Refill()
 			return true
 		case err == nil:
 			l.opts.Open.Add(1)
 			l.begin(fd, remote, true)
 		}
 	}
-	l.rest(li, outOfDescriptors, err)
+	l.acceptor.rest(li, model.WarnStarved, err, l.local.Clock.Mono)
 	return false
 }
 
@@ -356,13 +312,10 @@ func (l *Loop) starved(li *accepted, err error) bool {
 // batch is done harms nobody here: they are out of the poller, and tokens tell old from new.
 func (l *Loop) spare() bool {
 	if len(l.closing) == 0 {
-		s := l.idlest()
-		if s == nil {
+		if !l.evict() {
 			return false
 		}
-		l.opts.Warn(tooMany, nil)
-		l.local.Counters.Evicted++
-		l.close(s)
+		l.opts.Warn(model.WarnTooMany, nil)
 	}
 	l.closeBatch()
 	return true

@@ -167,14 +167,14 @@ func TestConnectionLimit(t *testing.T) {
 			c.expect(200)
 			idle = append(idle, c)
 		}
-		if _, warned := s.warnings.Load(tooMany); warned {
+		if _, warned := s.warnings.Load(model.WarnTooMany); warned {
 			t.Error("a warning at the limit")
 		}
 		idle[0].send(get("/small")).expect(200) // idle[1] is the oldest now
 		fourth := s.dial().send(get("/small"))
 		fourth.expect(200)
 		idle[1].expectEnd(false)
-		if _, warned := s.warnings.Load(tooMany); !warned {
+		if _, warned := s.warnings.Load(model.WarnTooMany); !warned {
 			t.Error("no warning beyond the limit")
 		}
 		for i, c := range []*client{idle[0], idle[2], fourth} {
@@ -211,7 +211,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 		s.until("both have been silent for long", func(l *Loop) bool {
 			long := 0
 			l.slab.each(func(s *slot) {
-				if phase, since := s.conn.Phase(); phase == conn.PhaseFirstByte && l.local.Clock.Mono-since >= int64(silentMin) {
+				if phase, since := s.conn.Phase(); phase == conn.PhaseFirstByte && model.Evictable(phase, since, l.local.Clock.Mono) {
 					long++
 				}
 			})
@@ -236,11 +236,11 @@ func TestOutOfMemoryPauses(t *testing.T) {
 		}
 		s, l := driven(t, v)
 		first, second := s.dial().send(get("/small")), s.dial().send(get("/small"))
-		if l.starved(&l.listeners.list[0], unix.ENFILE) {
+		if l.starved(&l.acceptor.list[0], unix.ENFILE) {
 			t.Error("accepting goes on")
 		}
-		if l.listeners.reserve >= 0 || l.listeners.list[0].watched {
-			t.Errorf("reserve %d, accepting: %v", l.listeners.reserve, l.listeners.list[0].watched)
+		if l.acceptor.reserve.Held() || l.acceptor.list[0].watched {
+			t.Errorf("reserve %v, accepting: %v", l.acceptor.reserve.Held(), l.acceptor.list[0].watched)
 		}
 		first.expect(503)
 		first.Close()
@@ -248,8 +248,8 @@ func TestOutOfMemoryPauses(t *testing.T) {
 			l.batch()
 		}
 		second.expect(200)
-		if l.listeners.reserve < 0 || !l.listeners.list[0].watched {
-			t.Errorf("reserve %d, accepting: %v", l.listeners.reserve, l.listeners.list[0].watched)
+		if !l.acceptor.reserve.Held() || !l.acceptor.list[0].watched {
+			t.Errorf("reserve %v, accepting: %v", l.acceptor.reserve.Held(), l.acceptor.list[0].watched)
 		}
 	})
 }
@@ -266,7 +266,7 @@ func TestBrokenListenerRests(t *testing.T) {
 		s.serve([][]model.Listener{{{FD: pair[0]}, {FD: s.fds[0]}}})
 		c := s.dial().send(get("/small"))
 		c.expect(200)
-		s.until("it is said", func(*Loop) bool { _, ok := s.warnings.Load(acceptFails); return ok })
+		s.until("it is said", func(*Loop) bool { _, ok := s.warnings.Load(model.WarnAccept); return ok })
 		if n := s.Counters().Resting; n != 1 {
 			t.Errorf("%d listeners rest", n)
 		}
@@ -283,7 +283,7 @@ func TestWatchingAListenerIsTriedAgain(t *testing.T) {
 		c.expect(200)
 		s.on(0, func(l *Loop) {
 			s.pollers[0].failAdds.Store(3)
-			l.rest(&l.listeners.list[0], outOfDescriptors, unix.EMFILE)
+			l.acceptor.rest(&l.acceptor.list[0], model.WarnStarved, unix.EMFILE, l.local.Clock.Mono)
 		})
 		if n := s.Counters().Resting; n != 1 {
 			t.Errorf("%d listeners rest", n)

@@ -45,7 +45,7 @@ func (l *Loop) report() {
 	for phase := range l.timers.lists {
 		c.Connections[phase] = uint64(l.timers.lists[phase].n)
 	}
-	c.Resting = l.listeners.resting()
+	c.Resting = l.acceptor.resting()
 	if p, ok := l.poller.(poller.Counter); ok {
 		calls := p.Calls()
 		c.Calls[conn.CallWait], c.Calls[conn.CallControl] = calls.Wait, calls.Control

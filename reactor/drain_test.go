@@ -24,7 +24,7 @@ import (
 // comes to its end, and then the loops do.
 func TestDrain(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
-		const queued = 3 * acceptMax
+		const queued = 3 * model.AcceptMax
 		s := start(t, v)
 		alive, large := s.dial(), s.dial()
 		alive.send(get("/small")).expect(200)
@@ -125,7 +125,7 @@ func TestDrainWhileAcceptingPauses(t *testing.T) {
 		s := start(t, v)
 		var waiting *client
 		s.on(0, func(l *Loop) {
-			l.rest(&l.listeners.list[0], outOfDescriptors, unix.EMFILE)
+			l.acceptor.rest(&l.acceptor.list[0], model.WarnStarved, unix.EMFILE, l.local.Clock.Mono)
 			waiting = s.dial().send(get("/small"))
 			l.drain(patience)
 		})

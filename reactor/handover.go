@@ -64,33 +64,12 @@ func (r *Reactor) Listen(listeners [][]model.Listener) error {
 	for i, l := range r.loops {
 		list := slices.Clone(listeners[i])
 		emptied.Add(1)
-		if !l.post(func(l *Loop) { l.relisten(list, emptied.Done) }) {
+		if !l.post(func(l *Loop) { l.acceptor.replace(list, l.completer != nil, l.local.Clock.Mono, emptied.Done) }) {
 			emptied.Done()
 		}
 	}
 	emptied.Wait()
 	return nil
-}
-
-// relisten replaces the loop's listeners and calls emptied when those that are
-// gone are. A loop that ends takes no new ones.
-func (l *Loop) relisten(list []model.Listener, emptied func()) {
-	a := &l.listeners
-	if l.draining || l.heir != nil || l.ending {
-		emptied()
-		return
-	}
-	l.unwatchAll()
-	for _, old := range a.list {
-		// A Completer may have accepted from one that stays, under its old token.
-		if l.completer != nil || !slices.ContainsFunc(list, func(li model.Listener) bool { return li.FD == old.FD }) {
-			a.last = append(a.last, old)
-		}
-	}
-	a.batches = lastMax
-	a.emptied = append(a.emptied, emptied)
-	a.set(list)
-	l.listen()
 }
 
 // Adopt takes over a connection that another server hands over: one loop goes
@@ -127,7 +106,7 @@ func (r *Reactor) Handover(to func(model.Handed) bool) {
 		l.post(func(l *Loop) { l.handOver(to) })
 	}
 	for _, l := range r.loops {
-		<-l.listeners.stopped
+		<-l.acceptor.stopped
 	}
 }
 
@@ -136,7 +115,7 @@ func (l *Loop) handOver(to func(model.Handed) bool) {
 		return
 	}
 	l.heir, l.moving = to, true
-	l.leaveListeners()
+	l.acceptor.end()
 }
 
 // moveIdle hands over those that are between two requests, the oldest first.

@@ -69,7 +69,7 @@ type Loop struct {
 	rewatch   model.Backoff  // of telling it
 	few       int            // events that do not make a batch of work
 	logDue    int64          // Clock.Mono when the access log has something to do; 0: nothing
-	listeners acceptor
+	acceptor  acceptor
 	draining  bool
 	stopAt    int64                   // Clock.Mono; with draining
 	ending    bool                    // connections are closed whatever they have yet to send
@@ -99,7 +99,7 @@ func newLoop(opts *Options) (*Loop, error) {
 		l.few = completedFew
 	}
 	l.timers.init(opts.Config)
-	l.listeners.init(opts.Warn)
+	l.acceptor.init(p, opts.Warn)
 	l.settled = true // there was none
 	l.tick()
 	return l, nil
@@ -216,7 +216,7 @@ func (l *Loop) sleep(timeout time.Duration) (int, error) {
 
 // timeout is how long nothing is due.
 func (l *Loop) timeout() time.Duration {
-	if l.listeners.accepting() {
+	if l.acceptor.pending() {
 		return 0
 	}
 	timeout := waitMax
@@ -225,7 +225,7 @@ func (l *Loop) timeout() time.Duration {
 	if s != nil {
 		return 0
 	}
-	for _, at := range [...]int64{next, l.logDue, l.listeners.againAt, l.rewatch.Until, l.stopAt} {
+	for _, at := range [...]int64{next, l.logDue, l.acceptor.resumeAt, l.rewatch.Until, l.stopAt} {
 		if at != 0 {
 			timeout = min(timeout, until(at, now))
 		}
@@ -236,9 +236,8 @@ func (l *Loop) timeout() time.Duration {
 // dispatch steps the connection that an event is for, or accepts.
 func (l *Loop) dispatch(e poller.Event) {
 	if e.Token>>32 == 0 { // no slot has generation 0
-		// Unless they were paused earlier in this batch.
-		if list := l.listeners.list; int(e.Token) < len(list) && list[e.Token].watched && !list[e.Token].backoff.Off() {
-			l.accept(&list[e.Token])
+		if li := l.acceptor.ready(e.Token); li != nil {
+			l.accept(li)
 		}
 		return
 	}
@@ -308,7 +307,7 @@ func (l *Loop) watchFailed(s *slot, err error) {
 		s.unwatched = true
 		l.unwatched = append(l.unwatched, s.token())
 	}
-	if !l.rewatch.Off() {
+	if !l.rewatch.Paused() {
 		l.rewatch.Fail(l.local.Clock.Mono)
 	}
 }
@@ -459,9 +458,7 @@ func (l *Loop) expire() {
 	if l.rewatch.Resume(now) {
 		l.watchAgain()
 	}
-	if l.listeners.againAt != 0 && now >= l.listeners.againAt {
-		l.resume(now)
-	}
+	l.acceptor.resume(now)
 }
 
 // receive does what other goroutines asked for.
@@ -557,7 +554,7 @@ func (l *Loop) drain(grace time.Duration) {
 	}
 	l.draining, l.stopAt = true, stopAt
 	l.local.Closing = true
-	l.leaveListeners()
+	l.acceptor.end()
 }
 
 // drained reports whether a loop that drains, or hands over, has nothing left to do, or no time.
@@ -565,7 +562,7 @@ func (l *Loop) drained() bool {
 	if !l.draining && l.heir == nil {
 		return false
 	}
-	return l.slab.live == 0 && len(l.listeners.last) == 0 || l.draining && l.local.Clock.Mono >= l.stopAt
+	return l.slab.live == 0 && len(l.acceptor.last) == 0 || l.draining && l.local.Clock.Mono >= l.stopAt
 }
 
 // end frees everything.
@@ -586,9 +583,8 @@ func (l *Loop) end(err error) {
 		l.close(s)
 	})
 	l.closeBatch()
-	l.unwatchAll()
-	l.listeners.stop()
-	l.listeners.yieldReserve()
+	l.acceptor.stop()
+	l.acceptor.reserve.Yield()
 	for _, m := range l.inbox.close() {
 		switch {
 		case m.done:

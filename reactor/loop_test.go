@@ -24,8 +24,8 @@ func driven(t testing.TB, v variant, options ...option) (*server, *Loop) {
 	t.Cleanup(runtime.UnlockOSThread)
 	s := prepare(t, v, 1, options...)
 	l := s.loops[0]
-	l.listeners.set([]model.Listener{{FD: s.fds[0]}})
-	l.listen()
+	l.acceptor.set([]model.Listener{{FD: s.fds[0]}})
+	l.acceptor.watch(conn.Mono())
 	t.Cleanup(func() { l.end(nil) })
 	return s, l
 }
@@ -137,7 +137,7 @@ func settledFor(s *server, l *Loop, n int) {
 // that is there, and all are served in the end.
 func TestAcceptIsBounded(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
-		const flood = 5 * acceptMax / 2
+		const flood = 5 * model.AcceptMax / 2
 		s, l := driven(t, v)
 		old := s.dial().send(get("/small"))
 		settledFor(s, l, 1)
@@ -146,7 +146,7 @@ func TestAcceptIsBounded(t *testing.T) {
 		for range flood {
 			clients = append(clients, s.dial().send(getClose("/small")))
 		}
-		for _, accepted := range []int64{acceptMax, acceptMax, flood - 2*acceptMax} {
+		for _, accepted := range []int64{model.AcceptMax, model.AcceptMax, flood - 2*model.AcceptMax} {
 			old.send(get("/small"))
 			before := s.answers.served.Load()
 			l.batch()

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
 )
 
@@ -54,8 +55,8 @@ func (r *Reactor) Serve(listeners [][]model.Listener) error {
 		return errLists(len(listeners), len(r.loops))
 	}
 	for i, l := range r.loops {
-		l.listeners.set(listeners[i])
-		l.listen()
+		l.acceptor.set(listeners[i])
+		l.acceptor.watch(conn.Mono())
 	}
 	for i, l := range r.loops {
 		l.index = i
@@ -82,7 +83,7 @@ func (r *Reactor) Drain(grace time.Duration) {
 		l.post(func(l *Loop) { l.drain(grace) })
 	}
 	for _, l := range r.loops {
-		<-l.listeners.stopped
+		<-l.acceptor.stopped
 	}
 }
 

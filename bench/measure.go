@@ -72,8 +72,8 @@ func (c *comparison) serve(ctx context.Context, round, i int, cells []int) (err 
 			return err
 		}
 		defer func() {
-			// Why a measurement failed is often said by how the server ended. Quick has no time to end 5,000 connections in
-			// order.
+			// Why a measurement failed is often said by how the server ended. Quick has no time to end 5,000
+			// connections in order.
 			end := child.Stop
 			if c.asked.Quick {
 				end = child.Kill
@@ -176,8 +176,7 @@ func closing(r *load.Result, cell *scenario.Cell) string {
 		return ""
 	case resent > 0:
 		return " closes the connection behind nearly every answer: its figures contain the connections, and requests " +
-			"that " +
-			"were pipelined behind are sent again."
+			"that were pipelined behind are sent again."
 	default:
 		return " closes the connection behind nearly every answer: its figures contain the connections."
 	}

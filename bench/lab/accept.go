@@ -78,8 +78,7 @@ func runAccept(ctx context.Context, s *session) (*experiment.Result, error) {
 		"within the same turn.")
 	if len(all) < 3 {
 		s.Note("Two loops have both CPUs of this machine, and share one of them with the client: beside one loop " +
-			"they " +
-			"show how the loops share, not what a second CPU brings.")
+			"they show how the loops share, not what a second CPU brings.")
 	}
 	return &experiment.Result{Grids: []*experiment.Grid{g},
 		Charts: []experiment.Chart{{File: "accept.svg", SVG: acceptChart(g)}}}, nil

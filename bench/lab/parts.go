@@ -25,8 +25,7 @@ const (
 	partTries = 9
 	partLoops = 20_000
 	partNote  = "timed alone in a loop, where caches and branch predictors know it by heart: a lower bound of what " +
-		"it " +
-		"costs among everything else"
+		"it costs among everything else"
 )
 
 // browserFields are those of a browser's request, beside Host.

@@ -93,10 +93,8 @@ func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error)
 
 // libeventShape is what libevent's page shows of the same two loads; its charts are pictures without a table.
 const libeventShape = "Published: the time for one active connection rises with the number of connections under " +
-	"select and poll, and hardly under " +
-	"epoll and kqueue; with one hundred active the same, less steeply (two charts without a table on libevent's " +
-	"page: \"exposes scalability issues of " +
-	"traditional interfaces like select or poll\")."
+	"select and poll, and hardly under epoll and kqueue; with one hundred active the same, less steeply (two charts " +
+	"without a table on libevent's page: \"exposes scalability issues of traditional interfaces like select or poll\")."
 
 // pipePoints are the numbers of pipes that so many descriptors allow.
 func pipePoints(descriptors int) (points []int) {
@@ -136,8 +134,8 @@ func (p *pipes) measureAll(ctx context.Context) error {
 	})
 }
 
-// chain is bench.c's run: active octets are written at even distances; each pipe that is read has one written into the next
-// pipe, until length further ones have been written.
+// chain is bench.c's run: active octets are written at even distances. For each octet that is read one is written
+// into the next pipe, until length further ones have been written.
 type chain struct {
 	reads, writes  []int
 	active, length int

@@ -119,8 +119,8 @@ var gammo = experiment.Table{
 
 // gammoShape is what the paper's figures 1 to 6 show; they have no numbers but on their axes.
 const gammoShape = "Published: without idle connections select and poll answer as much as epoll, or slightly more, " +
-	"up to some 20,000 replies/s; " +
-	"with 10,000 idle ones select and poll fall by up to 79 % (Gammo et al., figures 3 and 5)."
+	"up to some 20,000 replies/s; with 10,000 idle ones select and poll fall by up to 79 % (Gammo et al., figures 3 " +
+	"and 5)."
 
 // oneByte is a request for the file of the one-byte workload.
 var oneByte = load.Target{Path: "/1", Body: []byte("1")}

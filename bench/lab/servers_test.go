@@ -49,8 +49,8 @@ func TestKernelMemory(t *testing.T) {
 		t.Errorf("%v bytes available", got)
 	}
 	const slabinfo = "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> " +
-		"<pagesperslab>\n" +
-		"TCP                 10     26   2432   13    8 : tunables    0    0    0 : slabdata      2      2      0\n"
+		"<pagesperslab>\nTCP                 10     26   2432   13    8 : tunables    0    0    0 : slabdata      " +
+		"2      2      0\n"
 	if got := slabCaches(slabinfo); len(got) != 1 || got["TCP"] != 24320 {
 		t.Errorf("%v", got)
 	}

@@ -35,8 +35,7 @@ func TestServersOfEveryKind(t *testing.T) {
 		{"chunked", each(func(int) string { return chunkedHead + "2;x=y\r\nhe\r\n03\r\nllo\r\n0\r\nX: y\r\n\r\n" }),
 			false},
 		{"chunked, then closed", oneAnswer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: " +
-			"close\r\n\r\n" +
-			"5\r\nhello\r\n0\r\n\r\n"), true},
+			"close\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), true},
 		{"until the close", oneAnswer("HTTP/1.1 200 OK\r\n\r\nhello"), true},
 		{"HTTP/1.0", oneAnswer("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"), true},
 		{"HTTP/1.0 until the close", oneAnswer("HTTP/1.0 200 OK\r\n\r\nhello"), true},

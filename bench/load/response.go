@@ -20,8 +20,8 @@ func (m malformed) Error() string { return string(m) }
 
 // The reasons, boxed once: parsing allocates nothing, a hostile answer's neither.
 var (
-	errStatusLine error = malformed("the status line is not HTTP/1.0 or HTTP/1.1, SP, three digits, SP, reason " +
-		"(RFC 9112 section 4)")
+	errStatusLine error = malformed("the status line is not HTTP/1.0 or HTTP/1.1, SP, three digits, SP, reason (RFC " +
+		"9112 section 4)")
 	errLineEnd      error = malformed("a line of the head does not end in CRLF (RFC 9112 section 2.2)")
 	errFieldName    error = malformed("a field line has no token and colon at its start (RFC 9112 section 5)")
 	errFieldValue   error = malformed("a field value has a control character (RFC 9110 section 5.5)")

@@ -65,8 +65,8 @@ func mistake(format string, args ...any) error {
 }
 
 // Run puts the load on the server and reports. The end of ctx ends the load, and the report says what there was
-// until then. An error is a mistake in o (an experiment.OptionError, or marked by load.ErrOptions), a server where nobody
-// listens, or a limit of this machine.
+// until then. An error is a mistake in o (an experiment.OptionError, or marked by load.ErrOptions),
+// a server where nothing listens, or a limit of this machine.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	server, paths, err := o.check()
 	if err != nil {
@@ -121,8 +121,7 @@ func (o *Options) check() (load.URL, []string, error) {
 		return server, nil, mistake("a warm-up of %v: it must be at most %v", o.WarmUp, DurationMax)
 	case o.WarmUp > 0 && o.Requests > 0 && o.Duration == 0:
 		return server, nil, mistake("with a number of requests all of them are measured: leave out the warm-up, or " +
-			"give a " +
-			"duration")
+			"give a duration")
 	case o.Requests > 0:
 		// A connection that never has a request would only be opened.
 		o.Connections = int(min(int64(o.Connections), o.Requests))

@@ -326,7 +326,8 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("error %v does not say %q", err, says)
 		}
 	}
-	if _, err := Run(t.Context(), small("http://127.0.0.1:1/")); err == nil || errors.As(err, new(*experiment.OptionError)) ||
+	if _, err := Run(t.Context(), small("http://127.0.0.1:1/")); err == nil ||
+		errors.As(err, new(*experiment.OptionError)) ||
 		!strings.Contains(err.Error(), "refused") {
 		t.Errorf("nobody listens: %v", err)
 	}

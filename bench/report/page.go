@@ -20,10 +20,12 @@ import (
 // page is what the HTML report shows.
 type page struct {
 	Title, Command, When, How, Machine string
+	Baseline                           string
+	RoundsMin                          int     // of a verdict
+	Noisy                              float64 // by how many per cent a control may differ, at most
 	Style                              template.CSS
 	Summary                            []string
 	Lead                               []template.HTML // charts of several cells
-	Glossary                           []term
 	Cells                              []pageCell
 	Absent                             []results.Absent
 	Notes, Footer                      []string
@@ -56,7 +58,8 @@ func writePage(w io.Writer, r *results.Results, charts []figure) error {
 		How: fmt.Sprintf("medians of %d rounds of %v after %v of warm-up; %s; took %v", r.Setup.Rounds,
 			r.Setup.Duration.Round(time.Millisecond),
 			r.Setup.WarmUp.Round(time.Millisecond), pinned(&r.Setup), r.Took.Round(time.Second)),
-		Machine: r.Machine.Short(), Summary: summary(r), Glossary: glossary(r),
+		Machine: r.Machine.Short(), Summary: summary(r),
+		Baseline: r.Subjects[0].Name, RoundsMin: stats.RoundsMin, Noisy: 100 * (stats.BandMax - 1),
 		Style:  template.CSS(chart.Style + pageStyle),
 		Absent: r.Absent, Notes: r.Notes, Footer: results.Footer(), Facts: r.Machine.Lines(),
 		Files: []string{experiment.JSONFile, experiment.CSVFile, benchstatFile, experiment.TextFile},
@@ -116,41 +119,6 @@ func hint(cells []pageText, cols []column, row *results.Row) {
 			cells[i].Hint = fmt.Sprintf("%s, %s interval of %s", interval(f.Estimate), percent(f.Confidence),
 				text.Count(f.N, "round"))
 		}
-	}
-}
-
-// term is a word of the report and what it means.
-type term struct{ Name, Means string }
-
-// glossary explains every word that the report has.
-func glossary(r *results.Results) []term {
-	base := r.Subjects[0].Name
-	return []term{
-		{"CPU/req", "CPU time of the server a request, all of its threads, in microseconds: its own clock at both " +
-			"ends of a measurement, by the requests answered between. Less is better."},
-		{"(1.06×)", "CPU/req by that of " + base + " in the same round, the median over the rounds: a machine that " +
-			"becomes slower in between changes figures and no ratios."},
-		{"interval", "Where the true median of × lies, with the confidence that the column's head says. It assumes " +
-			"nothing of how the values are distributed."},
-		{"baseline, control", "What all others are compared with, and the same once more. What these two differ by " +
-			"is " +
-			"the least that is called a difference."},
-		{verdicts[results.Better] + ", " + verdicts[results.Worse], "The interval of × lies on one side of 1, and " +
-			"its " +
-			"median differs by more than the control's."},
-		{verdicts[results.Same], "It does not. That does not say that the two are equal."},
-		{verdicts[results.Few] + ", " + verdicts[results.Noisy], fmt.Sprintf("Nothing can be said: there were fewer "+
-			"than %d rounds, or the control differs from the baseline by more than %.0f %%, "+
-			"or in some round there was not one answer.", stats.RoundsMin, 100*(stats.BandMax-1))},
-		{"req/s", "Right answers a second. In a closed loop a client sends its next request when it has its answer, " +
-			"so the client may be the limit."},
-		{"p50, p99, p99.9", "Half, 99 % and 99.9 % of the answers came within this time. In an open loop it counts " +
-			"from when a request was due, not from when it was sent."},
-		{"mem/conn", "What the server's resident memory grew by, by the connections; with 500 connections or more."},
-		{"calls /req", "System calls of the IO model a request, by the server's own count."},
-		{"ctx sw /req", "Context switches of the server a request, of both kinds."},
-		{"n of m served", "Some connections got no answer: the row stands for itself and is not compared."},
-		{text.Unknown, "It cannot be had."},
 	}
 }
 

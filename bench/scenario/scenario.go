@@ -121,8 +121,8 @@ func All() []Scenario {
 	all := []Scenario{
 		{
 			Name: "small",
-			Shows: "The cost of a request itself: wait, receive, parse, answer. Models differ by their system " +
-				"calls, files hardly matter.",
+			Shows: "The cost of a request itself: wait, receive, parse, answer. Models differ by their system calls, " +
+				"files hardly matter.",
 			Source: "wrk's usual load; nginx's published tests of requests/s; Pariag et al., Comparing the " +
 				"Performance of Web Server Architectures, EuroSys 2007.",
 			Cells: []Cell{{Active: 64, Files: []File{small}}},
@@ -158,13 +158,12 @@ func All() []Scenario {
 		{
 			Name: "idle",
 			Shows: "What connections cost that do nothing: a wait of select and poll looks at all of them, one of " +
-				"epoll or kqueue " +
-				"only at those that are ready. The more are active, the more a look at all is shared out.",
+				"epoll or kqueue only at those that are ready. The more are active, the more a look at all is shared " +
+				"out.",
 			Source: "Kerrisk, The Linux Programming Interface, table 63-9; Gammo, Brecht, Shukla, Pariag, Comparing " +
-				"and Evaluating epoll, select, and poll " +
-				"Event Mechanisms, OLS 2004; Banga, Mogul, Scalable Kernel Performance for Internet Servers under " +
-				"Realistic Loads, USENIX 1998; " +
-				"libevent's benchmark; Kegel, The C10K Problem.",
+				"and Evaluating epoll, select, and poll Event Mechanisms, OLS 2004; Banga, Mogul, Scalable Kernel " +
+				"Performance for Internet Servers under Realistic Loads, USENIX 1998; libevent's benchmark; Kegel, " +
+				"The C10K Problem.",
 			Cells: idleCells(),
 		},
 		{
@@ -175,8 +174,8 @@ func All() []Scenario {
 		},
 		{
 			Name: "slow",
-			Shows: "Clients that read 64 KiB/s beside quick ones: what an answer costs that leaves in many " +
-				"portions, and whether others wait for it.",
+			Shows: "Clients that read 64 KiB/s beside quick ones: what an answer costs that leaves in many portions, " +
+				"and whether others wait for it.",
 			Source: "Banga, Druschel, Measuring the Capacity of a Web Server, USITS 1997; Nahum et al., The Effects " +
 				"of Wide-Area Conditions on WWW Server Performance, SIGMETRICS 2001.",
 			Cells: []Cell{{Active: 64, Slow: 200, SlowRate: 64 << 10, Files: []File{small, large}}},
@@ -184,8 +183,7 @@ func All() []Scenario {
 		{
 			Name: "steady",
 			Shows: "A rate that every model can serve, 5,000 requests/s, each timed from when it was due: latency " +
-				"and CPU of servers " +
-				"that are not at their limit, where batches are small.",
+				"and CPU of servers that are not at their limit, where batches are small.",
 			Source: "Schroeder, Wierman, Harchol-Balter, Open Versus Closed: A Cautionary Tale, NSDI 2006; Tene's " +
 				"wrk2 (coordinated omission).",
 			Cells: []Cell{{Active: 64, Rate: 5000, Files: []File{small}}},

@@ -16,8 +16,8 @@ func widest(text string) (n int) {
 
 func TestWrapBreaksBetweenWords(t *testing.T) {
 	const sentence = "Ein Satz mit Wörtern – and one-that-is-longer-than-a-line-" +
-		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" +
-		" and more words behind it, which fill this line and the next one too, as it should be."
+		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxand more words behind it, " +
+		"which fill this line and the next one too, as it should be."
 	var b strings.Builder
 	Wrap(&b, sentence)
 	if strings.Join(strings.Fields(b.String()), " ") != sentence {

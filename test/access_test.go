@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -55,7 +54,7 @@ func guarded(t *testing.T, model, rate string, users map[string]string) *operate
 	o := &operated{t: t, binary: filepath.Join(folder, "evhttpd"), config: filepath.Join(folder, "evhttpd.yaml")}
 	must(t, os.Symlink(binary, o.binary))
 	o.write(fmt.Sprintf(accessYAML, model, rate))
-	o.server = launch(t, exec.Command(o.binary, "serve", "--config", o.config))
+	o.server = launch(t, testkit.Command(o.binary, "serve", "--config", o.config))
 	o.pid = o.cmd.Process.Pid
 	t.Cleanup(o.end)
 	return o

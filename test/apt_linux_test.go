@@ -6,12 +6,13 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // archive makes a repository of one package of that version in folder, as apt-ftparchive would.
@@ -59,7 +60,7 @@ Acquire::Retries "0"; Acquire::http::Timeout "30"; DPkg::Options {"--root=` + ro
 	write(t, root, "apt.conf", []byte(config))
 	return root, func(args ...string) string {
 		t.Helper()
-		cmd := exec.Command(program, append([]string{"-q", "-y"}, args...)...)
+		cmd := testkit.Command(program, append([]string{"-q", "-y"}, args...)...)
 		cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(root, "apt.conf"), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said

@@ -8,12 +8,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // loadReport is of a report of `bench load --json` what the tests look at.
@@ -56,7 +57,7 @@ server { listen %[2]s; listen unix:%[3]s; root %[4]s; location = /moved { return
 		folder, addr, socket, root)
 	write(t, folder, "nginx.conf", []byte(config))
 	var errs strings.Builder
-	cmd := exec.Command(program, "-p", folder, "-e", filepath.Join(folder, "error.log"), "-c",
+	cmd := testkit.Command(program, "-p", folder, "-e", filepath.Join(folder, "error.log"), "-c",
 		filepath.Join(folder, "nginx.conf"))
 	cmd.Stderr = &errs
 	must(t, cmd.Start())
@@ -129,7 +130,7 @@ class Quiet(h.SimpleHTTPRequestHandler):
 s = h.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=sys.argv[1]))
 print(s.server_address[1], flush=True)
 s.serve_forever()`
-	cmd := exec.Command(tool(t, "python3"), "-c", program, root)
+	cmd := testkit.Command(tool(t, "python3"), "-c", program, root)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
@@ -173,7 +174,7 @@ func TestBenchLoadRequest(t *testing.T) {
 			t.Errorf("%v: exit code %d, %q on stderr, asked for %q, want %q", args, code, stderr, got, want)
 		}
 	}
-	cmd := exec.Command(binary, "bench", "load", "-n", "1", "-D", "-", s.URL+"/x")
+	cmd := testkit.Command(binary, "bench", "load", "-n", "1", "-D", "-", s.URL+"/x")
 	cmd.Stdin = strings.NewReader("of standard input")
 	if out, err := cmd.CombinedOutput(); err != nil || last.Load() != "POST "+host+" /x  of standard input" {
 		t.Errorf("%v, asked for %q\n%s", err, last.Load(), out)
@@ -215,7 +216,7 @@ func TestBenchLoadInterrupted(t *testing.T) {
 	once(t)
 	for _, rate := range []string{"0.02", "100000"} {
 		var stdout, stderr strings.Builder
-		cmd := exec.Command(binary, "bench", "load", "--json", "-z", "1m", "-q", rate, "-c", "2", "--percentiles", "50,99.99")
+		cmd := testkit.Command(binary, "bench", "load", "--json", "-z", "1m", "-q", rate, "-c", "2", "--percentiles", "50,99.99")
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		var asked atomic.Int64
 		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // oneCell has bench measure the fewest subjects in one cell, for a moment a round.
@@ -77,7 +79,7 @@ func TestBenchWholeRoundsSurvive(t *testing.T) {
 	t.Run("Ctrl-C", func(t *testing.T) {
 		root := t.TempDir()
 		var stdout, stderr strings.Builder
-		cmd := exec.Command(binary, append([]string{"bench"}, oneCell...)...)
+		cmd := testkit.Command(binary, append([]string{"bench"}, oneCell...)...)
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		other := countedTarget(root, 150, func(*httptest.Server) { cmd.Process.Signal(os.Interrupt) })
 		defer other.Close()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // benchSample and benchResults are of results.json what the tests look at.
@@ -41,7 +43,7 @@ type benchResults struct {
 func runBench(t *testing.T, descriptors int, limit time.Duration, args ...string) (r benchResults, stdout, stderr string) {
 	t.Helper()
 	folder, temporary := t.TempDir(), t.TempDir()
-	cmd := exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, descriptors), binary, "bench", "--out", folder}, args...)...)
+	cmd := testkit.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, descriptors), binary, "bench", "--out", folder}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -150,9 +152,7 @@ func TestBenchTarget(t *testing.T) {
 // TestBenchWrk: wrk's figure stands beside ours, of each load that it can make.
 func TestBenchWrk(t *testing.T) {
 	once(t)
-	if _, err := exec.LookPath("wrk"); err != nil {
-		t.Skip(err)
-	}
+	tool(t, "wrk")
 	r, stdout, _ := runBench(t, 1024, 2*time.Minute, "--models", "epoll", "--triggers", "edge", "--scenarios", "small,pipelined,churn,steady", "--rounds", "1", "--duration", "40ms", "--wrk")
 	for _, c := range r.Cells {
 		for _, row := range c.Rows {
@@ -218,7 +218,7 @@ func TestBenchErrors(t *testing.T) {
 		"no wrk":              `PATH=/nowhere; exec "$0" bench --quick --wrk`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command("/bin/sh", "-c", script, binary)
+			cmd := testkit.Command("/bin/sh", "-c", script, binary)
 			var stdout, stderr strings.Builder
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			var exit *exec.ExitError

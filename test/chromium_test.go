@@ -12,6 +12,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // chromium is a headless browser with one tab, driven over the pipe that it speaks the
@@ -45,7 +47,7 @@ func openChromium(t *testing.T) *chromium {
 		}
 	}
 	if program == "" {
-		t.Skip("neither Chromium nor Chrome is installed")
+		testkit.Skip(t, "chromium")
 	}
 	itsIn, to, err := os.Pipe()
 	must(t, err)
@@ -53,7 +55,7 @@ func openChromium(t *testing.T) *chromium {
 	must(t, err)
 	profile, err := os.MkdirTemp("", "chromium")
 	must(t, err)
-	cmd := exec.Command(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe",
+	cmd := testkit.Command(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe",
 		"--user-data-dir="+profile, "--no-first-run", "--no-default-browser-check", "--disable-background-networking", "--disable-component-update",
 		"--disable-sync", "--disable-extensions", "--no-proxy-server", "--mute-audio", "--autoplay-policy=no-user-gesture-required",
 		"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--window-size=1000,800", "--lang=en-US")

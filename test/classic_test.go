@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // classicResults are of results.json of a classic what the tests look at.
@@ -37,7 +38,7 @@ func runClassic(t *testing.T, name string, descriptors int, args ...string) (r c
 	t.Helper()
 	folder = t.TempDir()
 	temporary := t.TempDir()
-	cmd := exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, descriptors),
+	cmd := testkit.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, descriptors),
 		binary, "bench", "--classic", name, "--out", folder, "--rounds", "1"}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
 	var out, errs strings.Builder
@@ -136,8 +137,8 @@ func TestClassicsOfServers(t *testing.T) {
 		{"price", []string{"--duration", "20ms"}, "rate", 14, []string{"price.svg"}, []string{"no access log", "strict parsing", "counting a request"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := os.Stat("/dev/fuse"); err != nil && c.name == "cold" {
-				t.Skip(err)
+			if c.name == "cold" {
+				testkit.Device(t, "/dev/fuse")
 			}
 			r, folder, stdout := runClassic(t, c.name, 700, c.args...)
 			for _, name := range append([]string{"results.csv", "table.txt"}, c.charts...) {

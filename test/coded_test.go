@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // codedSite has a small and a large file with all siblings, and siblings that must not be served.
@@ -132,7 +133,7 @@ func TestCompress(t *testing.T) {
 		if v.model != variants()[0].model {
 			return
 		}
-		curl := exec.Command(tool(t, "curl"), "-fsS", "--max-time", "30", "-H", "Accept-Encoding: gzip", "--compressed", s.url+"a.txt")
+		curl := testkit.Command(tool(t, "curl"), "-fsS", "--max-time", "30", "-H", "Accept-Encoding: gzip", "--compressed", s.url+"a.txt")
 		if out, err := curl.Output(); err != nil || !bytes.Equal(out, body) {
 			t.Errorf("curl: %v, %d bytes", err, len(out))
 		}

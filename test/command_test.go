@@ -10,12 +10,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // command runs evhttpd to its end.
 func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
+	cmd := testkit.Command(binary, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	stop := time.AfterFunc(patience, func() { cmd.Process.Kill() })
@@ -122,7 +124,7 @@ func TestCommandLine(t *testing.T) {
 func TestShortForm(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, "file.txt", []byte(hello))
-	s := launch(t, exec.Command(binary, root, "--listen", "127.0.0.1:0"))
+	s := launch(t, testkit.Command(binary, root, "--listen", "127.0.0.1:0"))
 	defer s.stop(t)
 	if got := s.get(t, "/"); got.status != 200 || !strings.Contains(string(got.body), `href="file.txt"`) {
 		t.Errorf("the folder: %d %s", got.status, got.body)

@@ -3,12 +3,13 @@ package test
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // installedBinary is where the units find the server.
@@ -33,7 +34,7 @@ func units(t *testing.T) (folder string) {
 func TestSystemdUnits(t *testing.T) {
 	analyze := tool(t, "systemd-analyze")
 	folder := units(t)
-	verify := exec.Command(analyze, "verify", "--man=no", "./evhttpd.service", "./evhttpd.socket", "./evhttpd-socket.service")
+	verify := testkit.Command(analyze, "verify", "--man=no", "./evhttpd.service", "./evhttpd.socket", "./evhttpd-socket.service")
 	verify.Dir = folder
 	verify.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+folder+":") // the socket finds its service
 	if said, err := verify.CombinedOutput(); err != nil || len(said) > 0 {
@@ -47,11 +48,11 @@ func TestSystemdExposure(t *testing.T) {
 	folder := units(t)
 	overall := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
 	for name, most := range map[string]float64{"evhttpd.service": 1.6, "evhttpd-socket.service": 0.5} {
-		out, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", filepath.Join(folder, name)).CombinedOutput()
+		out, err := testkit.Command(analyze, "security", "--offline=true", "--no-pager", filepath.Join(folder, name)).CombinedOutput()
 		m := overall.FindSubmatch(out)
 		if m == nil {
 			if strings.Contains(string(out), "unrecognized option") { // before systemd 250
-				t.Skip("this systemd-analyze cannot look at a unit that is not loaded")
+				testkit.Skip(t, "a systemd-analyze that knows --offline")
 			}
 			t.Fatalf("%v: %s", err, out)
 		}

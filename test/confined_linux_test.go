@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // confinement is set in the environment of this test binary when it is run to become another program, behind what
@@ -80,7 +82,7 @@ func confined(t *testing.T, words []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
-	cmd := exec.Command(self, args...)
+	cmd := testkit.Command(self, args...)
 	cmd.Env = append(os.Environ(), confinement+"="+strings.Join(words, " "))
 	return cmd
 }

@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // curlFails runs curl and returns its exit status and all that it said.
 func curlFails(t *testing.T, args ...string) (code int, said string) {
 	t.Helper()
-	out, err := exec.Command(tool(t, "curl"), append([]string{"-sS", "--max-time", "30", "--noproxy", "*"}, args...)...).CombinedOutput()
+	out, err := testkit.Command(tool(t, "curl"), append([]string{"-sS", "--max-time", "30", "--noproxy", "*"}, args...)...).CombinedOutput()
 	if err == nil {
 		return 0, string(out)
 	}

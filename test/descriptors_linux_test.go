@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestReloadWithFewDescriptors: a model that cannot be opened for want of descriptors leaves the one that
@@ -88,7 +90,7 @@ func TestTooFewDescriptorsToStart(t *testing.T) {
 		}
 		root, files := site(t)
 		command := func(limit int) *exec.Cmd {
-			return exec.Command(shell, "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve", root, "--listen", "127.0.0.1:0",
+			return testkit.Command(shell, "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve", root, "--listen", "127.0.0.1:0",
 				"--io-model", v.model, "--trigger", v.trigger, "--loops", "2", "--access-log", "off")
 		}
 		for limit := 8; ; limit++ { // with 7 Go's own poller cannot be opened
@@ -139,7 +141,7 @@ func TestCacheLeavesDescriptors(t *testing.T) {
 	for i := range count {
 		write(t, root, fmt.Sprint(i), pattern(100_000, byte(i)))
 	}
-	s := launch(t, exec.Command(tool(t, "sh"), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve", root,
+	s := launch(t, testkit.Command(tool(t, "sh"), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve", root,
 		"--listen", "127.0.0.1:0", "--access-log", "off", "--loops", "1"))
 	t.Cleanup(func() { s.stop(t) })
 	s.settle(t, fmt.Sprint("/", count-1))

@@ -18,6 +18,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // docker is a Docker engine of the test's own: it neither has nor makes a bridge
@@ -48,7 +50,7 @@ func startDocker(t *testing.T) *docker {
 // start reports whether an engine with that storage runs.
 func (d *docker) start(dockerd, driver string) bool {
 	d.t.Helper()
-	folder, err := os.MkdirTemp("", "evhttpd-docker-") // short, for the sockets
+	folder, err := os.MkdirTemp("", "docker-") // short, for the sockets
 	must(d.t, err)
 	d.t.Cleanup(func() {
 		if err := os.RemoveAll(folder); err != nil {
@@ -56,7 +58,7 @@ func (d *docker) start(dockerd, driver string) bool {
 		}
 	})
 	d.socket, d.log, d.gone = "unix://"+folder+"/sock", new(transcript), make(chan struct{})
-	d.engine = exec.Command(dockerd, "--data-root", folder+"/data", "--exec-root", folder+"/exec", "--pidfile", folder+"/pid",
+	d.engine = testkit.Command(dockerd, "--data-root", folder+"/data", "--exec-root", folder+"/exec", "--pidfile", folder+"/pid",
 		"--host", d.socket, "--storage-driver", driver, "--exec-opt", "native.cgroupdriver=cgroupfs",
 		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 	d.engine.Stdout, d.engine.Stderr = d.log, d.log
@@ -95,7 +97,7 @@ func (d *docker) stop() {
 
 // try runs a command of the client and returns what it says.
 func (d *docker) try(args ...string) (string, error) {
-	cmd := exec.Command(d.client, args...)
+	cmd := testkit.Command(d.client, args...)
 	cmd.Env = append(os.Environ(), "DOCKER_HOST="+d.socket, "DOCKER_BUILDKIT=0", "DOCKER_CONTEXT=")
 	cmd.WaitDelay = time.Second
 	stuck := time.AfterFunc(4*patience, func() { cmd.Process.Kill() })
@@ -121,7 +123,7 @@ func (d *docker) golang(name string) {
 	root := filepath.Join(d.t.TempDir(), "golang")
 	env := goEnv(d.t, "GOROOT", "GOMODCACHE")
 	modules := filepath.Join(d.t.TempDir(), "modules")
-	fetch := exec.Command("go", "mod", "download")
+	fetch := testkit.Command("go", "mod", "download")
 	fetch.Dir = ".."
 	fetch.Env = append(os.Environ(), "GOMODCACHE="+modules, "GOFLAGS=-modcacherw", "GOSUMDB=off",
 		"GOPROXY=file://"+filepath.Join(env[1], "cache", "download")+",https://proxy.golang.org")
@@ -135,15 +137,15 @@ func (d *docker) golang(name string) {
 	}
 	commands := []*exec.Cmd{fetch}
 	for _, args := range copies {
-		commands = append(commands, exec.Command(args[0], args[1:]...))
+		commands = append(commands, testkit.Command(args[0], args[1:]...))
 	}
 	for _, cmd := range commands {
 		if said, err := cmd.CombinedOutput(); err != nil {
 			d.t.Fatalf("%v: %v\n%s", cmd.Args, err, said)
 		}
 	}
-	pack := exec.Command("tar", "--create", "--directory", root, ".")
-	load := exec.Command(d.client, "--host", d.socket, "import", "--change", "ENV PATH=/usr/local/go/bin:/usr/bin:/bin",
+	pack := testkit.Command("tar", "--create", "--directory", root, ".")
+	load := testkit.Command(d.client, "--host", d.socket, "import", "--change", "ENV PATH=/usr/local/go/bin:/usr/bin:/bin",
 		"--change", "ENV GOPROXY=file:///goproxy", "--change", "ENV GOSUMDB=off", "--change", "ENV GOTOOLCHAIN=local", "-", name)
 	var said bytes.Buffer
 	var err error
@@ -160,7 +162,7 @@ func (d *docker) golang(name string) {
 // goEnv is what `go env` says.
 func goEnv(t *testing.T, names ...string) []string {
 	t.Helper()
-	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
+	out, err := testkit.Command("go", append([]string{"env"}, names...)...).Output()
 	must(t, err)
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
@@ -226,7 +228,7 @@ func TestDockerLines(t *testing.T) {
 		for i := range args {
 			args[i] = strings.Replace(args[i], "/srv", c.folder, 1)
 		}
-		s := launch(t, exec.Command(binary, append(args, "--listen", "127.0.0.1:0", "--access-log", "off")...))
+		s := launch(t, testkit.Command(binary, append(args, "--listen", "127.0.0.1:0", "--access-log", "off")...))
 		if got := s.get(t, "/"); got.status != 200 || !strings.Contains(string(got.body), "</a>") {
 			t.Errorf("%q: %d %.200q", args, got.status, got.body)
 		}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // failingFile is a file on a disk that fails behind its first half.
@@ -38,9 +40,7 @@ func (f *failingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off 
 // TestFailingDiskIsTold: an answer that ends because its file cannot be read on is the operator's to know of: the
 // access log has the status with which it began.
 func TestFailingDiskIsTold(t *testing.T) {
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip(err)
-	}
+	testkit.Device(t, "/dev/fuse")
 	root := t.TempDir()
 	disk := filepath.Join(root, "disk")
 	must(t, os.Mkdir(disk, 0o755))

@@ -3,11 +3,12 @@ package test
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // repository runs git in a folder, with nothing of this user's or machine's configuration.
@@ -22,7 +23,7 @@ func repository(t *testing.T, folder string, args ...string) string {
 
 func tryRepository(t *testing.T, folder string, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.Command(tool(t, "git"), args...)
+	cmd := testkit.Command(tool(t, "git"), args...)
 	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_TERMINAL_PROMPT=0", "no_proxy=*",
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.org")

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // terminal opens a pseudo-terminal: what a person's window has, and what the programs in it have.
@@ -41,9 +42,9 @@ func TestHangup(t *testing.T) {
 	flags := []string{"serve", root, "--listen", "127.0.0.1:0", "--access-log", "off"}
 	t.Run("terminal", func(t *testing.T) {
 		window, inside := terminal(t)
-		cmd := exec.Command(binary, flags...)
+		cmd := testkit.Command(binary, flags...)
 		cmd.Stdin = inside
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true
 		s := launch(t, cmd)
 		must(t, inside.Close())
 		c, first := s.beginDownload(t, "/large")
@@ -63,9 +64,9 @@ func TestHangup(t *testing.T) {
 		window, inside := terminal(t)
 		config := root + ".yaml"
 		must(t, os.WriteFile(config, []byte(yamlOf(root)), 0o600))
-		cmd := exec.Command(binary, "serve", "--config", config)
+		cmd := testkit.Command(binary, "serve", "--config", config)
 		cmd.Stdin = inside
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true
 		s := launch(t, cmd)
 		t.Cleanup(func() { s.stop(t) })
 		must(t, inside.Close())
@@ -94,11 +95,12 @@ func (s *server) says(t *testing.T, words string) {
 // the container ends with it, and says so in one line.
 func TestUpgradeRefusedAsFirst(t *testing.T) {
 	root, _ := site(t)
-	cmd := exec.Command(tool(t, "unshare"), "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "true")
+	cmd := testkit.Command(tool(t, "unshare"), "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "true")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("this machine gives no namespace: %v %s", err, out)
+		t.Logf("%v %s", err, out)
+		testkit.Skip(t, "user namespaces")
 	}
-	s := launch(t, exec.Command(cmd.Path, "--user", "--map-root-user", "--pid", "--fork", "--kill-child", binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", "off"))
+	s := launch(t, testkit.Command(cmd.Path, "--user", "--map-root-user", "--pid", "--fork", "--kill-child", binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", "off"))
 	t.Cleanup(func() {
 		s.cmd.Process.Kill()
 		<-s.exited

@@ -7,10 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestHealthcheck: the subcommand asks the running server where it listens, in every model.
@@ -54,7 +55,7 @@ func TestHealthcheckOfAnyAddress(t *testing.T) {
 	must(t, err)
 	defer os.RemoveAll(folder)
 	socket := "unix:" + filepath.Join(folder, "s")
-	s := launch(t, exec.Command(binary, "serve", t.TempDir(), "--listen", "0,"+socket, "--access-log", "off"))
+	s := launch(t, testkit.Command(binary, "serve", t.TempDir(), "--listen", "0,"+socket, "--access-log", "off"))
 	defer s.stop(t)
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(s.addr, "http://"))
 	must(t, err)

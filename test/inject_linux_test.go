@@ -3,12 +3,13 @@ package test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // faulty runs the server under strace, which injects those faults and writes down the calls of their names.
@@ -29,7 +30,7 @@ func faulty(t *testing.T, v variant, inject ...string) (s *server, trace string)
 	args = append(args, "-e", "trace="+strings.Join(calls, ","),
 		binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger,
 		"--access-log", "off", "--loops", "1")
-	s = launch(t, exec.Command(strace, args...))
+	s = launch(t, testkit.Command(strace, args...))
 	t.Cleanup(func() { s.stop(t) })
 	return s, trace
 }

@@ -8,11 +8,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // ioUringHere skips a test where io_uring is not to be had.
@@ -21,7 +22,8 @@ func ioUringHere(t *testing.T) {
 	why, err := refused()
 	must(t, err)
 	if why != "" {
-		t.Skip(why)
+		t.Log(why)
+		testkit.Skip(t, "io_uring")
 	}
 }
 
@@ -48,7 +50,7 @@ func TestIOUringEnterRefused(t *testing.T) {
 				write(t, root, fmt.Sprintf("d/%d", i), nil)
 			}
 			trace := filepath.Join(t.TempDir(), "trace")
-			s := launch(t, exec.Command(strace, "-D", "-f", "-q", "-o", trace, "-e", "trace=io_uring_enter", "-e", "signal=none",
+			s := launch(t, testkit.Command(strace, "-D", "-f", "-q", "-o", trace, "-e", "trace=io_uring_enter", "-e", "signal=none",
 				"-e", "inject=io_uring_enter:error="+c.errno+":when=20+5",
 				binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", "io_uring", "--access-log", "off", "--loops", "1", "--listing=on"))
 			t.Cleanup(func() { s.stop(t) })

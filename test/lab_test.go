@@ -3,12 +3,13 @@ package test
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // labCases are the subjects of `lab starve`, in order.
@@ -87,7 +88,7 @@ func TestLabStarveJSON(t *testing.T) {
 func TestLabInterrupted(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
-	cmd := exec.Command(binary, "lab", "starve", "--duration", "30s", "--rounds", "100")
+	cmd := testkit.Command(binary, "lab", "starve", "--duration", "30s", "--rounds", "100")
 	var stderr transcript
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
@@ -113,7 +114,7 @@ func TestLabInterrupted(t *testing.T) {
 
 // servesBelow returns nil if some process serves a folder of that pattern.
 func servesBelow(root string) error {
-	out, err := exec.Command("ps", "-A", "-o", "args").Output()
+	out, err := testkit.Command("ps", "-A", "-o", "args").Output()
 	if err != nil {
 		return err
 	}
@@ -147,10 +148,8 @@ func TestLabErrors(t *testing.T) {
 		})
 	}
 	t.Run("too few descriptors", func(t *testing.T) {
-		if _, err := exec.LookPath("sh"); err != nil {
-			t.Skip(err)
-		}
-		cmd := exec.Command("sh", "-c", `ulimit -n 24; exec "$0" lab starve --duration 100ms --rounds 1`, binary)
+		tool(t, "sh")
+		cmd := testkit.Command("sh", "-c", `ulimit -n 24; exec "$0" lab starve --duration 100ms --rounds 1`, binary)
 		var stdout, stderr strings.Builder
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		err := cmd.Run()

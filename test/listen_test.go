@@ -6,11 +6,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestListen: every form of --listen is served, several at once.
@@ -147,7 +148,7 @@ func TestPortOfAnotherServer(t *testing.T) {
 	_, port, err := net.SplitHostPort(o.addr)
 	must(t, err)
 	second := net.JoinHostPort("127.0.0.2", port)
-	other := launch(t, exec.Command(binary, "serve", root, "--listen", second, "--access-log", "off"))
+	other := launch(t, testkit.Command(binary, "serve", root, "--listen", second, "--access-log", "off"))
 	defer other.stop(t)
 	if line := o.refuse(strings.Replace(good, `"127.0.0.1:0"`, `"127.0.0.1:0", "`+second+`"`, 1)); !strings.Contains(line, "another process has this port") {
 		t.Error(line)
@@ -171,7 +172,7 @@ func TestListenAny(t *testing.T) {
 		root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")
 		write(t, root, "a", []byte(hello))
 		listen := map[bool]string{true: ":0", false: "[::]:0"}[v.loops()]
-		s := launch(t, exec.Command(binary, "serve", root, "--listen", listen, "--io-model", v.model, "--trigger", v.trigger,
+		s := launch(t, testkit.Command(binary, "serve", root, "--listen", listen, "--io-model", v.model, "--trigger", v.trigger,
 			"--loops", "2", "--access-log", log))
 		defer s.stop(t)
 		host, port, err := net.SplitHostPort(s.addr)
@@ -232,7 +233,7 @@ func inContainer() bool {
 
 // TestListenInContainer: a container's address is not told to other machines, which do not reach it.
 func TestListenInContainer(t *testing.T) {
-	cmd := exec.Command(binary, "serve", t.TempDir(), "--listen", ":0", "--access-log", "off")
+	cmd := testkit.Command(binary, "serve", t.TempDir(), "--listen", ":0", "--access-log", "off")
 	cmd.Env = append(os.Environ(), "container=oci")
 	s := launch(t, cmd)
 	s.stop(t)

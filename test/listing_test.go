@@ -80,11 +80,8 @@ func links(t *testing.T, page string) map[string]string {
 
 // manyNames is a folder of 100,000 files in memory, made once for all models.
 var manyNames = sync.OnceValues(func() (string, error) {
-	root, err := os.MkdirTemp("/dev/shm", "evhttpd-test-")
-	if err != nil {
-		return "", err
-	}
-	if err := os.Mkdir(root+"/many", 0o755); err != nil {
+	root := shared(os.Getenv(runEnv))
+	if err := os.MkdirAll(root+"/many", 0o755); err != nil {
 		return root, err
 	}
 	for i := range manyFiles {
@@ -104,9 +101,7 @@ const manyFiles = 100_000
 // TestListingOfManyNames: a folder of 100,000 files is sent to clients who do not read, in bounded
 // memory and beside others on the same loop; those who read get it whole.
 func TestListingOfManyNames(t *testing.T) {
-	if _, err := os.Stat("/dev/shm"); err != nil {
-		t.Skip(err)
-	}
+	testkit.Device(t, "/dev/shm")
 	root, err := manyNames()
 	t.Cleanup(func() {
 		os.RemoveAll(root)

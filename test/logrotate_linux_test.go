@@ -3,11 +3,12 @@ package test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestLogrotate: with configs/logrotate both services open their files anew, whether one of them
@@ -24,7 +25,7 @@ func TestLogrotate(t *testing.T) {
 	for _, name := range services {
 		log := filepath.Join(folder, "logs", name+".log")
 		must(t, os.MkdirAll(filepath.Dir(log), 0o755))
-		s := launch(t, exec.Command(binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", log))
+		s := launch(t, testkit.Command(binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", log))
 		defer s.stop(t)
 		servers[name] = s
 		fmt.Fprintf(&manager, "case \" $* \" in *' kill '*' --signal=SIGUSR1'*' %s '*) kill -USR1 %d;; esac\n", name, s.cmd.Process.Pid)
@@ -37,7 +38,7 @@ func TestLogrotate(t *testing.T) {
 		s.get(t, "/a")
 		eventually(t, hasLine(filepath.Join(folder, "logs", name+".log"), "GET /a "))
 	}
-	rotate := exec.Command(logrotate, "--force", "--state", filepath.Join(folder, "state"), filepath.Join(folder, "logrotate.conf"))
+	rotate := testkit.Command(logrotate, "--force", "--state", filepath.Join(folder, "state"), filepath.Join(folder, "logrotate.conf"))
 	rotate.Env = append(os.Environ(), "PATH="+folder+":"+os.Getenv("PATH"))
 	if said, err := rotate.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)

@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -46,7 +45,7 @@ func (v variant) ownCode() bool { return v == variants()[0] || v.trigger == "aut
 // refused is why this machine does not let programs use io_uring, by the server's
 // own word; empty: it does.
 var refused = sync.OnceValues(func() (string, error) {
-	out, err := exec.Command(binary, "models", "--json").Output()
+	out, err := testkit.Command(binary, "models", "--json").Output()
 	if err != nil {
 		return "", err
 	}
@@ -77,7 +76,8 @@ func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 				why, err := refused()
 				must(t, err)
 				if why != "" {
-					t.Skip(why)
+					t.Log(why)
+					testkit.Skip(t, "io_uring")
 				}
 			}
 			test(t, v)
@@ -97,32 +97,51 @@ var binary string
 const variantsAtOnce = "4"
 
 func TestMain(m *testing.M) {
+	if folder := os.Getenv(guardEnv); folder != "" {
+		keepGuard(folder)
+		return
+	}
 	flag.Parse()
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
 		flag.Set("test.parallel", variantsAtOnce)
 	}
-	os.Exit(buildAndRun(m))
+	code := guardAndRun(m)
+	testkit.SaySkipped()
+	os.Exit(code)
 }
 
-func buildAndRun(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "evhttpd-test-")
+// guardAndRun runs the tests; all their files are in one folder, which is gone afterwards.
+func guardAndRun(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "evhttpd") // a short name: a Unix socket's has 107 bytes at most
+	if err == nil {
+		err = os.Chmod(folder, 0o711) // tests that give up their rights find their folders in it
+	}
+	var release func()
+	if err == nil {
+		os.Setenv(runEnv, folder)
+		os.Setenv("TMPDIR", folder)
+		release, err = startGuard(folder)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(folder)
-	binary = filepath.Join(folder, "evhttpd")
-	args := []string{"build", "-o", binary}
-	if raceServer() {
-		args = append(args, "-race")
-	}
-	build := exec.Command("go", append(args, "../cmd/evhttpd")...)
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v: %v\n", build.Args, err)
-		return 1
+	defer release()
+	binary = os.Getenv(stoppedEnv)
+	if binary == "" {
+		binary = filepath.Join(folder, "evhttpd")
+		args := []string{"build", "-o", binary}
+		if raceServer() {
+			args = append(args, "-race")
+		}
+		build := testkit.Command("go", append(args, "../cmd/evhttpd")...)
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintf(os.Stderr, "%v: %v\n", build.Args, err)
+			return 1
+		}
 	}
 	return m.Run()
 }

@@ -7,13 +7,14 @@ import (
 	"html"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // browserAccept is what a browser sends when somebody follows a link.
@@ -101,8 +102,8 @@ func TestPipFindsLinks(t *testing.T) {
 	}
 	last := fmt.Sprintf("few-1.%d-py3-none-any.whl", mirrored)
 	write(t, root, last, wheel(t, "few", fmt.Sprintf("1.%d", mirrored)))
-	if err := exec.Command(tool(t, "python3"), "-c", "import pip").Run(); err != nil {
-		t.Skip("Python's pip is not installed")
+	if err := testkit.Command(tool(t, "python3"), "-c", "import pip").Run(); err != nil {
+		testkit.Skip(t, "Python's pip")
 	}
 	s := start(t, variants()[0], root, "--listing", "on")
 	run(t, "python3", "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-cache-dir", "download",

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // The tests of the systemd units and of the container image stand on this file:
@@ -24,14 +25,13 @@ import (
 // debianRelease is the Debian that the machines of the tests are.
 const debianRelease = "bookworm"
 
-// onceAsRoot skips a test that takes a machine of its own where it cannot run: it needs root,
+// onceAsRoot skips a test that takes a machine of its own where it cannot run, or is not asked for: it needs root,
 // and against the server with the race detector it would only cost its time again.
 func onceAsRoot(t *testing.T) {
 	t.Helper()
 	once(t)
-	if os.Geteuid() != 0 {
-		t.Skip("it needs root: sudo go test ./test")
-	}
+	testkit.Long(t)
+	testkit.Root(t)
 }
 
 // debian is the folder of a minimal Debian with systemd, which nobody changes.
@@ -56,7 +56,7 @@ func debian(t *testing.T) string {
 	}
 	begun := root + ".begun"
 	must(t, os.RemoveAll(begun)) // of a run that was ended
-	make := exec.Command(debootstrap, "--variant=minbase", "--include=systemd,systemd-sysv,procps", debianRelease, begun)
+	make := testkit.Command(debootstrap, "--variant=minbase", "--include=systemd,systemd-sysv,procps", debianRelease, begun)
 	if said, err := make.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", make.Args, err, said)
 	}
@@ -67,7 +67,7 @@ func debian(t *testing.T) string {
 // buildStatic builds the server as the image has it: it runs on any C library, or none.
 func buildStatic(t *testing.T, file string) {
 	t.Helper()
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, "../cmd/evhttpd")
+	build := testkit.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, "../cmd/evhttpd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", build.Args, err, said)

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // manager is what systemd is to a service: who started it and hears its notifications.
@@ -27,7 +28,7 @@ func startNotifying(t *testing.T, v variant, watchdog time.Duration) (*server, *
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	cmd := exec.Command(binary, "serve", t.TempDir(), "--listen", "127.0.0.1:0", "--loops", "2",
+	cmd := testkit.Command(binary, "serve", t.TempDir(), "--listen", "127.0.0.1:0", "--loops", "2",
 		"--io-model", v.model, "--trigger", v.trigger, "--access-log", "off")
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()))
 	s := launch(t, cmd)
@@ -85,7 +86,7 @@ func TestNotify(t *testing.T) {
 func TestStuckLoop(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		if !v.loops() {
-			t.Skip("it has no loops")
+			return
 		}
 		s, m := startNotifying(t, v, 300*time.Millisecond)
 		m.until(t, "WATCHDOG=1")

@@ -2,10 +2,11 @@ package test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // twoVariants runs the test on the platform's default and on a model of another
@@ -40,7 +41,7 @@ func serveConfig(t *testing.T, config string) *server {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "evhttpd.yaml")
 	must(t, os.WriteFile(file, []byte(config), 0o644))
-	s := launch(t, exec.Command(binary, "serve", "--config", file, "--listen", "127.0.0.1:0"))
+	s := launch(t, testkit.Command(binary, "serve", "--config", file, "--listen", "127.0.0.1:0"))
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }

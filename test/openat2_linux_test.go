@@ -1,10 +1,11 @@
 package test
 
 import (
-	"os/exec"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // eachResolver runs the test with the two ways in which the server keeps beneath its
@@ -20,7 +21,7 @@ func eachResolver(t *testing.T, test func(t *testing.T, serve func(t *testing.T,
 			test(t, func(t *testing.T, root string, flags ...string) *server {
 				t.Helper()
 				args := append([]string{binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", "off"}, flags...)
-				cmd := exec.Command(args[0], args[1:]...)
+				cmd := testkit.Command(args[0], args[1:]...)
 				if !has {
 					cmd = confined(t, []string{refusing(unix.SYS_OPENAT2, unix.ENOSYS)}, args...) // as before Linux 5.6
 				}

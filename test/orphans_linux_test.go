@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestProcessOne: as the first process of a container the server waits for those whose parents have
@@ -20,7 +21,7 @@ func TestProcessOne(t *testing.T) {
 	}
 	// The shell is process 1, leaves a child that ends later, and becomes the server.
 	args = append(args, "sh", "-c", "sleep 0.2 & exec \"$@\"", "sh", binary, "serve", t.TempDir(), "--listen", "127.0.0.1:0", "--access-log", "off")
-	s := launch(t, exec.Command(tool(t, "unshare"), args...))
+	s := launch(t, testkit.Command(tool(t, "unshare"), args...))
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", s.cmd.Process.Pid))
 	must(t, err)
 	var first int

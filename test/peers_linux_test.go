@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestPeers: the comparison with other servers runs, and has figures of every server that it was asked for.
@@ -15,13 +17,9 @@ func TestPeers(t *testing.T) {
 	once(t)
 	t.Parallel()
 	for _, program := range []string{"python3", "wrk", "gcc", "unshare", "nginx"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed", program)
-		}
+		tool(t, program)
 	}
-	if os.Geteuid() != 0 {
-		t.Skip("a network namespace of its own needs root")
-	}
+	testkit.Root(t) // for a network namespace of its own
 	figures := filepath.Join(t.TempDir(), "figures.json")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

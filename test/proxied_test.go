@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -67,7 +66,8 @@ func from(t *testing.T, local, addr string) net.Conn {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(local)}, Timeout: patience}
 	c, err := d.Dial("tcp", addr)
 	if err != nil {
-		t.Skipf("no connection from %s here: %v", local, err)
+		t.Log(err)
+		testkit.Skip(t, "connections from "+local)
 	}
 	t.Cleanup(func() { c.Close() })
 	must(t, c.SetDeadline(deadline()))
@@ -205,8 +205,8 @@ func TestConnectionsPerClient(t *testing.T) {
 // TestCurlProxyProtocol: what curl sends is a header, too.
 func TestCurlProxyProtocol(t *testing.T) {
 	tool(t, "curl")
-	if help, err := exec.Command("curl", "--help", "all").Output(); err != nil || !strings.Contains(string(help), "--haproxy-protocol") {
-		t.Skip("this curl has no --haproxy-protocol")
+	if help, err := testkit.Command("curl", "--help", "all").Output(); err != nil || !strings.Contains(string(help), "--haproxy-protocol") {
+		testkit.Skip(t, "a curl with --haproxy-protocol")
 	} else if strings.Contains(string(help), "--haproxy-clientip") {
 		curlProxied(t, "192.0.2.77", "--haproxy-clientip", "192.0.2.77")
 	}
@@ -287,7 +287,7 @@ func TestHAProxy(t *testing.T) {
 		must(t, l.Close())
 	}
 	write(t, folder, "haproxy.cfg", fmt.Appendf(nil, haproxyConfig, append([]any{folder, s.addr}, ports...)...))
-	cmd := exec.Command(program, "-db", "-f", filepath.Join(folder, "haproxy.cfg"))
+	cmd := testkit.Command(program, "-db", "-f", filepath.Join(folder, "haproxy.cfg"))
 	var said transcript
 	cmd.Stdout, cmd.Stderr = &said, &said
 	must(t, cmd.Start())

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // operated is a server with a configuration file, which is told what to do by
@@ -38,7 +39,7 @@ func operate(t *testing.T, yaml string) *operated {
 	o := &operated{t: t, binary: filepath.Join(folder, "evhttpd"), config: filepath.Join(folder, "evhttpd.yaml")}
 	must(t, os.Symlink(binary, o.binary))
 	o.write(yaml)
-	o.server = launch(t, exec.Command(o.binary, "serve", "--config", o.config))
+	o.server = launch(t, testkit.Command(o.binary, "serve", "--config", o.config))
 	o.pid = o.cmd.Process.Pid
 	t.Cleanup(o.end)
 	return o
@@ -570,7 +571,7 @@ func TestPassedSockets(t *testing.T) {
 	config, path := filepath.Join(folder, "evhttpd.yaml"), filepath.Join(folder, "socket")
 	yaml := "listen: [systemd:web, systemd:local]\naccess_log: {output: \"off\"}\nsites:\n  - root: " + root + "\n"
 	must(t, os.WriteFile(config, []byte(yaml), 0o600))
-	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=3 LISTEN_FDNAMES=web:local:unknown exec "$0" serve --config "$1"`, binary, config)
+	cmd := testkit.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=3 LISTEN_FDNAMES=web:local:unknown exec "$0" serve --config "$1"`, binary, config)
 	web, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	local, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})

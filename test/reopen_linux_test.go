@@ -3,11 +3,12 @@ package test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestReopenHoldsUpNoSignal: logs that are opened anew on a file system that does not answer keep the server from
@@ -26,7 +27,7 @@ func TestReopenHoldsUpNoSignal(t *testing.T) {
 				key = "log"
 			}
 			write(t, folder, "evhttpd.yaml", fmt.Appendf(nil, "listen: [\"127.0.0.1:0\"]\n%s: {output: %s}\nsites: [{root: %s}]\n", key, link, root))
-			s := launch(t, exec.Command(binary, "serve", "--config", filepath.Join(folder, "evhttpd.yaml")))
+			s := launch(t, testkit.Command(binary, "serve", "--config", filepath.Join(folder, "evhttpd.yaml")))
 			t.Cleanup(func() { s.stop(t) })
 			must(t, os.Symlink(filepath.Join(root, "slow", "file"), link+".new"))
 			must(t, os.Rename(link+".new", link))

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // scriptSite is what the scripts in the folder clients ask for.
@@ -33,7 +34,7 @@ func (s *server) script(t *testing.T, program, name string, args ...string) {
 	t.Helper()
 	switch got := strings.TrimSpace(string(run(t, program, append([]string{"clients/" + name}, args...)...))); {
 	case strings.HasSuffix(got, " is not installed"):
-		t.Skip(got)
+		testkit.Skip(t, strings.TrimSuffix(got, " is not installed"))
 	case got != "fine":
 		t.Errorf("%s says %q", name, got)
 	}
@@ -67,7 +68,7 @@ func TestNode(t *testing.T) {
 // scripts written for that find their files.
 func TestJustRun(t *testing.T) {
 	once(t)
-	cmd := exec.Command(binary)
+	cmd := testkit.Command(binary)
 	cmd.Dir = scriptSite(t)
 	cmd.Env = append(os.Environ(), "EVHTTPD_LISTEN=127.0.0.1:0") // 8080 may be taken
 	s := launch(t, cmd)

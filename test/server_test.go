@@ -56,7 +56,7 @@ func parseStartup(line string) (root, url, addr string, ok bool) {
 func start(t *testing.T, v variant, root string, flags ...string) *server {
 	t.Helper()
 	args := append([]string{"serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger, "--access-log", "off"}, flags...)
-	s := launch(t, exec.Command(binary, args...))
+	s := launch(t, testkit.Command(binary, args...))
 	s.root = root
 	t.Cleanup(func() { s.stop(t) })
 	return s
@@ -231,11 +231,7 @@ func pattern(size int, seed byte) []byte {
 // tool is the path of an outside program; the test is skipped where it is not installed.
 func tool(t *testing.T, name string) string {
 	t.Helper()
-	file, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed", name)
-	}
-	return file
+	return testkit.Program(t, name)
 }
 
 func TestParseStartup(t *testing.T) {

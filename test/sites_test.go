@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // ask has one request answered that names a host.
@@ -106,7 +107,7 @@ func TestSites(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
 		file := filepath.Join(t.TempDir(), "evhttpd.yaml")
 		must(t, os.WriteFile(file, []byte(yaml), 0o644))
-		s := launch(t, exec.Command(binary, "serve", "--config", file, "--io-model", v.model, "--trigger", v.trigger))
+		s := launch(t, testkit.Command(binary, "serve", "--config", file, "--io-model", v.model, "--trigger", v.trigger))
 		t.Cleanup(func() { s.stop(t) })
 		for _, line := range []string{
 			"evhttpd: serving 2 sites at http://", "\nevhttpd: app.test, *.app.test -> " + folder + "/app\n", "\nevhttpd: docs.test -> " + folder + "/docs\n",

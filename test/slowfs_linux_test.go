@@ -17,6 +17,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	generator "github.com/evhttpd/evhttpd/bench/load"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // stallingDir is a file system of one file, whose every look-up and read waits while it is stopped.
@@ -73,9 +74,7 @@ func (f *stallingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off
 // mountStalling mounts a file system at slow beneath root until the test ends.
 func mountStalling(t *testing.T, root string) *stallingDir {
 	t.Helper()
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip(err)
-	}
+	testkit.Device(t, "/dev/fuse")
 	slow := filepath.Join(root, "slow")
 	must(t, os.Mkdir(slow, 0o755))
 	dir := &stallingDir{waiting: make(chan struct{}, 1)}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // piped is a server whose standard error and output are one pipe of one page, which the test reads or does not.
@@ -36,7 +37,7 @@ func pipeServer(t *testing.T, root string, flags ...string) *piped {
 	t.Cleanup(func() { r.Close(); w.Close() })
 	_, err = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize()) // Fd makes the pipe blocking, as a shell's is
 	must(t, err)
-	cmd := exec.Command(binary, append([]string{"serve", root, "--listen", "127.0.0.1:0"}, flags...)...)
+	cmd := testkit.Command(binary, append([]string{"serve", root, "--listen", "127.0.0.1:0"}, flags...)...)
 	cmd.Stdout, cmd.Stderr = w, w
 	p.cmd = cmd
 	must(t, cmd.Start())
@@ -249,7 +250,7 @@ func TestStartWithStandardErrorFull(t *testing.T) {
 		{"a mistake", []string{"serve", folder, "--listen", "nowhere"}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cmd := exec.Command(binary, c.args...)
+			cmd := testkit.Command(binary, c.args...)
 			cmd.Dir, cmd.Stderr = folder, w
 			must(t, cmd.Start())
 			stop := time.AfterFunc(patience, func() { cmd.Process.Kill() })
@@ -274,7 +275,7 @@ func TestShortCommandsEndWithTheirReader(t *testing.T) {
 			must(t, err)
 			must(t, r.Close())
 			defer w.Close()
-			cmd := exec.Command(binary, strings.Fields(args)...)
+			cmd := testkit.Command(binary, strings.Fields(args)...)
 			var complaint bytes.Buffer
 			cmd.Stdout, cmd.Stderr = w, &complaint
 			cmd.Run()
@@ -295,7 +296,7 @@ func TestEveryLineIsJSON(t *testing.T) {
 			socket := filepath.Join(folder, "s")
 			write(t, folder, "evhttpd.yaml", fmt.Appendf(nil, "listen: [\"unix:%s\"]\nadmin: {listen: [\"unix:%s2\"]}\naccess_log: {output: \"off\"}\n"+
 				"log: {output: %s, format: json}\nsites: [{root: %s}]\n", socket, socket, output, root))
-			cmd := exec.Command(binary, "serve", "--config", filepath.Join(folder, "evhttpd.yaml"))
+			cmd := testkit.Command(binary, "serve", "--config", filepath.Join(folder, "evhttpd.yaml"))
 			var said transcript
 			cmd.Stderr = &said
 			must(t, cmd.Start())

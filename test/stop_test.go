@@ -5,11 +5,12 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // slowBytes is more than the kernel's buffers of both sides hold, so that a
@@ -150,7 +151,7 @@ func TestSignalWithEcho(t *testing.T) {
 
 // TestTimeout: timeout(1) ends a server in order, without a word of what went wrong.
 func TestTimeout(t *testing.T) {
-	s := launch(t, exec.Command(tool(t, "timeout"), "0.7", binary, t.TempDir(), "--listen", "127.0.0.1:0", "--access-log", "off"))
+	s := launch(t, testkit.Command(tool(t, "timeout"), "0.7", binary, t.TempDir(), "--listen", "127.0.0.1:0", "--access-log", "off"))
 	const byTime = 124 // timeout(1)
 	if code := s.wait(t); code != byTime {
 		t.Errorf("exit code %d", code)
@@ -209,7 +210,7 @@ func TestNohup(t *testing.T) {
 	root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")
 	write(t, root, "a", []byte(hello))
 	v := variants()[0]
-	s := launch(t, exec.Command(tool(t, "nohup"), binary, "serve", root, "--listen", "127.0.0.1:0",
+	s := launch(t, testkit.Command(tool(t, "nohup"), binary, "serve", root, "--listen", "127.0.0.1:0",
 		"--io-model", v.model, "--trigger", v.trigger, "--access-log", log))
 	defer s.stop(t)
 	s.signal(t, syscall.SIGHUP)

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // tracedCall is one call in strace's output: [pid N] or N in front with -f -o.
@@ -65,7 +66,7 @@ func TestOneRecvAndOneSend(t *testing.T) {
 		write(t, root, "small", pattern(1024, 16))
 		output := filepath.Join(t.TempDir(), "trace")
 		// -D: the server is our child and strace its own, which needs no right to trace others.
-		s := launch(t, exec.Command(strace, "-D", "-f", "-q", "-e", "trace=network,desc,file", "-e", "signal=none", "-o", output,
+		s := launch(t, testkit.Command(strace, "-D", "-f", "-q", "-e", "trace=network,desc,file", "-e", "signal=none", "-o", output,
 			binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger, "--access-log", "off", "--loops", "1"))
 		s.settle(t, "/small")
 		s.get(t, traceStart) // what comes after this one counts

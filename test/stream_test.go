@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -291,7 +290,7 @@ func TestOutOfDescriptors(t *testing.T) {
 func startLimited(t *testing.T, v variant, root string, descriptors int) *server {
 	t.Helper()
 	script := fmt.Sprintf(`ulimit -S -n %d && ulimit -H -n %d && exec "$@"`, descriptors, descriptors)
-	s := launch(t, exec.Command("sh", "-c", script, "sh", binary, "serve", root, "--listen", "127.0.0.1:0",
+	s := launch(t, testkit.Command("sh", "-c", script, "sh", binary, "serve", root, "--listen", "127.0.0.1:0",
 		"--io-model", v.model, "--trigger", v.trigger, "--access-log", "off", "--loops", "1"))
 	t.Cleanup(func() { s.stop(t) })
 	return s

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // machine is a Debian of its own, booted with systemd-nspawn: processes, network and
@@ -38,12 +40,12 @@ func boot(t *testing.T) *machine {
 	onceAsRoot(t)
 	nspawn, base := tool(t, "systemd-nspawn"), debian(t)
 	m := &machine{t: t, root: filepath.Join(t.TempDir(), "machine"), console: new(transcript), gone: make(chan struct{})}
-	if said, err := exec.Command("cp", "-a", "--reflink=auto", base, m.root).CombinedOutput(); err != nil {
+	if said, err := testkit.Command("cp", "-a", "--reflink=auto", base, m.root).CombinedOutput(); err != nil {
 		t.Fatalf("copying a Debian: %v\n%s", err, said)
 	}
 	m.install()
 	// Neither a unit nor a registration with the systemd of this machine: there may be none.
-	m.nspawn = exec.Command(nspawn, "--register=no", "--keep-unit", "--quiet", "--link-journal=no", "--private-network",
+	m.nspawn = testkit.Command(nspawn, "--register=no", "--keep-unit", "--quiet", "--link-journal=no", "--private-network",
 		"--machine=evhttpd-"+strconv.Itoa(os.Getpid()), "--directory="+m.root, "--boot")
 	m.nspawn.Stdout, m.nspawn.Stderr = m.console, m.console
 	m.nspawn.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -124,7 +126,7 @@ func (m *machine) halt() {
 // try runs a program in the machine and returns what it says.
 func (m *machine) try(args ...string) (string, error) {
 	enter := []string{"--target", strconv.Itoa(m.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--"}
-	cmd := exec.Command("nsenter", append(enter, args...)...)
+	cmd := testkit.Command("nsenter", append(enter, args...)...)
 	stuck := time.AfterFunc(2*patience, func() { cmd.Process.Kill() })
 	defer stuck.Stop()
 	out, err := cmd.CombinedOutput()
@@ -291,7 +293,7 @@ func (m *machine) testOpenat2(pid int) {
 	m.t.Helper()
 	strace := tool(m.t, "strace")
 	var said transcript
-	trace := exec.Command(strace, "-f", "-e", "trace=openat2", "-p", strconv.Itoa(pid))
+	trace := testkit.Command(strace, "-f", "-e", "trace=openat2", "-p", strconv.Itoa(pid))
 	trace.Stderr = &said
 	must(m.t, trace.Start())
 	defer trace.Wait()

@@ -9,20 +9,21 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // pidsGroup makes a control group whose processes may have so many threads together (pids.max), of version 1 or 2.
 func pidsGroup(t *testing.T, most int) (group string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make a control group")
-	}
+	testkit.Root(t)
 	mount := "/sys/fs/cgroup/pids"
 	if _, err := os.Stat(mount); err != nil {
 		mount = "/sys/fs/cgroup"
 		controllers, err := os.ReadFile(filepath.Join(mount, "cgroup.subtree_control"))
 		if err != nil || !bytes.Contains(controllers, []byte("pids")) {
-			t.Skipf("there is no pids controller at %s: %v", mount, err)
+			t.Log(err)
+			testkit.Skip(t, "the pids controller")
 		}
 	}
 	group, err := os.MkdirTemp(mount, "evhttpd-test-")
@@ -41,7 +42,7 @@ func TestThreadsWithinPids(t *testing.T) {
 	write(t, root, "a", []byte(hello))
 	// The shell enters the group, and becomes the server.
 	command := func() *exec.Cmd {
-		return exec.Command(tool(t, "sh"), "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, group, binary, "serve", root,
+		return testkit.Command(tool(t, "sh"), "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, group, binary, "serve", root,
 			"--listen", "127.0.0.1:0", "--io-model", "blocking", "--access-log", "off", "--threads", "256")
 	}
 	s := launch(t, command())

@@ -4,10 +4,11 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // configured runs the server with one site, told by a configuration file, whose
@@ -20,7 +21,7 @@ func configured(t *testing.T, v variant, root string, keys ...string) *server {
 	}
 	file := filepath.Join(t.TempDir(), "evhttpd.yaml")
 	must(t, os.WriteFile(file, []byte(text), 0o644))
-	s := launch(t, exec.Command(binary, "serve", "--config", file, "--listen", "127.0.0.1:0",
+	s := launch(t, testkit.Command(binary, "serve", "--config", file, "--listen", "127.0.0.1:0",
 		"--io-model", v.model, "--trigger", v.trigger, "--access-log", "off"))
 	s.root = root
 	t.Cleanup(func() { s.stop(t) })

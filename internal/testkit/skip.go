@@ -84,3 +84,36 @@ func Skipped() string {
 	slices.Sort(wants)
 	return fmt.Sprintf("skipped %d for want of: %s", sum, strings.Join(wants, ", "))
 }
+
+// Device skips a test of a machine without that device or file system.
+func Device(t testing.TB, name string) {
+	t.Helper()
+	if _, err := os.Stat(name); err != nil {
+		Skip(t, name)
+	}
+}
+
+// SaySkipped says in one line what Skipped does, for a TestMain to call at its end. go test shows nothing of
+// a package that passes, so the line goes to the standard error of the go command itself. When the skips of
+// all packages are collected, who collects them says so.
+func SaySkipped() {
+	text := Skipped()
+	if text == "" || os.Getenv(skipsEnv) != "" {
+		return
+	}
+	out := os.Stderr
+	parent := fmt.Sprintf("/proc/%d/", os.Getppid())
+	if comm, err := os.ReadFile(parent + "comm"); err == nil && string(comm) == "go\n" && !testing.Verbose() {
+		// Not a file: it would be written from its beginning.
+		info, err := os.Stat(parent + "fd/2")
+		if err != nil || info.Mode()&(os.ModeCharDevice|os.ModeNamedPipe) == 0 {
+			return
+		}
+		out, err = os.OpenFile(parent+"fd/2", os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return
+		}
+		defer out.Close()
+	}
+	fmt.Fprintln(out, text)
+}

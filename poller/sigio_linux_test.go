@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"runtime"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // sigpendingEnv has the test binary run as the subprocess of TestSigioOverflow.
@@ -21,7 +22,7 @@ const sigpendingEnv = "POLLER_TEST_SIGPENDING"
 // once, all of them are reported: the sweep finds those whose signals were lost.
 // The limit is shrunk in a process of its own: lowering the hard one is for good.
 func TestSigioOverflowLosesNothing(t *testing.T) {
-	command := exec.Command(os.Args[0], "-test.run=^TestSigioOverflowed$", "-test.v")
+	command := testkit.Command(os.Args[0], "-test.run=^TestSigioOverflowed$", "-test.v")
 	command.Env = append(os.Environ(), sigpendingEnv+"=8")
 	out, err := command.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestSigioOverflowed") {
@@ -158,7 +159,7 @@ func TestSigioSignalsStayWithThePoller(t *testing.T) {
 	defer signal.Stop(all)
 	s := openHere(t, sigioBackend, Edge)
 	s.take(t, 0)
-	must(t, exec.Command("/bin/true").Run())
+	must(t, testkit.Command("/bin/true").Run())
 	ours, peers := unixPair(t)
 	s.add(t, ours, tokenA, Readable, 0)
 	for range 100 {

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/workers"
@@ -37,7 +37,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		s.loops[0].end(nil)
 		exe, err := os.Executable()
 		must(t, err)
-		cmd := exec.Command(exe)
+		cmd := testkit.Command(exe)
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", starvedEnv, v.backend.Name, v.trigger))
 		listener, err := unix.Dup(s.fds[0])
 		must(t, err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // commandLine starts a process that waits and opens its /proc/PID/cmdline, a
@@ -25,7 +26,7 @@ func commandLine(t *testing.T) (f *File, data []byte) {
 	for i := range 5 {
 		args = append(args, hex.EncodeToString(content(50_000+i))) // 128 KiB an argument at most
 	}
-	child := exec.Command("/bin/sh", args[1:]...)
+	child := testkit.Command("/bin/sh", args[1:]...)
 	child.Args[0] = args[0]
 	stdin, err := child.StdinPipe()
 	if err != nil {

@@ -108,7 +108,7 @@ func TestMain(m *testing.M) {
 		flag.Set("test.parallel", variantsAtOnce)
 	}
 	code := guardAndRun(m)
-	testkit.SaySkipped()
+	testkit.SaySkipped(os.Stderr)
 	os.Exit(code)
 }
 

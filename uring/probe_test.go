@@ -5,7 +5,6 @@ package uring
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
@@ -84,7 +83,7 @@ func TestProbeSeccomp(t *testing.T) {
 	if err := Probe(8, 16); err != nil {
 		t.Skip(err)
 	}
-	cmd := exec.Command(os.Args[0])
+	cmd := testkit.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), forbidEnv+"=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

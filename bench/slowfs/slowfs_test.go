@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 func TestNames(t *testing.T) {
@@ -27,9 +29,7 @@ func TestOptionsRefused(t *testing.T) {
 
 // TestSlow: files have their size and read no faster than they are told, the second time from memory.
 func TestSlow(t *testing.T) {
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip(err)
-	}
+	testkit.Device(t, "/dev/fuse")
 	const delay = 50 * time.Millisecond
 	dir := t.TempDir()
 	f, err := Mount(dir, Options{Size: 200_001, Delay: delay})

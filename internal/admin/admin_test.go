@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -251,19 +250,16 @@ func TestMetricsLint(t *testing.T) {
 
 // promtool is the last word, where it is installed.
 func TestPromtoolCheckMetrics(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("promtool is not installed")
-	}
+	promtool := testkit.Program(t, "promtool")
 	p := start(t)
 	_, _, body := p.ask(t, "tcp", "GET", "/metrics")
-	cmd := exec.Command(promtool, "check", "metrics")
+	cmd := testkit.Command(promtool, "check", "metrics")
 	cmd.Stdin = strings.NewReader(body)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 	for kind, file := range map[string]string{"rules": "alerts.yml", "config": "prometheus.yml"} {
-		cmd := exec.Command(promtool, "check", kind, file)
+		cmd := testkit.Command(promtool, "check", kind, file)
 		cmd.Dir = "../../configs/prometheus"
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", file, err, out)
@@ -273,14 +269,11 @@ func TestPromtoolCheckMetrics(t *testing.T) {
 
 // What happens to a server has the alert that is meant for it, and no other, by Prometheus' own rules.
 func TestPromtoolAlertsFire(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("promtool is not installed")
-	}
+	promtool := testkit.Program(t, "promtool")
 	if text, err := os.ReadFile("../../configs/prometheus/prometheus.yml"); err != nil || !strings.Contains(string(text), "job_name: evhttpd\n") {
 		t.Errorf("no job by the name that the alert has: %v", err)
 	}
-	if out, err := exec.Command(promtool, "test", "rules", "testdata/alerts.yml").CombinedOutput(); err != nil {
+	if out, err := testkit.Command(promtool, "test", "rules", "testdata/alerts.yml").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "write anew what is made from the code: configs/evhttpd.schema.json, tables in docs")
@@ -130,8 +131,8 @@ for line in sys.stdin:
 // TestSchemaValidates: another implementation takes by it what the loader
 // takes, and finds mistakes.
 func TestSchemaValidates(t *testing.T) {
-	if err := exec.Command("python3", "-c", "import jsonschema; jsonschema.Draft202012Validator").Run(); err != nil {
-		t.Skip("python3 with jsonschema is not installed")
+	if err := testkit.Command("python3", "-c", "import jsonschema; jsonschema.Draft202012Validator").Run(); err != nil {
+		testkit.Skip(t, "python3 with jsonschema")
 	}
 	texts := []string{Documented, whole, "{}", "limits:\n", "listn: [80]", "loops: many", "timeouts: {head: 30}", "cache: {memory: 64MB}",
 		"sites: [{listing: true}]", "sites: []", "trigger: up", "sites: [{root: www, paths: [{match: /a, auth: {realm: x}}]}]"}
@@ -158,7 +159,7 @@ func TestSchemaValidates(t *testing.T) {
 		}
 		lines.WriteString(strings.TrimSpace(string(line)) + "\n")
 	}
-	c := exec.Command("python3", "-c", validate, schemaFile)
+	c := testkit.Command("python3", "-c", validate, schemaFile)
 	c.Stdin = &lines
 	c.Stderr = os.Stderr
 	got, err := c.Output()

@@ -2,7 +2,6 @@ package static
 
 import (
 	"context"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // faultyDir is a directory of a file system where looking some names up fails.
@@ -73,9 +74,7 @@ func (d *faultyDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 // mountFaulty mounts such a directory at dir.
 func mountFaulty(t *testing.T, dir string, names map[string]syscall.Errno) *faultyDir {
 	t.Helper()
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip(err)
-	}
+	testkit.Device(t, "/dev/fuse")
 	none := time.Duration(0)
 	d := &faultyDir{names: names}
 	server, err := fs.Mount(dir, d, &fs.Options{

@@ -88,9 +88,7 @@ func (f *slowFile) Read(ctx context.Context, _ fs.FileHandle, dest []byte, off i
 // mountSlow mounts such a file system at dir.
 func mountSlow(t *testing.T, dir string) *slowMount {
 	t.Helper()
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip(err)
-	}
+	testkit.Device(t, "/dev/fuse")
 	m := &slowMount{files: map[string]string{
 		"small": "small", "large": strings.Repeat("L", 200_000), "index.html": "index",
 	}}

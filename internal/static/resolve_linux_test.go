@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestOnlyRegularFiles has everything else in the root, none of which may be
@@ -50,10 +51,7 @@ func TestOnlyRegularFiles(t *testing.T) {
 // TestWriterOfFIFOIsLeftAlone: who waits to write into a FIFO in the root waits for a
 // reader. A request is none: to open the FIFO would let the writer go, to a broken pipe.
 func TestWriterOfFIFOIsLeftAlone(t *testing.T) {
-	shell, err := exec.LookPath("sh")
-	if err != nil {
-		t.Skip(err)
-	}
+	shell := testkit.Program(t, "sh")
 	for _, links := range []Links{LinksBeneath, LinksFollow, LinksDeny} {
 		resolvers(t, func(t *testing.T, walks bool) {
 			dir := t.TempDir()
@@ -61,7 +59,7 @@ func TestWriterOfFIFOIsLeftAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			symlink(t, "fifo", dir+"/link")
-			writer := exec.Command(shell, "-c", "echo data >"+dir+"/fifo")
+			writer := testkit.Command(shell, "-c", "echo data >"+dir+"/fifo")
 			if err := writer.Start(); err != nil {
 				t.Fatal(err)
 			}

@@ -93,15 +93,14 @@ func Device(t testing.TB, name string) {
 	}
 }
 
-// SaySkipped says in one line what Skipped does, for a TestMain to call at its end. go test shows nothing of
-// a package that passes, so the line goes to the standard error of the go command itself. When the skips of
-// all packages are collected, who collects them says so.
-func SaySkipped() {
+// SaySkipped writes what Skipped says, for a TestMain to call at its end. go test shows nothing of a package
+// that passes, so the line goes to the standard error of the go command itself and not to out. Nothing is
+// written when the skips of all packages are collected: who collects them says so.
+func SaySkipped(out *os.File) {
 	text := Skipped()
 	if text == "" || os.Getenv(skipsEnv) != "" {
 		return
 	}
-	out := os.Stderr
 	parent := fmt.Sprintf("/proc/%d/", os.Getppid())
 	if comm, err := os.ReadFile(parent + "comm"); err == nil && string(comm) == "go\n" && !testing.Verbose() {
 		// Not a file: it would be written from its beginning.

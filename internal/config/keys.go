@@ -119,6 +119,16 @@ var required = []string{
 	"sites[].paths[].auth.realm", "sites[].paths[].auth.htpasswd", "sites[].paths[].cors.origins",
 }
 
+// requiredOf are the names of the keys that the section with that row does not do without.
+func requiredOf(section string) (names []string) {
+	for _, key := range required {
+		if name, ok := strings.CutPrefix(key, section+"."); ok && !strings.ContainsAny(name, ".[") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // elements are what an element of a list, or a section that is not there by
 // default, says when it says nothing.
 var elements = map[string]any{

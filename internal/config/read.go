@@ -303,10 +303,10 @@ func (r *reader) section(path string, n ast.Node, into reflect.Value) {
 		}
 		r.value(join(path, e.name), e, into.Field(keys[i].index))
 	}
-	for _, key := range required {
-		if section, name := key[:strings.LastIndexByte(key, '.')], key[strings.LastIndexByte(key, '.')+1:]; section == row(path) && !said[name] {
-			r.at(r.first(n, at), "%s has no %s: add one, such as %s: %s", path, name, name, kinds[key].sample)
-			r.bad[join(path, name)] = true
+	for _, name := range requiredOf(row(path)) {
+		if key := join(path, name); !said[name] {
+			r.at(r.first(n, at), "%s has no %s: add one, such as %s: %s", path, name, name, kinds[row(key)].sample)
+			r.bad[key] = true
 		}
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -12,8 +13,7 @@ import (
 // Schema is the JSON schema (draft 2020-12) of a configuration file, by which
 // editors complete keys and mark mistakes. It is looser than the loader, never stricter.
 func Schema() ([]byte, error) {
-	d := documented()
-	root := d.section("", reflect.TypeFor[Config]())
+	root := documented().section("", reflect.TypeFor[Config]())
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "evhttpd configuration"
 	var b bytes.Buffer
@@ -50,15 +50,31 @@ var unlisted = map[string]string{
 	"sites[].paths[].cors.max_age":     "how long a browser may keep the preflight's answer",
 }
 
-// descriptions are the comments of Documented, by row of kinds, and the defaults.
-type descriptions struct {
+// Key is what a page or an editor says of one key of the configuration.
+type Key struct {
+	Path    string   // with [] for each element of a list: sites[].root
+	Text    string   // one line
+	Default string   // as a file has it, or empty
+	Choices []string // all values, if they are few
+}
+
+// Keys are all keys that have a value of their own, in the order of Documented.
+func Keys() []Key {
+	d := documented()
+	d.section("", reflect.TypeFor[Config]())
+	return d.keys
+}
+
+// description is what is said of the keys: Documented's comments and the defaults, both by row of kinds.
+type description struct {
 	text     map[string]string
-	defaults map[string]any
+	defaults map[string]string // as a file has them
+	keys     []Key             // which section has come across
 }
 
 // documented reads Documented for what it says beside the values.
-func documented() *descriptions {
-	d := &descriptions{text: make(map[string]string), defaults: make(map[string]any)}
+func documented() *description {
+	d := &description{text: make(map[string]string), defaults: make(map[string]string)}
 	r := &reader{problems: &problems{bad: make(map[string]bool)}, origins: make(origins)}
 	cfg := Default()
 	r.read([]byte(Documented), &cfg)
@@ -67,34 +83,19 @@ func documented() *descriptions {
 		_, comment, _ := strings.Cut(lines[o.Line-1], " # ")
 		d.text[row(path)] = strings.TrimSpace(comment)
 	}
-	visit("", reflect.ValueOf(cfg), func(path string, v reflect.Value) {
-		var value any
-		if _, isLeaf := kinds[row(path)]; isLeaf && yaml.Unmarshal([]byte(written(path, v)), &value) == nil {
-			d.defaults[row(path)] = value
-		}
-	})
+	maps.Copy(d.text, unlisted)
+	visit("", reflect.ValueOf(cfg), func(path string, v reflect.Value) { d.defaults[row(path)] = written(path, v) })
 	return d
 }
 
-// describe is what is said of a key in one line.
-func (d *descriptions) describe(key string) string {
-	if text, ok := unlisted[key]; ok {
-		return text
-	}
-	return d.text[key]
-}
-
 // section is the schema of a struct.
-func (d *descriptions) section(path string, t reflect.Type) map[string]any {
+func (d *description) section(path string, t reflect.Type) map[string]any {
 	properties := make(map[string]any)
 	for _, key := range fieldsOf(t) {
 		each := join(path, key.name)
 		s := d.key(each, t.Field(key.index).Type)
-		if text := d.describe(each); text != "" {
+		if text := d.text[each]; text != "" {
 			s["description"] = text
-		}
-		if value, ok := d.defaults[each]; ok {
-			s["default"] = value
 		}
 		properties[key.name] = s
 	}
@@ -102,36 +103,18 @@ func (d *descriptions) section(path string, t reflect.Type) map[string]any {
 	if strings.HasSuffix(path, "[]") {
 		s["type"] = "object"
 	}
-	var needs []string
-	for _, key := range required {
-		if name, ok := strings.CutPrefix(key, path+"."); ok && !strings.Contains(name, ".") && !strings.Contains(name, "[") {
-			needs = append(needs, name)
-		}
-	}
-	if needs != nil {
-		s["required"] = needs
+	if names := requiredOf(path); names != nil {
+		s["required"] = names
 	}
 	return s
 }
 
 // key is the schema of one key's value.
-func (d *descriptions) key(path string, t reflect.Type) map[string]any {
+func (d *description) key(path string, t reflect.Type) map[string]any {
 	k, isLeaf := kinds[path]
-	scalar := make(map[string]any)
-	for name, value := range k.schema {
-		scalar[name] = value
-	}
 	switch {
-	case isLeaf && t.Kind() == reflect.Slice:
-		s := map[string]any{"type": "array", "items": scalar}
-		if k.least > 0 {
-			s["minItems"] = k.least
-		}
-		return s
-	case isLeaf && t.Kind() == reflect.Map:
-		return map[string]any{"type": "object", "additionalProperties": scalar}
 	case isLeaf:
-		return scalar
+		return d.leaf(path, k, t)
 	case t.Kind() == reflect.Slice:
 		s := map[string]any{"type": "array", "items": d.section(path+"[]", t.Elem())}
 		if path == "sites" {
@@ -143,4 +126,28 @@ func (d *descriptions) key(path string, t reflect.Type) map[string]any {
 	default:
 		return d.section(path, t)
 	}
+}
+
+// leaf is the schema of a value that is no section.
+func (d *description) leaf(path string, k kind, t reflect.Type) map[string]any {
+	key := Key{Path: path, Text: d.text[path], Default: d.defaults[path], Choices: k.choices}
+	if k.shape == onlyBool {
+		key.Choices = []string{"true", "false"} // on and off are for flags
+	}
+	d.keys = append(d.keys, key)
+	s := maps.Clone(k.schema)
+	switch t.Kind() {
+	case reflect.Slice:
+		s = map[string]any{"type": "array", "items": s}
+		if k.least > 0 {
+			s["minItems"] = k.least
+		}
+	case reflect.Map:
+		s = map[string]any{"type": "object", "additionalProperties": s}
+	}
+	var value any
+	if text, ok := d.defaults[path]; ok && yaml.Unmarshal([]byte(text), &value) == nil {
+		s["default"] = value
+	}
+	return s
 }

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
@@ -32,28 +33,32 @@ var must = testkit.Must
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func of(n uint64) *uint64 { return &n }
-
 // sample is a Snapshot in which everything has a value of its own.
 func sample() *Snapshot {
-	return &Snapshot{
+	s := &Snapshot{
 		Model: "epoll", Trigger: "edge",
-		Requests: map[string]uint64{"2xx": 12, "4xx": 3},
-		Latency:  Histogram{Bounds: []float64{0.001, 0.1}, Counts: []uint64{4, 5, 6}, Sum: 7.5},
+		Counters: conn.Counters{
+			Requests: [6]uint64{2: 12, 4: 3},
+			Latency:  conn.Histogram{Buckets: [conn.HistogramBuckets]uint64{10: 4, 17: 5, 27: 6}, Sum: 7_500_000_000},
 
-		Connections: map[string]uint64{"idle": 8, "sending": 1}, ConnectionsLimit: 900,
-		Accepted: 21, Refused: 22, RefusedClient: 45, Evicted: 23, AcceptErrors: 24, Timeouts: map[string]uint64{"head": 25},
-		ReceivedBytes: 26, SentBytes: map[string]uint64{"copy": 27, "memory": 28, "sendfile": 29},
-		Calls:          map[string]*uint64{"recv": of(30), "accept": nil},
-		CallsAgain:     map[string]*uint64{"recv": of(31), "accept": nil},
-		RingOperations: of(32), Overflows: of(33),
-		Loops: 2, Waits: 34, Events: 35, JobsSubmitted: 36, JobsRefused: 37, JobsInFlight: 38,
-		Batch:        Histogram{Bounds: []float64{1}, Counts: []uint64{1, 0}, Sum: 0.5},
-		Lateness:     Histogram{Bounds: []float64{1}, Counts: []uint64{0, 2}, Sum: 4},
-		CacheLookups: map[string]uint64{"hit": 39}, CacheBytes: 40, CacheEntries: 41, CacheDescriptors: 42,
-		AccessLinesDropped: 43, EventsDropped: 44, EventsSuppressed: 46, Reloads: map[string]uint64{"success": 47, "failure": 48},
+			Connections: [conn.NumPhases]uint64{conn.PhaseIdle: 8, conn.PhaseSending: 1},
+			Accepted:    21, Refused: 22, RefusedClient: 45, Evicted: 23, AcceptErrors: 24,
+			Timeouts: [conn.NumPhases]uint64{conn.PhaseHead: 25},
+			Received: 26, SentCopied: 27, SentMemory: 28, SentFile: 29,
+			Calls:   [conn.NumCalls]uint64{conn.CallRecv: 30, conn.CallAccept: 7},
+			Again:   [conn.NumCalls]uint64{conn.CallRecv: 31, conn.CallAccept: 7},
+			Unknown: conn.SetOf(conn.CallAccept), Operations: 32, Overflows: 33,
+			Loops: 2, Waits: 34, Events: 35, JobsSubmitted: 36, JobsRefused: 37,
+			Batch:     conn.Histogram{Buckets: [conn.HistogramBuckets]uint64{1}, Sum: 500_000_000},
+			Lateness:  conn.Histogram{Buckets: [conn.HistogramBuckets]uint64{27: 2}, Sum: 4_000_000_000},
+			CacheHits: 39,
+		},
+		ConnectionsLimit: 900, CacheBytes: 40, CacheEntries: 41, CacheDescriptors: 42,
+		AccessLinesDropped: 43, EventsDropped: 44, EventsSuppressed: 46, Reloads: 47, ReloadsFailed: 48,
 		LastReloadFailed: true,
 	}
+	s.JobsDone = s.JobsSubmitted - s.JobsRefused - 38 // so that as many are in flight
+	return s
 }
 
 // plane is a control plane over a sample, on TCP and on a Unix socket.
@@ -78,7 +83,7 @@ func start(t *testing.T, options ...func(*Options)) *plane {
 		Version: "v1.2.3", Ready: p.ready.Load, Log: zap.NewNop(), Warn: func(what string, err error) { t.Errorf("%s: %v", what, err) },
 		Snapshot: func() *Snapshot {
 			s := sample()
-			s.SilentLoops, s.RestingListeners = int(p.silent.Load()), int(p.resting.Load())
+			s.Silent, s.Resting = int(p.silent.Load()), int(p.resting.Load())
 			return s
 		},
 		Status: func() any { return map[string]any{"uptime_seconds": 5, "counters": sample()} },
@@ -202,7 +207,10 @@ func TestStatusIsJSON(t *testing.T) {
 	p := start(t)
 	_, _, body := p.ask(t, "unix", "GET", "/status")
 	var got struct {
-		Counters Snapshot `json:"counters"`
+		Counters struct {
+			Requests map[string]int
+			Calls    map[string]*int `json:"system_calls"`
+		}
 	}
 	must(t, json.Unmarshal([]byte(body), &got))
 	if got.Counters.Requests["2xx"] != 12 || got.Counters.Calls["accept"] != nil || *got.Counters.Calls["recv"] != 30 {
@@ -219,7 +227,7 @@ func TestMetricsHaveEveryValue(t *testing.T) {
 	_, _, body := p.ask(t, "tcp", "GET", "/metrics")
 	for _, want := range []string{
 		`evhttpd_info{model="epoll",trigger="edge",version="v1.2.3"} 1`, `evhttpd_ready 1`,
-		`evhttpd_request_duration_seconds_bucket{le="0.001"} 4`, `evhttpd_request_duration_seconds_bucket{le="0.1"} 9`,
+		`evhttpd_request_duration_seconds_bucket{le="0.001048576"} 4`, `evhttpd_request_duration_seconds_bucket{le="0.134217728"} 9`,
 		`evhttpd_request_duration_seconds_bucket{le="+Inf"} 15`, `evhttpd_request_duration_seconds_sum 7.5`,
 		`evhttpd_connections{state="idle"} 8`, `evhttpd_system_calls_total{call="recv"} 30`,
 		`evhttpd_system_calls_again_total{call="recv"} 31`, `evhttpd_timer_lateness_seconds_count 2`,

@@ -1,173 +1,239 @@
 package admin
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/evhttpd/evhttpd/conn"
 )
 
-// metric is one metric family and where its values are in a Snapshot. One of
-// the functions is set; values has one label, whose values are the keys. A nil value is left out.
+// kind is a type of metric.
+type kind int
+
+const (
+	counter   kind = iota // only grows
+	gauge                 // is what holds now
+	histogram             // counts durations
+)
+
+// metric is a family of metrics. It is the one description of a number: how it is called in /metrics and in /status,
+// what it means, and where it is in a Snapshot.
 type metric struct {
-	name, help string
-	label      string
-	gauge      bool
-	value      func(s *Snapshot) *float64
-	values     func(s *Snapshot) map[string]*float64
-	histogram  func(s *Snapshot) *Histogram
+	name  string // in /metrics
+	kind  kind
+	label string // the name of its only label; empty if it has none
+	key   string // in /status
+	help  string
+	// value returns a number, a bool that is a failure, a *conn.Histogram, or labelled numbers; nil is a number that is
+	// not known, and is missing in /metrics.
+	value func(s *Snapshot) any
 }
 
-// The metrics, in the order of docs/operations.md.
+// labelled are numbers by the value of their label.
+type labelled map[string]any
+
+// metrics has all but evhttpd_info and evhttpd_ready, in the order of docs/operations.md.
 var metrics = []metric{
-	{name: "evhttpd_requests_total", label: "class",
-		help:   "Requests answered, by class of status; an answer that is cut short counts.",
-		values: func(s *Snapshot) map[string]*float64 { return counts(s.Requests) }},
-	{name: "evhttpd_request_duration_seconds",
-		help:      "Time from a request's first byte to its answer's end, on the clock of the loop's batches.",
-		histogram: func(s *Snapshot) *Histogram { return &s.Latency }},
-	{name: "evhttpd_connections", label: "state", gauge: true,
-		help:   "Open connections by what they are doing.",
-		values: func(s *Snapshot) map[string]*float64 { return counts(s.Connections) }},
-	{name: "evhttpd_connections_limit", gauge: true,
-		help:  "Connections that may be open at a time (limits.connections); 0 is no limit.",
-		value: func(s *Snapshot) *float64 { return number(s.ConnectionsLimit) }},
-	{name: "evhttpd_connections_accepted_total",
-		help:  "Connections accepted.",
-		value: func(s *Snapshot) *float64 { return number(s.Accepted) }},
-	{name: "evhttpd_connections_refused_total",
-		help:  "Connections over limits.connections, whose first request was answered 503.",
-		value: func(s *Snapshot) *float64 { return number(s.Refused) }},
-	{name: "evhttpd_connections_refused_client_total",
-		help:  "Connections over limits.connections_per_client: the first request was answered 503, or they were closed at once.",
-		value: func(s *Snapshot) *float64 { return number(s.RefusedClient) }},
-	{name: "evhttpd_connections_evicted_total",
-		help:  "Idle connections closed to make room for new ones.",
-		value: func(s *Snapshot) *float64 { return number(s.Evicted) }},
-	{name: "evhttpd_connections_relieved_total",
-		help:  "Connections closed for the memory that they held, to keep within limits.buffers.",
-		value: func(s *Snapshot) *float64 { return number(s.Relieved) }},
-	{name: "evhttpd_buffers_bytes", gauge: true,
-		help:  "Memory that connections hold: half requests, unsent answers, what is read ahead.",
-		value: func(s *Snapshot) *float64 { return number(s.BuffersBytes) }},
-	{name: "evhttpd_buffers_limit_bytes", gauge: true,
-		help:  "Memory that connections may hold (limits.buffers).",
-		value: func(s *Snapshot) *float64 { return number(s.BuffersLimit) }},
-	{name: "evhttpd_accept_errors_total",
-		help:  "Errors of accepting a connection, such as for want of descriptors.",
-		value: func(s *Snapshot) *float64 { return number(s.AcceptErrors) }},
-	{name: "evhttpd_timeouts_total", label: "state",
-		help:   "Timeouts by what the connection was doing.",
-		values: func(s *Snapshot) map[string]*float64 { return counts(s.Timeouts) }},
-	{name: "evhttpd_received_bytes_total",
-		help:  "Bytes received from clients.",
-		value: func(s *Snapshot) *float64 { return number(s.ReceivedBytes) }},
-	{name: "evhttpd_sent_bytes_total", label: "source",
-		help:   "Bytes sent to clients: copied together to be sent, from where they are cached in memory, or by sendfile.",
-		values: func(s *Snapshot) map[string]*float64 { return counts(s.SentBytes) }},
-	{name: "evhttpd_system_calls_total", label: "call",
-		help:   "System calls made for connections; those that the IO model leaves to others are not known and missing.",
-		values: func(s *Snapshot) map[string]*float64 { return known(s.Calls) }},
-	{name: "evhttpd_system_calls_again_total", label: "call",
-		help:   "System calls of those that would have had to wait (EAGAIN).",
-		values: func(s *Snapshot) map[string]*float64 { return known(s.CallsAgain) }},
-	{name: "evhttpd_ring_operations_total",
-		help:  "Operations given to io_uring.",
-		value: func(s *Snapshot) *float64 { return maybe(s.RingOperations) }},
-	{name: "evhttpd_signal_queue_overflows_total",
-		help:  "Overflows of the signal queue (io_model sigio), each of which costs a look at every descriptor.",
-		value: func(s *Snapshot) *float64 { return maybe(s.Overflows) }},
-	{name: "evhttpd_listeners_resting", gauge: true,
-		help:  "Listeners that nobody accepts from for a while, after an error; each loop has its own.",
-		value: func(s *Snapshot) *float64 { return number(s.RestingListeners) }},
-	{name: "evhttpd_loops", gauge: true,
-		help:  "Event loops; 0: the IO model has none.",
-		value: func(s *Snapshot) *float64 { return number(s.Loops) }},
-	{name: "evhttpd_loops_silent", gauge: true,
-		help:  "Event loops that do not answer.",
-		value: func(s *Snapshot) *float64 { return number(s.SilentLoops) }},
-	{name: "evhttpd_loop_waits_total",
-		help:  "Waits of event loops for events, those that do not block too.",
-		value: func(s *Snapshot) *float64 { return number(s.Waits) }},
-	{name: "evhttpd_loop_events_total",
-		help:  "Events that the waits gave.",
-		value: func(s *Snapshot) *float64 { return number(s.Events) }},
-	{name: "evhttpd_loop_batch_duration_seconds",
-		help:      "Time from a wait's return to the end of what it gave to do: an event loop's lag.",
-		histogram: func(s *Snapshot) *Histogram { return &s.Batch }},
-	{name: "evhttpd_timer_lateness_seconds",
-		help:      "Time from when a connection's timer was due to when it ran.",
-		histogram: func(s *Snapshot) *Histogram { return &s.Lateness }},
-	{name: "evhttpd_jobs_submitted_total",
-		help:  "Work given to the worker pool: cold files, listings.",
-		value: func(s *Snapshot) *float64 { return number(s.JobsSubmitted) }},
-	{name: "evhttpd_jobs_refused_total",
-		help:  "Work that the worker pool's queue had no room for: answered 503.",
-		value: func(s *Snapshot) *float64 { return number(s.JobsRefused) }},
-	{name: "evhttpd_jobs_dropped_total",
-		help:  "Work that nobody waited for any more: it was not begun, or not finished.",
-		value: func(s *Snapshot) *float64 { return number(s.JobsDropped) }},
-	{name: "evhttpd_jobs_in_flight", gauge: true,
-		help:  "Work that waits for a worker or is being done.",
-		value: func(s *Snapshot) *float64 { return number(s.JobsInFlight) }},
-	{name: "evhttpd_cache_lookups_total", label: "result",
-		help:   "Paths looked up: hit without a look at the file, miss, or revalidation of what was known.",
-		values: func(s *Snapshot) map[string]*float64 { return counts(s.CacheLookups) }},
-	{name: "evhttpd_cache_bytes", gauge: true,
-		help:  "Memory that the cache of files takes.",
-		value: func(s *Snapshot) *float64 { return number(s.CacheBytes) }},
-	{name: "evhttpd_cache_entries", gauge: true,
-		help:  "Paths that the cache knows.",
-		value: func(s *Snapshot) *float64 { return number(s.CacheEntries) }},
-	{name: "evhttpd_cache_descriptors", gauge: true,
-		help:  "Files that the cache keeps open.",
-		value: func(s *Snapshot) *float64 { return number(s.CacheDescriptors) }},
-	{name: "evhttpd_access_log_lines_dropped_total",
-		help:  "Access lines lost because their sink failed or was too slow.",
-		value: func(s *Snapshot) *float64 { return number(s.AccessLinesDropped) }},
-	{name: "evhttpd_events_dropped_total",
-		help:  "Events lost because their sink failed or was too slow.",
-		value: func(s *Snapshot) *float64 { return number(s.EventsDropped) }},
-	{name: "evhttpd_events_suppressed_total",
-		help:  "Events that were not told because others of their kind and cause were, within a minute.",
-		value: func(s *Snapshot) *float64 { return number(s.EventsSuppressed) }},
-	{name: "evhttpd_reloads_total", label: "result",
-		help:   "Reloads of the configuration: success, or failure, after which the old configuration goes on.",
-		values: func(s *Snapshot) map[string]*float64 { return counts(s.Reloads) }},
-	{name: "evhttpd_last_reload_successful", gauge: true,
-		help: "1 if the configuration in force is the one that was last asked for, 0 if the last reload failed.",
-		value: func(s *Snapshot) *float64 {
-			if s.LastReloadFailed {
-				return number(0)
-			}
-			return number(1)
+	{"evhttpd_requests_total", counter, "class", "requests",
+		"Requests answered, by class of status; an answer that is cut short counts.",
+		func(s *Snapshot) any { return byClass(&s.Requests) }},
+	{"evhttpd_request_duration_seconds", histogram, "", "latency",
+		"Time from a request's first byte to its answer's end, on the clock of the loop's batches.",
+		func(s *Snapshot) any { return &s.Latency }},
+	{"evhttpd_connections", gauge, "state", "connections",
+		"Open connections by what they are doing.",
+		func(s *Snapshot) any { return byPhase(&s.Connections) }},
+	{"evhttpd_connections_limit", gauge, "", "connections_limit",
+		"Connections that may be open at a time (limits.connections); 0 is no limit.",
+		func(s *Snapshot) any { return s.ConnectionsLimit }},
+	{"evhttpd_connections_accepted_total", counter, "", "accepted",
+		"Connections accepted.",
+		func(s *Snapshot) any { return s.Accepted }},
+	{"evhttpd_connections_refused_total", counter, "", "refused",
+		"Connections over limits.connections, whose first request was answered 503.",
+		func(s *Snapshot) any { return s.Refused }},
+	{"evhttpd_connections_refused_client_total", counter, "", "refused_client",
+		"Connections over limits.connections_per_client: the first request was answered 503, or " +
+			"they were closed at once.",
+		func(s *Snapshot) any { return s.RefusedClient }},
+	{"evhttpd_connections_evicted_total", counter, "", "evicted",
+		"Idle connections closed to make room for new ones.",
+		func(s *Snapshot) any { return s.Evicted }},
+	{"evhttpd_connections_relieved_total", counter, "", "relieved",
+		"Connections closed for the memory that they held, to keep within limits.buffers.",
+		func(s *Snapshot) any { return s.Relieved }},
+	{"evhttpd_buffers_bytes", gauge, "", "buffers_bytes",
+		"Memory that connections hold: half requests, unsent answers, what is read ahead.",
+		func(s *Snapshot) any { return s.BuffersBytes }},
+	{"evhttpd_buffers_limit_bytes", gauge, "", "buffers_limit_bytes",
+		"Memory that connections may hold (limits.buffers).",
+		func(s *Snapshot) any { return s.BuffersLimit }},
+	{"evhttpd_accept_errors_total", counter, "", "accept_errors",
+		"Errors of accepting a connection, such as for want of descriptors.",
+		func(s *Snapshot) any { return s.AcceptErrors }},
+	{"evhttpd_timeouts_total", counter, "state", "timeouts",
+		"Timeouts by what the connection was doing.",
+		func(s *Snapshot) any { return byPhase(&s.Timeouts) }},
+	{"evhttpd_received_bytes_total", counter, "", "received_bytes",
+		"Bytes received from clients.",
+		func(s *Snapshot) any { return s.Received }},
+	{"evhttpd_sent_bytes_total", counter, "source", "sent_bytes",
+		"Bytes sent to clients: copied together to be sent, from where they are cached in memory, or by sendfile.",
+		func(s *Snapshot) any {
+			return labelled{"copy": s.SentCopied, "memory": s.SentMemory, "sendfile": s.SentFile}
 		}},
+	{"evhttpd_system_calls_total", counter, "call", "system_calls",
+		"System calls made for connections; those that the IO model leaves to others are not known and missing.",
+		func(s *Snapshot) any { return byCall(&s.Calls, s.Unknown) }},
+	{"evhttpd_system_calls_again_total", counter, "call", "system_calls_again",
+		"System calls of those that would have had to wait (EAGAIN).",
+		func(s *Snapshot) any { return byCall(&s.Again, s.Unknown) }},
+	{"evhttpd_ring_operations_total", counter, "", "ring_operations",
+		"Operations given to io_uring.",
+		func(s *Snapshot) any { return of(s, "io_uring", s.Operations) }},
+	{"evhttpd_signal_queue_overflows_total", counter, "", "signal_queue_overflows",
+		"Overflows of the signal queue (io_model sigio), each of which costs a look at every descriptor.",
+		func(s *Snapshot) any { return of(s, "sigio", s.Overflows) }},
+	{"evhttpd_listeners_resting", gauge, "", "resting_listeners",
+		"Listeners that nobody accepts from for a while, after an error; each loop has its own.",
+		func(s *Snapshot) any { return s.Resting }},
+	{"evhttpd_loops", gauge, "", "loops",
+		"Event loops; 0: the IO model has none.",
+		func(s *Snapshot) any { return s.Loops }},
+	{"evhttpd_loops_silent", gauge, "", "silent_loops",
+		"Event loops that do not answer.",
+		func(s *Snapshot) any { return s.Silent }},
+	{"evhttpd_loop_waits_total", counter, "", "loop_waits",
+		"Waits of event loops for events, those that do not block too.",
+		func(s *Snapshot) any { return s.Waits }},
+	{"evhttpd_loop_events_total", counter, "", "loop_events",
+		"Events that the waits gave.",
+		func(s *Snapshot) any { return s.Events }},
+	{"evhttpd_loop_batch_duration_seconds", histogram, "", "loop_batch",
+		"Time from a wait's return to the end of what it gave to do: an event loop's lag.",
+		func(s *Snapshot) any { return &s.Batch }},
+	{"evhttpd_timer_lateness_seconds", histogram, "", "timer_lateness",
+		"Time from when a connection's timer was due to when it ran.",
+		func(s *Snapshot) any { return &s.Lateness }},
+	{"evhttpd_jobs_submitted_total", counter, "", "jobs_submitted",
+		"Work given to the worker pool: cold files, listings.",
+		func(s *Snapshot) any { return s.JobsSubmitted }},
+	{"evhttpd_jobs_refused_total", counter, "", "jobs_refused",
+		"Work that the worker pool's queue had no room for: answered 503.",
+		func(s *Snapshot) any { return s.JobsRefused }},
+	{"evhttpd_jobs_dropped_total", counter, "", "jobs_dropped",
+		"Work that nobody waited for any more: it was not begun, or not finished.",
+		func(s *Snapshot) any { return s.JobsDropped }},
+	{"evhttpd_jobs_in_flight", gauge, "", "jobs_in_flight",
+		"Work that waits for a worker or is being done.",
+		func(s *Snapshot) any { return s.JobsInFlight() }},
+	{"evhttpd_cache_lookups_total", counter, "result", "cache_lookups",
+		"Paths looked up: hit without a look at the file, miss, or revalidation of what was known.",
+		func(s *Snapshot) any {
+			return labelled{"hit": s.CacheHits, "miss": s.CacheMisses, "revalidation": s.CacheLooks}
+		}},
+	{"evhttpd_cache_bytes", gauge, "", "cache_bytes",
+		"Memory that the cache of files takes.",
+		func(s *Snapshot) any { return s.CacheBytes }},
+	{"evhttpd_cache_entries", gauge, "", "cache_entries",
+		"Paths that the cache knows.",
+		func(s *Snapshot) any { return s.CacheEntries }},
+	{"evhttpd_cache_descriptors", gauge, "", "cache_descriptors",
+		"Files that the cache keeps open.",
+		func(s *Snapshot) any { return s.CacheDescriptors }},
+	{"evhttpd_access_log_lines_dropped_total", counter, "", "access_log_lines_dropped",
+		"Access lines lost because their sink failed or was too slow.",
+		func(s *Snapshot) any { return s.AccessLinesDropped }},
+	{"evhttpd_events_dropped_total", counter, "", "events_dropped",
+		"Events lost because their sink failed or was too slow.",
+		func(s *Snapshot) any { return s.EventsDropped }},
+	{"evhttpd_events_suppressed_total", counter, "", "events_suppressed",
+		"Events that were not told because others of their kind and cause were, within a minute.",
+		func(s *Snapshot) any { return s.EventsSuppressed }},
+	{"evhttpd_reloads_total", counter, "result", "reloads",
+		"Reloads of the configuration: success, or failure, after which the old configuration goes on.",
+		func(s *Snapshot) any { return labelled{"success": s.Reloads, "failure": s.ReloadsFailed} }},
+	{"evhttpd_last_reload_successful", gauge, "", "last_reload_failed",
+		"1 if the configuration in force is the one that was last asked for, 0 if the last reload failed.",
+		func(s *Snapshot) any { return s.LastReloadFailed }},
 }
 
-func number[T int | int64 | uint64](n T) *float64 {
-	f := float64(n)
-	return &f
+// byClass labels numbers with the class of a status. There is one that is in none, if it was met.
+func byClass(counts *[6]uint64) labelled {
+	all := labelled{}
+	for class, n := range counts {
+		if class > 0 || n > 0 {
+			all[fmt.Sprintf("%dxx", class)] = n
+		}
+	}
+	return all
 }
 
-func maybe(n *uint64) *float64 {
-	if n == nil {
+func byPhase(counts *[conn.NumPhases]uint64) labelled {
+	all := labelled{}
+	for phase, n := range counts {
+		all[conn.Phase(phase).String()] = n
+	}
+	return all
+}
+
+// byCall labels numbers with the call, and leaves those open that are not known.
+func byCall(counts *[conn.NumCalls]uint64, unknown conn.CallSet) labelled {
+	all := labelled{}
+	for i, n := range counts {
+		if call := conn.Call(i); unknown.Has(call) {
+			all[call.String()] = nil
+		} else {
+			all[call.String()] = n
+		}
+	}
+	return all
+}
+
+// of is a number that only one model has. It stays when a reload has replaced the model.
+func of(s *Snapshot, model string, n uint64) any {
+	if s.Model != model && n == 0 {
 		return nil
 	}
-	return number(*n)
+	return n
 }
 
-func counts(m map[string]uint64) map[string]*float64 {
-	all := make(map[string]*float64, len(m))
-	for k, n := range m {
-		all[k] = number(n)
+// MarshalJSON writes the counters of /status.
+func (s *Snapshot) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"model":%q,"trigger":%q`, s.Model, s.Trigger)
+	for _, m := range metrics {
+		v := m.value(s)
+		if h, ok := v.(*conn.Histogram); ok {
+			v = describe(h)
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.key, err)
+		}
+		fmt.Fprintf(&b, `,%q:%s`, m.key, text)
 	}
-	return all
+	b.WriteByte('}')
+	return b.Bytes(), nil
 }
 
-func known(m map[string]*uint64) map[string]*float64 {
-	all := make(map[string]*float64, len(m))
-	for k, n := range m {
-		all[k] = maybe(n)
+// durations is a histogram in /status.
+type durations struct {
+	Bounds []float64 `json:"bounds"` // the longest duration of each bucket but the last, in seconds
+	Counts []uint64  `json:"counts"` // of each bucket
+	Sum    float64   `json:"sum"`    // in seconds
+}
+
+func describe(h *conn.Histogram) durations {
+	d := durations{Counts: h.Buckets[:], Sum: float64(h.Sum) / 1e9}
+	for i := range conn.HistogramBuckets - 1 {
+		d.Bounds = append(d.Bounds, conn.HistogramBound(i).Seconds())
 	}
-	return all
+	return d
 }
 
 // collector makes a scrape's metrics of one Snapshot.
@@ -208,7 +274,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	s := c.options.Snapshot()
 	ready := 0.0
-	if c.options.Ready() && s.RestingListeners == 0 {
+	if c.options.Ready() && s.Resting == 0 {
 		ready = 1
 	}
 	to <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, ready)
@@ -220,30 +286,46 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 
 func (m *metric) collect(desc *prometheus.Desc, s *Snapshot, to chan<- prometheus.Metric) {
 	kind := prometheus.CounterValue
-	if m.gauge {
+	if m.kind == gauge {
 		kind = prometheus.GaugeValue
 	}
-	switch {
-	case m.value != nil:
-		if v := m.value(s); v != nil {
-			to <- prometheus.MustNewConstMetric(desc, kind, *v)
-		}
-	case m.values != nil:
-		for label, v := range m.values(s) {
-			if v != nil {
-				to <- prometheus.MustNewConstMetric(desc, kind, *v, label)
+	switch v := m.value(s).(type) {
+	case nil:
+	case labelled:
+		for label, n := range v {
+			if n != nil {
+				to <- prometheus.MustNewConstMetric(desc, kind, number(n), label)
 			}
 		}
-	default:
-		h := m.histogram(s)
-		buckets := make(map[float64]uint64, len(h.Bounds))
+	case *conn.Histogram:
+		buckets := make(map[float64]uint64, conn.HistogramBuckets)
 		var below uint64
-		for i, bound := range h.Bounds {
-			below += h.Counts[i]
-			buckets[bound] = below
+		for i, n := range v.Buckets[:conn.HistogramBuckets-1] {
+			below += n
+			buckets[conn.HistogramBound(i).Seconds()] = below
 		}
-		to <- prometheus.MustNewConstHistogram(desc, h.Total(), h.Sum, buckets)
+		to <- prometheus.MustNewConstHistogram(desc, v.Count(), float64(v.Sum)/1e9, buckets)
+	default:
+		to <- prometheus.MustNewConstMetric(desc, kind, number(v))
 	}
+}
+
+// number is a value as Prometheus has it: 1 is success.
+func number(v any) float64 {
+	switch n := v.(type) {
+	case uint64:
+		return float64(n)
+	case int64:
+		return float64(n)
+	case int:
+		return float64(n)
+	case bool:
+		if n {
+			return 0
+		}
+		return 1
+	}
+	panic(fmt.Sprintf("admin: a metric is a %T", v))
 }
 
 // newRegistry returns the server's metrics beside those of the process and of Go.

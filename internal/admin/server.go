@@ -162,8 +162,8 @@ func readOnly(next http.Handler) http.Handler {
 
 // healthz answers whether the loops do.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
-	if c := s.options.Snapshot(); c.SilentLoops > 0 {
-		http.Error(w, fmt.Sprintf("%d of %d loops do not answer", c.SilentLoops, c.Loops), http.StatusServiceUnavailable)
+	if c := s.options.Snapshot(); c.Silent > 0 {
+		http.Error(w, fmt.Sprintf("%d of %d loops do not answer", c.Silent, c.Loops), http.StatusServiceUnavailable)
 		return
 	}
 	text(w, "ok\n")
@@ -175,7 +175,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not ready: starting or draining", http.StatusServiceUnavailable)
 		return
 	}
-	if n := s.options.Snapshot().RestingListeners; n > 0 {
+	if n := s.options.Snapshot().Resting; n > 0 {
 		http.Error(w, fmt.Sprintf("not ready: %d listeners cannot be accepted from just now; the events say why, and it is tried again", n),
 			http.StatusServiceUnavailable)
 		return

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"reflect"
 	"runtime"
@@ -13,51 +14,23 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/admin"
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/grace"
 	"github.com/evhttpd/evhttpd/internal/listener"
-	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/iomodel"
 )
 
-// view is what runs now, as the control plane sees it. A reload publishes another.
-type view struct {
-	cfg         *config.Config
-	model       iomodel.Choice
-	loops       int // 0: the model has none
-	connections int // the limit; 0: none
-	listeners   []string
-	cache       *static.Cache
-}
-
-// control is the server's side of the control plane. What it holds is read by
-// goroutines of its own.
-type control struct {
+// adminPlane is the server's side of the control plane. But for server, any goroutine may use it.
+type adminPlane struct {
 	started  time.Time
-	draining atomic.Bool
-	reloads  atomic.Uint64 // that changed the configuration
-	failures atomic.Uint64 // and those that did not
-	stale    atomic.Bool   // the last one did not
-	now      atomic.Pointer[view]
+	reloads  atomic.Uint64 // reloads that changed the configuration
+	failures atomic.Uint64 // reloads that did not
+	stale    atomic.Bool   // the last reload did not
 	logs     accessLogs
-	plane    *admin.Server // nil: none is configured
-}
-
-// publish shows the control plane what runs now. It is called when the server
-// serves, and after each reload.
-func (s *Server) publish() {
-	v := &view{cfg: s.cfg, model: s.serving.choice, connections: s.connections(s.cfg), cache: s.sites.Cache()}
-	if v.model.Loops {
-		v.loops = s.serving.loops
-	}
-	for _, l := range s.listeners {
-		v.listeners = append(v.listeners, l.String())
-	}
-	s.control.now.Store(v)
+	server   *admin.Server // nil if none is configured
 }
 
 // accessLogs are the open access logs: the one in use, and those that a reload has
@@ -93,42 +66,47 @@ func (a *accessLogs) dropped() uint64 {
 	return n
 }
 
-// openAdmin opens what a new control plane is to accept from, if it is another one.
-func (c *change) openAdmin(old *state) (err error) {
-	if old.cfg != nil && reflect.DeepEqual(c.cfg.Admin, old.cfg.Admin) && listener.Reachable(old.admin) {
-		c.admin = old.admin
+// adminChange is a new control plane, if there is to be another one.
+type adminChange struct {
+	changed   bool
+	listeners []net.Listener // duplicates of the sockets for net/http; none if there is to be no control plane
+}
+
+// openAdmin opens the listeners of a new control plane, if there is to be another one.
+func (c *change) openAdmin() (err error) {
+	from := c.old.adminListeners
+	if c.starts() {
+		from = c.old.listeners // sockets that were inherited are for both
+	} else if reflect.DeepEqual(c.cfg.Admin, c.old.cfg.Admin) && listener.Reachable(from) {
+		c.adminListeners = from
 		return nil
 	}
-	from := old.admin
-	if old.cfg == nil {
-		from = old.listeners // what was inherited is for both
-	}
-	c.replane = true
-	if c.admin, err = listener.Open(c.cfg, c.cfg.Admin.Listen, 1, from); err != nil {
-		c.admin = old.admin
+	c.admin.changed = true
+	if c.adminListeners, err = listener.Open(c.cfg, c.cfg.Admin.Listen, 1, from); err != nil {
+		c.adminListeners = c.old.adminListeners
 		return fmt.Errorf("admin: %w", err)
 	}
-	for _, l := range c.admin {
+	for _, l := range c.adminListeners {
 		ln, err := l.Duplicate()
 		if err != nil {
 			return fmt.Errorf("admin: %w", err)
 		}
-		c.control = append(c.control, ln)
+		c.admin.listeners = append(c.admin.listeners, ln)
 	}
 	return nil
 }
 
-// changePlane puts a new control plane in the place of the old one, which it
-// returns if it is to be closed. Until then both answer, so that an address which stays never refuses.
-func (s *Server) changePlane(c *change) (former *admin.Server) {
-	if !c.replane {
+// changeAdmin puts a new control plane in the place of the old one, which it returns if it is to be ended. Until then
+// both answer, so that an address which stays never refuses.
+func (s *Server) changeAdmin(c *adminChange) (former *admin.Server) {
+	if !c.changed {
 		return nil
 	}
-	former, s.control.plane = s.control.plane, nil
-	if len(c.control) > 0 {
-		s.control.plane = admin.Start(c.control, admin.Options{
-			Version: s.opts.Version, Snapshot: s.snapshot, Status: s.overview,
-			Ready: s.Ready, Hosts: adminHosts(&c.cfg.Admin), Pprof: c.cfg.Admin.Pprof, Log: s.events.Logger, Warn: s.limiter.Warn,
+	former, s.plane.server = s.plane.server, nil
+	if len(c.listeners) > 0 {
+		s.plane.server = admin.Start(c.listeners, admin.Options{
+			Version: s.opts.Version, Snapshot: s.snapshot, Status: s.overview, Ready: s.serves,
+			Hosts: adminHosts(&s.cfg.Admin), Pprof: s.cfg.Admin.Pprof, Log: s.events.Logger, Warn: s.limiter.Warn,
 		})
 	}
 	return former
@@ -149,8 +127,8 @@ func adminHosts(a *config.Admin) []string {
 	return names
 }
 
-// closePlane ends a control plane and closes those of its listeners that are not kept.
-func (s *Server) closePlane(plane *admin.Server, listeners, kept []*listener.Listener, unlink bool) {
+// endAdmin ends a control plane and closes those of its listeners that are not kept.
+func (s *Server) endAdmin(plane *admin.Server, listeners, kept []*listener.Listener, unlink bool) {
 	if err := plane.Close(grace.Close); err != nil {
 		s.events.Warn("closing the control plane", zap.Error(err))
 	}
@@ -161,31 +139,25 @@ func (s *Server) closePlane(plane *admin.Server, listeners, kept []*listener.Lis
 
 // closeAdmin ends the control plane, if there is one.
 func (s *Server) closeAdmin() {
-	if s.control.plane != nil {
-		s.closePlane(s.control.plane, s.admin, nil, s.successor == 0)
+	if s.plane.server != nil {
+		s.endAdmin(s.plane.server, s.adminListeners, nil, s.successor == 0)
 	}
-	s.control.plane, s.admin = nil, nil
+	s.plane.server, s.adminListeners = nil, nil
 }
 
-// snapshot is what was counted so far.
+// snapshot is what was counted so far. Any goroutine may call it.
 func (s *Server) snapshot() *admin.Snapshot {
-	v := s.control.now.Load()
-	c := s.Counters()
-	n := newSnapshot(&c)
-	n.EventsDropped, n.EventsSuppressed = s.events.Dropped(), s.limiter.Suppressed()
-	n.Reloads = map[string]uint64{"success": s.control.reloads.Load(), "failure": s.control.failures.Load()}
-	n.LastReloadFailed = s.control.stale.Load()
-	n.Model, n.Trigger = v.model.Name, triggerName(v.model)
-	n.ConnectionsLimit = v.connections
-	n.BuffersBytes, n.BuffersLimit = s.budget.Used(), s.budget.Limit()
-	n.CacheBytes, n.CacheDescriptors, n.CacheEntries = v.cache.Usage()
-	n.AccessLinesDropped = s.control.logs.dropped()
-	if v.model.Name != "io_uring" && c.Operations == 0 {
-		n.RingOperations = nil
+	now, p := s.current.Load(), &s.plane
+	n := &admin.Snapshot{
+		Counters: s.models.counters(),
+		Model:    now.model.choice.Name, Trigger: triggerName(now.model.choice),
+		ConnectionsLimit: now.connections,
+		BuffersBytes:     s.shared.budget.Used(), BuffersLimit: s.shared.budget.Limit(),
+		AccessLinesDropped: p.logs.dropped(),
+		EventsDropped:      s.events.Dropped(), EventsSuppressed: s.limiter.Suppressed(),
+		Reloads: p.reloads.Load(), ReloadsFailed: p.failures.Load(), LastReloadFailed: p.stale.Load(),
 	}
-	if v.model.Name != "sigio" && c.Overflows == 0 {
-		n.Overflows = nil
-	}
+	n.CacheBytes, n.CacheDescriptors, n.CacheEntries = now.sites.Cache().Usage()
 	return n
 }
 
@@ -195,50 +167,6 @@ func triggerName(c iomodel.Choice) string {
 		return ""
 	}
 	return c.Trigger.String()
-}
-
-// newSnapshot puts counters into the words of the control plane.
-func newSnapshot(c *conn.Counters) *admin.Snapshot {
-	n := &admin.Snapshot{
-		Requests: map[string]uint64{}, Connections: map[string]uint64{}, Timeouts: map[string]uint64{},
-		Calls: map[string]*uint64{}, CallsAgain: map[string]*uint64{},
-		Latency: histogram(&c.Latency), Batch: histogram(&c.Batch), Lateness: histogram(&c.Lateness),
-		Accepted: c.Accepted, Refused: c.Refused, RefusedClient: c.RefusedClient, Evicted: c.Evicted, Relieved: c.Relieved,
-		AcceptErrors:     c.AcceptErrors,
-		ReceivedBytes:    c.Received,
-		SentBytes:        map[string]uint64{"copy": c.SentCopied, "memory": c.SentMemory, "sendfile": c.SentFile},
-		RestingListeners: c.Resting,
-		Loops:            c.Loops, SilentLoops: c.Silent, Waits: c.Waits, Events: c.Events,
-		RingOperations: &c.Operations, Overflows: &c.Overflows,
-		JobsSubmitted: c.JobsSubmitted, JobsRefused: c.JobsRefused, JobsDropped: c.JobsDropped, JobsInFlight: c.JobsInFlight(),
-		CacheLookups: map[string]uint64{"hit": c.CacheHits, "miss": c.CacheMisses, "revalidation": c.CacheLooks},
-	}
-	for class, count := range c.Requests {
-		if class > 0 || count > 0 {
-			n.Requests[fmt.Sprintf("%dxx", class)] = count
-		}
-	}
-	for phase := range conn.NumPhases {
-		n.Connections[phase.String()] = c.Connections[phase]
-		n.Timeouts[phase.String()] = c.Timeouts[phase]
-	}
-	for call := range conn.NumCalls {
-		name := call.String()
-		if c.Unknown.Has(call) {
-			n.Calls[name], n.CallsAgain[name] = nil, nil
-			continue
-		}
-		n.Calls[name], n.CallsAgain[name] = &c.Calls[call], &c.Again[call]
-	}
-	return n
-}
-
-func histogram(h *conn.Histogram) admin.Histogram {
-	out := admin.Histogram{Counts: h.Buckets[:], Sum: float64(h.Sum) / 1e9}
-	for i := range conn.HistogramBuckets - 1 {
-		out.Bounds = append(out.Bounds, conn.HistogramBound(i).Seconds())
-	}
-	return out
 }
 
 // usage is what this process has used since it began (getrusage(2)).
@@ -304,22 +232,26 @@ type limits struct {
 
 // overview is called by the control plane.
 func (s *Server) overview() any {
-	c := &s.control
-	st := &overview{
+	now := s.current.Load()
+	m := now.model
+	o := &overview{
 		Version: s.opts.Version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		PID: os.Getpid(), Started: c.started, Uptime: time.Since(c.started).Seconds(),
-		Ready: s.Ready(), Draining: c.draining.Load(),
+		PID: os.Getpid(), Started: s.plane.started, Uptime: time.Since(s.plane.started).Seconds(),
+		Ready: s.serves(), Draining: s.ends(),
+		Model: m.choice.Name, Trigger: triggerName(m.choice),
+		Config: s.source(), Limits: limitsOf(now, s.shared.budget.Limit()), AccessLog: now.cfg.AccessLog.Output,
 		Warnings: s.events.Warnings(), Process: usageNow(), Counters: s.snapshot(),
 	}
-	v := c.now.Load()
-	st.Model, st.Trigger, st.Loops = v.model.Name, triggerName(v.model), v.loops
-	if v.model.Threads {
-		st.Threads = v.cfg.Threads
+	switch {
+	case m.choice.Loops:
+		o.Loops = m.loops
+	case m.choice.Threads:
+		o.Threads = now.cfg.Threads
 	}
-	st.Config, st.Listeners, st.AccessLog = s.source(), v.listeners, v.cfg.AccessLog.Output
-	st.Limits = limitsOf(v)
-	st.Limits.Buffers = s.budget.Limit()
-	return st
+	for _, l := range now.listeners {
+		o.Listeners = append(o.Listeners, l.String())
+	}
+	return o
 }
 
 // source says where the configuration comes from.
@@ -330,11 +262,11 @@ func (s *Server) source() string {
 	return "command line, variables and defaults"
 }
 
-func limitsOf(v *view) limits {
-	l, t := &v.cfg.Limits, &v.cfg.Timeouts
+func limitsOf(st *state, buffers int64) limits {
+	l, t := &st.cfg.Limits, &st.cfg.Timeouts
 	out := limits{
-		Connections: v.connections, RequestsPerConnection: l.RequestsPerConnection, RequestLine: l.RequestLine,
-		Head: l.Head, Fields: l.Fields, Body: l.Body, Output: l.Output, MaxProcs: runtime.GOMAXPROCS(0),
+		Connections: st.connections, RequestsPerConnection: l.RequestsPerConnection, RequestLine: l.RequestLine,
+		Head: l.Head, Fields: l.Fields, Body: l.Body, Output: l.Output, Buffers: buffers, MaxProcs: runtime.GOMAXPROCS(0),
 		FirstByte: t.FirstByte.Seconds(), HeadTimeout: t.Head.Seconds(), BodyTimeout: t.Body.Seconds(),
 		Send: t.Send.Seconds(), KeepAlive: t.KeepAlive.Seconds(), Deferred: t.Deferred.Seconds(),
 		Connection: t.Connection.Seconds(), Drain: t.Drain.Seconds(),

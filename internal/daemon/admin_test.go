@@ -17,9 +17,9 @@ func (n *numbered) Counters() conn.Counters { return n.counters }
 
 // What servers counted that are gone stays in the sums; what they were does not.
 func TestCountersOutliveTheirServers(t *testing.T) {
-	var c servers
-	old := &serving{server: &numbered{counters: conn.Counters{Requests: [6]uint64{2: 7}, Loops: 2, Silent: 1, Unknown: conn.SetOf(conn.CallRecv)}}}
-	now := &serving{server: &numbered{counters: conn.Counters{Requests: [6]uint64{2: 5}, Loops: 3}}}
+	var c models
+	old := &runningModel{server: &numbered{counters: conn.Counters{Requests: [6]uint64{2: 7}, Loops: 2, Silent: 1, Unknown: conn.SetOf(conn.CallRecv)}}}
+	now := &runningModel{server: &numbered{counters: conn.Counters{Requests: [6]uint64{2: 5}, Loops: 3}}}
 	c.add(old)
 	c.add(now)
 	if sum := c.counters(); sum.Requests[2] != 12 || sum.Loops != 5 || !sum.Unknown.Has(conn.CallRecv) {

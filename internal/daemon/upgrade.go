@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/evhttpd/evhttpd/internal/grace"
@@ -58,27 +57,15 @@ func findProgram() (string, error) {
 // upgrade is a new process on its way to take this one's place.
 type upgrade struct {
 	process *os.Process
-	result  chan error // nil: it serves
-	exited  chan struct{}
+	result  chan error    // gets nil when the process serves, or why it does not
+	exited  chan struct{} // closed when the process has ended
 }
 
-// done gives the result, once. A nil upgrade has none.
-func (u *upgrade) done() <-chan error {
-	if u == nil {
-		return nil
-	}
-	return u.result
-}
-
-// cancel ends the new process.
-func (u *upgrade) cancel() {
-	if u != nil {
-		u.kill()
-	}
-}
-
-// kill has the process end, by force if need be.
+// kill has the process end, by force if need be. A nil upgrade has none.
 func (u *upgrade) kill() {
+	if u == nil {
+		return
+	}
 	_ = u.process.Signal(syscall.SIGTERM) // it may have ended
 	go func() {
 		select {
@@ -119,27 +106,56 @@ func (s *Server) upgrade() {
 	var err error
 	switch {
 	case os.Getpid() == 1:
-		err = errors.New("as process 1 (a container's first) it cannot be replaced: start another container with the new image, and stop this one")
-	case s.upgrading != nil:
-		err = fmt.Errorf("process %d is starting already", s.upgrading.process.Pid)
-	case s.successor != 0:
-		err = fmt.Errorf("process %d serves already, and this one is stopping", s.successor)
-	case s.stopping:
-		err = errors.New("the server is stopping")
-	case s.reloading != nil || s.settling != nil:
-		s.upgrades = true // after the reload, or the start
-		return
-	case errProgram != nil:
-		err = errProgram
+		err = errors.New("as process 1 (a container's first) it cannot be replaced: " +
+			"start another container with the new image, and stop this one")
 	default:
-		s.upgrading, err = startUpgrade(program, s.sockets(), upgradeMax)
+		err = s.tryUpgrade(s.happen(upgradeAsked))
 	}
 	if err != nil {
 		s.events.Error("not upgraded: " + err.Error())
-		return
 	}
-	s.processes = append(slices.DeleteFunc(s.processes, (*upgrade).hasExited), s.upgrading)
-	s.events.Info("upgrading", zap.String("program", program), zap.Int("process", s.upgrading.process.Pid))
+}
+
+func (s *Server) tryUpgrade(v verdict) error {
+	switch {
+	case v == wait:
+		return nil
+	case v == act:
+		err := s.startSuccessor()
+		if err != nil {
+			s.happen(successorFailed)
+		}
+		return err
+	case s.upgrading != nil:
+		return fmt.Errorf("process %d is starting already", s.upgrading.process.Pid)
+	case s.successor != 0:
+		return fmt.Errorf("process %d serves already, and this one is stopping", s.successor)
+	}
+	return errors.New("the server is stopping")
+}
+
+// startSuccessor starts the new process. It goes on in upgraded.
+func (s *Server) startSuccessor() error {
+	if errProgram != nil {
+		return errProgram
+	}
+	u, err := startUpgrade(program, s.sockets(), upgradeMax)
+	if err != nil {
+		return err
+	}
+	s.events.Info("upgrading", zap.String("program", program), zap.Int("process", u.process.Pid))
+	s.follow(u)
+	return nil
+}
+
+// follow has run told when the new process serves, or has failed to.
+func (s *Server) follow(u *upgrade) {
+	s.upgrading = u
+	s.processes = append(slices.DeleteFunc(s.processes, (*upgrade).hasExited), u)
+	go func() {
+		err := <-u.result
+		s.post(func() { s.upgraded(err) })
+	}()
 }
 
 // startUpgrade starts the program with the arguments and the environment that
@@ -207,24 +223,37 @@ func (u *upgrade) follow(r *os.File, timeout time.Duration) {
 func (s *Server) upgraded(err error) {
 	u := s.upgrading
 	s.upgrading = nil
-	switch {
-	case err != nil:
+	if err != nil {
+		s.happen(successorFailed)
 		s.events.Error("not upgraded, this process goes on: " + oneLine(err))
-	case s.stopping && !s.failed: // it was told to end, too late: it has a signal of its own now
+		return
+	}
+	if s.verdict(successorReady) == refuse { // this process was told to end; the new one has not heard of that
 		u.kill()
-	default:
-		s.successor = u.process.Pid
-		s.events.Info("upgraded", zap.Int("process", s.successor))
-		s.notify.MainPID(s.successor)
-		if !s.stopping {
-			s.stop()
-		}
+		return
+	}
+	s.successor = u.process.Pid
+	s.events.Info("upgraded", zap.Int("process", s.successor))
+	s.notify.MainPID(s.successor)
+	served := s.serves()
+	if served { // the new process alone says from now on whether the server is ready: it is
+		s.closeAdmin()
+	}
+	s.happen(successorReady)
+	if served {
+		s.drain()
 	}
 }
 
-// report tells the process that this one is to replace that it serves, or why it does not.
-func report(parent int, err error) {
-	if parent < 0 {
+// predecessor is the process that this one is to replace. It waits to hear that this one serves, and serves on the
+// same sockets until then.
+type predecessor struct {
+	fd int // the descriptor at which it waits
+}
+
+// tell says that this process serves, or why it does not. A nil predecessor is not told.
+func (p *predecessor) tell(err error) {
+	if p == nil {
 		return
 	}
 	text := readyLine
@@ -232,6 +261,6 @@ func report(parent int, err error) {
 		text = err.Error()
 	}
 	// Nobody may read it any more: then there is nobody to tell.
-	_, _ = unix.Write(parent, []byte(text))
-	_ = unix.Close(parent)
+	_, _ = unix.Write(p.fd, []byte(text))
+	_ = unix.Close(p.fd)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/sink"
-	"github.com/evhttpd/evhttpd/internal/systemd"
 	"github.com/evhttpd/evhttpd/model"
 )
 
@@ -44,7 +43,7 @@ func TestUpgradeNeverReady(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := <-u.done(); err == nil || !strings.Contains(err.Error(), c.says) {
+			if err := <-u.result; err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v, want %q", err, c.says)
 			}
 			<-u.exited
@@ -58,7 +57,7 @@ func TestUpgradeReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := <-u.done(); err != nil {
+	if err := <-u.result; err != nil {
 		t.Error(err)
 	}
 	select {
@@ -81,16 +80,16 @@ func ownSocket(t *testing.T) (l *listener.Listener, path string) {
 	return all[0], path
 }
 
-// TestHeirLeavesFiles: a new process that ends before the one that it was to replace has
+// TestSuccessorLeavesFiles: a new process that ends before the one that it was to replace has
 // heard of it leaves the Unix sockets alone that the other still serves.
-func TestHeirLeavesFiles(t *testing.T) {
-	for _, heir := range []bool{true, false} {
-		s := &Server{heir: heir}
+func TestSuccessorLeavesFiles(t *testing.T) {
+	for _, p := range []*predecessor{{fd: -1}, nil} {
+		s := &Server{predecessor: p}
 		l, path := ownSocket(t)
 		s.listeners = []*listener.Listener{l}
 		s.closeListeners()
-		if _, err := os.Lstat(path); (err == nil) != heir {
-			t.Errorf("heir %v: %v", heir, err)
+		if _, err := os.Lstat(path); (err == nil) != (p != nil) {
+			t.Errorf("with the predecessor %v: %v", p, err)
 		}
 	}
 }
@@ -108,18 +107,19 @@ func TestModelFailsDuringUpgrade(t *testing.T) {
 			t.Fatal(err)
 		}
 		u.result = make(chan error, 1) // what this test says instead
-		srv := &serving{server: &numbered{}, ended: model.Ended{Err: errors.New("the kernel refuses")}}
-		s := &Server{events: events, notify: systemd.New(events.Logger), ended: make(chan *serving, 1), upgrading: u}
+		m := &runningModel{server: &numbered{}, ended: model.Ended{Err: errors.New("the kernel refuses")}}
+		s := newServer(Options{}, events)
 		cfg := config.Default()
 		l, path := ownSocket(t)
-		s.cfg, s.serving, s.listeners = &cfg, srv, []*listener.Listener{l}
-		s.servers.add(srv)
-		s.ended <- srv
+		s.cfg, s.model, s.listeners = &cfg, m, []*listener.Listener{l}
+		s.models.add(m)
+		for _, e := range []event{committed, settled, upgradeAsked} {
+			s.happen(e)
+		}
+		s.follow(u)
 		go func() {
-			for !s.control.draining.Load() {
-				time.Sleep(time.Millisecond)
-			}
-			u.result <- outcome
+			s.post(func() { s.modelEnded(m) })
+			s.post(func() { u.result <- outcome })
 		}()
 		if err := s.run(); err == nil || !strings.Contains(err.Error(), "the kernel refuses") {
 			t.Errorf("it ended with %v", err)

@@ -535,6 +535,11 @@ func zoneName(n uint32) string {
 	return strconv.FormatUint(uint64(n), 10)
 }
 
+// SameOptions reports whether two configurations ask for the same options of listeners that both have.
+func SameOptions(a, b *config.Config) bool {
+	return a.Backlog == b.Backlog && a.DeferAccept == b.DeferAccept && a.UnixMode == b.UnixMode
+}
+
 // Retune gives sockets that are kept what the configuration says of them.
 func Retune(cfg *config.Config, listeners []*Listener) error {
 	var errs []error

@@ -78,9 +78,10 @@ var rules = []rule{
 	{folder: "internal/systemd", project: []string{"internal/grace"},
 		modules: []string{"go.uber.org/zap", "github.com/coreos/go-systemd/v22"}},
 	{folder: "internal/healthcheck", project: []string{"conn", "internal/config"}},
+	{folder: "internal/upgrade", modules: []string{xsys}},
 	{folder: "internal/daemon", project: []string{"conn", "http1", "internal/accesslog", "internal/admin", "internal/config",
 		"internal/eventlog", "internal/grace", "internal/guard", "internal/listener", "internal/memory", "internal/sink",
-		"internal/site", "internal/static", "internal/systemd", "iomodel", "model", "workers"},
+		"internal/site", "internal/static", "internal/systemd", "internal/upgrade", "iomodel", "model", "workers"},
 		modules: []string{xsys, "go.uber.org/zap"}},
 	// What tests stand on: no row names it, so that no file but a test's may import it.
 	{folder: "internal/testkit", modules: []string{xsys}},

@@ -25,6 +25,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/sink"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/systemd"
+	"github.com/evhttpd/evhttpd/internal/upgrade"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/workers"
 )
@@ -94,10 +95,7 @@ type Server struct {
 	stopOnHangup bool      // SIGHUP means that the terminal is gone
 	stoppedAt    time.Time // when the first signal to stop came
 
-	predecessor *predecessor // nil if this process replaces none, or has told it that it serves
-	upgrading   *upgrade     // nil if no new process is starting
-	processes   []*upgrade   // new processes that may be running
-	successor   int          // the process that serves in the place of this one; 0: there is none
+	succession
 }
 
 // shared is what all models of the process count together.
@@ -147,7 +145,7 @@ func Run(opts Options) (err error) {
 		reapOrphans()
 	}
 	defer s.close()
-	defer func() { s.predecessor.tell(err) }()
+	defer func() { s.predecessor.Tell(err) }()
 	if err := s.start(); err != nil {
 		return err
 	}
@@ -159,7 +157,7 @@ func Run(opts Options) (err error) {
 func (s *Server) start() error {
 	inherited, ready, err := listener.Inherit()
 	if ready >= 0 {
-		s.predecessor = &predecessor{fd: ready}
+		s.predecessor = &upgrade.Predecessor{FD: ready}
 	}
 	if err != nil {
 		return err
@@ -182,7 +180,7 @@ func (s *Server) start() error {
 	go s.reopenLogs()
 	s.announce()
 	s.notify.Ready(s.status())
-	s.predecessor.tell(nil)
+	s.predecessor.Tell(nil)
 	s.predecessor = nil
 	return nil
 }

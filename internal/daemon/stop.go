@@ -20,7 +20,7 @@ func (s *Server) stop() {
 	if s.phase() == abandoned {
 		return
 	}
-	s.upgrading.kill()
+	s.starting.End()
 	delay := s.cfg.Timeouts.DrainDelay
 	if delay <= 0 {
 		s.endDelay()
@@ -95,7 +95,7 @@ func (s *Server) cut(sig os.Signal) error {
 
 // removeFiles is closeListeners while something may accept from them still: the sockets end with the process.
 func (s *Server) removeFiles() {
-	if s.ownsFiles() {
+	if !s.others() {
 		for _, l := range s.listeners {
 			if err := l.RemoveFile(); err != nil {
 				s.events.Warn("removing a Unix socket", zap.Error(err))
@@ -105,13 +105,9 @@ func (s *Server) removeFiles() {
 	s.listeners = nil
 }
 
-// ownsFiles reports whether the files of the Unix sockets are to be removed with the listeners. They stay if another
-// process serves there.
-func (s *Server) ownsFiles() bool { return s.successor == 0 && s.predecessor == nil }
-
-// closeListeners stops listening, once.
+// closeListeners stops listening, once. The files of Unix sockets stay if another process serves there.
 func (s *Server) closeListeners() {
-	if err := listener.Close(s.listeners, nil, s.ownsFiles()); err != nil {
+	if err := listener.Close(s.listeners, nil, !s.others()); err != nil {
 		s.events.Warn("closing the listeners", zap.Error(err))
 	}
 	s.listeners = nil

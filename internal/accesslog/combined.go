@@ -2,12 +2,10 @@ package accesslog
 
 import (
 	"bytes"
-	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/http1"
 )
 
 // The most bytes that the parts of a line take, escaped. Together, with the
@@ -20,33 +18,18 @@ const (
 	userMax        = 128
 )
 
-// combined is the Combined format. It keeps the text of the last second and of
-// the last peer.
-type combined struct {
-	location *time.Location
-	second   int64 // that stamp is of
-	stamp    []byte
-	peer     netip.Addr // that address is of
-	address  []byte
-}
+// combined is the Combined format.
+type combined struct{ recent }
+
+// The time is followed by what stands before the request line, and preceded by a client that is nobody.
+var combinedStyle = style{time: ` - - [02/Jan/2006:15:04:05 -0700] "`, none: "-"}
 
 func newCombined(location *time.Location) *combined {
-	if location == nil {
-		location = time.Local
-	}
-	c := &combined{location: location}
-	c.setSecond(0)
-	c.setPeer(netip.Addr{})
-	return c
+	return &combined{newRecent(&combinedStyle, location)}
 }
 
 func (c *combined) head(dst []byte, a *conn.Access) []byte {
-	if peer := a.Remote.AddrPort().Addr(); peer != c.peer {
-		c.setPeer(peer)
-	}
-	if second := a.Wall / int64(time.Second); second != c.second {
-		c.setSecond(second)
-	}
+	c.update(a)
 	dst = append(dst, c.address...)
 	if len(a.User) == 0 {
 		dst = append(dst, c.stamp...)
@@ -72,11 +55,7 @@ func (c *combined) rest(dst []byte, bytes, _ int64) []byte {
 }
 
 func (c *combined) tail(dst []byte, a *conn.Access) []byte {
-	var referer, userAgent []byte
-	if a.Req != nil {
-		referer = a.Req.Get(http1.FieldReferer, a.Buf)
-		userAgent = a.Req.Get(http1.FieldUserAgent, a.Buf)
-	}
+	referer, userAgent, _ := sentBy(a)
 	dst = append(dst, ` "`...)
 	dst = appendValue(dst, referer, refererMax)
 	dst = append(dst, `" "`...)
@@ -98,22 +77,6 @@ func appendUser(dst, name []byte, limit int) []byte {
 		}
 		dst, name = append(dst, `\x20`...), name[space+1:]
 	}
-}
-
-// setPeer makes the text of a peer's address; of a Unix socket's it is a hyphen.
-func (c *combined) setPeer(peer netip.Addr) {
-	c.peer = peer
-	if !peer.IsValid() {
-		c.address = append(c.address[:0], '-')
-		return
-	}
-	c.address = peer.AppendTo(c.address[:0])
-}
-
-// setSecond makes the text between the address and the request line, of a client that is nobody.
-func (c *combined) setSecond(second int64) {
-	c.second = second
-	c.stamp = time.Unix(second, 0).In(c.location).AppendFormat(c.stamp[:0], ` - - [02/Jan/2006:15:04:05 -0700] "`)
 }
 
 // firstLine returns the first line of what was received, as far as it came,

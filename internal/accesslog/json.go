@@ -1,14 +1,12 @@
 package accesslog
 
 import (
-	"net/netip"
 	"strconv"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/evhttpd/evhttpd/conn"
-	"github.com/evhttpd/evhttpd/http1"
 )
 
 // The most bytes that the values of a JSON line take, escaped. Together, with the
@@ -22,34 +20,19 @@ const (
 	jsonUserMax   = 128
 )
 
-// jsonLines is the JSON format. It keeps the text of the last second and of the
-// last peer.
-type jsonLines struct {
-	location *time.Location
-	second   int64 // that stamp is of
-	stamp    []byte
-	zone     []byte
-	peer     netip.Addr // that address is of
-	address  []byte
+// jsonLines is the JSON format.
+type jsonLines struct{ recent }
+
+// The time is that of RFC 3339.
+var jsonStyle = style{
+	time: `{"time":"2006-01-02T15:04:05.`, zone: `Z07:00"`,
+	before: `,"remote":"`, after: `"`, none: `,"remote":null`,
 }
 
-func newJSON(location *time.Location) *jsonLines {
-	if location == nil {
-		location = time.Local
-	}
-	j := &jsonLines{location: location}
-	j.setSecond(0)
-	j.setPeer(netip.Addr{})
-	return j
-}
+func newJSON(location *time.Location) *jsonLines { return &jsonLines{newRecent(&jsonStyle, location)} }
 
 func (j *jsonLines) head(dst []byte, a *conn.Access) []byte {
-	if peer := a.Remote.AddrPort().Addr(); peer != j.peer {
-		j.setPeer(peer)
-	}
-	if second := a.Wall / int64(time.Second); second != j.second {
-		j.setSecond(second)
-	}
+	j.update(a)
 	dst = append(dst, j.stamp...)
 	milli := a.Wall / int64(time.Millisecond) % 1000
 	dst = append(dst, '0'+byte(milli/100), '0'+byte(milli/10%10), '0'+byte(milli%10))
@@ -86,12 +69,7 @@ func (j *jsonLines) rest(dst []byte, bytes, took int64) []byte {
 }
 
 func (j *jsonLines) tail(dst []byte, a *conn.Access) []byte {
-	var referer, userAgent, host []byte
-	if r := a.Req; r != nil {
-		referer = r.Get(http1.FieldReferer, a.Buf)
-		userAgent = r.Get(http1.FieldUserAgent, a.Buf)
-		host = r.Host.In(a.Buf)
-	}
+	referer, userAgent, host := sentBy(a)
 	dst = appendJSON(append(dst, `,"referer":`...), referer, jsonFieldMax)
 	dst = appendJSON(append(dst, `,"user_agent":`...), userAgent, jsonFieldMax)
 	dst = appendJSON(append(dst, `,"host":`...), host, jsonHostMax)
@@ -102,25 +80,6 @@ func (j *jsonLines) tail(dst []byte, a *conn.Access) []byte {
 		dst = append(appendJSONText(append(dst, '"'), a.Reason, jsonReasonMax), '"')
 	}
 	return append(dst, "}\n"...)
-}
-
-// setPeer makes the member of a peer's address; of a Unix socket's it is null.
-func (j *jsonLines) setPeer(peer netip.Addr) {
-	j.peer = peer
-	if !peer.IsValid() {
-		j.address = append(j.address[:0], `,"remote":null`...)
-		return
-	}
-	j.address = append(j.address[:0], `,"remote":"`...)
-	j.address = append(peer.AppendTo(j.address), '"')
-}
-
-// setSecond makes the time around its milliseconds (RFC 3339).
-func (j *jsonLines) setSecond(second int64) {
-	j.second = second
-	at := time.Unix(second, 0).In(j.location)
-	j.stamp = at.AppendFormat(j.stamp[:0], `{"time":"2006-01-02T15:04:05.`)
-	j.zone = append(at.AppendFormat(j.zone[:0], "Z07:00"), '"')
 }
 
 // appendJSON appends what a client sent as a JSON string; null for what is not there (nil).

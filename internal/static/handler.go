@@ -8,14 +8,12 @@ import (
 )
 
 const (
-	// indexMax bounds the paths in a loop's index. With indexPath bytes each it is
-	// at most a few MiB, whatever is asked for.
+	// indexMax bounds the paths in a loop's index. With indexPath bytes each it takes a few MiB, whatever is asked for.
 	indexMax = 16384
-	// indexPath is the longest path in the index, in bytes; longer ones are
-	// looked up in the cache, under its lock.
+	// indexPath is the longest path in the index, in bytes. Longer ones are looked up in the cache, under its lock.
 	indexPath = 256
-	// rootOverdue is how old a look at the root's path may be before a request waits for
-	// the next one, in nanoseconds. Under load none does: there is one each second.
+	// rootOverdue is how old a look at the root's path may be before a request waits for the next one, in nanoseconds.
+	// Under load no request waits: the path is looked at each second.
 	rootOverdue = 2e9
 )
 
@@ -29,41 +27,36 @@ var (
 // handler serves a site to one loop. It is not safe for use by two goroutines.
 type handler struct {
 	site    *Site
-	root    *root             // that the index belongs to; only compared
-	entries map[string]*entry // the index, by path as it was sent; no references
-	max     int
+	root    *root             // the root that the index belongs to; it is only compared
+	entries map[string]*entry // the index, by path as it was sent, without references
+	max     int               // how many paths the index may have
 
 	view    *Site // the view that the answer in hand is of
 	plan    *Plan // the plan of the request in hand; nil: there are no plans
-	hurried bool  // an error's page is not waited for
+	hurried bool  // the page of an error is not waited for
 
 	look    look
-	path    []byte // decoded
-	scratch []byte // a head that is put together for one answer
+	path    []byte // the request's, or a candidate's, decoded
+	scratch []byte // the fields of one answer
 	ranged  ranged
 }
 
 // Handler returns the handler of one loop, with an index of its own.
 func (s *Site) Handler() conn.Handler { return s.handler(indexMax) }
 
-// PartHandler is as Handler, for a loop that serves this many sites: together their indexes
-// take no more than one.
+// PartHandler is as Handler, for a loop that serves this many sites: their indexes together take no more than one.
 func (s *Site) PartHandler(sites int) conn.Handler { return s.handler(max(indexMax/sites, 1)) }
 
-// ThreadHandler returns the handler of one of many threads: without an index,
-// it takes every entry from the cache.
+// ThreadHandler returns the handler of one of many threads. It has no index, and takes every entry from the cache.
 func (s *Site) ThreadHandler() conn.Handler { return s.handler(0) }
 
 func (s *Site) handler(max int) *handler {
-	h := &handler{
-		site: s, view: s, entries: make(map[string]*entry), max: max,
-	}
+	h := &handler{site: s, view: s, entries: make(map[string]*entry), max: max}
 	h.look.cached = true
 	return h
 }
 
-// Serve answers a request. The first lines are all there is to a file that was
-// asked for before.
+// Serve answers a request. For a file that was asked for before, these lines are the whole way.
 func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	if req.Method > http1.MethodHEAD {
 		h.other(req, buf, out)
@@ -87,20 +80,21 @@ func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	h.find(path, e, req, buf, out)
 }
 
-// current reports whether what is known of a path is recent enough to answer
-// this request, and says which codings of it there are if that matters.
+// current reports whether what is known of a path, and of its precompressed variants if the request accepts codings, is
+// recent enough to answer this request.
 func (s *Site) current(e *entry, now int64, req *http1.Request, buf []byte, out *conn.Output) bool {
-	return e.fresh(now) && !mustLook(req, buf, out) && (!req.Has(http1.FieldAcceptEncoding) || s.precompressedKnown(e, now))
+	return e.fresh(now) && !mustLook(req, buf, out) &&
+		(!req.Has(http1.FieldAcceptEncoding) || len(s.precompressed) == 0 || e.precompressedFresh(now))
 }
 
-// mustLook reports whether the file is to be looked at however short ago that was done.
+// mustLook reports whether the file is to be looked at, however short ago that was done.
 func mustLook(req *http1.Request, buf []byte, out *conn.Output) bool {
 	return out.Result() != nil || out.Alone() ||
 		(req.Has(http1.FieldCacheControl) || req.Has(http1.FieldPragma)) && revalidates(req, buf)
 }
 
-// revalidates reports whether the client asks for no stored answer (RFC 9111
-// sections 5.2.1.1, 5.2.1.4 and 5.4): a browser's reload.
+// revalidates reports whether the client asks for an answer that is not stored (RFC 9111 sections 5.2.1.1, 5.2.1.4 and
+// 5.4), as a browser does when its user reloads the page.
 func revalidates(req *http1.Request, buf []byte) bool {
 	if req.Has(http1.FieldCacheControl) {
 		list := req.Get(http1.FieldCacheControl, buf)
@@ -109,25 +103,22 @@ func revalidates(req *http1.Request, buf []byte) bool {
 	return http1.HasDirective(req.Get(http1.FieldPragma, buf), "no-cache")
 }
 
-// other answers what is neither GET nor HEAD.
+// other answers a request whose method is neither GET nor HEAD.
 func (h *handler) other(req *http1.Request, buf []byte, out *conn.Output) {
+	reason := "files are read with GET and HEAD (RFC 9110 section 15.5.6)"
 	switch req.Method {
 	case http1.MethodOPTIONS:
+		out.Head(204, allowedFields)
+		return
 	case http1.MethodTRACE:
-		h.fail(req, buf, out, 405, allowed, "TRACE is not answered: it would show a script the fields that its browser adds (RFC 9110 section 9.3.8)")
-		return
+		reason = "TRACE is not answered: it would show a script the fields that its browser adds (RFC 9110 section 9.3.8)"
 	case http1.MethodCONNECT:
-		h.fail(req, buf, out, 405, allowed, "this is no proxy (RFC 9110 section 9.3.6)")
-		return
-	default:
-		h.fail(req, buf, out, 405, allowed, "files are read with GET and HEAD (RFC 9110 section 15.5.6)")
-		return
+		reason = "this is no proxy (RFC 9110 section 9.3.6)"
 	}
-	out.Head(204, allowedFields)
+	h.fail(req, buf, out, 405, allowed, reason)
 }
 
-// find answers a request that the index has nothing fresh for. sent is the
-// path as it came, known what the index has for it.
+// find answers a request for which the index has nothing fresh. sent is the path as it came, known what the index has.
 func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte, out *conn.Output) {
 	s, now := h.site, out.Clock().Mono
 	result := out.Result()
@@ -168,7 +159,7 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 	h.lookNow(sent, known, req, buf, out)
 }
 
-// resolve decodes the path into h.path. It reports false if that has been answered.
+// resolve decodes the path into h.path. It reports false if the request has been answered instead.
 func (h *handler) resolve(sent []byte, out *conn.Output) bool {
 	var bad http1.Error
 	if h.path, bad = http1.AppendPath(h.path[:0], sent); bad.Status != 0 {
@@ -182,7 +173,7 @@ func (h *handler) resolve(sent []byte, out *conn.Output) bool {
 	return true
 }
 
-// lookAtRoot looks at what the root's path leads to. It reports whether the request is to wait.
+// lookAtRoot looks at what the root's path leads to. It reports whether the request has to wait for that.
 func (h *handler) lookAtRoot(now int64, out *conn.Output) bool {
 	s := h.site
 	last := s.checked.Load()
@@ -202,8 +193,7 @@ func (h *handler) lookAtRoot(now int64, out *conn.Output) bool {
 	return true
 }
 
-// lookNow looks at the file with what the kernel has in memory, and has the
-// pool look if that does not do.
+// lookNow looks at the file with what the kernel has in memory, and has a worker look if that does not do.
 func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []byte, out *conn.Output) {
 	if e := h.lookHere(h.site, known, req, out); e != nil {
 		h.index(sent, e)
@@ -219,8 +209,8 @@ func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []b
 	})
 }
 
-// lookHere looks where h.path leads to in that view, with what the kernel has in memory. It returns
-// the entry with a reference; nil: the pool has to look.
+// lookHere looks where h.path leads to in that view, with what the kernel has in memory. It returns the entry with a
+// reference; nil: a worker has to look.
 func (h *handler) lookHere(s *Site, known *entry, req *http1.Request, out *conn.Output) *entry {
 	if count := out.Counters(); known == nil {
 		count.CacheMisses++
@@ -251,7 +241,8 @@ func (h *handler) lookHere(s *Site, known *entry, req *http1.Request, out *conn.
 
 // index keeps the entry for the next request with that path.
 func (h *handler) index(sent []byte, e *entry) {
-	if e.transient || h.max == 0 || len(sent) > indexPath || e.key.scope != h.site.scope(h.root) || h.entries[string(sent)] == e {
+	if e.transient || h.max == 0 || len(sent) > indexPath || e.key.scope != h.site.scope(h.root) ||
+		h.entries[string(sent)] == e {
 		return
 	}
 	if len(h.entries) >= h.max {
@@ -320,8 +311,8 @@ func retryAfter(status int) string {
 	return ""
 }
 
-// redirect sends the client to the directory with its slash. The reference is the path as it was decoded, with
-// one slash in front, so that it can name no other host ("//evil/"), or a relative one (Options.RelativeRedirects).
+// redirect sends the client to the directory with its slash. The reference is the path as it was decoded, with one slash
+// in front, so that it can name no other host ("//evil/"), or a relative one (Options.RelativeRedirects).
 func (h *handler) redirect(req *http1.Request, buf []byte, out *conn.Output) {
 	b, ok := h.appendDirectory(append(h.scratch[:0], "Location: "...), req.Path.In(buf))
 	if !ok {

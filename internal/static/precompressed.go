@@ -46,12 +46,6 @@ func (c *content) vary() string {
 	return ""
 }
 
-// precompressedKnown reports whether what is known of the entry's precompressed variants will do for a request that
-// accepts codings.
-func (s *Site) precompressedKnown(e *entry, mono int64) bool {
-	return len(s.precompressed) == 0 || e.precompressedFresh(mono)
-}
-
 // precompressedFresh reports whether the precompressed variants were looked at recently enough.
 func (e *entry) precompressedFresh(mono int64) bool {
 	return mono-e.precompressedLooked.Load() < e.life

@@ -34,15 +34,15 @@ type Options struct {
 	Root          string            // a directory, or a link to one
 	Index         []string          // names tried in a directory, in order
 	Listing       bool              // directories without an index file are listed
-	Hide          []string          // patterns (path.Match) of names that are not served; "!" in front shows them again, the last match counts
-	Links         Links             // symbolic links beneath the root
+	Hide          []string          // patterns of names that are not served, see hidden
+	Links         Links             // which symbolic links beneath the root are followed
 	ETag          ETag              // what entity tags are made of
-	Ranges        int               // a request may ask for; with more the whole file is the answer; 0: 16
-	Types         map[string]string // by extension, in front of the built-in ones
-	Precompressed []string          // br, zst, gz: files served in place of the one without that extension, the preferred first
-	Compress      []string          // zstd, gzip: codings of compressible files that have no such precompressed file, the preferred first
-	// RelativeRedirects has a directory whose slash is missing redirected to by ./name/ and not by /path/name/, which
-	// holds behind a proxy that takes a prefix away. Some programs do not understand it.
+	Ranges        int               // how many a request may ask for; with more the whole file is the answer; 0: rangesDefault
+	Types         map[string]string // media types by extension, before the built-in ones
+	Precompressed []string          // of br, zst, gz, the preferred first: a file with that extension stands in for the one without
+	Compress      []string          // of zstd, gzip, the preferred first: codings of compressible files without such a variant
+	// RelativeRedirects has a redirect to a directory's slash lead to ./name/ and not to /path/name/. That holds behind a
+	// proxy which takes a prefix away, but some programs do not understand it.
 	RelativeRedirects bool
 	Valid             time.Duration // how stale an answer may be under load; 0: every request looks at the file
 	Paths             []PathRule    // what rules say of single paths, for the listings that these are in
@@ -50,64 +50,78 @@ type Options struct {
 	Now               func() time.Time // the clock of work off the loops; nil: time.Now
 }
 
-// errorLife is how long a remembered error is good, in nanoseconds.
+// errorLife is for how long a remembered error is believed, in nanoseconds.
 const errorLife = 100e6
 
-// Site serves the files of one root. It is safe for use by any number of goroutines.
-// It is one view of the root; others, with other options, come of View.
+// Site serves the files of one root, as one view of it. View makes others, with other options. It is safe for use by any
+// number of goroutines.
 type Site struct {
 	*tree
-	view     uint32 // its number; 0: the one that New made
+	view     uint32 // the number of the view; 0: the one that New made
 	index    []string
 	listing  bool
 	hide     hidden
 	links    Links
 	etag     ETag
-	ranges   int  // a request may ask for
-	relative bool // redirects to a directory are
+	ranges   int  // how many a request may ask for
+	relative bool // Options.RelativeRedirects
 	types    mediaTypes
 	only     *string // the media type of every file; empty: none; nil: types says it
-	encoded  bool    // the files are: there are neither precompressed files nor compression
+	encoded  bool    // ViewOptions.Encoded
 
 	precompressed []precompression
 	compress      []compressor
 
-	valid int64 // nanoseconds
+	valid int64 // for how long a look is believed under load, in nanoseconds
 }
 
-// tree is what all views of a site share: the root, and who looks after it.
+// tree is what all views of a site share: the root, and what looks after it.
 type tree struct {
-	path    string // of the root, absolute
-	pathNUL []byte // the same as the kernel takes it
-	now     func() time.Time
-	walks   bool // openat2 is not to be used
+	path    string           // the absolute path of the root
+	pathNUL []byte           // the same with NUL, as the kernel takes it
+	now     func() time.Time // Options.Now
+	walks   bool             // paths are resolved by root.walk, without openat2
 
 	cache  *Cache
 	closer closer
 	tell   Tell
-	rules  []PathRule
-	hide   hidden // of the first view
+	rules  []PathRule // Options.Paths
+	hide   hidden     // Options.Hide, as the first view has it
 
 	root     atomic.Pointer[root]
 	checked  atomic.Int64 // Clock.Mono of the last look at the root's path
-	checking atomic.Bool
-	checkMu  sync.Mutex
-	gone     time.Time // since when the root's path leads nowhere
+	checking atomic.Bool  // a goroutine looks at it
+	checkMu  sync.Mutex   // held by the one that looks at it
+	gone     time.Time    // since when the root's path leads nowhere; zero: it does not
 	closed   bool
 
-	allPrecompressed []precompression // of the views whose files are not coded
-	allCompress      []compressor
+	allPrecompressed []precompression // those of views whose files are not encoded
+	allCompress      []compressor     // the same
 
 	viewsMu sync.Mutex
-	views   map[string]*Site // but the first, by their options
+	views   map[string]*Site // all but the first, by their options
 }
 
-// Tell is who is told what an operator can mend, and of which path: each time that it happens, which may be thousands
-// of times a second, from any goroutine, loops too. It must not block. The words of a message are the same each time,
-// but for the system's error and the path of a root. A function that is nil is not called.
+// Tell tells an operator what can be mended, and of which path: each time that it happens, which may be thousands of times
+// a second, from any goroutine, loops too. It must not block. The words of a message are the same each time, but for the
+// system's error and the path of a root. A function that is nil is not called.
 type Tell struct {
 	Warn func(msg, path string) // a path is answered otherwise than it might be
-	Fail func(msg, path string) // what is there cannot be served
+	Fail func(msg, path string) // what is at the path cannot be served
+}
+
+// warn tells the operator about a path.
+func (t *tree) warn(msg, path string) {
+	if t.tell.Warn != nil {
+		t.tell.Warn(msg, path)
+	}
+}
+
+// fail tells the operator that what is at a path cannot be served: the root is gone, its disk fails.
+func (t *tree) fail(msg, path string) {
+	if t.tell.Fail != nil {
+		t.tell.Fail(msg, path)
+	}
 }
 
 // New opens a site. Its errors name what is wrong and what would be right.
@@ -176,8 +190,8 @@ func (t *tree) Cache() *Cache { return t.cache }
 // Root is the absolute path of the root.
 func (t *tree) Root() string { return t.path }
 
-// Close gives up the root and what is cached of it, of all views. Answers under way are not
-// disturbed; later requests get 404. It does not wait for a loop.
+// Close gives up the root, and what is cached of it, of all views. Answers under way are not disturbed, and later requests
+// get 404. It does not wait for a loop.
 func (t *tree) Close() {
 	t.checkMu.Lock()
 	defer t.checkMu.Unlock()
@@ -187,9 +201,8 @@ func (t *tree) Close() {
 	}
 }
 
-// closePeek closes a descriptor that was opened for fstat alone. Such a one
-// pins its inode like any other; only if the file may have lost its last
-// name meanwhile does closing it free blocks, which is not for a loop.
+// closePeek closes a descriptor that was opened for fstat alone. Such a descriptor pins its inode like any other. Only if
+// the file may have lost its last name meanwhile does closing it free blocks, which a loop must not wait for.
 func (t *tree) closePeek(fd int, linked bool) {
 	if !linked {
 		t.closer.close(fd)

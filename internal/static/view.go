@@ -13,7 +13,7 @@ type ViewOptions struct {
 	Links   Links
 	ETag    ETag
 	Type    *string // the media type of every file, as it is sent; empty: none is; nil: as the first view has it
-	Encoded bool    // the files are coded already, as a field says that is not the server's: no precompressed files, no compression
+	Encoded bool    // a field of the configuration says that the files are encoded: no variants stand in for them
 }
 
 // viewsMax bounds the views of a root, because each takes memory for as long as the root is served.
@@ -35,9 +35,9 @@ func (o ViewOptions) id() string {
 	return fmt.Sprintf("%t %q %d %d %s %t", o.Listing, o.Hide, o.Links, o.ETag, mediaType, o.Encoded)
 }
 
-// View returns the view of the same root with those options, which is made if there is
-// none yet. Views share the root, who looks after it, and the cache; Close closes all. It
-// opens nothing and does not block: a loop may call it. Called of a view, it is the same as of the first.
+// View returns the view of the same root with those options, which is made if there is none yet. Views share the root and
+// the cache, and Close closes all of them. View opens nothing and does not block: a loop may call it. It returns the same
+// whichever view it is called of.
 func (s *Site) View(opts ViewOptions) (*Site, error) {
 	id, t := opts.id(), s.tree
 	if id == s.ViewOptions().id() {

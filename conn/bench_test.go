@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
@@ -66,7 +67,7 @@ const benchRequest = "GET /1k.txt HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 
 func benchmarkStep(b *testing.B, depth int) {
 	w := NewWorkspace(benchConfig(), newSmall(), nil)
-	w.Clock = Clock{Mono: 1, Wall: 1_700_000_000e9}
+	w.Clock = clock.Time{Mono: 1, Wall: 1_700_000_000e9}
 	t := &nullTransport{input: bytes.Repeat([]byte(benchRequest), depth)}
 	var c Conn
 	c.Start(w, Addr{}, false)

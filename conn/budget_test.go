@@ -7,6 +7,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/testkit"
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -114,7 +115,7 @@ func TestAllocations(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := NewWorkspace(benchConfig(), tt.handler, &nullLog{})
-			w.Clock = Clock{Mono: 1, Wall: 1_700_000_000e9}
+			w.Clock = clock.Time{Mono: 1, Wall: 1_700_000_000e9}
 			tr := &partTransport{retries: tt.retries}
 			inputs := make([][]byte, len(tt.input))
 			for i := range tt.input {

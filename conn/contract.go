@@ -3,7 +3,7 @@
 // top to bottom. The package makes no system call and starts no goroutine: a
 // [Transport] moves the bytes and an IO model calls Step when it may succeed.
 //
-// It imports http1, proxyproto and, for its types, sendfile.
+// It imports http1, proxyproto and, for their types, clock and sendfile.
 package conn
 
 import (
@@ -74,13 +74,6 @@ const (
 	PhaseIdle                   // between two requests: closed
 	NumPhases
 )
-
-// Clock is the time of a batch of events: refreshed once a batch by a loop, after each
-// call that may block by a thread.
-type Clock struct {
-	Mono int64 // nanoseconds, only differences mean something
-	Wall int64 // nanoseconds since 1970
-}
 
 // Addr is a peer's address in 18 bytes; the zero Addr is a Unix socket's or unknown.
 type Addr struct {

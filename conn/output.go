@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
@@ -37,7 +38,7 @@ type Output struct {
 }
 
 // Clock is the time of this batch.
-func (o *Output) Clock() Clock { return o.local.Clock }
+func (o *Output) Clock() clock.Time { return o.local.Clock }
 
 // Alone reports whether the loop has nothing else to do: its wait slept and
 // this request came by itself, so a look at the file costs nobody anything.

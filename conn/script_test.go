@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
@@ -310,7 +311,7 @@ func newRig(tb testing.TB, cfg *Config) *rig {
 	r.log = &ledger{tb: tb}
 	r.l = NewWorkspace(cfg, r, r.log)
 	r.l.Share = r.budget.Join(func() {})
-	r.l.Clock = Clock{Mono: 1e9, Wall: 784111777e9}
+	r.l.Clock = clock.Time{Mono: 1e9, Wall: 784111777e9}
 	r.file = r.open()
 	onBuffer = func(b *buffer, taken bool) {
 		if r.live[b] == taken {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/http1"
 )
 
@@ -593,7 +594,7 @@ func TestConnectionMovesToAnotherLoop(t *testing.T) {
 	share := r.l.Share
 	r.l = NewWorkspace(cfg, r, r.log)
 	r.l.Share = share
-	r.l.Clock = Clock{Mono: 2e9, Wall: 784111778e9}
+	r.l.Clock = clock.Time{Mono: 2e9, Wall: 784111778e9}
 	r.t.input = [][]byte{[]byte(head[len(head)-5:])}
 	r.run()
 	if got := replies(t, r.t.out); len(got) != 1 || got[0].body != "GET /a" {

@@ -3,6 +3,7 @@ package conn
 import (
 	"math"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/http1"
 )
 
@@ -20,7 +21,7 @@ var errScratch = http1.Error{Status: 431, Rule: "head too large to hold", At: -1
 // Workspace is what one loop, or one thread, lends to the connection that it
 // steps: the time, the handler, and the memory that no connection keeps.
 type Workspace struct {
-	Clock   Clock
+	Clock   clock.Time
 	Alone   bool   // see Output.Alone; set before a Step, taken back by the first request of it
 	Closing bool   // every answer is its connection's last: the server drains, or all threads are taken
 	Token   uint64 // of the connection that is stepped, for its Source

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/socket"
@@ -177,11 +178,11 @@ func (a *acceptor) account() {
 // round waits for connections once and begins them.
 func (a *acceptor) round() {
 	defer a.account()
-	timeout := a.gather(conn.Mono())
+	timeout := a.gather(clock.Mono())
 	n, err := a.poll(a.fds, timeout)
 	if err != nil {
 		a.crew.opts.Warn("waiting for connections fails: it is tried again, at least once a second", err)
-		a.waiting.Fail(conn.Mono())
+		a.waiting.Fail(clock.Mono())
 		return
 	}
 	a.waiting.Succeed()
@@ -333,7 +334,7 @@ func (a *acceptor) one(l *accepted) bool {
 // rest leaves a listener alone for a while after an error.
 func (a *acceptor) rest(l *accepted, what string, err error) {
 	a.crew.opts.Warn(what, err)
-	l.Fail(conn.Mono())
+	l.Fail(clock.Mono())
 }
 
 // last takes what waits in a listener's queue at the end, since the kernel has
@@ -346,7 +347,7 @@ func (a *acceptor) last(l *accepted) {
 		if !l.Paused() || a.crew.over.Load() {
 			return
 		}
-		time.Sleep(time.Duration(l.Until - conn.Mono()))
+		time.Sleep(time.Duration(l.Until - clock.Mono()))
 		l.Until = 0
 		a.reserve.Refill()
 	}

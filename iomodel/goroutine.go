@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -308,7 +309,7 @@ func (a *goroutineAcceptor) one() {
 func (a *goroutineAcceptor) rest(what string, err error) {
 	a.server.opts.Warn(what, err)
 	a.server.resting.Add(1)
-	time.Sleep(a.policy.Fail(conn.Mono()))
+	time.Sleep(a.policy.Fail(clock.Mono()))
 	a.server.resting.Add(-1)
 	a.reserve.Refill()
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
 )
@@ -103,7 +104,7 @@ func (c *crew) newLocal(t *terms) *conn.Workspace {
 }
 
 // mono is the time as Clock.Mono tells it.
-func (c *crew) mono() int64 { return conn.Mono() }
+func (c *crew) mono() int64 { return clock.Mono() }
 
 // Open implements [Server].
 func (c *crew) Open() int { return int(c.open.Load()) }
@@ -347,7 +348,7 @@ func (k *link) renew(t *terms) {
 // after each call that may have waited.
 func (k *link) refresh() {
 	l := k.local
-	now := conn.Now()
+	now := clock.Now()
 	l.Settle(now.Mono)
 	l.Clock = now
 	l.Closing = k.closes()

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 )
@@ -113,7 +113,7 @@ func (w *roomWatch) run() {
 		n, err := w.poller.Wait(events, waitMax)
 		if err != nil {
 			w.warn("waiting for room in sockets fails: it is tried again, at least once a second", err)
-			time.Sleep(w.failing.Fail(conn.Mono()))
+			time.Sleep(w.failing.Fail(clock.Mono()))
 			continue
 		}
 		w.failing.Succeed()

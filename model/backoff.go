@@ -10,7 +10,7 @@ const (
 // Backoff says when what failed is tried again: after 10 ms, and after each failure that follows at once, twice as
 // long, up to a second. Its zero value is for what has not failed.
 type Backoff struct {
-	// Until is when (conn.Clock.Mono) it is tried again; 0: it is not put off.
+	// Until is when (clock.Time.Mono) it is tried again; 0: it is not put off.
 	Until int64
 	last  time.Duration
 }

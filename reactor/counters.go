@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/poller"
 )
@@ -41,7 +42,7 @@ func (l *Loop) inquire() <-chan struct{} {
 // report says what the loop has counted. It is called on the loop.
 func (l *Loop) report() {
 	c := &l.local.Counters
-	l.local.Settle(conn.Mono())
+	l.local.Settle(clock.Mono())
 	for phase := range l.timers.lists {
 		c.Connections[phase] = uint64(l.timers.lists[phase].n)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
@@ -124,7 +125,7 @@ func (l *Loop) batch() (ended bool) {
 		l.failing.Succeed()
 	case poller.Transient(err):
 		l.opts.Warn(waitFails, err)
-		time.Sleep(l.failing.Fail(conn.Mono()))
+		time.Sleep(l.failing.Fail(clock.Mono()))
 	default:
 		l.end(err)
 		return true
@@ -156,7 +157,7 @@ func (l *Loop) batch() (ended bool) {
 
 // tick refreshes the clock: once a batch.
 func (l *Loop) tick() {
-	now := conn.Now()
+	now := clock.Now()
 	if !l.settled {
 		l.settle(now.Mono)
 	}
@@ -207,7 +208,7 @@ func (l *Loop) sleep(timeout time.Duration) (int, error) {
 	}
 	l.slept = true
 	if !l.settled {
-		l.settle(conn.Mono())
+		l.settle(clock.Mono())
 	}
 	n, err := l.ask(timeout)
 	l.inbox.awake()

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
@@ -25,7 +26,7 @@ func driven(t testing.TB, v variant, options ...option) (*server, *Loop) {
 	s := prepare(t, v, 1, options...)
 	l := s.loops[0]
 	l.acceptor.set([]model.Listener{{FD: s.fds[0]}})
-	l.acceptor.watch(conn.Mono())
+	l.acceptor.watch(clock.Mono())
 	t.Cleanup(func() { l.end(nil) })
 	return s, l
 }

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/model"
 )
 
@@ -56,7 +56,7 @@ func (r *Reactor) Serve(listeners [][]model.Listener) error {
 	}
 	for i, l := range r.loops {
 		l.acceptor.set(listeners[i])
-		l.acceptor.watch(conn.Mono())
+		l.acceptor.watch(clock.Mono())
 	}
 	for i, l := range r.loops {
 		l.index = i

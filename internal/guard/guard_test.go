@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -88,7 +89,7 @@ func newDoor(t testing.TB, s step) *door {
 	}
 	d := &door{t: t, addr: peer("192.0.2.1")}
 	d.local = conn.NewWorkspace(cfg, s, &d.log)
-	d.local.Clock = conn.Clock{Mono: 1e12, Wall: time.Now().UnixNano()}
+	d.local.Clock = clock.Time{Mono: 1e12, Wall: time.Now().UnixNano()}
 	return d
 }
 

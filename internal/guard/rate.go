@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 )
 
@@ -107,7 +108,7 @@ func NewLimiter(r Rate) *Limiter {
 	if r.Count <= 0 {
 		return nil
 	}
-	l := &Limiter{seed: maphash.MakeSeed(), now: conn.Mono}
+	l := &Limiter{seed: maphash.MakeSeed(), now: clock.Mono}
 	l.interval = min(max(int64(r.Per)/int64(r.Count), 1), retryMax*int64(time.Second))
 	l.most = l.interval
 	if over, held := bits.Mul64(uint64(l.interval), uint64(max(r.Burst, 1))); over == 0 && held < math.MaxInt64/2 {

@@ -60,7 +60,7 @@ type Directory struct {
 	Key    Key
 	store  *Store
 	refs   atomic.Int32
-	readAt atomic.Int64 // conn.Clock.Mono
+	readAt atomic.Int64 // clock.Time.Mono
 
 	names   [][]byte // blocks of namesBlock; a name lies in one of them
 	rows    [][]row  // blocks of rowsBlock
@@ -103,7 +103,7 @@ func (d *Directory) Release() {
 	}
 }
 
-// ReadAt is when the directory was last found to be as it is, of conn.Clock.Mono.
+// ReadAt is when the directory was last found to be as it is, of clock.Time.Mono.
 func (d *Directory) ReadAt() int64 { return d.readAt.Load() }
 
 // readAgain notes that the directory was still the same at a later time.

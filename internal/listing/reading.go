@@ -11,7 +11,7 @@ var ErrUnwanted = errors.New("listing: no request waits for the directory")
 // reading is a directory that one caller of Store.Read reads. Others who want the same one wait for it, if it was begun
 // late enough for them: so the pages and orders of a directory that many ask for at a time cost one look at each name.
 type reading struct {
-	began   int64 // conn.Clock.Mono
+	began   int64 // clock.Time.Mono
 	done    chan struct{}
 	waiting int // how many have a reference to dir when done is closed; under Store.mu
 
@@ -20,7 +20,7 @@ type reading struct {
 }
 
 // Read returns a directory, with a reference, as it was at oldest or later: the one that is kept, the one that another
-// caller is reading, or one that read fills. now is the time, as oldest is, by conn.Clock.Mono. A directory of more than
+// caller is reading, or one that read fills. now is the time, as oldest is, by clock.Time.Mono. A directory of more than
 // one page is kept, unless its root is retired.
 func (s *Store) Read(key Key, oldest, now int64, retired *atomic.Bool, read func(*Directory) error) (*Directory, error) {
 	for {

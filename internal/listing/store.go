@@ -85,7 +85,7 @@ func (s *Store) drop(d *Directory) {
 }
 
 // get returns what is kept of a directory, with a reference; nil if nothing is, or it was read before oldest (of
-// conn.Clock.Mono).
+// clock.Time.Mono).
 func (s *Store) get(key Key, oldest int64) *Directory {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/static"
@@ -80,7 +81,7 @@ func newLoop(t testing.TB, h conn.Handler) *loop {
 	}
 	l := &loop{t: t}
 	l.local = conn.NewWorkspace(cfg, h, l)
-	l.local.Clock = conn.Clock{Mono: 1e12, Wall: time.Now().Add(settled).UnixNano()}
+	l.local.Clock = clock.Time{Mono: 1e12, Wall: time.Now().Add(settled).UnixNano()}
 	return l
 }
 

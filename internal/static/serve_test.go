@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -106,7 +107,7 @@ func newLoop(t testing.TB, s *Site, h conn.Handler) *loop {
 	}
 	l := &loop{t: t, site: s, local: conn.NewWorkspace(cfg, h, nil), woken: make(chan struct{}, 1)}
 	l.local.Waker = l
-	l.local.Clock = conn.Clock{Mono: 1e12, Wall: time.Now().UnixNano()}
+	l.local.Clock = clock.Time{Mono: 1e12, Wall: time.Now().UnixNano()}
 	return l
 }
 

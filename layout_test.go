@@ -106,7 +106,7 @@ var rules = []rule{
 	{folder: "bench/scenario", project: []string{"bench/load"}},
 	{folder: "bench/server", project: []string{"bench/machine"}},
 	{folder: "bench/slowfs", modules: []string{"github.com/hanwen/go-fuse/v2"}},
-	{folder: "bench/stats", modules: []string{"golang.org/x/perf/benchmath"}},
+	{folder: "bench/stats"},
 	{folder: "bench/text"},
 	// What is linked runs its initialization in every start, so the server links no FUSE.
 	{folder: "cmd/evhttpd-slowfs", project: []string{"bench/slowfs", "internal/config"}},

@@ -1,14 +1,12 @@
 // Package stats says what repeated measurements allow to be said: medians with
 // confidence intervals, and whether two samples differ. It assumes nothing of how they are distributed.
 //
-// It imports golang.org/x/perf/benchmath, whose tests benchstat uses.
+// It imports the standard library alone. Its tests hold it against golang.org/x/perf/benchmath, which benchstat uses.
 package stats
 
 import (
 	"math"
 	"slices"
-
-	"golang.org/x/perf/benchmath"
 )
 
 // Confidence is what the intervals of [Of] are asked for.
@@ -40,15 +38,47 @@ type Estimate struct {
 // statistics (Hahn and Meeker, Statistical Intervals, 1991, section 5.2): of n
 // independent values the true median lies below the least with probability 2^-n, whatever their distribution.
 func Of(values []float64) Estimate {
-	sorted := slices.Clone(values)
-	sample := benchmath.NewSample(sorted, &benchmath.DefaultThresholds)
-	s := benchmath.AssumeNothing.Summary(sample, Confidence)
-	e := Estimate{Median: s.Center, Low: s.Lo, High: s.Hi, N: len(values), Confidence: s.Confidence}
-	if math.IsInf(e.Low, 0) || math.IsInf(e.High, 0) {
-		e.Low, e.High = sorted[0], sorted[len(sorted)-1]
-		e.Confidence = 1 - math.Pow(2, float64(1-len(sorted)))
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	e := Estimate{Median: sorted[n/2], Low: sorted[0], High: sorted[n-1], N: n}
+	if n%2 == 0 {
+		e.Median = sorted[n/2-1] + (sorted[n/2]-sorted[n/2-1])/2
 	}
+	low, high, confidence := interval(n)
+	if low == 0 || high > n { // there is none: the whole range, with the confidence that this has
+		e.Confidence = 1 - math.Pow(2, float64(1-n))
+		return e
+	}
+	e.Low, e.High, e.Confidence = sorted[low-1], sorted[high-1], confidence
 	return e
+}
+
+// interval says between which of n values in order, counted from 1, the true median lies with Confidence; 0 and n+1
+// stand for no bound. The number of values below the median has a binomial distribution: from its middle outwards,
+// the lower side first, its parts are added up until they suffice.
+func interval(n int) (low, high int, confidence float64) {
+	part := func(k int) float64 {
+		if k < 0 || k > n {
+			return 0
+		}
+		return math.Exp(logFactorial(n) - (logFactorial(k) + logFactorial(n-k)) - float64(n)*math.Ln2)
+	}
+	low, high = n/2, n/2+1
+	confidence = part(low)
+	for confidence < Confidence && (low > 0 || high <= n) {
+		if below, above := part(low-1), part(high); below >= above {
+			low, confidence = low-1, confidence+below
+		} else {
+			high, confidence = high+1, confidence+above
+		}
+	}
+	return low, high, confidence
+}
+
+// logFactorial is the logarithm of n!.
+func logFactorial(n int) float64 {
+	v, _ := math.Lgamma(float64(n + 1))
+	return v
 }
 
 // ConfidenceOf is the confidence that the interval of n values has, of which there is at least one.
@@ -102,14 +132,3 @@ type Comparison struct {
 
 // Differs reports whether the test calls the samples different.
 func (c Comparison) Differs() bool { return c.Enough && c.P < Alpha }
-
-// Compare tests whether a and b, of one value at least each, come from the same
-// distribution, with the Mann-Whitney U test (exact for small samples).
-func Compare(a, b []float64) Comparison {
-	t := benchmath.AssumeNothing.Compare(sampleOf(a), sampleOf(b))
-	return Comparison{P: t.P, Enough: min(len(a), len(b)) >= RoundsMin}
-}
-
-func sampleOf(values []float64) *benchmath.Sample {
-	return benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
-}

@@ -59,7 +59,7 @@ type state struct {
 	listeners      []*listener.Listener
 	adminListeners []*listener.Listener // of the control plane
 	sites          *site.Router
-	doormen        doormen
+	gatekeepers    gatekeepers
 	access         *accesslog.Log // nil if there is no access log
 	model          *runningModel
 }

@@ -101,7 +101,7 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 
 // openSites opens the sites, if they are other ones or served in another way.
 func (c *change) openSites(s *Server) error {
-	c.doormen = newDoormen(c.cfg, &c.old)
+	c.gatekeepers = newGatekeepers(c.cfg, &c.old)
 	kept := s.cachedDescriptors(c.cfg)
 	if !c.starts() && sameSites(c.cfg, c.old.cfg) && kept == s.cachedDescriptors(c.old.cfg) {
 		c.sites.Reread()
@@ -111,7 +111,7 @@ func (c *change) openSites(s *Server) error {
 		s.events.Warn("limits.connections leaves no descriptors to keep files open: raise LimitNOFILE= or ulimit -n",
 			zap.Int("limits.connections", c.cfg.Limits.Connections))
 	}
-	sites, err := openSites(c.cfg, kept, c.doormen, static.Tell{Warn: s.limiter.WarnPath, Fail: s.limiter.FailPath})
+	sites, err := openSites(c.cfg, kept, c.gatekeepers, static.Tell{Warn: s.limiter.WarnPath, Fail: s.limiter.FailPath})
 	if err != nil {
 		return &config.UnusableError{Err: err}
 	}

@@ -18,15 +18,15 @@ import (
 	"github.com/evhttpd/evhttpd/workers"
 )
 
-// doormen are what is remembered of clients. They outlast a reload that does not concern them.
-type doormen struct {
+// gatekeepers are what is remembered of clients. They outlast a reload that does not concern them.
+type gatekeepers struct {
 	limiter  *guard.Limiter
 	verifier *guard.Verifier
 }
 
-// newDoormen returns those of old that cfg does not change, and others in the place of the rest.
-func newDoormen(cfg *config.Config, old *state) doormen {
-	d := old.doormen
+// newGatekeepers returns those of old that cfg does not change, and others in the place of the rest.
+func newGatekeepers(cfg *config.Config, old *state) gatekeepers {
+	d := old.gatekeepers
 	if old.cfg == nil || cfg.Limits.RequestsPerClient != old.cfg.Limits.RequestsPerClient {
 		d.limiter = guard.NewLimiter(cfg.Limits.RequestsPerClient)
 	}
@@ -38,7 +38,7 @@ func newDoormen(cfg *config.Config, old *state) doormen {
 }
 
 // openSites opens the configured roots, with a cache that they share and that keeps so many descriptors.
-func openSites(cfg *config.Config, descriptors int, d doormen, tell static.Tell) (*site.Router, error) {
+func openSites(cfg *config.Config, descriptors int, d gatekeepers, tell static.Tell) (*site.Router, error) {
 	return site.New(site.Options{
 		Sites: cfg.Sites,
 		Cache: static.NewCache(static.Limits{

@@ -17,8 +17,8 @@ import (
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
-// openSite is a loop with one site, whose client is at 192.0.2.1.
-func openSite(t testing.TB, s Site, limiter *guard.Limiter, files map[string]string) *loop {
+// serveSite is a loop with one site, whose client is at 192.0.2.1.
+func serveSite(t testing.TB, s Site, limiter *guard.Limiter, files map[string]string) *loop {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -76,7 +76,7 @@ func TestProtectedFilesByOtherPaths(t *testing.T) {
 	asks := func(pattern string) Rule {
 		return Rule{Match: pattern, Auth: &guard.Auth{Realm: "Staff", Htpasswd: users}}
 	}
-	d := openSite(t, Site{
+	d := serveSite(t, Site{
 		TryFiles:   []string{"$path", "$path.html", "/hidden/last.html"},
 		ErrorPages: map[int]string{401: "/401.html", 403: "/403.html"},
 		Rules: []Rule{asks("/private/**"), asks("/a/index.html"), asks("/b.html"), asks("/hidden/**"), asks("/r/**"),
@@ -122,7 +122,7 @@ func TestProtectedFilesByOtherPaths(t *testing.T) {
 func TestProtectedFilesByOtherRules(t *testing.T) {
 	admins, members := htpasswd(t, "root:"+secretHash), htpasswd(t, "alice:"+secretHash)
 	follow := static.LinksFollow
-	d := openSite(t, Site{
+	d := serveSite(t, Site{
 		TryFiles: []string{"$path", "$path/index.html", "$path.html"},
 		Rules: []Rule{
 			{Match: "/private/**", Auth: &guard.Auth{Realm: "Admins", Htpasswd: admins}},
@@ -160,7 +160,7 @@ func TestListingOfProtectedFiles(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
 	yes := true
 	asks := &guard.Auth{Realm: "Staff", Htpasswd: users}
-	d := openSite(t, Site{Rules: []Rule{
+	d := serveSite(t, Site{Rules: []Rule{
 		{Match: "/**", Listing: &yes},
 		{Match: "/a/README*", Auth: asks},
 		{Match: "/b/README*", Deny: prefixes(t, "0.0.0.0/0")},
@@ -183,7 +183,7 @@ func TestListingOfProtectedFiles(t *testing.T) {
 // A request counts once in its client's rate, whatever it waits for, and so does one that is refused.
 func TestRateCountsARequestOnce(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
-	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**", Auth: &guard.Auth{Realm: "x", Htpasswd: users}}}},
+	d := serveSite(t, Site{Rules: []Rule{{Match: "/private/**", Auth: &guard.Auth{Realm: "x", Htpasswd: users}}}},
 		guard.NewLimiter(guard.Rate{Count: 1, Per: time.Hour, Burst: 3}), map[string]string{"private/f": "f", "g": "g"})
 	for i, c := range []struct {
 		path, fields string
@@ -203,7 +203,7 @@ func TestRateCountsARequestOnce(t *testing.T) {
 
 // A site with no rules has its rate all the same.
 func TestRateOfAPlainSite(t *testing.T) {
-	d := openSite(t, Site{}, guard.NewLimiter(guard.Rate{Count: 1, Per: time.Hour, Burst: 1}), map[string]string{"f": "f"})
+	d := serveSite(t, Site{}, guard.NewLimiter(guard.Rate{Count: 1, Per: time.Hour, Burst: 1}), map[string]string{"f": "f"})
 	for _, want := range []int{200, 429} {
 		if r, _ := d.ask("/f", ""); r.StatusCode != want {
 			t.Errorf("%d, want %d", r.StatusCode, want)
@@ -229,7 +229,7 @@ func TestNewNamesWhatIsWrongWithAccess(t *testing.T) {
 // A file behind a password that is known, with fields for other origins, allocates nothing.
 func TestGuardedFileAllocatesNothing(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
-	d := openSite(t, Site{Rules: []Rule{{Match: "/private/**",
+	d := serveSite(t, Site{Rules: []Rule{{Match: "/private/**",
 		Auth: &guard.Auth{Realm: "x", Htpasswd: users}, CORS: &guard.CORS{Origins: []string{"https://a.example"}, Methods: []string{"GET"}, Credentials: true},
 		Allow: prefixes(t, "192.0.2.0/24 2001:db8::/32"), Deny: prefixes(t, "192.0.2.7/32"),
 	}}}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), map[string]string{"private/f": strings.Repeat("x", 1000)})
@@ -260,7 +260,7 @@ func BenchmarkGuardedFile(b *testing.B) {
 		"password": {Rule{Match: "/f", Auth: &guard.Auth{Realm: "x", Htpasswd: users}}, nil, basicField("alice:secret")},
 	} {
 		b.Run(name, func(b *testing.B) {
-			d := openSite(b, Site{Rules: []Rule{c.rule}}, c.limiter, map[string]string{"f": "f"})
+			d := serveSite(b, Site{Rules: []Rule{c.rule}}, c.limiter, map[string]string{"f": "f"})
 			measure(b, d, "GET /f HTTP/1.1\r\nHost: a\r\n"+c.fields+"\r\n")
 		})
 	}
@@ -269,7 +269,7 @@ func BenchmarkGuardedFile(b *testing.B) {
 // However a path is written, a protected file is not had by who is not let pass.
 func TestNoSpellingOfAPathLeaks(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
-	d := openSite(t, Site{
+	d := serveSite(t, Site{
 		TryFiles: []string{"$path", "$path.txt", "$path/"},
 		Fallback: "/private/f.txt",
 		Rules: []Rule{{Match: "/private/**", Auth: &guard.Auth{Realm: "x", Htpasswd: users}},
@@ -291,7 +291,7 @@ func TestNoSpellingOfAPathLeaks(t *testing.T) {
 
 // What the configuration says is coded is sent as it is: neither a sibling nor a coding of ours stands in for it.
 func TestFilesThatAreCoded(t *testing.T) {
-	d := openSite(t, Site{Rules: []Rule{{Match: "/*.svgz", Headers: map[string]string{"Content-Encoding": "gzip"}}}}, nil,
+	d := serveSite(t, Site{Rules: []Rule{{Match: "/*.svgz", Headers: map[string]string{"Content-Encoding": "gzip"}}}}, nil,
 		map[string]string{"a.svgz": "coded", "a.svgz.br": "sibling", "b.svg": "plain", "b.svg.br": "sibling"})
 	for path, want := range map[string][2]string{"/a.svgz": {"coded", "gzip"}, "/b.svg": {"sibling", "br"}} {
 		r, text := d.ask(path, "Accept-Encoding: br, gzip\r\n")
@@ -303,7 +303,7 @@ func TestFilesThatAreCoded(t *testing.T) {
 
 // A CONNECT that a rule refuses closes the connection as any other does: what follows is no request.
 func TestRefusedConnectCloses(t *testing.T) {
-	d := openSite(t, Site{Rules: []Rule{{Match: "/**", Auth: &guard.Auth{Realm: "Staff", Htpasswd: htpasswd(t, "alice:"+secretHash)}}}}, nil, nil)
+	d := serveSite(t, Site{Rules: []Rule{{Match: "/**", Auth: &guard.Auth{Realm: "Staff", Htpasswd: htpasswd(t, "alice:"+secretHash)}}}}, nil, nil)
 	for request, closes := range map[string]bool{"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n": true, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n": false} {
 		if got := d.send(request); !strings.HasPrefix(got, "HTTP/1.1 401 ") || strings.Contains(got, "\r\nConnection: close\r\n") != closes {
 			t.Errorf("%q: %q", request, got)

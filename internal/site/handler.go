@@ -19,53 +19,64 @@ type handler struct {
 	files  func(*static.Site) conn.Handler // makes static's handler of a plain site
 	max    int                             // routes to be remembered, of each site
 	known  map[string]int                  // the site of a host as it was sent
-	sites  []*local                        // nil: not asked for yet
+	sites  []*loopSite                     // nil: not asked for yet
 }
 
-// local is one site, as one loop knows it.
-type local struct {
-	host   *host
-	plain  conn.Handler       // static's; nil: the site is more than its files
-	files  *static.PlanServer // serves the plans of routes
-	pages  map[int]*static.CachedPath
-	places map[string]*place
-	routes map[string]*route // by path as it was sent
-	max    int
-	path   []byte // decoded
-	head   []byte // that is put together for one answer
+// loopSite is one site, as one loop knows it.
+type loopSite struct {
+	*openSite
+	handler conn.Handler       // static's, if the site is plain; nil: it is more than its files
+	plans   *static.PlanServer // serves the plans of routes
+	pages   map[int]*static.CachedPath
+	targets map[string]*target
+	routes  map[string]*route // by path as it was sent
+	max     int
+	path    []byte // decoded
+	head    []byte // that is put together for one answer
 }
 
 // newHandler returns a handler that remembers so many routes, and a few of each site.
 func newHandler(r *Router, routes int, files func(*static.Site) conn.Handler) *handler {
 	return &handler{
 		router: r, files: files, max: max(routes/len(r.sites), routesMin),
-		known: make(map[string]int), sites: make([]*local, len(r.sites)),
+		known: make(map[string]int), sites: make([]*loopSite, len(r.sites)),
 	}
 }
 
 // site returns what this loop knows of the site of that index.
-func (h *handler) site(i int) *local {
+func (h *handler) site(i int) *loopSite {
 	if h.sites[i] == nil {
-		h.sites[i] = h.newLocal(h.router.sites[i])
+		h.sites[i] = h.newSite(h.router.sites[i])
 	}
 	return h.sites[i]
 }
 
-func (h *handler) newLocal(s *host) *local {
-	l := &local{host: s, max: h.max}
-	if s.plain() {
-		l.plain = h.files(s.files)
+func (h *handler) newSite(s *openSite) *loopSite {
+	l := &loopSite{openSite: s, max: h.max}
+	if s.plain {
+		l.handler = h.files(s.files)
 		return l
 	}
-	l.files = s.files.PlanServer()
-	l.places, l.routes = make(map[string]*place), make(map[string]*route)
+	l.plans = s.files.PlanServer()
+	l.targets, l.routes = make(map[string]*target), make(map[string]*route)
 	l.pages = make(map[int]*static.CachedPath)
 	for status, path := range s.pages {
-		if p, err := l.place(path); err == nil { // else text is sent, and routes say why
-			l.pages[status] = p.CachedPath
+		if t, err := l.target(path); err == nil { // else text is sent, and routes say why
+			l.pages[status] = t.CachedPath
 		}
 	}
 	return l
+}
+
+// remember adds to a map that has a bound. In a full one any other entry makes room.
+func remember[V any](m map[string]V, bound int, key string, value V) {
+	if len(m) >= bound {
+		for other := range m { // a map's order is random
+			delete(m, other)
+			break
+		}
+	}
+	m[key] = value
 }
 
 // Serve answers a request. It is called again, with out.Result, when a step has put it off:
@@ -82,8 +93,8 @@ func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 		return
 	}
 	l := h.site(i)
-	if l.plain != nil {
-		l.plain.Serve(req, buf, out)
+	if l.handler != nil {
+		l.handler.Serve(req, buf, out)
 		return
 	}
 	l.serve(req, buf, out)
@@ -96,26 +107,20 @@ func (h *handler) find(host []byte) int {
 	}
 	i := h.router.hosts.find(host)
 	if len(host) <= hostMax+len(":65535") {
-		if len(h.known) >= hostsMax {
-			for other := range h.known { // any one: a map's order is random
-				delete(h.known, other)
-				break
-			}
-		}
-		h.known[string(host)] = i
+		remember(h.known, hostsMax, string(host), i)
 	}
 	return i
 }
 
 // serve answers a request to the site.
-func (l *local) serve(req *http1.Request, buf []byte, out *conn.Output) {
+func (l *loopSite) serve(req *http1.Request, buf []byte, out *conn.Output) {
 	sent := req.Path.In(buf)
 	if len(sent) == 0 {
 		sent = slash // RFC 9110 section 4.2.3, and OPTIONS *
 	}
 	// 3. The rules of the decoded path, and the fields that they set.
 	r := l.route(sent)
-	out.Edit(r.set.edit)
+	out.Edit(r.effect.edit)
 	if r.status != 0 {
 		l.fail(r, req, buf, out, r.status, "", r.reason)
 		return
@@ -123,7 +128,7 @@ func (l *local) serve(req *http1.Request, buf []byte, out *conn.Output) {
 	// 4. Who may ask (allow, deny): 403.
 	// 5. CORS: its fields are added, and a preflight is answered.
 	// 6. Authentication: 401.
-	if l.refused(r, r.set.access, req, buf, out) {
+	if l.refused(r, r.effect.guard, req, buf, out) {
 		return
 	}
 	// 7. Redirects.
@@ -132,18 +137,18 @@ func (l *local) serve(req *http1.Request, buf []byte, out *conn.Output) {
 		return
 	}
 	// 8. The files that are tried, the fallback and the error pages.
-	found, ok := l.files.Find(r.plan, req, buf, out)
+	found, ok := l.plans.Find(r.plan, req, buf, out)
 	if !ok {
 		return
 	}
 	// 9. Who may have that file, if other rules than those of the request's path say so.
 	for _, a := range r.guards[found.Candidate] {
 		if l.refused(r, a, req, buf, out) {
-			l.files.Drop(found)
+			l.plans.Drop(found)
 			return
 		}
 	}
-	l.files.Answer(found, req, buf, out)
+	l.plans.Answer(found, req, buf, out)
 }
 
 var slash = []byte{'/'}
@@ -151,12 +156,12 @@ var slash = []byte{'/'}
 // fail answers with an error: the site's page for that status, else text as out.Fail. Every
 // step answers its errors so. The request may be put off to read the page: it has to come to the same
 // error again.
-func (l *local) fail(r *route, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) {
-	l.files.Fail(r.plan, req, buf, out, status, fields, reason, false)
+func (l *loopSite) fail(r *route, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) {
+	l.plans.Fail(r.plan, req, buf, out, status, fields, reason, false)
 }
 
 // refused reports whether a request has been answered, or put off, by who says who may have something of the route.
-func (l *local) refused(r *route, g *guard.Guard, req *http1.Request, buf []byte, out *conn.Output) bool {
+func (l *loopSite) refused(r *route, g *guard.Guard, req *http1.Request, buf []byte, out *conn.Output) bool {
 	if g == nil {
 		return false
 	}
@@ -166,12 +171,12 @@ func (l *local) refused(r *route, g *guard.Guard, req *http1.Request, buf []byte
 	}
 	// What is refused for its rate is not when it is asked for again: it does not wait for a page.
 	now := refusal.Status != 401 && refusal.Status != 403
-	l.files.Fail(r.plan, req, buf, out, refusal.Status, refusal.Fields, refusal.Reason, now)
+	l.plans.Fail(r.plan, req, buf, out, refusal.Status, refusal.Fields, refusal.Reason, now)
 	return true
 }
 
 // redirect sends the client elsewhere.
-func (l *local) redirect(r *route, req *http1.Request, buf []byte, out *conn.Output) {
+func (l *loopSite) redirect(r *route, req *http1.Request, buf []byte, out *conn.Output) {
 	b := r.redirect.appendTo(append(l.head[:0], "Location: "...), r.location, req.Query.In(buf), req.HasQuery)
 	l.head = append(b, "\r\nContent-Length: 0\r\n"...)
 	out.Head(r.redirect.status, l.head)

@@ -19,7 +19,7 @@ const (
 
 // route is all that follows from a request's path alone. A loop remembers it.
 type route struct {
-	set      *set
+	effect   *effect   // of the rules that match the path
 	redirect *redirect // nil: none
 	location []byte    // of redirect, without the query
 	plan     *static.Plan
@@ -29,40 +29,33 @@ type route struct {
 }
 
 // route returns the route of a path as it was sent.
-func (l *local) route(sent []byte) *route {
+func (l *loopSite) route(sent []byte) *route {
 	if r := l.routes[string(sent)]; r != nil {
 		return r
 	}
 	decoded, bad := http1.AppendPath(l.path[:0], sent)
 	if l.path = decoded; bad.Status != 0 {
-		return &route{set: &set{view: l.host.files}, plan: &static.Plan{ErrorPages: l.pages}, status: bad.Status, reason: bad.Reason()}
+		return &route{effect: &effect{}, plan: &static.Plan{ErrorPages: l.pages}, status: bad.Status, reason: bad.Reason()}
 	}
 	r, err := l.newRoute(string(decoded))
 	if err != nil {
-		return &route{set: &set{view: l.host.files}, plan: &static.Plan{ErrorPages: l.pages}, status: 500, reason: err.Error()}
+		return &route{effect: &effect{}, plan: &static.Plan{ErrorPages: l.pages}, status: 500, reason: err.Error()}
 	}
 	if len(sent) <= routePath {
-		if len(l.routes) >= l.max {
-			for other := range l.routes { // any one: a map's order is random
-				delete(l.routes, other)
-				break
-			}
-		}
-		l.routes[string(sent)] = r
+		remember(l.routes, l.max, string(sent), r)
 	}
 	return r
 }
 
 // newRoute works out the route of a decoded path.
-func (l *local) newRoute(path string) (r *route, err error) {
-	s := l.host
+func (l *loopSite) newRoute(path string) (r *route, err error) {
 	r = &route{}
-	matching := s.matching(path)
-	if r.set, err = s.set(matching); err != nil {
+	matching := l.rules.matching(path)
+	if r.effect, err = l.rules.effect(matching); err != nil {
 		return nil, err
 	}
-	r.plan = &static.Plan{Path: path, ErrorPages: l.pages, Edit: r.set.edit, Hidden: r.set.view.Hides([]byte(path))}
-	for _, d := range s.redirects {
+	r.plan = &static.Plan{Path: path, ErrorPages: l.pages, Edit: r.effect.edit, Hidden: r.effect.view.Hides([]byte(path))}
+	for _, d := range l.redirects {
 		if location, ok := d.location(path); ok {
 			r.redirect, r.location = d, location
 			return r, nil
@@ -72,7 +65,7 @@ func (l *local) newRoute(path string) (r *route, err error) {
 		return r, nil
 	}
 	var tried []string
-	for _, t := range s.tries {
+	for _, t := range l.tries {
 		file, directory, ok := t.of(path)
 		if !ok || !directory && slices.Contains(tried, file) {
 			continue
@@ -81,12 +74,12 @@ func (l *local) newRoute(path string) (r *route, err error) {
 			tried = append(tried, file)
 		}
 		if !t.derived {
-			if err = l.addPlace(r, matching, file, false); err != nil {
+			if err = l.addTarget(r, matching, file, false); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		set, view, err := s.derived(matching, file)
+		effect, view, err := l.rules.derived(matching, file)
 		if err != nil {
 			return nil, err
 		}
@@ -94,80 +87,60 @@ func (l *local) newRoute(path string) (r *route, err error) {
 			continue
 		}
 		l.add(r, file, static.Candidate{
-			CachedPath: static.NewCachedPath(view, file), Edit: set.edit, Derived: true, DirectoryOnly: directory,
+			CachedPath: static.NewCachedPath(view, file), Edit: effect.edit, Derived: true, DirectoryOnly: directory,
 		})
 	}
-	if s.fallback != "" && !s.files.Loads(path) {
-		err = l.addPlace(r, matching, s.fallback, true)
+	if l.fallback != "" && !l.files.Loads(path) {
+		err = l.addTarget(r, matching, l.fallback, true)
 	}
 	return r, err
 }
 
 // add adds a candidate to the plan of a route.
-func (l *local) add(r *route, file string, c static.Candidate) {
+func (l *loopSite) add(r *route, file string, c static.Candidate) {
 	r.plan.Candidates = append(r.plan.Candidates, c)
 	r.guards = append(r.guards, l.guard(r, file))
 }
 
-// addPlace adds a file of the site that has nothing to do with the request's path. matching is which rules match that.
-func (l *local) addPlace(r *route, matching, file string, fallback bool) error {
-	p, err := l.place(file)
+// addTarget adds a file of the site that has nothing to do with the request's path. matching are the rules that match that path.
+func (l *loopSite) addTarget(r *route, matching ruleSet, file string, fallback bool) error {
+	t, err := l.target(file)
 	if err == nil {
-		edit := l.host.editElsewhere(matching, p.matching)
-		l.add(r, file, static.Candidate{CachedPath: p.CachedPath, Edit: edit, Fallback: fallback})
+		edit := l.rules.editOfOther(matching, t.matching)
+		l.add(r, file, static.Candidate{CachedPath: t.CachedPath, Edit: edit, Fallback: fallback})
 	}
 	return err
-}
-
-// derived is what holds for a file whose path is made of the request's: the rules of both, but what is hidden and
-// where links may lead, which the file's own say, whatever the request's path is allowed.
-func (s *host) derived(request, file string) (both *set, view *static.Site, err error) {
-	own := s.matching(file)
-	if both, err = s.set(either(request, own)); err != nil {
-		return nil, nil, err
-	}
-	if own == request {
-		return both, both.view, nil
-	}
-	of, err := s.set(own)
-	if err != nil {
-		return nil, nil, err
-	}
-	options, strict := both.view.ViewOptions(), of.view.ViewOptions()
-	options.Hide, options.Links = strict.Hide, strict.Links
-	view, err = both.view.View(options)
-	return both, view, err
 }
 
 // guard is what is asked before a file is the answer, if other rules say who may have it than say so of the request's path.
 // A file that is protected is so by whatever path it is reached, and the index file of a directory beside the directory.
 // What CORS says is a matter of the request's path alone.
-func (l *local) guard(request *route, file string) (asked []*guard.Guard) {
-	for _, path := range append(l.host.indexes(file), file) {
-		if a := l.host.accesses.of(l.host.exactly(path)); guards(a, request.set.access) {
-			asked = append(asked, &guard.Guard{Networks: a.Networks, Realm: a.Realm})
+func (l *loopSite) guard(request *route, file string) (asked []*guard.Guard) {
+	for _, path := range append(l.rules.indexes(file), file) {
+		if own := l.rules.guard(l.rules.exactly(path)); asksMore(own, request.effect.guard) {
+			asked = append(asked, &guard.Guard{Networks: own.Networks, Realm: own.Realm})
 		}
 	}
 	return asked
 }
 
-// place is a path of the configuration: of the fallback, an error page or a file that is tried.
-type place struct {
+// target is a path of the configuration: of the fallback, an error page or a file that is tried.
+type target struct {
 	*static.CachedPath
-	matching string // which rules match the path
+	matching ruleSet // the rules that match the path
 }
 
-// place returns the place of a path of the configuration. All routes of a loop share it.
-func (l *local) place(path string) (*place, error) {
-	if p := l.places[path]; p != nil {
-		return p, nil
+// target returns the target of a path of the configuration. All routes of a loop share it.
+func (l *loopSite) target(path string) (*target, error) {
+	if t := l.targets[path]; t != nil {
+		return t, nil
 	}
-	matching := l.host.matching(path)
-	set, err := l.host.set(matching)
+	matching := l.rules.matching(path)
+	effect, err := l.rules.effect(matching)
 	if err != nil {
 		return nil, err
 	}
-	p := &place{CachedPath: static.NewCachedPath(set.view, path), matching: matching}
-	l.places[path] = p
-	return p, nil
+	t := &target{CachedPath: static.NewCachedPath(effect.view, path), matching: matching}
+	l.targets[path] = t
+	return t, nil
 }

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
 
-	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/pattern"
@@ -27,94 +25,21 @@ type Rule struct {
 	CORS    *guard.CORS       `yaml:"cors"`
 }
 
-// set is what the rules that match a path say together: all apply, in order, and
-// the later wins, key by key.
-type set struct {
-	view   *static.Site
-	edit   *conn.Edit   // of the head of every answer; nil: none
-	access *guard.Guard // nil: everybody may have it
-}
-
-// setsMax bounds the combinations of rules that are remembered. There are few, unless many
-// patterns overlap and somebody looks for paths to combine them.
-const setsMax = 4096
-
-// matching says which rules match a path, as text: a byte for each. A rule that matches a
-// directory's index file matches the directory too, which that is the answer to.
-func (s *host) matching(path string) string {
-	m := s.exactly(path)
-	for _, file := range s.indexes(path) {
-		m = either(m, s.exactly(file))
-	}
-	return m
-}
-
-// exactly says which rules match that path and no other.
-func (s *host) exactly(path string) string {
-	m := make([]byte, len(s.rules))
-	for i, rule := range s.rules {
-		m[i] = no
-		if rule.Match(path) {
-			m[i] = yes
-		}
-	}
-	return string(m)
-}
-
-// indexes are the files that may be the answer to a directory; none of another path.
-func (s *host) indexes(path string) (files []string) {
-	if len(s.rules) > 0 && strings.HasSuffix(path, "/") {
-		for _, index := range s.options.Index {
-			files = append(files, path+index)
-		}
-	}
-	return files
-}
-
-const no, yes = '-', '+'
-
-// either is what matches one or the other.
-func either(a, b string) string {
-	m := []byte(a)
-	for i := range m {
-		if b[i] == yes {
-			m[i] = yes
-		}
-	}
-	return string(m)
-}
-
-// set returns what the rules that match say together.
-func (s *host) set(matching string) (*set, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if known := s.sets[matching]; known != nil {
-		return known, nil
-	}
-	made := &set{access: s.accesses.of(matching)}
-	options := s.files.ViewOptions()
-	var fields []conn.EditField
-	for i := range len(matching) {
-		if matching[i] == no {
-			continue
-		}
-		r := &s.options.Rules[i]
-		fields = fieldsOf(fields, r.Headers, true)
-		r.view(&options)
-	}
-	made.edit = conn.NewEdit(fields)
-	var err error
-	if made.view, err = s.files.View(options); err != nil {
-		return nil, err
-	}
-	if len(s.sets) < setsMax {
-		s.sets[matching] = made
-	}
-	return made, nil
-}
-
 // guards reports whether the rule says who may have its paths.
 func (r *Rule) guards() bool { return len(r.Allow)+len(r.Deny) > 0 || r.Auth != nil }
+
+// check says what is wrong with the parts that nothing is made of beforehand.
+func (r *Rule) check() error {
+	for _, pattern := range r.Hide {
+		if err := static.CheckHide(pattern); err != nil {
+			return fmt.Errorf("hide: %w", err)
+		}
+	}
+	if mediaType, ok := valueOf(r.Headers, contentType); ok && mediaType != "" {
+		return static.CheckMediaType(mediaType)
+	}
+	return nil
+}
 
 // view changes the options of a view to what the rule says.
 func (r *Rule) view(options *static.ViewOptions) {
@@ -136,28 +61,6 @@ func (r *Rule) view(options *static.ViewOptions) {
 	if coding, ok := valueOf(r.Headers, contentEncoding); ok {
 		options.Encoded = coding != ""
 	}
-}
-
-// editElsewhere is the Edit of a request's answer that is another path's file, such as the fallback: all
-// that the rules of the file's path say, and of those of the request's what is not about a file.
-func (s *host) editElsewhere(request, file string) *conn.Edit {
-	key := request + " " + file
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if known, ok := s.edits[key]; ok {
-		return known
-	}
-	var fields []conn.EditField
-	for i := range len(request) {
-		if request[i] == yes || file[i] == yes {
-			fields = fieldsOf(fields, s.options.Rules[i].Headers, file[i] == yes)
-		}
-	}
-	edit := conn.NewEdit(fields)
-	if len(s.edits) < setsMax {
-		s.edits[key] = edit
-	}
-	return edit
 }
 
 // CheckPattern says what is wrong with a pattern of paths. Paths are matched decoded: a pattern that is written as in a URL
@@ -183,21 +86,4 @@ func spelled(s string) string {
 		}
 	}
 	return cleaned(s)
-}
-
-// newRules checks what the rules say.
-func (s *host) newRules(files *guard.PasswordFiles) (err error) {
-	if s.accesses, err = newAccesses(s.options.Rules, files); err != nil {
-		return err
-	}
-	s.sets, s.edits = make(map[string]*set), make(map[string]*conn.Edit)
-	for i := range s.options.Rules {
-		r := &s.options.Rules[i]
-		options := s.files.ViewOptions()
-		r.view(&options)
-		if err := s.files.CheckView(options); err != nil {
-			return fmt.Errorf("paths[%d]: %w", i, err)
-		}
-	}
-	return nil
 }

@@ -63,12 +63,6 @@ func (s *Site) View(opts ViewOptions) (*Site, error) {
 	return v, nil
 }
 
-// CheckView reports what is wrong with the options of a view.
-func (s *Site) CheckView(opts ViewOptions) error {
-	_, err := s.newView(opts)
-	return err
-}
-
 func (s *Site) newView(opts ViewOptions) (*Site, error) {
 	v := *s
 	v.listing, v.links, v.etag, v.encoded = opts.Listing, opts.Links, opts.ETag, opts.Encoded

@@ -14,7 +14,7 @@ import (
 // TestJobsOfWhomNobodyWaits: a job that runs is told when its connection has been answered
 // without it, and is counted as dropped. Where jobs run on the connection's own thread there is nobody to tell.
 func TestJobsOfWhomNobodyWaits(t *testing.T) {
-	for _, c := range choices() {
+	for _, c := range kinds() {
 		if c.Threads {
 			continue
 		}
@@ -48,7 +48,7 @@ func TestJobsOfWhomNobodyWaits(t *testing.T) {
 // TestJobsOfWhoHasGone: a connection that is reset while its job runs is noticed, and its job told; one whose client
 // has closed its side alone gets its answer.
 func TestJobsOfWhoHasGone(t *testing.T) {
-	for _, c := range choices() {
+	for _, c := range kinds() {
 		if c.Threads {
 			continue
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // newEventfd is the cheapest descriptor that can be made ready: one number each.
@@ -38,6 +40,9 @@ func newOwnPeer(t testing.TB) int {
 // 10,000 descriptors: every one that is ready is reported, and no other.
 func TestTenThousandDescriptors(t *testing.T) {
 	each(t, func(t *testing.T, s *subject) {
+		if s.trigger == Edge && s.backend.Triggers&Level != 0 && !testkit.All() {
+			return // the same mechanism has just run
+		}
 		count := 10_000
 		if s.backend.MaxFD != 0 {
 			count = min(count, s.backend.MaxFD-descriptorsSpare)

@@ -56,6 +56,7 @@ func wholeRounds(t *testing.T, report string) (whole, all int) {
 // A round opens 64 connections to the target, after a few that look at it.
 func TestBenchWholeRoundsSurvive(t *testing.T) {
 	once(t)
+	testkit.Long(t)
 	t.Run("a target that ends", func(t *testing.T) {
 		root, folder := t.TempDir(), t.TempDir()
 		other := countedTarget(root, 100, func(s *httptest.Server) {

@@ -74,14 +74,14 @@ func withoutProgress(stderr string) string {
 	return rest
 }
 
-// TestBenchSmoke runs every model under every scenario for a moment: all
+// TestBenchSmoke runs every model under every scenario for a moment, or under three in its short form: all
 // answers are right, and all connections are served, or the table says how many were.
 // How fast anything is is not asserted. The cells of 10,000 idle connections are left to machines that
 // are not shared: the limit of descriptors leaves them out, in one line.
 func TestBenchSmoke(t *testing.T) {
 	once(t)
 	args := []string{"--rounds", "1", "--duration", "40ms"}
-	if testing.Short() {
+	if !testkit.All() {
 		args = append(args, "--scenarios", "small,churn,slow")
 	}
 	r, stdout, stderr := runBench(t, 2048, 10*time.Minute, args...)

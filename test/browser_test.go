@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // shots is where the browser's screenshots go for whoever wants to look at them; unset: nowhere.
@@ -120,6 +122,7 @@ func checkPicture(t *testing.T, data []byte) {
 // the six connections of a browser; a reload shows what was saved, and asks only whether it has changed.
 func TestBrowserPage(t *testing.T) {
 	once(t)
+	testkit.Long(t)
 	root := t.TempDir()
 	const pictures = 200
 	var page strings.Builder
@@ -281,6 +284,7 @@ func webm(seconds int, pictures [][]byte) []byte {
 // before all of them has come.
 func TestBrowserSeeks(t *testing.T) {
 	once(t)
+	testkit.Long(t)
 	root := t.TempDir()
 	for _, media := range []string{"film.webm", "sound.wav"} {
 		write(t, root, media+".html", []byte(`<!doctype html><link rel="icon" href="data:,"><video id="v" preload="metadata" src="`+media+`"></video>`))
@@ -356,6 +360,7 @@ func (b *chromium) seek(s *server, media string, size, seconds, to int) {
 // itself, and is reloaded where it is; what it asks for and is not there stays missing.
 func TestBrowserApplication(t *testing.T) {
 	once(t)
+	testkit.Long(t)
 	root := t.TempDir()
 	for name, content := range map[string]string{
 		"index.html": `<!doctype html><base href="/"><link rel="icon" href="data:,"><title>loading</title><nav><a href="/users/7">seven</a></nav><main></main><script type="module" src="app.js"></script>`,

@@ -123,6 +123,7 @@ func TestClassics(t *testing.T) {
 // TestClassicsOfServers does so with the experiments on this server alone.
 func TestClassicsOfServers(t *testing.T) {
 	once(t)
+	testkit.Long(t)
 	for _, c := range []struct {
 		name   string
 		args   []string

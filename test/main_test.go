@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -63,13 +64,16 @@ var refused = sync.OnceValues(func() (string, error) {
 	return "", fmt.Errorf("no io_uring in %s", out)
 })
 
-// eachVariant runs the test once for every way to run the server, several at a
-// time (see variantsAtOnce); under the race detector, for every one with code of its own.
+// driven lists the variants; under the race detector, those that have code of their own.
+func driven() []variant {
+	return slices.DeleteFunc(variants(), func(v variant) bool { return testkit.Race && !v.ownCode() })
+}
+
+// eachVariant runs the test once for every way to run the server that is chosen for it, beside other
+// tests (see variantsAtOnce).
 func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
-	for _, v := range variants() {
-		if testkit.Race && !v.ownCode() {
-			continue
-		}
+	t.Parallel()
+	for _, v := range testkit.Chosen(t, driven()) {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
 			if v.model == "io_uring" {

@@ -15,6 +15,7 @@ import (
 // TestPeers: the comparison with other servers runs, and has figures of every server that it was asked for.
 func TestPeers(t *testing.T) {
 	once(t)
+	testkit.Long(t)
 	t.Parallel()
 	for _, program := range []string{"python3", "wrk", "gcc", "unshare", "nginx"} {
 		tool(t, program)

@@ -4,6 +4,7 @@
 package testkit
 
 import (
+	"hash/fnv"
 	"os"
 	"strings"
 	"sync"
@@ -71,3 +72,14 @@ func (s *Transcript) String() string {
 // All reports whether the long form of the tests is wanted: EVHTTPD_TEST=all, as .ci/run says. The
 // short form of a test proves the same rule with fewer cases.
 func All() bool { return os.Getenv("EVHTTPD_TEST") == "all" }
+
+// Chosen is what a test in its short form runs on, of a list of ways to run it: the first, and another that
+// the test's name chooses, so that the tests as a whole meet every one. In its long form it runs on all.
+func Chosen[T any](t testing.TB, all []T) []T {
+	if All() || len(all) <= 2 {
+		return all
+	}
+	sum := fnv.New32a()
+	sum.Write([]byte(t.Name()))
+	return []T{all[0], all[1+int(sum.Sum32()%uint32(len(all)-1))]}
+}

@@ -2,15 +2,15 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 )
 
 // configPage is the name of the page about the configuration file, in section 5.
@@ -91,26 +91,62 @@ func writeFile(name string, write func(io.Writer) error) error {
 	return os.WriteFile(name, page.Bytes(), 0o644)
 }
 
-// writePage writes the page of a command: what the library makes of the command, and
-// before its last section those that the library has no notion of.
+// writePage writes the page of a command.
 func writePage(c *cobra.Command, w io.Writer) error {
-	header := &doc.GenManHeader{Section: "1", Source: "evhttpd " + versionText(), Manual: "evhttpd", Date: manDate()}
-	var page bytes.Buffer
-	if err := doc.GenMan(c, header, &page); err != nil {
-		return err
+	var r roff
+	name := strings.ReplaceAll(c.CommandPath(), " ", "-")
+	r.title(name, 1)
+	r.section("NAME")
+	r.WriteString(escapeRoff(name) + " \\- " + escapeRoff(c.Short) + "\n")
+	r.section("SYNOPSIS")
+	r.paragraph(c.UseLine())
+	r.section("DESCRIPTION")
+	for _, text := range strings.Split(cmp.Or(c.Long, c.Short), "\n\n") {
+		r.paragraph(text)
 	}
-	text, seeAlso, _ := strings.Cut(page.String(), ".SH SEE ALSO\n")
-	text = strings.TrimRight(text, "\n") + "\n" + manSections(c)
-	_, err := fmt.Fprintf(w, "%s.SH SEE ALSO\n.PP\n\\fB%s(5)\\fP, %s", text, configPage, strings.TrimPrefix(seeAlso, ".PP\n"))
+	r.section("OPTIONS")
+	c.Flags().VisitAll(r.option)
+	if c.HasExample() {
+		r.section("EXAMPLE")
+		r.literal(c.Example)
+	}
+	sections(&r, c)
+	r.section("SEE ALSO")
+	r.paragraph(strings.Join(seeAlso(c), ", "))
+	_, err := io.WriteString(w, r.String())
 	return err
 }
 
-// manDate dates the pages by the day, and not by the hour. It is nil where a package is
-// built, which says in SOURCE_DATE_EPOCH what the library takes instead.
-func manDate() *time.Time {
-	if os.Getenv("SOURCE_DATE_EPOCH") != "" {
-		return nil
+// option is a flag with what it takes, and its default unless that is nothing.
+func (r *roff) option(f *pflag.Flag) {
+	if f.Hidden {
+		return
 	}
-	day := time.Now().Truncate(24 * time.Hour)
-	return &day
+	takes, usage := pflag.UnquoteUsage(f)
+	term := "--" + f.Name
+	if f.Shorthand != "" {
+		term = "-" + f.Shorthand + ", " + term
+	}
+	switch f.DefValue {
+	case "", "0", "0s", "false", "[]":
+	default:
+		usage += " (default " + f.DefValue + ")"
+	}
+	r.item(strings.TrimSpace(term+" "+takes), usage)
+}
+
+// seeAlso names the pages beside that of a command: of the configuration file, and of the commands above it and
+// beneath it.
+func seeAlso(c *cobra.Command) []string {
+	pages := []string{configPage + "(5)"}
+	add := func(c *cobra.Command) { pages = append(pages, strings.ReplaceAll(c.CommandPath(), " ", "-")+"(1)") }
+	if c.HasParent() {
+		add(c.Parent())
+	}
+	for _, each := range c.Commands() {
+		if each.IsAvailableCommand() && !each.IsAdditionalHelpTopicCommand() {
+			add(each)
+		}
+	}
+	return pages
 }

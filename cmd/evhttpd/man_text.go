@@ -16,6 +16,12 @@ import (
 // roff writes the sections of a manual page in the macros of man(7).
 type roff struct{ strings.Builder }
 
+// title begins the page of that name.
+func (r *roff) title(name string, section int) {
+	fmt.Fprintf(r, ".nh\n.TH \"%s\" \"%d\" \"%s\" \"evhttpd %s\" \"evhttpd\"\n", strings.ToUpper(name), section,
+		pageMonth(), versionText())
+}
+
 func (r *roff) section(title string) { fmt.Fprintf(r, ".SH %s\n", title) }
 
 func (r *roff) paragraph(text string) { fmt.Fprintf(r, ".PP\n%s\n", escapeRoff(text)) }
@@ -48,19 +54,17 @@ func escapeRoff(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// manSections are the sections of a command's page that follow its options.
-func manSections(c *cobra.Command) string {
-	var r roff
+// sections are those of a command's page that follow its options.
+func sections(r *roff, c *cobra.Command) {
 	serves := c == c.Root() || c.Name() == "serve"
-	exitStatus(&r, c.Name(), serves)
+	exitStatus(r, c.Name(), serves)
 	if f := c.Flags().Lookup("config"); f != nil {
-		environment(&r, serves)
+		environment(r, serves)
 	}
 	if serves {
-		signals(&r)
-		files(&r)
+		signals(r)
+		files(r)
 	}
-	return r.String()
 }
 
 func exitStatus(r *roff, name string, serves bool) {
@@ -93,23 +97,30 @@ func environment(r *roff, serves bool) {
 	if !serves {
 		return
 	}
-	r.item("LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES", "Sockets that systemd opened, for systemd:NAME in listen; see sd_listen_fds(3).")
-	r.item("NOTIFY_SOCKET, WATCHDOG_USEC", "Where systemd is told that the server is ready, reloads and lives; see sd_notify(3).")
-	r.item("GOMEMLIMIT", "A bound on the memory of Go's runtime, such as 200MiB. Set it a little below a container's limit.")
+	r.item("LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES", "Sockets that systemd opened, for systemd:NAME in listen; see "+
+		"sd_listen_fds(3).")
+	r.item("NOTIFY_SOCKET, WATCHDOG_USEC", "Where systemd is told that the server is ready, reloads and lives; see "+
+		"sd_notify(3).")
+	r.item("GOMEMLIMIT", "A bound on the memory of Go's runtime, such as 200MiB. Set it a little below a container's "+
+		"limit.")
 }
 
 func signals(r *roff) {
 	r.section("SIGNALS")
-	r.item("SIGHUP", "Read the configuration again. A wrong one changes nothing. In the foreground of a terminal without --config: stop.")
-	r.item("SIGTERM, SIGINT", "Stop in order: what is under way may finish within timeouts.drain. A second one stops at once.")
+	r.item("SIGHUP", "Read the configuration again. A wrong one changes nothing. In the foreground of a terminal "+
+		"without --config: stop.")
+	r.item("SIGTERM, SIGINT", "Stop in order: what is under way may finish within timeouts.drain. A second one stops "+
+		"at once.")
 	r.item("SIGUSR1", "Open the files of both logs anew, after they were moved away.")
-	r.item("SIGUSR2", "Start the program anew with the same sockets and hand over to it: an upgrade without a lost request.")
+	r.item("SIGUSR2", "Start the program anew with the same sockets and hand over to it: an upgrade without a lost "+
+		"request.")
 	r.item("SIGQUIT", "Write the stack of every goroutine to standard error and end.")
 }
 
 func files(r *roff) {
 	r.section("FILES")
-	r.paragraph("No file is read that the command line, a variable or the configuration does not name. The systemd units name these:")
+	r.paragraph("No file is read that the command line, a variable or the configuration does not name. The systemd " +
+		"units name these:")
 	r.item("/etc/evhttpd/evhttpd.yaml", "The configuration.")
 	r.item("/var/log/evhttpd", "The logs.")
 	r.item("/run/evhttpd", "Unix sockets.")
@@ -118,16 +129,18 @@ func files(r *roff) {
 // writeConfigPage writes the page about the configuration file.
 func writeConfigPage(w io.Writer) error {
 	var r roff
-	fmt.Fprintf(&r, ".TH \"%s\" \"5\" \"%s\" \"evhttpd %s\" \"evhttpd\"\n", strings.ToUpper(configPage), pageMonth(), versionText())
+	r.title(configPage, 5)
 	r.section("NAME")
 	r.WriteString(configPage + " \\- configuration file of evhttpd(1)\n")
 	r.section("SYNOPSIS")
 	r.literal("evhttpd --config FILE\nevhttpd check --config FILE")
 	r.section("DESCRIPTION")
-	r.paragraph("A YAML file that says what evhttpd serves and how. Every key has a default but a site's root. An unknown key is an error. " +
-		"Variables and flags count before the file. SIGHUP has it read again: a mistake changes nothing.")
-	r.paragraph("Durations have a unit: 500ms, 30s, 1h. Sizes are bytes, or a whole number of KiB, MiB or GiB. 0 is no limit. " +
-		"In a pattern of paths * matches within a segment and ** across segments. A relative path begins at the file's folder.")
+	r.paragraph("A YAML file that says what evhttpd serves and how. Every key has a default but a site's root. An " +
+		"unknown key is an error. Variables and flags count before the file. SIGHUP has it read again: a mistake " +
+		"changes nothing.")
+	r.paragraph("Durations have a unit: 500ms, 30s, 1h. Sizes are bytes, or a whole number of KiB, MiB or GiB. 0 is " +
+		"no limit. In a pattern of paths * matches within a segment and ** across segments. A relative path begins " +
+		"at the file's folder.")
 	r.section("KEYS")
 	for _, key := range config.Keys() {
 		texts := []string{key.Text}
@@ -148,7 +161,7 @@ func writeConfigPage(w io.Writer) error {
 	return err
 }
 
-// pageMonth is the date of a page as the library writes it.
+// pageMonth dates a page, by SOURCE_DATE_EPOCH where a package is built.
 func pageMonth() string {
 	when := time.Now()
 	if epoch, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {

@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	// pollInterval is how long in milliseconds a wait for room lasts before it is
-	// looked whether to go on waiting. A blocked call without a bound is to be avoided for Go's sake too: a
-	// garbage collection that waits for its thread waits as long.
+	// pollInterval is how long, in milliseconds, one call waits for room. After each, the wait ends if it was
+	// abandoned. Calls without a bound are to be avoided for Go's sake too: a garbage collection that has to stop the
+	// thread waits as long.
 	pollInterval = 100
-	// fileMode is that of a new file, less the umask.
+	// fileMode has the permissions of a new file, less the umask.
 	fileMode = 0o640
 )
 
 // ErrAbandoned ends the wait for a reader that takes nothing.
 var ErrAbandoned = errors.New("its reader takes nothing: given up")
 
-// errNoWait has the same bytes written in another way.
+// errNoWait says that the same bytes are to be written in another way.
 var errNoWait = errors.New("a write cannot be told not to wait")
 
 // Sink is where lines go. Its methods are for one goroutine at a time.
@@ -41,13 +41,21 @@ type Sink interface {
 	Close() error
 }
 
+// way is how a descriptor is written to without waiting.
+type way int
+
+const (
+	plain  way = iota // write(2): the descriptor does not block, or is a regular file, whose disk alone is waited for
+	socket            // sendmsg(2) with MSG_DONTWAIT
+	nowait            // each write says that it is not to block: pwritev2(2)
+	polled            // others share the descriptor, so a write may block: poll(2) first, and write little
+)
+
 // File is a Sink over a descriptor.
 type File struct {
 	fd       int
-	owned    bool // it is ours to close
-	nowait   bool // each write says that it is not to block
-	shared   bool // others write there too and a write may block: poll(2) first, and write little
-	socket   bool
+	way      way
+	owned    bool // the descriptor is ours to close
 	terminal bool
 	torn     bool // the last line is not whole: a write failed in the middle
 }
@@ -98,20 +106,20 @@ func Inherited(fd int) *File {
 		return f // closed: writing says so
 	}
 	switch s.Mode & unix.S_IFMT {
-	case unix.S_IFREG: // never blocks but for its disk
+	case unix.S_IFREG:
 	case unix.S_IFSOCK:
-		f.socket = true
+		f.way = socket
 	default:
 		if own, err := reopen(fd); err == nil {
 			f.fd, f.owned = own, true
 		} else {
-			f.nowait, f.shared = true, true
+			f.way = nowait
 		}
 	}
 	return f
 }
 
-// isTerminal: only terminals have a window size (TIOCGWINSZ(2const)).
+// isTerminal reports whether a descriptor is a terminal: only these have a window size (TIOCGWINSZ(2const)).
 func isTerminal(fd int) bool {
 	_, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
 	return err == nil
@@ -150,7 +158,7 @@ func (f *File) WriteLines(p []byte, abandoned <-chan struct{}) (lost int, err er
 // writeAll writes until all of p is written.
 func (f *File) writeAll(p []byte, abandoned <-chan struct{}) (done int, err error) {
 	for again := 0; done < len(p); {
-		if f.shared && !f.nowait {
+		if f.way == polled {
 			if err := Await(f.fd, abandoned); err != nil {
 				return done, err
 			}
@@ -179,21 +187,22 @@ func (f *File) writeAll(p []byte, abandoned <-chan struct{}) (done int, err erro
 // write writes what there is room for. A reader that has gone is EPIPE: package os alone has Go's runtime end the
 // process by SIGPIPE for descriptors 1 and 2 (os/signal), system calls do not.
 func (f *File) write(p []byte) (int, error) {
-	switch {
-	case f.socket:
+	switch f.way {
+	case socket:
 		return unix.SendmsgN(f.fd, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-	case f.nowait:
+	case nowait:
 		n, err := writeNow(f.fd, p)
 		if n <= 0 && (err == unix.EOPNOTSUPP || err == unix.ENOSYS || err == unix.EINVAL || err == unix.EPERM) {
-			f.nowait = false // the kernel cannot do so, or may not: poll(2) is asked
+			f.way = polled // the kernel cannot do so, or may not
 			return 0, errNoWait
 		}
 		return n, err
-	case f.shared && f.terminal:
-		// POLLOUT promises no more of a terminal, which waits with the rest (n_tty_write in drivers/tty/n_tty.c).
-		p = p[:1]
-	case f.shared: // POLLOUT promises room for so much in a pipe (pipe(7))
-		p = p[:min(len(p), pipeBuf)]
+	case polled:
+		room := pipeBuf // POLLOUT promises room for so much in a pipe (pipe(7))
+		if f.terminal {
+			room = 1 // and no more of a terminal, which waits with the rest (n_tty_write in drivers/tty/n_tty.c)
+		}
+		p = p[:min(len(p), room)]
 	}
 	return unix.Write(f.fd, p)
 }
@@ -213,8 +222,8 @@ func Await(fd int, abandoned <-chan struct{}) error {
 	}
 }
 
-// Bounded is an io.Writer over a Sink that waits for its reader no longer than Grace a call. What is not written by
-// then is lost, and so is what cannot be written: whoever has nobody else to tell it to writes there.
+// Bounded is an io.Writer over a Sink that waits for its reader no longer than Grace in a call. What is not written by
+// then is lost, and so is what cannot be written: it is for messages that cannot be told in another place.
 type Bounded struct {
 	To    Sink
 	Grace time.Duration

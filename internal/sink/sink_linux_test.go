@@ -43,18 +43,18 @@ var given = []struct {
 // write, or after poll(2).
 func TestNothingWaitsForAReader(t *testing.T) {
 	for _, g := range given {
-		for _, way := range []string{"as it is", "each write says so", "poll"} {
-			t.Run(g.name+", "+way, func(t *testing.T) {
+		for _, how := range []string{"as it is", "each write says so", "poll"} {
+			t.Run(g.name+", "+how, func(t *testing.T) {
 				w, r := g.open(t)
 				defer unix.Close(w)
 				defer unix.Close(r)
 				f := Inherited(w)
 				defer f.Close()
-				if f.shared || f.socket != (g.name == "socket") || f.Terminal() != (g.name == "terminal") {
+				if want := map[bool]way{true: socket}[g.name == "socket"]; f.way != want || f.Terminal() != (g.name == "terminal") {
 					t.Errorf("%+v", f)
 				}
-				if way != "as it is" {
-					f = &File{fd: w, shared: true, nowait: way != "poll", terminal: f.terminal}
+				if how != "as it is" {
+					f = &File{fd: w, way: map[bool]way{true: polled, false: nowait}[how == "poll"], terminal: f.terminal}
 				}
 				line := []byte(strings.Repeat("x", 99) + "\n")
 				abandoned := make(chan struct{})

@@ -7,8 +7,8 @@ import (
 )
 
 // steady returns l with errors of Accept that pass, but for that of a closed listener: net/http ends at any other
-// that does not say so of itself (EPERM of a security module, EIO), and waits 5 ms before it tries again, and each time
-// twice as long, up to a second.
+// that does not say so of itself (EPERM of a security module, EIO), and waits 5 ms before it tries again, and each
+// time twice as long, up to a second.
 func steady(l net.Listener, warn func(what string, err error)) net.Listener {
 	return &steadyListener{Listener: l, warn: warn}
 }

@@ -28,8 +28,8 @@ type metric struct {
 	label string // the name of its only label; empty if it has none
 	key   string // in /status
 	help  string
-	// value returns a number, a bool that is a failure, a *conn.Histogram, or labelled numbers; nil is a number that is
-	// not known, and is missing in /metrics.
+	// value returns a number, a bool that is a failure, a *conn.Histogram, or labelled numbers; nil is a number that
+	// is not known, and is missing in /metrics.
 	value func(s *Snapshot) any
 }
 

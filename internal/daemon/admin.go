@@ -112,8 +112,8 @@ func (s *Server) changeAdmin(c *adminChange) (former *admin.Server) {
 	return former
 }
 
-// adminHosts are the names by which the control plane is asked: those that are configured, those that it listens by, and
-// this machine's, which no other site has.
+// adminHosts are the names by which the control plane is asked: those that are configured, those that it listens by,
+// and this machine's, which no other site has.
 func adminHosts(a *config.Admin) []string {
 	names := slices.Clone(a.Hosts)
 	for _, address := range a.Listen {

@@ -24,7 +24,7 @@ func (s *Server) announce() {
 		if contained() { // the addresses are its engine's: other machines know it by a port of the host
 			continue
 		}
-		for _, url := range l.Others() {
+		for _, url := range l.RemoteURLs() {
 			say("from other machines %s", url)
 		}
 	}
@@ -80,9 +80,9 @@ func counted(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// adviceAgainstRoot says in one line how to start the server as another user, if its user is root.
-// The server does not change its user itself: a process that has given up root cannot bind a port that a reload adds,
-// nor start its successor in an upgrade as it was started. docs/operations.md says how to give it the rights it needs.
+// adviceAgainstRoot says in one line how to start the server as another user, if its user is root. The server does
+// not change its user itself: a process that has given up root cannot bind a port that a reload adds, nor start its
+// successor in an upgrade as it was started. docs/operations.md says how to give it the rights it needs.
 func adviceAgainstRoot(uid int) string {
 	if uid != 0 {
 		return ""

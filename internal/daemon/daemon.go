@@ -117,8 +117,9 @@ func newServer(opts Options, events *eventlog.Log) *Server {
 	return s
 }
 
-// Run serves until it is told to stop. A *config.UnusableError means that what was configured cannot be used; an error
-// of Load is returned as it is; any other is one of running. Those that were said on standard error are in a *Told.
+// Run serves until it is told to stop. A *config.UnusableError means that what was configured cannot be used; an
+// error of Load is returned as it is; any other is one of running. Those that were said on standard error are in a
+// *Told.
 func Run(opts Options) (err error) {
 	// Package os has the runtime end the process if nobody reads standard output or error any more, unless somebody
 	// asks for the signal (os/signal). Ignored it would be ignored by a new process too.
@@ -259,8 +260,8 @@ func (s *Server) reopen() {
 	}
 }
 
-// reopenLogs opens the log of events and the access log whenever that is asked for. It runs on a goroutine of its own:
-// opening may take as long as a file system or a name server does not answer, and no signal waits for it.
+// reopenLogs opens the log of events and the access log whenever that is asked for. It runs on a goroutine of its
+// own: opening may take as long as a file system or a name server does not answer, and no signal waits for it.
 func (s *Server) reopenLogs() {
 	for range s.reopening {
 		if err := s.events.Reopen(); err != nil {

@@ -43,8 +43,8 @@ func (s *Server) connections(cfg *config.Config) int {
 	return limit / 10 * 9
 }
 
-// cachedDescriptors is cache.descriptors in static's terms, but no more than half of what the connections leave of the
-// limit: the other half is for the server's own, and for files that are opened.
+// cachedDescriptors is cache.descriptors in static's terms, but no more than half of what the connections leave of
+// the limit: the other half is for the server's own, and for files that are opened.
 func (s *Server) cachedDescriptors(cfg *config.Config) int {
 	limit, err := descriptorLimit()
 	if err != nil {

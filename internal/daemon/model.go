@@ -17,8 +17,8 @@ import (
 	"github.com/evhttpd/evhttpd/model"
 )
 
-// runningModel is one IO model at work. There is the one that accepts, and there are those that it has replaced, for as long
-// as they have connections.
+// runningModel is one IO model at work. There is the one that accepts, and there are those that it has replaced, for
+// as long as they have connections.
 type runningModel struct {
 	choice  iomodel.Choice
 	loops   int

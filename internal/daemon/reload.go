@@ -241,7 +241,7 @@ func (s *Server) commit(c *change) error {
 	}
 	if c.starts() {
 		for _, l := range unwanted {
-			s.events.Warn("an inherited socket is not in listen, and is closed", zap.String("socket", l.Unwanted()))
+			s.events.Warn("an inherited socket is not in listen, and is closed", zap.String("socket", l.Origin()))
 		}
 	}
 	s.replaced.Go(func() {

@@ -63,7 +63,7 @@ func (s *Server) tryUpgrade(v verdict) error {
 
 // startSuccessor starts the new process. It goes on in upgraded.
 func (s *Server) startSuccessor() error {
-	variable, fds, err := listener.Bequest(s.sockets())
+	variable, fds, err := listener.PassOn(s.sockets())
 	if err != nil {
 		return err
 	}

@@ -26,9 +26,9 @@ const bodyMax = 64 << 10
 // Ask asks whether the server of that configuration answers. It returns the question and the answer's status in one
 // line; an error has the question and what came of it. It is a *config.UnusableError if there is nothing to ask.
 //
-// If target is given, a URL or unix:PATH, it is asked, and cfg may be nil. Otherwise the question is GET /readyz at the
-// first address of the control plane. Without a control plane it is OPTIONS * (RFC 9110 section 9.3.7) at the first
-// address that the server listens on: no rule for a site or a path can refuse that.
+// If target is given, a URL or unix:PATH, it is asked, and cfg may be nil. Otherwise the question is GET /readyz at
+// the first address of the control plane. Without a control plane it is OPTIONS * (RFC 9110 section 9.3.7) at the
+// first address that the server listens on: no rule for a site or a path can refuse that.
 func Ask(cfg *config.Config, target string, timeout time.Duration) (string, error) {
 	q, err := questionFor(cfg, target)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -15,16 +14,14 @@ import (
 const (
 	// firstFD is the first descriptor that is passed on (sd_listen_fds(3)).
 	firstFD = 3
-	// inheritVariable tells a new process what the one that it replaces passes
-	// on. LISTEN_PID would have to name the new process, whose number is not
-	// known before it is there.
+	// inheritVariable tells a new process which listeners the process that it replaces passes on. systemd's
+	// variables cannot: LISTEN_PID would have to name the new process, whose number is not known before it is there.
 	inheritVariable = "EVHTTPD_INHERIT"
 )
 
-// inherited is what a process has from the one that started it: its value in
-// inheritVariable.
-type inherited struct {
-	Ready     int               `json:"ready"` // descriptor: the new process says there that it serves, or why it does not
+// inheritance is the value of inheritVariable.
+type inheritance struct {
+	Ready     int               `json:"ready"` // the descriptor to which the new process says that it serves, or why not
 	Listeners []inheritedSocket `json:"listeners"`
 }
 
@@ -32,65 +29,63 @@ type inherited struct {
 type inheritedSocket struct {
 	Address string `json:"address"` // as it is configured
 	Foreign bool   `json:"foreign,omitempty"`
-	Lost    bool   `json:"lost,omitempty"` // no client reaches it: the Unix socket's file is not ours any more
+	Lost    bool   `json:"lost,omitempty"` // no client reaches it: another file is at the path of the Unix socket
 	FDs     []int  `json:"fds"`
 }
 
-// Bequest is the variable that tells a new process of the listeners, and the sockets that
-// it is to have, in their order, by the numbers from 3 on. Behind them it is to have the
-// descriptor to which it says that it serves.
-func Bequest(listeners []*Listener) (variable string, fds []int, err error) {
-	var will inherited
+// PassOn returns the variable that tells a new process of the listeners, and the sockets that it is to have, in their
+// order, by the numbers from 3 on. After them it is to have the descriptor to which it says that it serves.
+func PassOn(listeners []*Listener) (variable string, fds []int, err error) {
+	var passed inheritance
 	for _, l := range listeners {
 		one := inheritedSocket{Address: l.key, Foreign: l.foreign, Lost: !l.reachable()}
 		for _, fd := range l.sockets {
 			one.FDs = append(one.FDs, firstFD+len(fds))
 			fds = append(fds, fd)
 		}
-		will.Listeners = append(will.Listeners, one)
+		passed.Listeners = append(passed.Listeners, one)
 	}
-	will.Ready = firstFD + len(fds)
-	text, err := json.Marshal(will)
+	passed.Ready = firstFD + len(fds)
+	text, err := json.Marshal(passed)
 	if err != nil {
 		return "", nil, err
 	}
 	return inheritVariable + "=" + string(text), fds, nil
 }
 
-// Inherit returns the listeners that the process was started with, of systemd
-// (LISTEN_FDS) or of a process that this one is to replace, and where to say that it
-// serves, -1 if nobody waits for that. The variables are taken out of the
-// environment: they are no other process's.
+// Inherit returns the listeners that the process was started with, of systemd (LISTEN_FDS) or of a process that this
+// one is to replace, and the descriptor to which to say that this one serves, -1 if no process waits for that. The
+// variables are taken out of the environment, so that processes which this one starts do not find them.
 func Inherit() (listeners []*Listener, ready int, err error) {
 	ready = -1
 	text := os.Getenv(inheritVariable)
-	listeners, err = passed(os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES"))
+	listeners, err = ofSystemd(os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES"))
 	for _, name := range []string{inheritVariable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
 		err = errors.Join(err, os.Unsetenv(name))
 	}
 	if text == "" || err != nil {
 		return listeners, ready, err
 	}
-	var will inherited
-	if err := json.Unmarshal([]byte(text), &will); err != nil {
+	var from inheritance
+	if err := json.Unmarshal([]byte(text), &from); err != nil {
 		return nil, ready, fmt.Errorf("%s: %w: it is set for an upgrade alone; unset it", inheritVariable, err)
 	}
-	for _, one := range will.Listeners {
+	for _, one := range from.Listeners {
 		l := &Listener{key: one.Address, foreign: one.Foreign, sockets: one.FDs}
 		if err := l.learn(one.Lost); err != nil {
 			return nil, ready, fmt.Errorf("%s: %w", inheritVariable, err)
 		}
 		listeners = append(listeners, l)
 	}
-	if _, err := unix.FcntlInt(uintptr(will.Ready), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
-		return nil, ready, fmt.Errorf("%s: descriptor %d: %w", inheritVariable, will.Ready, err)
+	if _, err := unix.FcntlInt(uintptr(from.Ready), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+		return nil, ready, fmt.Errorf("%s: descriptor %d: %w", inheritVariable, from.Ready, err)
 	}
-	return listeners, will.Ready, nil
+	return listeners, from.Ready, nil
 }
 
-// passed returns the listeners that systemd has passed, by sd_listen_fds(3):
-// descriptors, since an os.File would change the flags that other processes share.
-func passed(pid, count, names string) ([]*Listener, error) {
+// ofSystemd returns the listeners that systemd has passed, by sd_listen_fds(3). They are descriptors, since an
+// os.File would change the flags that other processes share.
+func ofSystemd(pid, count, names string) ([]*Listener, error) {
 	if pid != strconv.Itoa(os.Getpid()) {
 		return nil, nil // another process's, or none
 	}
@@ -114,8 +109,8 @@ func passed(pid, count, names string) ([]*Listener, error) {
 	return all, nil
 }
 
-// learn finds out where inherited sockets listen, and makes them as ours are. lost: what is at
-// their path is not theirs.
+// learn finds out where inherited sockets listen, and gives them the flags that ours have. With lost, the file at the
+// path of a Unix socket is another one's.
 func (l *Listener) learn(lost bool) error {
 	if len(l.sockets) == 0 {
 		return errors.New("a listener without sockets")
@@ -145,12 +140,4 @@ func (l *Listener) learn(lost bool) error {
 		l.file = info
 	}
 	return nil
-}
-
-// Unwanted is the address of an inherited listener for an event.
-func (l *Listener) Unwanted() string {
-	if l.addr != (netip.AddrPort{}) {
-		return l.key + " (" + l.addr.String() + ")"
-	}
-	return l.key
 }

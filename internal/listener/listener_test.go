@@ -91,10 +91,10 @@ func TestListenAll(t *testing.T) {
 // TestPassed: the variables of sd_listen_fds(3) that are for another process, or wrong.
 func TestPassed(t *testing.T) {
 	pid := "1"
-	if got, err := passed(pid, "1", "web"); got != nil || err != nil {
+	if got, err := ofSystemd(pid, "1", "web"); got != nil || err != nil {
 		t.Errorf("another process's: %v, %v", got, err)
 	}
-	if _, err := passed(strconv.Itoa(os.Getpid()), "x", ""); err == nil || !strings.Contains(err.Error(), "LISTEN_FDS") {
+	if _, err := ofSystemd(strconv.Itoa(os.Getpid()), "x", ""); err == nil || !strings.Contains(err.Error(), "LISTEN_FDS") {
 		t.Error(err)
 	}
 }
@@ -348,7 +348,8 @@ func TestEveryAddress(t *testing.T) {
 	}
 }
 
-// TestZone: an address of one interface alone has several sockets too, and is kept under another spelling of its zone.
+// TestZone: an address of one interface alone has several sockets too, and is kept under another spelling of its
+// zone.
 func TestZone(t *testing.T) {
 	if _, err := opened(t, 1, nil, "[fe80::1%nosuch]:0"); err == nil || !strings.Contains(err.Error(), `this machine has no interface "nosuch"`) {
 		t.Error(err)
@@ -391,7 +392,7 @@ func TestUnixMadeAgain(t *testing.T) {
 	if again := mustOpen(t, 1, first, "unix:"+path); again[0].sockets[0] != first[0].sockets[0] {
 		t.Error("it is another one though its file is there")
 	}
-	if variable, _, err := Bequest(first); err != nil || strings.Contains(variable, "lost") {
+	if variable, _, err := PassOn(first); err != nil || strings.Contains(variable, "lost") {
 		t.Error(variable, err)
 	}
 	if err := os.Remove(path); err != nil {
@@ -400,7 +401,7 @@ func TestUnixMadeAgain(t *testing.T) {
 	if Reachable(first) {
 		t.Error("it can be reached without its file")
 	}
-	if variable, _, err := Bequest(first); err != nil || !strings.Contains(variable, `"lost":true`) {
+	if variable, _, err := PassOn(first); err != nil || !strings.Contains(variable, `"lost":true`) {
 		t.Error(variable, err)
 	}
 	second := mustOpen(t, 1, first, "unix:"+path)

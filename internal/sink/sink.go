@@ -222,8 +222,8 @@ func Await(fd int, abandoned <-chan struct{}) error {
 	}
 }
 
-// Bounded is an io.Writer over a Sink that waits for its reader no longer than Grace in a call. What is not written by
-// then is lost, and so is what cannot be written: it is for messages that cannot be told in another place.
+// Bounded is an io.Writer over a Sink that waits for its reader no longer than Grace in a call. What is not written
+// by then is lost, and so is what cannot be written: it is for messages that cannot be told in another place.
 type Bounded struct {
 	To    Sink
 	Grace time.Duration

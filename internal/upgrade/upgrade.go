@@ -1,5 +1,5 @@
-// Package upgrade starts a new process of a server's program, with its sockets, and waits until the new process serves.
-// The new process finds here how to say so.
+// Package upgrade starts a new process of a server's program, with its sockets, and waits until the new process
+// serves. The new process finds here how to say so.
 //
 // It imports the standard library and x/sys alone.
 package upgrade
@@ -58,8 +58,8 @@ type Process struct {
 }
 
 // Start starts the program at path with the arguments that this process was started with, and has it inherit the
-// descriptors fds, numbered from 3 on. The next one is that at which the new process says that it serves (Predecessor).
-// A process that has not said so after timeout is ended.
+// descriptors fds, numbered from 3 on. The next one is that at which the new process says that it serves
+// (Predecessor). A process that has not said so after timeout is ended.
 func Start(path string, env []string, fds []int, timeout time.Duration) (*Process, error) {
 	if path == Program && errProgram != nil {
 		return nil, errProgram
@@ -154,8 +154,8 @@ func (p *Process) follow(r *os.File, timeout time.Duration) {
 	p.result <- err
 }
 
-// Predecessor is the process that this one is to replace. It waits to hear that this one serves, and serves on the same
-// sockets until then.
+// Predecessor is the process that this one is to replace. It waits to hear that this one serves, and serves on the
+// same sockets until then.
 type Predecessor struct {
 	FD int // the descriptor at which it waits
 }

@@ -16,11 +16,11 @@ import (
 // stateListen is TCP_LISTEN in /proc/net/tcp.
 const stateListen = "0A"
 
-// stranger reports whether a socket that is none of ours listens where addr would. It is for an
-// address that overlaps with one of ours, for which the kernel does not tell: with SO_REUSEPORT it lets all
-// sockets of a user have a port. Where /proc does not show it there is none. What listens on the
-// unspecified address of IPv6 is taken to have IPv4's too: the table does not tell (IPV6_V6ONLY).
-func stranger(addr netip.AddrPort, ours []*Listener) bool {
+// occupied reports whether a socket that is not ours listens where addr would. It is for an address that overlaps
+// with one of ours, for which the kernel does not tell: with SO_REUSEPORT it lets all sockets of a user have a port.
+// Where /proc does not show such a socket, there is none. A socket at the unspecified address of IPv6 is taken to
+// have that of IPv4 too, since the table does not say (IPV6_V6ONLY).
+func occupied(addr netip.AddrPort, ours []*Listener) bool {
 	known := make(map[string]bool)
 	for _, l := range ours {
 		for _, fd := range l.sockets {
@@ -30,11 +30,11 @@ func stranger(addr netip.AddrPort, ours []*Listener) bool {
 			}
 		}
 	}
-	return strangerIn("/proc/self/net/tcp", addr, known) || strangerIn("/proc/self/net/tcp6", addr, known)
+	return listensIn("/proc/self/net/tcp", addr, known) || listensIn("/proc/self/net/tcp6", addr, known)
 }
 
-// strangerIn looks in one table (proc_pid_net(5)), which has those that listen first.
-func strangerIn(table string, addr netip.AddrPort, known map[string]bool) bool {
+// listensIn looks in one table (proc_pid_net(5)), which begins with the sockets that listen.
+func listensIn(table string, addr netip.AddrPort, known map[string]bool) bool {
 	f, err := os.Open(table)
 	if err != nil {
 		return false

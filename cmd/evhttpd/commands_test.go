@@ -69,7 +69,8 @@ func TestSubcommandBeforeDirectory(t *testing.T) {
 				t.Fatal(err)
 			}
 			both, stderr, err := execute(t, args...)
-			if want := "evhttpd: " + name + " is the subcommand; the directory of that name is ./" + name + "\n"; err != nil || stderr != want {
+			if want := "evhttpd: " + name + " is the subcommand; the directory of that name is ./" + name +
+				"\n"; err != nil || stderr != want {
 				t.Errorf("both: %v, %q on stderr, want %q", err, stderr, want)
 			}
 			if both != alone {
@@ -86,7 +87,8 @@ func TestServeBeforeDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stderr, err := execute(t, "serve", "none")
-	if err == nil || !strings.Contains(err.Error(), `ROOT "none": there is no such directory`) || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "./serve") {
+	if err == nil || !strings.Contains(err.Error(), `ROOT "none": there is no such directory`) ||
+		strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "./serve") {
 		t.Errorf("%v, %q on stderr", err, stderr)
 	}
 }
@@ -97,7 +99,8 @@ func TestRootIsNoSubcommand(t *testing.T) {
 	if err := os.Mkdir("evhttpd", 0o700); err != nil { // the root command's own name
 		t.Fatal(err)
 	}
-	if _, stderr, err := execute(t, "./models"); err == nil || stderr != "" || !strings.Contains(err.Error(), "./models") {
+	if _, stderr, err := execute(t, "./models"); err == nil || stderr != "" ||
+		!strings.Contains(err.Error(), "./models") {
 		t.Errorf("%v, %q on stderr", err, stderr)
 	}
 }
@@ -109,10 +112,13 @@ func TestFlagErrors(t *testing.T) {
 		want string // the beginning
 		says string
 	}{
-		{[]string{"--io-model", "nope"}, `--io-model "nope": there is no such model; available here: `, "spin, select, poll"},
-		{[]string{"--io-model", "select", "--trigger", "edge"}, `--io-model "select" cannot be driven with the edge trigger: it has level only; with edge here: `, ""},
+		{[]string{"--io-model", "nope"}, `--io-model "nope": there is no such model; available here: `,
+			"spin, select, poll"},
+		{[]string{"--io-model", "select", "--trigger", "edge"},
+			`--io-model "select" cannot be driven with the edge trigger: it has level only; with edge here: `, ""},
 		{[]string{"--io-model", "select", "--trigger", "x"}, `--trigger "x": want auto, edge, level`, ""},
-		{[]string{"--cache-valid", "soon"}, `--cache-valid "soon": want a duration such as 500ms, 30s or 1h, or 0s`, ""},
+		{[]string{"--cache-valid", "soon"}, `--cache-valid "soon": want a duration such as 500ms, 30s or 1h, or 0s`,
+			""},
 		{[]string{"--cache-valid", "-1s"}, `--cache-valid "-1s": want a duration such as 500ms, 30s or 1h, or 0s`, ""},
 		{[]string{"--loops", "0"}, `--loops "0": want auto or a number`, ""},
 		{[]string{"--listing", "maybe"}, `--listing "maybe": want on or off`, ""},
@@ -131,33 +137,40 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"bench", "--duration", "1h"}, `bench: --duration 1h0m0s: it must be more than 0 and at most `, ""},
 		{[]string{"bench", "--rounds", "100000"}, `bench: --rounds 100000: there must be 1 to 1000`, ""},
 		{[]string{"bench", "--quick", "--scenarios", "small"}, `bench: --quick has its own two cells`, ""},
-		{[]string{"bench", "--scenarios", "smal"}, `bench: --scenarios: there is no scenario "smal": want one or more of small, `, "steady"},
+		{[]string{"bench", "--scenarios", "smal"},
+			`bench: --scenarios: there is no scenario "smal": want one or more of small, `, "steady"},
 		{[]string{"bench", "--quik"}, `unknown flag: --quik; see "evhttpd bench --help"`, ""},
 		{[]string{"bench", "compare", "a.json"}, `two results.json are compared, not 1 files`, ""},
 		{[]string{"bench", "compare", "none.json", "none.json"}, `open none.json: no such file`, ""},
 		{[]string{"bench", "load"}, `one URL is loaded, not 0; see "evhttpd bench load --help"`, ""},
 		{[]string{"bench", "load", "localhost:80"}, `bench load: "localhost:80": want http://HOST[:PORT]`, "unix:"},
-		{[]string{"bench", "load", "https://localhost/"}, `bench load: "https://localhost/": TLS is not measured`, "http://"},
+		{[]string{"bench", "load", "https://localhost/"}, `bench load: "https://localhost/": TLS is not measured`,
+			"http://"},
 		{[]string{"bench", "load", "-z", "0s", "http://[::1]/"}, `--duration must be more than 0`, ""},
 		{[]string{"bench", "load", "-q", "0", "http://[::1]/"}, `--rate must be more than 0`, ""},
-		{[]string{"bench", "load", "-t4", "-c64", "-d5s", "http://[::1]/"}, `invalid argument "4" for "-t, --timeout" flag`,
+		{[]string{"bench", "load", "-t4", "-c64", "-d5s", "http://[::1]/"},
+			`invalid argument "4" for "-t, --timeout" flag`,
 			"duration"},
 		{[]string{"bench", "load", "-c64", "-d5s", "http://[::1]/"}, `-d 5s: -d is the request's body`, "-z 5s"},
 		{[]string{"bench", "load", "-c", "0", "http://127.0.0.1:1/"}, `load: 0 connections`, ""},
-		{[]string{"bench", "load", "--expect", "2xx", "http://[::1]/"}, `--expect "2xx": want success, any or a status`, ""},
+		{[]string{"bench", "load", "--expect", "2xx", "http://[::1]/"},
+			`--expect "2xx": want success, any or a status`, ""},
 		{[]string{"bench", "load", "--percentiles", "50,x", "http://[::1]/"}, `--percentiles: "x" is not a number`, ""},
 		{[]string{"bench", "load", "--percentiles", "0", "http://[::1]/"}, `bench load: a percentile of 0: `, ""},
-		{[]string{"bench", "load", "--fail-if", "p99>5", "http://[::1]/"}, `--fail-if "p99>5": "5" is not a duration`, "5ms"},
+		{[]string{"bench", "load", "--fail-if", "p99>5", "http://[::1]/"},
+			`--fail-if "p99>5": "5" is not a duration`, "5ms"},
 		{[]string{"bench", "load", "--urls", "none", "http://[::1]/"}, `--urls: open none: no such file`, ""},
 		{[]string{"bench", "load", "--data-file", "none", "http://[::1]/"}, `--data-file: open none: no such file`, ""},
 		{[]string{"bench", "load", "-d", "x", "-D", "y", "http://[::1]/"}, `--data and --data-file say the same`, ""},
-		{[]string{"bench", "load", "-H", "no colon", "http://127.0.0.1:1/"}, `load: field "no colon" is not of the form`, ""},
+		{[]string{"bench", "load", "-H", "no colon", "http://127.0.0.1:1/"},
+			`load: field "no colon" is not of the form`, ""},
 		{[]string{"bench", "load", "-m", "CONNECT", "http://127.0.0.1:1/"}, `load: method "CONNECT"`, "tunnel"},
 		{[]string{"models", "--jsn"}, `unknown flag: --jsn; see "evhttpd models --help"`, ""},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			_, _, err := execute(t, c.args...)
-			if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), c.says) {
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") ||
+				!strings.Contains(err.Error(), c.says) {
 				t.Errorf("got  %v\nwant %s...%s", err, c.want, c.says)
 			}
 			var wrong *config.Error
@@ -201,7 +214,8 @@ func TestCompletionCommand(t *testing.T) {
 	if err != nil || stderr != "" || !strings.Contains(help, "Usage:") {
 		t.Errorf("no shell: %v, %q on stderr, %q", err, stderr, help)
 	}
-	for shell, says := range map[string]string{"bash": "complete -o", "zsh": "#compdef evhttpd", "fish": "complete -c evhttpd", "powershell": "Register-ArgumentCompleter"} {
+	for shell, says := range map[string]string{"bash": "complete -o", "zsh": "#compdef evhttpd",
+		"fish": "complete -c evhttpd", "powershell": "Register-ArgumentCompleter"} {
 		script, stderr, err := execute(t, "completion", shell)
 		if err != nil || stderr != "" || !strings.Contains(script, says) {
 			t.Errorf("%s: %v, %q on stderr, no %q in %d bytes", shell, err, stderr, says, len(script))
@@ -239,10 +253,12 @@ func TestCompletions(t *testing.T) {
 // TestHelpTopics: help explains commands at any depth.
 func TestHelpTopics(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, topic := range []string{"", "serve", "lab", "lab starve", "bench", "bench compare", "bench load", "completion",
+	for _, topic := range []string{"", "serve", "lab", "lab starve", "bench", "bench compare", "bench load",
+		"completion",
 		"help"} {
 		stdout, stderr, err := execute(t, append([]string{"help"}, strings.Fields(topic)...)...)
-		if want := strings.TrimSpace("evhttpd " + topic); err != nil || stderr != "" || !strings.Contains(stdout, "\n  "+want+" ") {
+		if want := strings.TrimSpace("evhttpd " + topic); err != nil || stderr != "" ||
+			!strings.Contains(stdout, "\n  "+want+" ") {
 			t.Errorf("help %s: %v, %q on stderr, no usage line in\n%s", topic, err, stderr, stdout)
 		}
 	}
@@ -299,7 +315,8 @@ func TestWrapHelp(t *testing.T) {
 func TestModelsCommand(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for args, begin := range map[string]string{"models": "  MODEL", "models --json": "{"} {
-		if stdout, stderr, err := execute(t, strings.Fields(args)...); err != nil || stderr != "" || !strings.HasPrefix(stdout, begin) {
+		if stdout, stderr, err := execute(t, strings.Fields(args)...); err != nil || stderr != "" ||
+			!strings.HasPrefix(stdout, begin) {
 			t.Errorf("%s: %v, %q on stderr, on stdout\n%s", args, err, stderr, stdout)
 		}
 	}

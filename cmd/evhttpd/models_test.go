@@ -31,7 +31,9 @@ func fakeReport() *modelsReport {
 	return describeModels([]iomodel.Model{
 		fakeModel("threads", "blocking", 0, nil),
 		queue,
-		fakeModel("rings", "asynchronous", 0, errors.New("rings: forbidden to this process though the kernel allows it: a seccomp filter, as Docker's default profile has")),
+		fakeModel("rings", "asynchronous", 0,
+			errors.New("rings: forbidden to this process though the kernel allows it: "+
+				"a seccomp filter, as Docker's default profile has")),
 	}, iomodel.Choice{Model: queue, Trigger: poller.Edge}, true)
 }
 
@@ -40,8 +42,10 @@ func TestModelsText(t *testing.T) {
 	r := fakeReport()
 	limit := uint64(20000)
 	limits := []limitLine{
-		{Name: "RLIMIT_NOFILE", Value: &limit, Bounds: "open descriptors", Lift: []liftLine{{"root shell", "ulimit -n 1048576"}, {"systemd unit", "LimitNOFILE=1048576"}}},
-		{Name: "of one", Bounds: strings.Repeat("words that are broken at the width of the text ", 3), Lift: []liftLine{}},
+		{Name: "RLIMIT_NOFILE", Value: &limit, Bounds: "open descriptors",
+			Lift: []liftLine{{"root shell", "ulimit -n 1048576"}, {"systemd unit", "LimitNOFILE=1048576"}}},
+		{Name: "of one", Bounds: strings.Repeat("words that are broken at the width of the text ", 3),
+			Lift: []liftLine{}},
 	}
 	r.Platform, r.Kernel = "linux/amd64", "6.18.0"
 	r.Models[0].Limits, r.Models[1].Limits = limits, limits[:1]
@@ -82,7 +86,8 @@ Limits here:
 func TestModelsTextWithoutDefault(t *testing.T) {
 	r := describeModels([]iomodel.Model{fakeModel("threads", "blocking", 0, nil)}, iomodel.Choice{}, false)
 	var b bytes.Buffer
-	if err := r.write(&b); err != nil || !strings.Contains(b.String(), "--io-model auto finds nothing") || strings.Contains(b.String(), "*") {
+	if err := r.write(&b); err != nil || !strings.Contains(b.String(), "--io-model auto finds nothing") ||
+		strings.Contains(b.String(), "*") {
 		t.Errorf("%v\n%s", err, &b)
 	}
 	if r.Auto != nil || r.Models[0].Auto {
@@ -139,7 +144,8 @@ func TestModelsJSON(t *testing.T) {
 	}
 	for _, m := range models {
 		name := string(m["name"])
-		wantKeys(t, name, m, "name", "available", "reason", "auto", "triggers", "class", "mechanism", "cannot", "limits")
+		wantKeys(t, name, m, "name", "available", "reason", "auto", "triggers", "class", "mechanism", "cannot",
+			"limits")
 		if available, reason := string(m["available"]) == "true", string(m["reason"]); available != (reason == `""`) {
 			t.Errorf("%s: available %v for the reason %s", name, available, reason)
 		}

@@ -80,7 +80,8 @@ func start(t *testing.T, options ...func(*Options)) *plane {
 	p.addr = tcp.Addr().String()
 	p.ready.Store(true)
 	o := Options{
-		Version: "v1.2.3", Ready: p.ready.Load, Log: zap.NewNop(), Warn: func(what string, err error) { t.Errorf("%s: %v", what, err) },
+		Version: "v1.2.3", Ready: p.ready.Load, Log: zap.NewNop(),
+		Warn: func(what string, err error) { t.Errorf("%s: %v", what, err) },
 		Snapshot: func() *Snapshot {
 			s := sample()
 			s.Silent, s.Resting = int(p.silent.Load()), int(p.resting.Load())
@@ -133,7 +134,8 @@ func TestAddresses(t *testing.T) {
 			{"/etc/passwd", "text/plain", "not found", 404},
 		} {
 			status, header, body := p.ask(t, network, "GET", c.path)
-			if status != c.status || !strings.HasPrefix(header.Get("Content-Type"), c.mediaType) || !strings.Contains(body, c.says) {
+			if status != c.status || !strings.HasPrefix(header.Get("Content-Type"), c.mediaType) ||
+				!strings.Contains(body, c.says) {
 				t.Errorf("%s %s: %d, %q: %.300s", network, c.path, status, header.Get("Content-Type"), body)
 			}
 			if header.Get("Cache-Control") != "no-store" {
@@ -150,7 +152,8 @@ func TestAddresses(t *testing.T) {
 // Nothing can be changed: what is neither GET nor HEAD is refused everywhere.
 func TestOnlyGetAndHead(t *testing.T) {
 	p := start(t, func(o *Options) { o.Pprof = true })
-	for _, path := range []string{"/", "/metrics", "/healthz", "/readyz", "/status", "/debug/pprof/", "/debug/pprof/symbol", "/none"} {
+	for _, path := range []string{"/", "/metrics", "/healthz", "/readyz", "/status", "/debug/pprof/",
+		"/debug/pprof/symbol", "/none"} {
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"} {
 			if status, header, _ := p.ask(t, "tcp", method, path); status != 405 || header.Get("Allow") != "GET, HEAD" {
 				t.Errorf("%s %s: %d, Allow: %q", method, path, status, header.Get("Allow"))
@@ -170,7 +173,8 @@ func TestOnlyGetAndHead(t *testing.T) {
 
 func TestPprof(t *testing.T) {
 	p := start(t, func(o *Options) { o.Pprof = true })
-	for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline", "/debug/pprof/profile?seconds=1"} {
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline",
+		"/debug/pprof/profile?seconds=1"} {
 		if status, _, body := p.ask(t, "tcp", "GET", path); status != 200 || body == "" {
 			t.Errorf("%s: %d, %d bytes", path, status, len(body))
 		}
@@ -227,11 +231,13 @@ func TestMetricsHaveEveryValue(t *testing.T) {
 	_, _, body := p.ask(t, "tcp", "GET", "/metrics")
 	for _, want := range []string{
 		`evhttpd_info{model="epoll",trigger="edge",version="v1.2.3"} 1`, `evhttpd_ready 1`,
-		`evhttpd_request_duration_seconds_bucket{le="0.001048576"} 4`, `evhttpd_request_duration_seconds_bucket{le="0.134217728"} 9`,
+		`evhttpd_request_duration_seconds_bucket{le="0.001048576"} 4`,
+		`evhttpd_request_duration_seconds_bucket{le="0.134217728"} 9`,
 		`evhttpd_request_duration_seconds_bucket{le="+Inf"} 15`, `evhttpd_request_duration_seconds_sum 7.5`,
 		`evhttpd_connections{state="idle"} 8`, `evhttpd_system_calls_total{call="recv"} 30`,
 		`evhttpd_system_calls_again_total{call="recv"} 31`, `evhttpd_timer_lateness_seconds_count 2`,
-		`evhttpd_reloads_total{result="failure"} 48`, `evhttpd_last_reload_successful 0`, `go_goroutines `, `process_start_time_seconds `,
+		`evhttpd_reloads_total{result="failure"} 48`, `evhttpd_last_reload_successful 0`,
+		`go_goroutines `, `process_start_time_seconds `,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
@@ -249,7 +255,8 @@ func TestMetricsHaveEveryValue(t *testing.T) {
 
 // The names and texts keep the conventions of Prometheus.
 func TestMetricsLint(t *testing.T) {
-	problems, err := testutil.CollectAndLint(newCollector(&Options{Snapshot: sample, Ready: func() bool { return true }}))
+	problems, err := testutil.CollectAndLint(newCollector(&Options{Snapshot: sample,
+		Ready: func() bool { return true }}))
 	must(t, err)
 	for _, problem := range problems {
 		t.Errorf("%s: %s", problem.Metric, problem.Text)
@@ -278,7 +285,8 @@ func TestPromtoolCheckMetrics(t *testing.T) {
 // What happens to a server has the alert that is meant for it, and no other, by Prometheus' own rules.
 func TestPromtoolAlertsFire(t *testing.T) {
 	promtool := testkit.Program(t, "promtool")
-	if text, err := os.ReadFile("../../configs/prometheus/prometheus.yml"); err != nil || !strings.Contains(string(text), "job_name: evhttpd\n") {
+	if text, err := os.ReadFile("../../configs/prometheus/prometheus.yml"); err != nil ||
+		!strings.Contains(string(text), "job_name: evhttpd\n") {
 		t.Errorf("no job by the name that the alert has: %v", err)
 	}
 	if out, err := testkit.Command(promtool, "test", "rules", "testdata/alerts.yml").CombinedOutput(); err != nil {
@@ -366,7 +374,9 @@ func TestDashboardAndAlertsAskForWhatIsThere(t *testing.T) {
 // answered at once, and the end does not wait for them.
 func TestSilentClientsKeepNobodyOut(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
-		for name, says := range map[string]string{"nothing": "", "half a head": "GET /healthz HTTP/1.1\r\nHost: localh", "one request": "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"} {
+		for name, says := range map[string]string{"nothing": "",
+			"half a head": "GET /healthz HTTP/1.1\r\nHost: localh",
+			"one request": "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"} {
 			t.Run(network+", "+name, func(t *testing.T) {
 				p := start(t)
 				for range 3 * connectionsMax {
@@ -446,10 +456,12 @@ func (p *plane) dial(t *testing.T, network string) net.Conn {
 func TestHosts(t *testing.T) {
 	p := start(t, func(o *Options) { o.Hosts = []string{"Admin.example.org", "*.internal"} })
 	for host, want := range map[string]int{
-		"localhost": 200, "LOCALHOST:9180": 200, "a.localhost": 200, "localhost.": 200, "127.0.0.1": 200, "192.0.2.7:80": 200,
-		"[::1]": 200, "[2001:db8::1]:9180": 200, "admin.example.org:9180": 200, "web.internal": 200, "": 200,
-		"evil.example": 421, "evil.example:9180": 421, "localhost.evil.example": 421, "xlocalhost": 421, "127.0.0.1.evil.example": 421,
-		"internal": 421, "admin.example.org.evil.example": 421, "127.1": 421,
+		"localhost": 200, "LOCALHOST:9180": 200, "a.localhost": 200, "localhost.": 200, "127.0.0.1": 200,
+		"192.0.2.7:80": 200,
+		"[::1]":        200, "[2001:db8::1]:9180": 200, "admin.example.org:9180": 200, "web.internal": 200, "": 200,
+		"evil.example": 421, "evil.example:9180": 421, "localhost.evil.example": 421, "xlocalhost": 421,
+		"127.0.0.1.evil.example": 421,
+		"internal":               421, "admin.example.org.evil.example": 421, "127.1": 421,
 	} {
 		for network, want := range map[string]int{"tcp": want, "unix": 200} {
 			for _, path := range []string{"/status", "/healthz", "/none"} {
@@ -500,7 +512,8 @@ func TestAcceptingIsTriedAgain(t *testing.T) {
 		t.Error(r.StatusCode)
 	}
 	must(t, s.Close(time.Second))
-	if first := <-said; len(said) != 2 || !strings.Contains(first, tcp.Addr().String()+": ") || !strings.Contains(first, "operation not permitted") {
+	if first := <-said; len(said) != 2 || !strings.Contains(first, tcp.Addr().String()+": ") ||
+		!strings.Contains(first, "operation not permitted") {
 		t.Errorf("%q, and %d more", first, len(said))
 	}
 }

@@ -248,8 +248,10 @@ func newCollector(o *Options) *collector {
 	c := &collector{
 		options: o,
 		info: prometheus.NewDesc("evhttpd_info",
-			"The running server: its version, IO model and trigger, and 1.", []string{"version", "model", "trigger"}, nil),
-		ready: prometheus.NewDesc("evhttpd_ready", "1 if the server takes new clients, 0 if it starts or drains.", nil, nil),
+			"The running server: its version, IO model and trigger, and 1.",
+			[]string{"version", "model", "trigger"}, nil),
+		ready: prometheus.NewDesc("evhttpd_ready",
+			"1 if the server takes new clients, 0 if it starts or drains.", nil, nil),
 	}
 	for _, m := range metrics {
 		var labels []string

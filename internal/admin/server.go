@@ -85,7 +85,8 @@ func Start(listeners []net.Listener, o Options) *Server {
 	for _, l := range listeners {
 		s.running.Go(func() {
 			if err := s.http.Serve(bounded(steady(l, o.Warn), &s.evicted)); !errors.Is(err, http.ErrServerClosed) {
-				o.Log.Error("the control plane has ended on one address", zap.Stringer("address", l.Addr()), zap.Error(err))
+				o.Log.Error("the control plane has ended on one address", zap.Stringer("address", l.Addr()),
+					zap.Error(err))
 			}
 		})
 	}
@@ -108,17 +109,19 @@ func (s *Server) Close(grace time.Duration) error {
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	registry := newRegistry(&s.options)
-	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "evhttpd_admin_connections_evicted_total",
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "evhttpd_admin_connections_evicted_total",
 		Help: "Connections to the control plane closed to make room for new ones: those that said nothing for longest.",
 	}, func() float64 { return float64(s.evicted.Load()) }))
-	mux.Handle("/metrics", promhttp.InstrumentMetricHandler(registry, promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		Registry:            registry,
-		ErrorLog:            scrapeLog{s.options.Log},
-		ErrorHandling:       promhttp.ContinueOnError,
-		MaxRequestsInFlight: scrapesMax,
-		Timeout:             scrapeMax,
-		EnableOpenMetrics:   true,
-	})))
+	mux.Handle("/metrics", promhttp.InstrumentMetricHandler(registry,
+		promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+			Registry:            registry,
+			ErrorLog:            scrapeLog{s.options.Log},
+			ErrorHandling:       promhttp.ContinueOnError,
+			MaxRequestsInFlight: scrapesMax,
+			Timeout:             scrapeMax,
+			EnableOpenMetrics:   true,
+		})))
 	mux.HandleFunc("/healthz", s.healthz)
 	mux.HandleFunc("/readyz", s.readyz)
 	mux.HandleFunc("/status", s.status)
@@ -176,7 +179,9 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	if n := s.options.Snapshot().Resting; n > 0 {
-		http.Error(w, fmt.Sprintf("not ready: %d listeners cannot be accepted from just now; the events say why, and it is tried again", n),
+		http.Error(w,
+			fmt.Sprintf("not ready: %d listeners cannot be accepted from just now; "+
+				"the events say why, and it is tried again", n),
 			http.StatusServiceUnavailable)
 		return
 	}

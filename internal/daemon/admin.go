@@ -266,7 +266,8 @@ func limitsOf(st *state, buffers int64) limits {
 	l, t := &st.cfg.Limits, &st.cfg.Timeouts
 	out := limits{
 		Connections: st.connections, RequestsPerConnection: l.RequestsPerConnection, RequestLine: l.RequestLine,
-		Head: l.Head, Fields: l.Fields, Body: l.Body, Output: l.Output, Buffers: buffers, MaxProcs: runtime.GOMAXPROCS(0),
+		Head: l.Head, Fields: l.Fields, Body: l.Body, Output: l.Output, Buffers: buffers,
+		MaxProcs:  runtime.GOMAXPROCS(0),
 		FirstByte: t.FirstByte.Seconds(), HeadTimeout: t.Head.Seconds(), BodyTimeout: t.Body.Seconds(),
 		Send: t.Send.Seconds(), KeepAlive: t.KeepAlive.Seconds(), Deferred: t.Deferred.Seconds(),
 		Connection: t.Connection.Seconds(), Drain: t.Drain.Seconds(),

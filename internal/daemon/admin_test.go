@@ -18,7 +18,8 @@ func (n *numbered) Counters() conn.Counters { return n.counters }
 // What servers counted that are gone stays in the sums; what they were does not.
 func TestCountersOutliveTheirServers(t *testing.T) {
 	var c models
-	old := &runningModel{server: &numbered{counters: conn.Counters{Requests: [6]uint64{2: 7}, Loops: 2, Silent: 1, Unknown: conn.SetOf(conn.CallRecv)}}}
+	old := &runningModel{server: &numbered{counters: conn.Counters{Requests: [6]uint64{2: 7}, Loops: 2, Silent: 1,
+		Unknown: conn.SetOf(conn.CallRecv)}}}
 	now := &runningModel{server: &numbered{counters: conn.Counters{Requests: [6]uint64{2: 5}, Loops: 3}}}
 	c.add(old)
 	c.add(now)

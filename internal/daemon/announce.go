@@ -88,7 +88,8 @@ func adviceAgainstRoot(uid int) string {
 		return ""
 	}
 	return "running as root, which it never needs: for ports below 1024 use systemd's socket activation or " +
-		"User= with AmbientCapabilities=CAP_NET_BIND_SERVICE; in a container, its own user (docker run --user, runAsUser)"
+		"User= with AmbientCapabilities=CAP_NET_BIND_SERVICE; " +
+		"in a container, its own user (docker run --user, runAsUser)"
 }
 
 // containerMarks are what engines leave in a container: Docker, Podman, systemd-nspawn.

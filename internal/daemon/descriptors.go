@@ -77,7 +77,8 @@ func checkDescriptors() error {
 	if !errors.Is(err, unix.EMFILE) || limitErr != nil {
 		return nil // whatever else it is, requests will show it
 	}
-	return fmt.Errorf("RLIMIT_NOFILE is %d, and %d descriptors are needed to serve anybody: raise LimitNOFILE= or ulimit -n",
+	return fmt.Errorf("RLIMIT_NOFILE is %d, and %d descriptors are needed to serve anybody: "+
+		"raise LimitNOFILE= or ulimit -n",
 		limit, limit+freeMin-len(free))
 }
 
@@ -87,6 +88,7 @@ func withDescriptors(err error, cfg *config.Config) error {
 	if !errors.Is(err, unix.EMFILE) || limitErr != nil {
 		return err
 	}
-	return fmt.Errorf("%w (RLIMIT_NOFILE is %d, and about %d are needed to serve anybody: raise LimitNOFILE= or ulimit -n)",
+	return fmt.Errorf("%w (RLIMIT_NOFILE is %d, and about %d are needed to serve anybody: "+
+		"raise LimitNOFILE= or ulimit -n)",
 		err, limit, ownMost+4*max(cfg.Loops, 1)+freeMin)
 }

@@ -185,7 +185,8 @@ func (s *Server) connConfig(cfg *config.Config) *conn.Config {
 	return &conn.Config{
 		Server: cfg.ServerHeader,
 		Limits: http1.Limits{
-			RequestLine: cfg.Limits.RequestLine, Head: cfg.Limits.Head, Fields: cfg.Limits.Fields, Body: cfg.Limits.Body,
+			RequestLine: cfg.Limits.RequestLine, Head: cfg.Limits.Head, Fields: cfg.Limits.Fields,
+			Body: cfg.Limits.Body,
 		},
 		Requests:     cfg.Limits.RequestsPerConnection,
 		Output:       cfg.Limits.Output,

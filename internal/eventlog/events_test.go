@@ -142,7 +142,11 @@ func TestEventLogReopensUnderLoad(t *testing.T) {
 		}
 	})
 	for i := range 20 {
-		testkit.Until(t, "it does not come", func() bool { info, err := os.Stat(file); return err == nil && info.Size() > 0 })
+		testkit.Until(t, "it does not come", func() bool {
+			info, err := os.Stat(file)
+			return err == nil &&
+				info.Size() > 0
+		})
 		must(t, os.Rename(file, filepath.Join(dir, "old"+string(rune('a'+i)))))
 		must(t, l.Reopen())
 	}
@@ -217,7 +221,8 @@ func TestWarningsAreKept(t *testing.T) {
 		l.Warn("often", zap.String("path", "/a"), zap.Error(errors.New("why")))
 	}
 	got := l.Warnings()
-	if len(got) != 1 || got[0].Text != "often" || got[0].Count != 3 || got[0].Detail != "why" || got[0].Level != "warn" {
+	if len(got) != 1 || got[0].Text != "often" || got[0].Count != 3 || got[0].Detail != "why" ||
+		got[0].Level != "warn" {
 		t.Errorf("%+v", got)
 	}
 	for i := range 2 * warningsMax {
@@ -273,7 +278,8 @@ func TestAFullDiskIsTold(t *testing.T) {
 	if got := out.String(); strings.Count(got, want) != 1 || l.Dropped() != 3 {
 		t.Errorf("standard error has %q, %d are counted", got, l.Dropped())
 	}
-	if got := string(l.leftOut(3, syscall.ENOSPC)); !strings.Contains(got, "could not be written") || !strings.Contains(got, "no space left") {
+	if got := string(l.leftOut(3, syscall.ENOSPC)); !strings.Contains(got, "could not be written") ||
+		!strings.Contains(got, "no space left") {
 		t.Errorf("left out: %s", got)
 	}
 }

@@ -35,7 +35,8 @@ func TestPathsAreLimited(t *testing.T) {
 			time.Sleep(limitEvery)
 			synctest.Wait()
 			summaries := said.FilterMessageSnippet("left out").All()
-			if len(summaries) != round+1 || summaries[round].ContextMap()["events"] != int64(19*pathsMax) || summaries[round].ContextMap()["like"] != "often" {
+			if len(summaries) != round+1 || summaries[round].ContextMap()["events"] != int64(19*pathsMax) ||
+				summaries[round].ContextMap()["like"] != "often" {
 				t.Errorf("round %d: %v", round, summaries)
 			}
 		}
@@ -62,7 +63,8 @@ func TestAFloodHidesNothingElse(t *testing.T) {
 	}
 	want := "error the root is gone <nil>; error accepting fails accept4: input/output error; " +
 		"warn accepting fails operation not permitted; warn accepting fails <nil>"
-	if got := strings.Join(told, "; "); !strings.HasSuffix(got, want) || said.FilterLevelExact(zapcore.ErrorLevel).Len() != 2 {
+	if got := strings.Join(told, "; "); !strings.HasSuffix(got, want) ||
+		said.FilterLevelExact(zapcore.ErrorLevel).Len() != 2 {
 		t.Errorf("told: %s", got)
 	}
 }

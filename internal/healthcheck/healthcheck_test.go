@@ -42,7 +42,8 @@ func TestAskOfTheControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A server on every address may have those of IPv4 alone, as this one has.
-	for _, address := range []string{"127.0.0.1:" + port, ":" + port, "[::]:" + port, "0.0.0.0:" + port, "unix:" + socket} {
+	for _, address := range []string{"127.0.0.1:" + port, ":" + port, "[::]:" + port, "0.0.0.0:" + port, "unix:" +
+		socket} {
 		cfg := config.Default()
 		a, err := config.ParseAddress(address)
 		if err != nil {
@@ -66,7 +67,8 @@ func TestAskOfNothing(t *testing.T) {
 		cfg := config.Default()
 		cfg.Listen = []config.Address{a}
 		_, err := Ask(&cfg, "", patience)
-		if wrong := (*config.UnusableError)(nil); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "give the URL") {
+		if wrong := (*config.UnusableError)(nil); !errors.As(err, &wrong) ||
+			!strings.Contains(err.Error(), "give the URL") {
 			t.Errorf("%s: %v", a, err)
 		}
 	}

@@ -21,7 +21,7 @@ const (
 
 // inheritance is the value of inheritVariable.
 type inheritance struct {
-	Ready     int               `json:"ready"` // the descriptor to which the new process says that it serves, or why not
+	Ready     int               `json:"ready"` // descriptor at which the new process says that it serves
 	Listeners []inheritedSocket `json:"listeners"`
 }
 
@@ -102,7 +102,8 @@ func ofSystemd(pid, count, names string) ([]*Listener, error) {
 		}
 		l := &Listener{key: "systemd:" + name, foreign: true, sockets: []int{firstFD + i}}
 		if err := l.learn(false); err != nil {
-			return nil, fmt.Errorf("the socket %q of systemd: %w: want ListenStream= and Accept=no in its unit", name, err)
+			return nil, fmt.Errorf("the socket %q of systemd: %w: want ListenStream= and Accept=no in its unit",
+				name, err)
 		}
 		all = append(all, l)
 	}

@@ -34,7 +34,8 @@ func TestListenAll(t *testing.T) {
 	}
 	open := func(l *Listener) (n int) {
 		for _, fd := range l.sockets {
-			if listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && listening == 1 {
+			if listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil &&
+				listening == 1 {
 				n++
 			}
 		}
@@ -56,7 +57,8 @@ func TestListenAll(t *testing.T) {
 	if reusePort != 0 {
 		want = 3
 	}
-	if len(second) != 1 || second[0].sockets[0] != first[0].sockets[0] || len(second[0].sockets) != want || open(second[0]) != want {
+	if len(second) != 1 || second[0].sockets[0] != first[0].sockets[0] || len(second[0].sockets) != want ||
+		open(second[0]) != want {
 		t.Errorf("%+v became %+v", first[0], second[0])
 	}
 	if g := Gone(first, second); len(g) != 1 || g[0].unix != path {
@@ -94,7 +96,8 @@ func TestPassed(t *testing.T) {
 	if got, err := ofSystemd(pid, "1", "web"); got != nil || err != nil {
 		t.Errorf("another process's: %v, %v", got, err)
 	}
-	if _, err := ofSystemd(strconv.Itoa(os.Getpid()), "x", ""); err == nil || !strings.Contains(err.Error(), "LISTEN_FDS") {
+	if _, err := ofSystemd(strconv.Itoa(os.Getpid()), "x", ""); err == nil ||
+		!strings.Contains(err.Error(), "LISTEN_FDS") {
 		t.Error(err)
 	}
 }
@@ -253,7 +256,8 @@ func TestPortOfAnother(t *testing.T) {
 		return
 	}
 	mustOpen(t, 2, nil, second)
-	if all, err := opened(t, 2, ours, first.String(), second); err == nil || !strings.Contains(err.Error(), "another process has this port") {
+	if all, err := opened(t, 2, ours, first.String(), second); err == nil ||
+		!strings.Contains(err.Error(), "another process has this port") {
 		t.Errorf("%v, %v", all, err)
 	}
 }
@@ -269,7 +273,8 @@ func TestWideAddressOfAnother(t *testing.T) {
 		return
 	}
 	other := mustOpen(t, 1, nil, narrow)
-	if all, err := opened(t, 1, ours, every); err == nil || !strings.Contains(err.Error(), "another process has this port") {
+	if all, err := opened(t, 1, ours, every); err == nil ||
+		!strings.Contains(err.Error(), "another process has this port") {
 		t.Errorf("%v, %v", all, err)
 	}
 	if err := Close(other, nil, true); err != nil {
@@ -294,7 +299,8 @@ func TestPortOfOurs(t *testing.T) {
 	if len(both) != 2 {
 		t.Errorf("%+v", both)
 	}
-	if all, err := opened(t, 1, both, fmt.Sprintf("localhost:%d", port), fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+	if all, err := opened(t, 1, both, fmt.Sprintf("localhost:%d", port),
+		fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 		t.Errorf("twice the same: %+v", all)
 	}
 }
@@ -351,7 +357,8 @@ func TestEveryAddress(t *testing.T) {
 // TestZone: an address of one interface alone has several sockets too, and is kept under another spelling of its
 // zone.
 func TestZone(t *testing.T) {
-	if _, err := opened(t, 1, nil, "[fe80::1%nosuch]:0"); err == nil || !strings.Contains(err.Error(), `this machine has no interface "nosuch"`) {
+	if _, err := opened(t, 1, nil, "[fe80::1%nosuch]:0"); err == nil ||
+		!strings.Contains(err.Error(), `this machine has no interface "nosuch"`) {
 		t.Error(err)
 	}
 	interfaces, err := net.Interfaces()
@@ -408,7 +415,8 @@ func TestUnixMadeAgain(t *testing.T) {
 	if second[0].sockets[0] == first[0].sockets[0] || !Reachable(second) {
 		t.Error("it was not made again")
 	}
-	if all, err := opened(t, 1, first, "unix:"+path); err == nil || !strings.Contains(err.Error(), "another process listens there") {
+	if all, err := opened(t, 1, first, "unix:"+path); err == nil ||
+		!strings.Contains(err.Error(), "another process listens there") {
 		t.Errorf("%+v, %v", all, err)
 	}
 	passed := &Listener{sockets: first[0].sockets}

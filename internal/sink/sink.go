@@ -72,7 +72,8 @@ func Open(path string) (*File, error) {
 		mode = unix.O_RDWR
 	}
 	for {
-		fd, err := unix.Open(path, mode|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, fileMode)
+		fd, err := unix.Open(path, mode|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY,
+			fileMode)
 		switch err {
 		case nil:
 			return &File{fd: fd, owned: true, terminal: isTerminal(fd)}, nil

@@ -50,11 +50,13 @@ func TestNothingWaitsForAReader(t *testing.T) {
 				defer unix.Close(r)
 				f := Inherited(w)
 				defer f.Close()
-				if want := map[bool]way{true: socket}[g.name == "socket"]; f.way != want || f.Terminal() != (g.name == "terminal") {
+				if want := map[bool]way{true: socket}[g.name == "socket"]; f.way != want ||
+					f.Terminal() != (g.name == "terminal") {
 					t.Errorf("%+v", f)
 				}
 				if how != "as it is" {
-					f = &File{fd: w, way: map[bool]way{true: polled, false: nowait}[how == "poll"], terminal: f.terminal}
+					f = &File{fd: w, way: map[bool]way{true: polled, false: nowait}[how == "poll"],
+						terminal: f.terminal}
 				}
 				line := []byte(strings.Repeat("x", 99) + "\n")
 				abandoned := make(chan struct{})

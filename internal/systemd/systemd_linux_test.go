@@ -187,7 +187,8 @@ func TestWatchdog(t *testing.T) {
 	for _, e := range logs.All() {
 		said = append(said, e.Level.String()+" "+e.Message)
 	}
-	if len(said) != 2 || !strings.HasPrefix(said[0], "error systemd's watchdog is not fed") || !strings.Contains(said[1], "fed again") {
+	if len(said) != 2 || !strings.HasPrefix(said[0], "error systemd's watchdog is not fed") ||
+		!strings.Contains(said[1], "fed again") {
 		t.Errorf("events: %q", said)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/internal/guard"
+	"github.com/evhttpd/evhttpd/internal/mediatype"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/iomodel"
@@ -82,7 +83,7 @@ var kinds = map[string]kind{
 	"sites[].hide":               checked(`".*"`, static.CheckHide),
 	"sites[].symlinks":           enum[static.Links](static.LinksNames),
 	"sites[].etag":               enum[static.ETag](static.ETagNames),
-	"sites[].types":              mapOf(checked(".wasm", static.CheckExtension), checked("application/wasm", static.CheckMediaType)),
+	"sites[].types":              mapOf(checked(".wasm", mediatype.CheckExtension), checked("application/wasm", mediatype.Check)),
 	"sites[].precompressed":      unique(oneOf(static.PrecompressedNames...)),
 	"sites[].compress":           unique(oneOf(static.CodingNames...)),
 	"sites[].try_files":          unique(checked("$path.html", site.CheckTry)),

@@ -6,5 +6,5 @@
 // [static.Site]. What depends on the host and the path alone is worked out once
 // for each path and loop, and remembered (route).
 //
-// It imports conn, http1, internal/guard, internal/pattern and internal/static.
+// It imports conn, http1, internal/guard, internal/mediatype, internal/pattern and internal/static.
 package site

@@ -5,6 +5,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/guard"
+	"github.com/evhttpd/evhttpd/internal/mediatype"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -90,7 +91,7 @@ func (l *loopSite) newRoute(path string) (r *route, err error) {
 			CachedPath: static.NewCachedPath(view, file), Edit: effect.edit, Derived: true, DirectoryOnly: directory,
 		})
 	}
-	if l.fallback != "" && !l.files.Loads(path) {
+	if l.fallback != "" && !mediatype.OfPart(l.files.TypeOf(path)) {
 		err = l.addTarget(r, matching, l.fallback, true)
 	}
 	return r, err

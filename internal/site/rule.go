@@ -8,6 +8,7 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/pattern"
+	"github.com/evhttpd/evhttpd/internal/mediatype"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
@@ -36,7 +37,7 @@ func (r *Rule) check() error {
 		}
 	}
 	if mediaType, ok := valueOf(r.Headers, contentType); ok && mediaType != "" {
-		return static.CheckMediaType(mediaType)
+		return mediatype.Check(mediaType)
 	}
 	return nil
 }

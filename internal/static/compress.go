@@ -12,6 +12,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/mediatype"
 )
 
 const (
@@ -46,20 +47,6 @@ func newCompressors(names []string) (all []compressor, err error) {
 	return all, nil
 }
 
-// compressible reports whether files of that type shrink: text, and what is text inside.
-func compressible(mediaType string) bool {
-	kind, _, _ := strings.Cut(mediaType, ";")
-	if strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml") {
-		return true
-	}
-	switch kind {
-	case "application/javascript", "application/json", "application/xml", "application/wasm", "application/rtf",
-		"application/vnd.ms-fontobject", "font/ttf", "font/otf", "font/collection", "image/bmp", "image/x-icon", "image/vnd.microsoft.icon":
-		return true
-	}
-	return false
-}
-
 // compresses reports whether a file of that size is compressed: with all its
 // codings an entry fits into a shard, or the work would be done for each request anew.
 func (c *Cache) compresses(size int64) bool {
@@ -68,7 +55,7 @@ func (c *Cache) compresses(size int64) bool {
 
 // compresses reports whether a file of that type and size is one to be compressed.
 func (s *Site) compresses(mediaType string, size int64) bool {
-	return len(s.compress) > 0 && compressible(mediaType) && s.cache.compresses(size)
+	return len(s.compress) > 0 && mediatype.Compressible(mediaType) && s.cache.compresses(size)
 }
 
 // jobClass is the class of looks at that path: those that may compress take longer.
@@ -80,7 +67,7 @@ func (s *Site) jobClass(path string) conn.JobClass {
 	if name == "" && len(s.index) > 0 {
 		name = s.index[0]
 	}
-	if compressible(s.typeOf(name)) {
+	if mediatype.Compressible(s.TypeOf(name)) {
 		return conn.JobCompress
 	}
 	return conn.JobFile

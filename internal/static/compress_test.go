@@ -165,16 +165,3 @@ func TestCompressedChanges(t *testing.T) {
 	}
 	get(two)
 }
-
-func TestCompressible(t *testing.T) {
-	var types mediaTypes
-	for name, want := range map[string]bool{
-		"a.html": true, "a.css": true, "a.js": true, "a.json": true, "a.svg": true, "a.wasm": true, "a.xml": true, "a.txt": true,
-		"a.ttf": true, "a.ico": true, "a.webmanifest": true, "a.atom": true,
-		"a.png": false, "a.jpg": false, "a.mp4": false, "a.zip": false, "a.gz": false, "a.woff2": false, "a.pdf": false, "a": false,
-	} {
-		if got := compressible(types.of(name)); got != want {
-			t.Errorf("%s (%s): %v", name, types.of(name), got)
-		}
-	}
-}

@@ -9,6 +9,6 @@
 // has in memory (openat2 with RESOLVE_CACHED, preadv2 with RWF_NOWAIT), and
 // otherwise put off to the worker pool with conn.Output.Defer.
 //
-// It imports conn, http1, sendfile, internal/background, internal/listing and
-// internal/pattern, golang.org/x/sys, and klauspost/compress.
+// It imports conn, http1, sendfile, internal/background, internal/listing,
+// internal/mediatype and internal/pattern, golang.org/x/sys, and klauspost/compress.
 package static

@@ -137,7 +137,7 @@ func (l *look) renew() (*entry, error) {
 
 // load makes an entry of l.file, which is open, and takes over its descriptor.
 func (l *look) load(path, index string) (*entry, error) {
-	f, mediaType := &l.file, l.site.typeOf(path+index)
+	f, mediaType := &l.file, l.site.TypeOf(path+index)
 	compress := l.site.compresses(mediaType, f.stat.Size)
 	if l.cached && (compress || l.hashed(f)) {
 		l.site.closer.close(f.fd)

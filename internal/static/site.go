@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/evhttpd/evhttpd/internal/mediatype"
 )
 
 // ETag says what the entity tags of a site's files are made of.
@@ -65,7 +67,7 @@ type Site struct {
 	etag     ETag
 	ranges   int  // how many a request may ask for
 	relative bool // Options.RelativeRedirects
-	types    mediaTypes
+	types    mediatype.Table
 	only     *string // the media type of every file; empty: none; nil: types says it
 	encoded  bool    // ViewOptions.Encoded
 
@@ -147,7 +149,7 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 		return nil, err
 	}
 	s.tree.hide = s.hide
-	if s.types, err = newMediaTypes(opts.Types); err != nil {
+	if s.types, err = mediatype.New(opts.Types); err != nil {
 		return nil, err
 	}
 	if s.precompressed, err = newPrecompressions(opts.Precompressed); err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/evhttpd/evhttpd/internal/mediatype"
 )
 
 // ViewOptions are what a view of a root has of its own.
@@ -74,7 +76,7 @@ func (s *Site) newView(opts ViewOptions) (*Site, error) {
 		return nil, err
 	}
 	if v.only = opts.Type; v.only != nil && *v.only != "" {
-		err = CheckMediaType(*v.only)
+		err = mediatype.Check(*v.only)
 	}
 	return &v, err
 }
@@ -82,10 +84,10 @@ func (s *Site) newView(opts ViewOptions) (*Site, error) {
 // Hides reports whether a decoded path is hidden.
 func (s *Site) Hides(path []byte) bool { return s.hide.path(path) }
 
-// typeOf is the media type of a file by its name; empty: none is sent.
-func (s *Site) typeOf(name string) string {
+// TypeOf is the media type of a file by its name; empty: none is sent.
+func (s *Site) TypeOf(name string) string {
 	if s.only != nil {
 		return *s.only
 	}
-	return s.types.of(name)
+	return s.types.Of(name)
 }

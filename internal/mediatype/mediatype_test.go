@@ -1,7 +1,8 @@
-package static
+package mediatype
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -143,7 +144,7 @@ func TestTypesThatPeopleServe(t *testing.T) {
 		}
 		for _, ext := range words[1:] {
 			n++
-			if got := mediaTypes(nil).of("name." + ext); got != withCharset(words[0]) {
+			if got := Table(nil).Of("name." + ext); got != withCharset(words[0]) {
 				t.Errorf(".%s: %s, want %s", ext, got, words[0])
 			}
 		}
@@ -166,6 +167,64 @@ func TestTypesHaveTheExceptions(t *testing.T) {
 			if got := builtinTypes[words[i]]; got != withCharset(words[0]) {
 				t.Errorf(".%s is %q, want %s: see go:generate", words[i], got, words[0])
 			}
+		}
+	}
+}
+
+// TestTypes holds the table to its form, and names to their types.
+func TestTypes(t *testing.T) {
+	form := regexp.MustCompile(`^[a-z-]+/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$`)
+	extension := regexp.MustCompile(`^[a-z0-9][a-z0-9._+-]*$`)
+	seen := map[string]string{}
+	last := ""
+	for line := range strings.Lines(typesText) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		words := strings.Fields(line)
+		if len(words) < 2 || !form.MatchString(words[0]) || words[0] <= last {
+			t.Errorf("line %q", line)
+			continue
+		}
+		last = words[0]
+		for _, ext := range words[1:] {
+			if before, twice := seen[ext]; twice || !extension.MatchString(ext) {
+				t.Errorf("%q of %s is bad or belongs to %s too", ext, words[0], before)
+			}
+			seen[ext] = words[0]
+		}
+	}
+	if len(seen) < 1000 {
+		t.Errorf("only %d extensions", len(seen))
+	}
+	types, err := New(map[string]string{".wasm": "application/x-own", ".Foo.Bar": "text/x-foo", ".lat": "text/plain; charset=latin1", ".gz": "application/x-mine", ".d.x": "application/x-long"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"index.html": "text/html; charset=utf-8", "INDEX.HTM": "text/html; charset=utf-8", "a.css": "text/css; charset=utf-8",
+		"jquery.min.js": "text/javascript; charset=utf-8", "m.mjs": "text/javascript; charset=utf-8", "a.json": "application/json",
+		"a.svg": "image/svg+xml", "a.xml": "application/xml", "a.png": "image/png", "a.JPG": "image/jpeg", "a.woff2": "font/woff2",
+		"a.tar.gz": "application/x-mine", "a.tar.bz2": "application/x-bzip2", "a.d.x": "application/x-long", "a.mp4": "video/mp4", "a.webp": "image/webp", "a.avif": "image/avif", "a.pdf": "application/pdf",
+		"a.txt": "text/plain; charset=utf-8", "a.md": "text/markdown; charset=utf-8", "README": "application/octet-stream",
+		".bashrc": "application/octet-stream", ".html": "application/octet-stream", "a.": "application/octet-stream", "dir.html/file": "application/octet-stream",
+		"a.wasm": "application/x-own", "a.foo.bar": "text/x-foo", "a.lat": "text/plain; charset=latin1", "a.go": "text/plain; charset=utf-8",
+	} {
+		if got := types.Of(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestCompressible(t *testing.T) {
+	var types Table
+	for name, want := range map[string]bool{
+		"a.html": true, "a.css": true, "a.js": true, "a.json": true, "a.svg": true, "a.wasm": true, "a.xml": true, "a.txt": true,
+		"a.ttf": true, "a.ico": true, "a.webmanifest": true, "a.atom": true,
+		"a.png": false, "a.jpg": false, "a.mp4": false, "a.zip": false, "a.gz": false, "a.woff2": false, "a.pdf": false, "a": false,
+	} {
+		if got := Compressible(types.Of(name)); got != want {
+			t.Errorf("%s (%s): %v", name, types.Of(name), got)
 		}
 	}
 }

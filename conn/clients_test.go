@@ -160,7 +160,13 @@ func TestLimitChanges(t *testing.T) {
 }
 
 func TestNetworks(t *testing.T) {
-	n := NewNetworks([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::ffff:192.0.2.0/120"), netip.MustParsePrefix("2001:db8::/32")})
+	n := NewNetworks(
+		[]netip.Prefix{
+			netip.MustParsePrefix("10.0.0.0/8"),
+			netip.MustParsePrefix("::ffff:192.0.2.0/120"),
+			netip.MustParsePrefix("2001:db8::/32"),
+		},
+	)
 	for ip, want := range map[string]bool{
 		"10.1.2.3": true, "::ffff:10.1.2.3": true, "11.0.0.1": false, "192.0.2.9": true, "192.0.3.9": false,
 		"2001:db8::1": true, "2001:db9::1": false, "::1": false,

@@ -17,7 +17,8 @@ const (
 	CallShutdown             // shutdown(2)
 	CallClose                // close(2) of a connection
 	CallControl              // what tells the poller whom to watch: epoll_ctl(2), sigio's fcntl(2), kevent(2) with changes
-	CallWait                 // what asks it: epoll_wait(2), ppoll(2), pselect6(2), sigio's read(2), io_uring_enter(2), kevent(2)
+	// CallWait is what asks it: epoll_wait(2), ppoll(2), pselect6(2), sigio's read(2), io_uring_enter(2), kevent(2).
+	CallWait
 	NumCalls
 )
 

@@ -23,7 +23,8 @@ func headOf(t *testing.T, serve handlerFunc) string {
 }
 
 func TestEdit(t *testing.T) {
-	const statusLine, head = "HTTP/1.1 200 OK\r\n", "Server: s\r\nETag: \"e\"\r\nvary: Accept-Encoding\r\nContent-Length: 0\r\n"
+	const statusLine, head = "HTTP/1.1 200 OK\r\n", "Server: s\r\nETag: \"e\"\r\nvary: " +
+		"Accept-Encoding\r\nContent-Length: 0\r\n"
 	for _, c := range []struct {
 		name   string
 		fields []EditField
@@ -32,17 +33,29 @@ func TestEdit(t *testing.T) {
 	}{
 		{"nothing", nil, "", head},
 		{"only added", nil, "A: b\r\nC: d\r\n", head + "A: b\r\nC: d\r\n"},
-		{"set what is not there", []EditField{{Name: "Cache-Control", Value: "no-cache"}}, "", head + "Cache-Control: no-cache\r\n"},
+		{
+			"set what is not there", []EditField{{Name: "Cache-Control", Value: "no-cache"}}, "",
+			head + "Cache-Control: no-cache\r\n",
+		},
 		{"set takes the place of what is there, in any case", []EditField{{Name: "Etag", Value: "x"}}, "",
 			strings.Replace(head, "ETag: \"e\"\r\n", "", 1) + "Etag: x\r\n"},
 		{"removed", []EditField{{Name: "VARY"}}, "", strings.Replace(head, "vary: Accept-Encoding\r\n", "", 1)},
 		{"the first and the last field removed", []EditField{{Name: "Content-Length"}, {Name: "Server"}}, "",
 			"ETag: \"e\"\r\nvary: Accept-Encoding\r\n"},
 		{"beside", []EditField{{Name: "Vary", Value: "Origin", Beside: true}}, "", head + "Vary: Origin\r\n"},
-		{"removed though it says beside", []EditField{{Name: "Vary", Beside: true}}, "", strings.Replace(head, "vary: Accept-Encoding\r\n", "", 1)},
-		{"what was added is changed too", []EditField{{Name: "A"}, {Name: "C", Value: "e"}}, "A: b\r\nC: d\r\nF: g\r\n", head + "F: g\r\nC: e\r\n"},
+		{
+			"removed though it says beside", []EditField{{Name: "Vary", Beside: true}}, "",
+			strings.Replace(head, "vary: Accept-Encoding\r\n", "", 1),
+		},
+		{
+			"what was added is changed too", []EditField{{Name: "A"}, {Name: "C", Value: "e"}}, "A: b\r\nC: d\r\nF: g\r\n",
+			head + "F: g\r\nC: e\r\n",
+		},
 		{"the later of two", []EditField{{Name: "A", Value: "1"}, {Name: "a", Value: "2"}}, "", head + "a: 2\r\n"},
-		{"a name's beginning is another name", []EditField{{Name: "Content"}, {Name: "E"}, {Name: "HTTP/1.1 200 OK"}}, "", head},
+		{
+			"a name's beginning is another name", []EditField{{Name: "Content"}, {Name: "E"}, {Name: "HTTP/1.1 200 OK"}}, "",
+			head,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			edit := NewEdit(c.fields)
@@ -62,14 +75,21 @@ func TestEdit(t *testing.T) {
 // An error in the place of a file is not what the fields of the file are about.
 func TestEditOfAnError(t *testing.T) {
 	edit := NewEdit([]EditField{
-		{Name: "Cache-Control", Value: "immutable", Successes: true}, {Name: "Content-Type", Successes: true}, {Name: "X-All", Value: "1"}, {Name: "X-Content-Type-Options"},
+		{
+			Name:      "Cache-Control",
+			Value:     "immutable",
+			Successes: true,
+		}, {Name: "Content-Type", Successes: true}, {Name: "X-All", Value: "1"}, {Name: "X-Content-Type-Options"},
 	})
 	got := headOf(t, func(_ *http1.Request, _ []byte, out *Output) {
 		out.Add([]byte("X-Added: 1\r\nCache-Control: no-store\r\n"))
 		out.Edit(edit)
 		out.Fail(404, "Allow: GET\r\n", "no such file")
 	})
-	for _, want := range []string{"HTTP/1.1 404 Not Found\r\n", "\r\nX-Added: 1\r\n", "\r\nCache-Control: no-store\r\n", "\r\nX-All: 1\r\n", "\r\nAllow: GET\r\n", "\r\nContent-Type: text/plain"} {
+	for _, want := range []string{
+		"HTTP/1.1 404 Not Found\r\n", "\r\nX-Added: 1\r\n", "\r\nCache-Control: no-store\r\n", "\r\nX-All: 1\r\n",
+		"\r\nAllow: GET\r\n", "\r\nContent-Type: text/plain",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %q", want, got)
 		}
@@ -136,9 +156,15 @@ func TestEditAllocations(t *testing.T) {
 }
 
 func BenchmarkEdit(b *testing.B) {
-	edit := NewEdit([]EditField{{Name: "Cache-Control", Value: "public, max-age=31536000, immutable"}, {Name: "X-Frame-Options", Value: "DENY"}})
+	edit := NewEdit(
+		[]EditField{
+			{Name: "Cache-Control", Value: "public, max-age=31536000, immutable"},
+			{Name: "X-Frame-Options", Value: "DENY"},
+		},
+	)
 	head := []byte("Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nETag: \"17b2c3d4e5f60718-400\"\r\n" +
-		"Content-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nAccept-Ranges: bytes\r\nContent-Length: 1024\r\n")
+		"Content-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nAccept-Ranges: bytes\r\n" +
+		"Content-Length: 1024\r\n")
 	dst := make([]byte, 0, 1024)
 	for b.Loop() {
 		dst = edit.set(edit.keep(dst[:0], head, false), false)

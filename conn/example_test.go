@@ -59,7 +59,9 @@ func Example() {
 		Server: "example", Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100},
 	}, greeter{}, nil)
 	w.Clock = clock.Time{Mono: 1, Wall: 784111777e9}
-	t := &script{pieces: []string{"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HT", "TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"}}
+	t := &script{
+		pieces: []string{"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HT", "TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
+	}
 
 	var c conn.Conn
 	c.Start(w, conn.Addr{}, false)

@@ -40,7 +40,15 @@ func class(status int) int {
 // begins that of one that is not.
 func (c *Conn) log(w *Workspace, req *http1.Request, in []byte) {
 	out := &w.out
-	w.access = Access{Wall: w.Clock.Wall, Remote: out.Remote(), Req: req, Buf: in, Status: out.status, Reason: out.reason, User: out.user}
+	w.access = Access{
+		Wall:   w.Clock.Wall,
+		Remote: out.Remote(),
+		Req:    req,
+		Buf:    in,
+		Status: out.status,
+		Reason: out.reason,
+		User:   out.user,
+	}
 	if out.streaming {
 		out.log = w.Log
 		out.line, out.logMark = w.Log.Begin(out.line[:0], &w.access)

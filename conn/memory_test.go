@@ -137,7 +137,15 @@ func TestBudgetAsksTheLargest(t *testing.T) {
 // Those go first that hold most for longest; who has just come, or makes progress, stays.
 func TestHoldersInOrder(t *testing.T) {
 	const s = int64(time.Second)
-	all := []Holder{{1, 1000, 90 * s}, {2, 1000, 10 * s}, {3, 64000, 99 * s}, {4, 64000, 20 * s}, {5, 512, 0}, {6, 512, 100*s - 1}, {7, 1000, 100 * s}}
+	all := []Holder{
+		{1, 1000, 90 * s},
+		{2, 1000, 10 * s},
+		{3, 64000, 99 * s},
+		{4, 64000, 20 * s},
+		{5, 512, 0},
+		{6, 512, 100*s - 1},
+		{7, 1000, 100 * s},
+	}
 	SortHolders(all, 100*s)
 	var order []uint64
 	for _, h := range all {

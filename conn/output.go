@@ -212,7 +212,9 @@ func (o *Output) source(s segment) {
 func (o *Output) Fail(status int, fields, reason string) {
 	o.reason = reason
 	body := len(reason) + len("400: \n")
-	b := append(o.scratch[:0], "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "...)
+	b := append(
+		o.scratch[:0],
+		"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "...)
 	b = http1.AppendInt(b, int64(body))
 	b = append(append(b, "\r\n"...), fields...)
 	o.Head(status, b)

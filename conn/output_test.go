@@ -11,7 +11,8 @@ import (
 
 func TestAddr(t *testing.T) {
 	for in, want := range map[string]string{
-		"192.0.2.1:80": "192.0.2.1:80", "[2001:db8::1]:65535": "[2001:db8::1]:65535", "[::ffff:192.0.2.1]:1": "192.0.2.1:1", "0.0.0.0:0": "0.0.0.0:0",
+		"192.0.2.1:80": "192.0.2.1:80", "[2001:db8::1]:65535": "[2001:db8::1]:65535", "[::ffff:192.0.2.1]:1": "192.0.2.1:1",
+		"0.0.0.0:0": "0.0.0.0:0",
 	} {
 		if got := AddrFrom(netip.MustParseAddrPort(in)).AddrPort().String(); got != want {
 			t.Errorf("%s became %s, want %s", in, got, want)
@@ -135,7 +136,8 @@ func TestServerField(t *testing.T) {
 		r.start(newScript(t, "\n"))
 		r.run()
 		fields := replies(t, r.t.out)[0].fields
-		if strings.Contains(fields, "\r\nServer: "+server+"\r\n") != (server != "") || strings.Contains(fields, "Server: \r\n") {
+		if strings.Contains(fields, "\r\nServer: "+server+"\r\n") != (server != "") ||
+			strings.Contains(fields, "Server: \r\n") {
 			t.Errorf("server %q: %q", server, fields)
 		}
 		r.release()

@@ -38,7 +38,8 @@ func book(method, target, version, connection, body string, log *[]string) excha
 		fields = "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
 	}
 	expects := len(body) > 0 && len(body)%4 == 0
-	last := connection == "close" || version == "1.0" && connection != "keep-alive" || target == "/close" || expects && version == "1.1"
+	last := connection == "close" || version == "1.0" && connection != "keep-alive" || target == "/close" ||
+		expects && version == "1.1"
 	if target == "/close" {
 		content = "bye"
 	}
@@ -72,14 +73,20 @@ func book(method, target, version, connection, body string, log *[]string) excha
 			sent = append(sent, "Expect: 100-continue")
 		}
 	}
-	return exchange{request(method, target, version, body, sent...), "HTTP/1.1 " + status + "\r\n" + fields + "\r\n" + content, last}
+	return exchange{
+		request(method, target, version, body, sent...),
+		"HTTP/1.1 " + status + "\r\n" + fields + "\r\n" + content,
+		last,
+	}
 }
 
 // Any stream of requests, however it is cut, over a transport that does as it
 // likes, under any turn and output limit, is answered as the reference does.
 func TestAnyStreamOverAnyTransport(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		target := rapid.SampledFrom([]string{"/a", "/shared/10", "/shared/5000", "/shared/70000", "/file", "/parts", "/source", "/fail", "/close"})
+		target := rapid.SampledFrom(
+			[]string{"/a", "/shared/10", "/shared/5000", "/shared/70000", "/file", "/parts", "/source", "/fail", "/close"},
+		)
 		var input, want strings.Builder
 		var lines []string
 		deferred, closed := false, false

@@ -29,8 +29,12 @@ func (c *Conn) takeHeader(w *Workspace, in []byte) (rest []byte, ok bool) {
 }
 
 // errProxyUnexpected is for a peer which sends a header though it is not in the networks of proxies.
-var errProxyUnexpected = http1.Error{Status: 400, Rule: "a PROXY protocol header from a network that has to begin without one",
-	Source: "PROXY protocol section 2", Hint: "see proxy_protocol"}
+var errProxyUnexpected = http1.Error{
+	Status: 400,
+	Rule:   "a PROXY protocol header from a network that has to begin without one",
+	Source: "PROXY protocol section 2",
+	Hint:   "see proxy_protocol",
+}
 
 // unexpected puts another error in the place of bad if the bytes that are no request are a PROXY header.
 func (c *Conn) unexpected(bad *http1.Error, in []byte) *http1.Error {

@@ -33,15 +33,27 @@ var proxyCases = []proxyCase{
 	{name: "TCP6", in: "PROXY TCP6 2001:db8::7 2001:db8::8 51234 80\r\n", from: "[2001:db8::7]:51234"},
 	{name: "TCP6, mapped", in: "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 51234 80\r\n", from: "192.0.2.1:51234"},
 	{name: "UNKNOWN", in: "PROXY UNKNOWN\r\n"},
-	{name: "the longest", in: "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"},
+	{
+		name: "the longest",
+		in:   "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+	},
 	{name: "port 0", in: "PROXY TCP4 192.0.2.1 198.51.100.1 0 0\r\n", from: "192.0.2.1:0"},
 
-	{name: "a request", in: "GET / HTTP/1.1\r\n\r\n", bad: "no PROXY protocol header, with which connections from this network begin at byte 0 (PROXY protocol section 2; see proxy_protocol)"},
+	{
+		name: "a request",
+		in:   "GET / HTTP/1.1\r\n\r\n",
+		bad: "no PROXY protocol header, with which connections from this network begin at byte 0 (PROXY protocol " +
+			"section 2; see proxy_protocol)",
+	},
 	{name: "a TLS handshake", in: "\x16\x03\x01", bad: "no PROXY protocol header"},
 	{name: "another method with P", in: "PUT / HTTP/1.1\r\n\r\n", bad: "no PROXY protocol header"},
 	{name: "an empty line", in: "\r\nGET / HTTP/1.1\r\n\r\n", bad: "no PROXY protocol header"},
 	{name: "over 107 bytes", in: "PROXY UNKNOWN " + strings.Repeat("a", 92) + "\r\n", bad: "version 1"},
-	{name: "LF alone", in: "PROXY TCP4 192.0.2.1 198.51.100.1 1 80\n", bad: "version 1 at byte 38 (PROXY protocol section 2.1)"},
+	{
+		name: "LF alone",
+		in:   "PROXY TCP4 192.0.2.1 198.51.100.1 1 80\n",
+		bad:  "version 1 at byte 38 (PROXY protocol section 2.1)",
+	},
 	{name: "another family", in: "PROXY UDP4 192.0.2.1 198.51.100.1 1 80\r\n", bad: "version 1 at byte 6"},
 
 	{name: "v2 over IPv4", in: binaryHeader(1, 0x11, four...), from: "192.0.2.1:51234"},
@@ -49,14 +61,29 @@ var proxyCases = []proxyCase{
 	{name: "v2 from a Unix socket", in: binaryHeader(1, 0x31, make([]byte, 216)...)},
 	{name: "v2 unspecified", in: binaryHeader(1, 0)},
 	{name: "v2 LOCAL, with addresses that do not count", in: binaryHeader(0, 0x11, four...)},
-	{name: "v2 of 4096 bytes", in: binaryHeader(1, 0x11, append(append([]byte{}, four...), append([]byte{4, 0x0F, 0xE1}, make([]byte, 4096-31)...)...)...), from: "192.0.2.1:51234"},
+	{
+		name: "v2 of 4096 bytes",
+		in: binaryHeader(
+			1,
+			0x11,
+			append(append([]byte{}, four...), append([]byte{4, 0x0F, 0xE1}, make([]byte, 4096-31)...)...)...),
+		from: "192.0.2.1:51234",
+	},
 
 	{name: "v2, another signature", in: "\r\n\r\n\x00\r\nQUIX\n!\x11\x00\x00", bad: "no PROXY protocol header"},
 	{name: "v2, another command", in: proxyBinary + "\x22", bad: "version 2 at byte 12 (PROXY protocol section 2.2)"},
 	{name: "v2, another family", in: binaryHeader(1, 0x41, four...), bad: "version 2"},
 	{name: "v2 over 4096 bytes", in: proxyBinary + "!\x11\x0F\xF1", bad: "4096 bytes"},
-	{name: "v2, a TLV beyond the end", in: binaryHeader(1, 0x11, append(append([]byte{}, four...), 4, 0, 2, 0)...), bad: "version 2"},
-	{name: "v2, a wrong checksum", in: binaryHeader(1, 0x11, append(append([]byte{}, four...), 3, 0, 4, 1, 2, 3, 4)...), bad: "checksum of the PROXY protocol header at byte 31 (PROXY protocol section 2.2.3)"},
+	{
+		name: "v2, a TLV beyond the end",
+		in:   binaryHeader(1, 0x11, append(append([]byte{}, four...), 4, 0, 2, 0)...),
+		bad:  "version 2",
+	},
+	{
+		name: "v2, a wrong checksum",
+		in:   binaryHeader(1, 0x11, append(append([]byte{}, four...), 3, 0, 4, 1, 2, 3, 4)...),
+		bad:  "checksum of the PROXY protocol header at byte 31 (PROXY protocol section 2.2.3)",
+	},
 }
 
 var balancer = AddrFrom(netip.MustParseAddrPort("10.0.0.9:4242"))
@@ -92,7 +119,8 @@ func TestProxiedConnection(t *testing.T) {
 			switch out := string(r.t.out); {
 			case c.bad == "-":
 			case c.bad != "":
-				if !strings.HasPrefix(out, "HTTP/1.1 400 ") || !strings.Contains(out, c.bad) || strings.Contains(out, "200 OK") || r.served > 0 {
+				if !strings.HasPrefix(out, "HTTP/1.1 400 ") || !strings.Contains(out, c.bad) || strings.Contains(out, "200 OK") ||
+					r.served > 0 {
 					t.Fatalf("%s, split at %d: %q", c.name, at, out)
 				}
 			default:
@@ -119,7 +147,8 @@ func TestProxyHeaderFromOthers(t *testing.T) {
 		r.t, r.started = newScript(t, in+get("/a")), true
 		r.c.Start(r.l, AddrFrom(source), false)
 		r.run()
-		if out := string(r.t.out); !strings.HasPrefix(out, "HTTP/1.1 400 ") || !strings.Contains(out, "proxy_protocol") || r.served > 0 {
+		if out := string(r.t.out); !strings.HasPrefix(out, "HTTP/1.1 400 ") || !strings.Contains(out, "proxy_protocol") ||
+			r.served > 0 {
 			t.Errorf("%q: %q", in, out)
 		}
 		r.release()

@@ -255,7 +255,9 @@ func (q *queue) detach() *queue {
 	p.arena = append(p.buf.b, rest...)
 	p.sent, p.held = 0, len(rest)
 	p.segs, p.first, p.bytes = append(p.segs[:0], q.segs[q.first:]...), 0, q.bytes
-	p.streaming, p.line, p.logMark, p.length, p.began = q.streaming, append(p.line[:0], q.line...), q.logMark, q.length, q.began
+	p.streaming, p.line, p.logMark, p.length, p.began = q.streaming, append(
+		p.line[:0],
+		q.line...), q.logMark, q.length, q.began
 	p.log = q.log
 	p.chunk, q.chunk = q.chunk, nil
 	clear(q.segs)

@@ -39,7 +39,10 @@ func TestStream(t *testing.T) {
 		{"unknown, HTTP/1.1", get("/"), -1, 200, []string{"chunked"}, -1, whole, false},
 		{"unknown, HTTP/1.0", request("GET", "/", "1.0", "", "Connection: keep-alive"), -1, 200, nil, -1, whole, true},
 		{"known", get("/"), int64(len(whole)), 200, nil, int64(len(whole)), whole, false},
-		{"known, HTTP/1.0", request("GET", "/", "1.0", "", "Connection: keep-alive"), int64(len(whole)), 200, nil, int64(len(whole)), whole, false},
+		{
+			"known, HTTP/1.0", request("GET", "/", "1.0", "", "Connection: keep-alive"), int64(len(whole)), 200, nil,
+			int64(len(whole)), whole, false,
+		},
 		{"more than was announced", get("/"), 1000, 200, nil, 1000, whole[:1000], false},
 		{"nothing, as announced", get("/"), 0, 200, nil, 0, "", false},
 		{"HEAD, unknown", request("HEAD", "/", "1.1", ""), -1, 200, []string{"chunked"}, -1, "", false},
@@ -81,7 +84,8 @@ func TestStream(t *testing.T) {
 					if err != nil || string(body) != c.body {
 						t.Errorf("a body of %d bytes and %v, want %d", len(body), err, len(c.body))
 					}
-					if !slices.Equal(a.TransferEncoding, c.coding) || a.ContentLength != c.announced || a.Close != c.close || a.Header.Get("A") != "b" {
+					if !slices.Equal(a.TransferEncoding, c.coding) || a.ContentLength != c.announced || a.Close != c.close ||
+						a.Header.Get("A") != "b" {
 						t.Errorf("coding %q, length %d, close %v, fields %v", a.TransferEncoding, a.ContentLength, a.Close, a.Header)
 					}
 				}
@@ -125,7 +129,8 @@ func TestStreamCutShort(t *testing.T) {
 				out.Stream(200, nil, c.length, &tap{rig: r, parts: []string{"one"}, end: c.end})
 			})
 			r.start(newScript(t, get("/")+get("/")))
-			if want := r.run(); want != WantClose || strings.Count(string(r.t.out), "HTTP/1.1") != 1 || bytes.Contains(r.t.out, []byte(chunkLast)) {
+			if want := r.run(); want != WantClose || strings.Count(string(r.t.out), "HTTP/1.1") != 1 ||
+				bytes.Contains(r.t.out, []byte(chunkLast)) {
 				t.Errorf("it wants %v after %q", want, r.t.out)
 			}
 			r.release()

@@ -109,8 +109,8 @@ func TestWhatHasArrivedBeforeATimeout(t *testing.T) {
 	}
 }
 
-// The time in which the process was stopped is counted against no worker, who was stopped too, and against no peer whose
-// acknowledgements nobody has looked at.
+// The time in which the process was stopped is counted against no worker, which was stopped too, and against no peer
+// whose acknowledgements nobody has looked at.
 func TestStoppedWhileOthersWork(t *testing.T) {
 	for path, tt := range map[string]struct {
 		phase Phase
@@ -455,7 +455,8 @@ func TestDeferredTimeoutIs503(t *testing.T) {
 	r.overdue()
 	r.run()
 	got := replies(t, r.t.out)
-	if len(got) != 3 || got[1].status != 503 || !strings.Contains(got[1].fields, "\r\nRetry-After: ") || got[2].body != "GET /b" {
+	if len(got) != 3 || got[1].status != 503 || !strings.Contains(got[1].fields, "\r\nRetry-After: ") ||
+		got[2].body != "GET /b" {
 		t.Errorf("said %q", r.t.out)
 	}
 	result := job.Run(nil)
@@ -642,7 +643,8 @@ func TestBusyIs503(t *testing.T) {
 	}
 	r.run()
 	got := replies(t, r.t.out)
-	if len(got) != 2 || got[0].status != 503 || !strings.Contains(got[0].fields, "\r\nRetry-After: ") || got[1].status != 200 {
+	if len(got) != 2 || got[0].status != 503 || !strings.Contains(got[0].fields, "\r\nRetry-After: ") ||
+		got[1].status != 200 {
 		t.Errorf("said %q", r.t.out)
 	}
 	r.release()
@@ -745,7 +747,9 @@ func TestAccessIsOfTheWallClock(t *testing.T) {
 
 // RFC 9110 section 9.3.2: the answer to HEAD has no body, also when its head does not come to an end.
 func TestHeadTimeoutOfHEADHasNoBody(t *testing.T) {
-	for head, bodies := range map[string]bool{"HEA": true, "HEAD": true, "HEAD ": false, "HEAD /a HTTP/1.1\r\nHost: h": false, "GET /": true} {
+	for head, bodies := range map[string]bool{
+		"HEA": true, "HEAD": true, "HEAD ": false, "HEAD /a HTTP/1.1\r\nHost: h": false, "GET /": true,
+	} {
 		r := newRig(t, testConfig())
 		r.start(newScript(t, head))
 		r.run()

@@ -50,7 +50,8 @@ func TestAcceptsPages(t *testing.T) {
 
 func TestHasDirective(t *testing.T) {
 	for value, want := range map[string]bool{
-		"": false, "no-cache": true, "max-age=0, No-Cache": true, "no-cachet": false, `a="no-cache"`: false, `a="x,no-cache,y"`: false,
+		"": false, "no-cache": true, "max-age=0, No-Cache": true, "no-cachet": false, `a="no-cache"`: false,
+		`a="x,no-cache,y"`: false,
 	} {
 		if got := HasDirective([]byte(value), "no-cache"); got != want {
 			t.Errorf("%q: %t", value, got)

@@ -22,10 +22,19 @@ func TestParseDateRFC9110Section5_6_7(t *testing.T) {
 		{"asctime, two digits", "Wed Nov 16 08:49:37 1994", "2026-01-01T00:00:00Z", "1994-11-16T08:49:37Z"},
 		{"RFC 850", "Sunday, 06-Nov-94 08:49:37 GMT", "2026-01-01T00:00:00Z", "1994-11-06T08:49:37Z"},
 		{"two-digit year: 50 years ahead", "Friday, 06-Nov-76 08:49:37 GMT", "2026-11-06T08:49:37Z", "2076-11-06T08:49:37Z"},
-		{"two-digit year: 50 years and a second ahead", "Saturday, 06-Nov-76 08:49:38 GMT", "2026-11-06T08:49:37Z", "1976-11-06T08:49:38Z"},
+		{
+			"two-digit year: 50 years and a second ahead", "Saturday, 06-Nov-76 08:49:38 GMT", "2026-11-06T08:49:37Z",
+			"1976-11-06T08:49:38Z",
+		},
 		{"two-digit year: this year", "Monday, 02-Feb-26 00:00:00 GMT", "2026-01-01T00:00:00Z", "2026-02-02T00:00:00Z"},
-		{"two-digit year: the next century is near", "Saturday, 01-Jan-05 00:00:00 GMT", "2095-01-01T00:00:00Z", "2105-01-01T00:00:00Z"},
-		{"two-digit year: the last century", "Saturday, 01-Jan-99 00:00:00 GMT", "2005-01-01T00:00:00Z", "1999-01-01T00:00:00Z"},
+		{
+			"two-digit year: the next century is near", "Saturday, 01-Jan-05 00:00:00 GMT", "2095-01-01T00:00:00Z",
+			"2105-01-01T00:00:00Z",
+		},
+		{
+			"two-digit year: the last century", "Saturday, 01-Jan-99 00:00:00 GMT", "2005-01-01T00:00:00Z",
+			"1999-01-01T00:00:00Z",
+		},
 		{"two-digit year: leap day", "Tuesday, 29-Feb-00 00:00:00 GMT", "2026-01-01T00:00:00Z", "2000-02-29T00:00:00Z"},
 		{"leap second", "Sat, 31 Dec 2016 23:59:60 GMT", "2026-01-01T00:00:00Z", "2017-01-01T00:00:00Z"},
 		{"leap day", "Thu, 29 Feb 2024 00:00:00 GMT", "2026-01-01T00:00:00Z", "2024-02-29T00:00:00Z"},

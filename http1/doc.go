@@ -6,10 +6,11 @@
 // where those leave a choice it takes the strict one: a message that two
 // servers could read differently is refused, with the reason.
 //
-// Requests: [Parse] a head into a [Request], whose parts are spans of the
-// buffer; [PeekMethod] tells the method of one that is refused; [Body] consumes what follows; [AppendPath] decodes the path; [ParseRange],
-// [MatchETag], [ParseDate] and [CodingWeights] read the fields that choose an answer. Responses:
-// [AppendStatusLine], [AppendField], [AppendInt], [AppendDate]. An [Error] explains a refusal.
+// Requests: [Parse] reads a head into a [Request], whose parts are spans of the buffer;
+// [PeekMethod] tells the method of a head that is refused; [Body] consumes what follows;
+// [AppendPath] decodes the path; [ParseRange], [MatchETag], [ParseDate], [CodingWeights] and
+// [AcceptedIn] read the fields which choose an answer.
+// Responses: [AppendStatusLine], [AppendField], [AppendInt], [AppendDate]. An [Error] explains a refusal.
 // Nothing here allocates once the caller's slices have grown.
 //
 // It imports only pure packages of the standard library: no os, net, syscall or x/sys.

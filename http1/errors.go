@@ -46,23 +46,67 @@ func (e *Error) at(offset int) Error {
 
 // Line endings and the request line.
 var (
-	errBareLF       = Error{Status: 400, Rule: "LF without CR", Source: "RFC 9112 section 2.2", Hint: "with nc use -C"}
-	errBareCR       = Error{Status: 400, Rule: "CR without LF", Source: "RFC 9112 section 2.2"}
-	errFirstByte    = Error{Status: 400, Rule: "not the first byte of a request", Source: "RFC 9112 section 3"}
-	errEmptyLines   = Error{Status: 400, Rule: "more than one empty line before a request", Source: "RFC 9112 section 2.2"}
-	errTLS          = Error{Status: 400, Rule: "a TLS handshake, not a request", Source: "RFC 9112 section 3", Hint: "use http:// here, not https://"}
-	errMethod       = Error{Status: 400, Rule: "bad byte in the method", Source: "RFC 9110 section 5.6.2"}
-	errNoTarget     = Error{Status: 400, Rule: "request line without a target", Source: "RFC 9112 section 3"}
-	errNoVersion    = Error{Status: 400, Rule: "request line without a version", Source: "RFC 9112 section 3", Hint: "HTTP/0.9 is not served"}
-	errSpaces       = Error{Status: 400, Rule: "not exactly one space between the parts of the request line", Source: "RFC 9112 section 3", Hint: "a space in a path is written %20"}
-	errVersion      = Error{Status: 400, Rule: "bad HTTP version", Source: "RFC 9112 section 2.3", Hint: "HTTP/1.1 or HTTP/1.0"}
-	errMajor        = Error{Status: 505, Rule: "HTTP version not served", Source: "RFC 9110 section 15.6.6", Hint: "HTTP/1.1 or HTTP/1.0"}
-	errPreface      = Error{Status: 505, Rule: "HTTP version not served: the preface of HTTP/2", Source: "RFC 9113 section 3.4", Hint: "HTTP/1.1 is served here; with curl no --http2-prior-knowledge"}
-	errUnknown      = Error{Status: 501, Rule: "unknown method", Source: "RFC 9110 section 9.1"}
-	errRequestLine  = Error{Status: 414, Rule: "request line over the limit", Source: "RFC 9112 section 3"}
-	errTargetByte   = Error{Status: 400, Rule: "control character in the request target", Source: "RFC 9112 section 3.2", Hint: "percent-encode it"}
-	errFragment     = Error{Status: 400, Rule: "fragment in the request target", Source: "RFC 9112 section 3.2", Hint: "a # in a path is written %23"}
-	errTargetForm   = Error{Status: 400, Rule: "the request target is neither a path nor an http URL", Source: "RFC 9112 section 3.2"}
+	errBareLF     = Error{Status: 400, Rule: "LF without CR", Source: "RFC 9112 section 2.2", Hint: "with nc use -C"}
+	errBareCR     = Error{Status: 400, Rule: "CR without LF", Source: "RFC 9112 section 2.2"}
+	errFirstByte  = Error{Status: 400, Rule: "not the first byte of a request", Source: "RFC 9112 section 3"}
+	errEmptyLines = Error{Status: 400, Rule: "more than one empty line before a request", Source: "RFC 9112 section 2.2"}
+	errTLS        = Error{
+		Status: 400,
+		Rule:   "a TLS handshake, not a request",
+		Source: "RFC 9112 section 3",
+		Hint:   "use http:// here, not https://",
+	}
+	errMethod    = Error{Status: 400, Rule: "bad byte in the method", Source: "RFC 9110 section 5.6.2"}
+	errNoTarget  = Error{Status: 400, Rule: "request line without a target", Source: "RFC 9112 section 3"}
+	errNoVersion = Error{
+		Status: 400,
+		Rule:   "request line without a version",
+		Source: "RFC 9112 section 3",
+		Hint:   "HTTP/0.9 is not served",
+	}
+	errSpaces = Error{
+		Status: 400,
+		Rule:   "not exactly one space between the parts of the request line",
+		Source: "RFC 9112 section 3",
+		Hint:   "a space in a path is written %20",
+	}
+	errVersion = Error{
+		Status: 400,
+		Rule:   "bad HTTP version",
+		Source: "RFC 9112 section 2.3",
+		Hint:   "HTTP/1.1 or HTTP/1.0",
+	}
+	errMajor = Error{
+		Status: 505,
+		Rule:   "HTTP version not served",
+		Source: "RFC 9110 section 15.6.6",
+		Hint:   "HTTP/1.1 or HTTP/1.0",
+	}
+	errPreface = Error{
+		Status: 505,
+		Rule:   "HTTP version not served: the preface of HTTP/2",
+		Source: "RFC 9113 section 3.4",
+		Hint:   "HTTP/1.1 is served here; with curl no --http2-prior-knowledge",
+	}
+	errUnknown     = Error{Status: 501, Rule: "unknown method", Source: "RFC 9110 section 9.1"}
+	errRequestLine = Error{Status: 414, Rule: "request line over the limit", Source: "RFC 9112 section 3"}
+	errTargetByte  = Error{
+		Status: 400,
+		Rule:   "control character in the request target",
+		Source: "RFC 9112 section 3.2",
+		Hint:   "percent-encode it",
+	}
+	errFragment = Error{
+		Status: 400,
+		Rule:   "fragment in the request target",
+		Source: "RFC 9112 section 3.2",
+		Hint:   "a # in a path is written %23",
+	}
+	errTargetForm = Error{
+		Status: 400,
+		Rule:   "the request target is neither a path nor an http URL",
+		Source: "RFC 9112 section 3.2",
+	}
 	errAsterisk     = Error{Status: 400, Rule: "the target * without OPTIONS", Source: "RFC 9112 section 3.2.4"}
 	errAuthority    = Error{Status: 400, Rule: "the target of CONNECT is not host:port", Source: "RFC 9112 section 3.2.3"}
 	errUserInfo     = Error{Status: 400, Rule: "user information in the request target", Source: "RFC 9110 section 4.2.4"}
@@ -91,9 +135,14 @@ var (
 	errLengthCoding  = Error{Status: 400, Rule: "Content-Length with Transfer-Encoding", Source: "RFC 9112 section 6.3"}
 	errCodingSyntax  = Error{Status: 400, Rule: "bad Transfer-Encoding", Source: "RFC 9112 section 6.1"}
 	errCodingOld     = Error{Status: 400, Rule: "Transfer-Encoding in HTTP/1.0", Source: "RFC 9112 section 6.1"}
-	errCodingUnknown = Error{Status: 501, Rule: "unknown transfer coding", Source: "RFC 9112 section 6.1", Hint: "chunked alone is served"}
-	errChunkedTwice  = Error{Status: 400, Rule: "chunked twice", Source: "RFC 9112 section 6.1"}
-	errChunkedLast   = Error{Status: 400, Rule: "chunked is not the last transfer coding", Source: "RFC 9112 section 6.3"}
+	errCodingUnknown = Error{
+		Status: 501,
+		Rule:   "unknown transfer coding",
+		Source: "RFC 9112 section 6.1",
+		Hint:   "chunked alone is served",
+	}
+	errChunkedTwice = Error{Status: 400, Rule: "chunked twice", Source: "RFC 9112 section 6.1"}
+	errChunkedLast  = Error{Status: 400, Rule: "chunked is not the last transfer coding", Source: "RFC 9112 section 6.3"}
 )
 
 // Bodies.
@@ -110,7 +159,12 @@ var (
 // Paths.
 var (
 	errPathStart  = Error{Status: 400, Rule: "path without a leading slash", Source: "RFC 3986 section 3.3"}
-	errPathEscape = Error{Status: 400, Rule: "bad percent-encoding", Source: "RFC 3986 section 2.1", Hint: "a percent sign is written %25"}
-	errPathNUL    = Error{Status: 400, Rule: "NUL in the path", Source: "RFC 3986 section 7.3"}
-	errPathAbove  = Error{Status: 400, Rule: "path above the root", Source: "RFC 3986 section 5.2.4"}
+	errPathEscape = Error{
+		Status: 400,
+		Rule:   "bad percent-encoding",
+		Source: "RFC 3986 section 2.1",
+		Hint:   "a percent sign is written %25",
+	}
+	errPathNUL   = Error{Status: 400, Rule: "NUL in the path", Source: "RFC 3986 section 7.3"}
+	errPathAbove = Error{Status: 400, Rule: "path above the root", Source: "RFC 3986 section 5.2.4"}
 )

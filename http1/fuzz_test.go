@@ -81,7 +81,8 @@ func checkInvariants(t *testing.T, buf []byte, req *Request) {
 	if hosts > 1 || hosts == 0 && req.Minor == 1 {
 		t.Errorf("%q: %d hosts in 1.%d", buf, hosts, req.Minor)
 	}
-	if req.Framing == ChunkedBody && (req.Minor == 0 || req.Has(FieldContentLength)) || req.Framing == LengthBody != req.Has(FieldContentLength) {
+	if req.Framing == ChunkedBody && (req.Minor == 0 || req.Has(FieldContentLength)) ||
+		req.Framing == LengthBody != req.Has(FieldContentLength) {
 		t.Errorf("%q: framing %d", buf, req.Framing)
 	}
 	if req.Form == OriginForm && !bytes.HasPrefix(req.Path.In(buf), []byte("/")) {
@@ -164,7 +165,9 @@ func FuzzBody(f *testing.F) {
 		if length >= 0 || !got.done {
 			return
 		}
-		std, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(get("Transfer-Encoding: chunked")), bytes.NewReader(p[:got.n]))))
+		std, err := http.ReadRequest(
+			bufio.NewReader(io.MultiReader(strings.NewReader(get("Transfer-Encoding: chunked")), bytes.NewReader(p[:got.n]))),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -115,7 +115,8 @@ func (r *Request) fail(rule *Error, at int) Result {
 
 // unfinished is Partial unless the line that has no end yet is beyond a limit.
 func unfinished(buf []byte, start int, lim *Limits, req *Request) Result {
-	if lineMax, rule := requestLineMax(lim); len(buf)-start > lineMax && bytes.IndexByte(buf[start:start+lineMax], '\n') < 0 {
+	if lineMax, rule := requestLineMax(lim); len(buf)-start > lineMax &&
+		bytes.IndexByte(buf[start:start+lineMax], '\n') < 0 {
 		return req.tooLong(buf, start, lineMax, rule)
 	}
 	if sizeMax := headMax(lim); len(buf)-start > sizeMax {
@@ -224,7 +225,8 @@ func (h *head) finish(end int) Result {
 		req.combine(h.buf)
 	}
 	req.Close = h.close || req.Minor == 0 && !h.keepAlive
-	if req.Expect == ExpectContinue && (req.Minor == 0 || req.Framing == NoBody || req.Framing == LengthBody && req.Length == 0) {
+	if req.Expect == ExpectContinue &&
+		(req.Minor == 0 || req.Framing == NoBody || req.Framing == LengthBody && req.Length == 0) {
 		// RFC 9110 section 10.1.1: to be ignored in 1.0; with no content to come there is nothing to continue with.
 		req.Expect = NoExpectation
 	}

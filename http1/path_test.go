@@ -32,16 +32,37 @@ func TestAppendPath(t *testing.T) {
 		{"empty segments do not count for two dots", "/a//../b", "/b", ""},
 		{"backslash is a byte", `/a\..\b`, `/a\..\b`, ""},
 		{"RFC 3986 5.2.4 above the root", "/..", "", "400: path above the root at byte 1 (RFC 3986 section 5.2.4)"},
-		{"RFC 3986 5.2.4 above the root, further on", "/a/../../a", "", "400: path above the root at byte 6 (RFC 3986 section 5.2.4)"},
-		{"RFC 3986 5.2.4 above the root, encoded", "/%2e%2e%2fetc", "", "400: path above the root at byte 1 (RFC 3986 section 5.2.4)"},
-		{"RFC 3986 5.2.4 above the root over empty segments", "//../a", "", "400: path above the root at byte 2 (RFC 3986 section 5.2.4)"},
-		{"RFC 3986 2.1 bad escape", "/a%zz", "", "400: bad percent-encoding at byte 2 (RFC 3986 section 2.1; a percent sign is written %25)"},
-		{"RFC 3986 2.1 short escape", "/a%2", "", "400: bad percent-encoding at byte 2 (RFC 3986 section 2.1; a percent sign is written %25)"},
-		{"RFC 3986 2.1 percent sign at the end", "/%", "", "400: bad percent-encoding at byte 1 (RFC 3986 section 2.1; a percent sign is written %25)"},
+		{
+			"RFC 3986 5.2.4 above the root, further on", "/a/../../a", "",
+			"400: path above the root at byte 6 (RFC 3986 section 5.2.4)",
+		},
+		{
+			"RFC 3986 5.2.4 above the root, encoded", "/%2e%2e%2fetc", "",
+			"400: path above the root at byte 1 (RFC 3986 section 5.2.4)",
+		},
+		{
+			"RFC 3986 5.2.4 above the root over empty segments", "//../a", "",
+			"400: path above the root at byte 2 (RFC 3986 section 5.2.4)",
+		},
+		{
+			"RFC 3986 2.1 bad escape", "/a%zz", "",
+			"400: bad percent-encoding at byte 2 (RFC 3986 section 2.1; a percent sign is written %25)",
+		},
+		{
+			"RFC 3986 2.1 short escape", "/a%2", "",
+			"400: bad percent-encoding at byte 2 (RFC 3986 section 2.1; a percent sign is written %25)",
+		},
+		{
+			"RFC 3986 2.1 percent sign at the end", "/%", "",
+			"400: bad percent-encoding at byte 1 (RFC 3986 section 2.1; a percent sign is written %25)",
+		},
 		{"RFC 3986 7.3 NUL", "/a%00.html", "", "400: NUL in the path at byte 2 (RFC 3986 section 7.3)"},
 		{"RFC 3986 7.3 raw NUL", "/a\x00", "", "400: NUL in the path at byte 2 (RFC 3986 section 7.3)"},
 		{"RFC 3986 3.3 no leading slash", "a", "", "400: path without a leading slash at byte 0 (RFC 3986 section 3.3)"},
-		{"RFC 3986 3.3 encoded leading slash", "%2fa", "", "400: path without a leading slash at byte 0 (RFC 3986 section 3.3)"},
+		{
+			"RFC 3986 3.3 encoded leading slash", "%2fa", "",
+			"400: path without a leading slash at byte 0 (RFC 3986 section 3.3)",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const before = "/before/"
@@ -86,13 +107,19 @@ func TestAppendEscapedPath(t *testing.T) {
 func TestAppendPathAllocatesNothing(t *testing.T) {
 	buf := make([]byte, 0, 64)
 	good, above := []byte("/a%20b/../c//d/."), []byte("/a/../..")
-	if n := testing.AllocsPerRun(100, func() { AppendPath(buf, good); AppendPath(buf, above); AppendEscapedPath(buf, good) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() {
+		AppendPath(buf, good)
+		AppendPath(buf, above)
+		AppendEscapedPath(buf, good)
+	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 func FuzzPath(f *testing.F) {
-	for _, s := range []string{"/", "/a/../b", "/%2e%2e/", "//a//..//", "/a%2f%2e.%2Fb/.", "/%00", "/%", "/..a/.b./..", "*"} {
+	for _, s := range []string{
+		"/", "/a/../b", "/%2e%2e/", "//a//..//", "/a%2f%2e.%2Fb/.", "/%00", "/%", "/..a/.b./..", "*",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, encoded string) {

@@ -23,8 +23,14 @@ func TestParseRangeRFC9110Section14(t *testing.T) {
 		{"14.1.2 last beyond the end", "bytes=500-5000", 1000, 16, []ByteRange{{500, 500}}, RangeSatisfiable},
 		{"14.1.2 suffix", "bytes=-500", 1000, 16, []ByteRange{{500, 500}}, RangeSatisfiable},
 		{"14.1.2 suffix longer than all", "bytes=-5000", 1000, 16, []ByteRange{{0, 1000}}, RangeSatisfiable},
-		{"14.1.2 several", "bytes=0-0, 10-19 ,-1,5-", 1000, 16, []ByteRange{{0, 1}, {10, 10}, {999, 1}, {5, 995}}, RangeSatisfiable},
-		{"14.1.2 those beyond the end are left out", "bytes=5-6,1000-,0-0", 1000, 16, []ByteRange{{5, 2}, {0, 1}}, RangeSatisfiable},
+		{
+			"14.1.2 several", "bytes=0-0, 10-19 ,-1,5-", 1000, 16, []ByteRange{{0, 1}, {10, 10}, {999, 1}, {5, 995}},
+			RangeSatisfiable,
+		},
+		{
+			"14.1.2 those beyond the end are left out", "bytes=5-6,1000-,0-0", 1000, 16, []ByteRange{{5, 2}, {0, 1}},
+			RangeSatisfiable,
+		},
 		{"14.1 unit in any case", "BYTES=0-0", 1000, 16, []ByteRange{{0, 1}}, RangeSatisfiable},
 		{"5.6.1 empty elements", "bytes=,, 0-0 ,", 1000, 16, []ByteRange{{0, 1}}, RangeSatisfiable},
 		{"14.1.1 overflow of last", "bytes=5-99999999999999999999999", 1000, 16, []ByteRange{{5, 995}}, RangeSatisfiable},
@@ -35,7 +41,10 @@ func TestParseRangeRFC9110Section14(t *testing.T) {
 		{"14.1.2 first at the end", "bytes=1000-", 1000, 16, whole, RangeUnsatisfiable},
 		{"14.1.2 suffix of nothing", "bytes=-0", 1000, 16, whole, RangeUnsatisfiable},
 		{"14.1.1 overflow of first", "bytes=99999999999999999999999-", 1000, 16, whole, RangeUnsatisfiable},
-		{"14.1.1 overflow of both", "bytes=99999999999999999999998-99999999999999999999999", 1000, 16, whole, RangeUnsatisfiable},
+		{
+			"14.1.1 overflow of both", "bytes=99999999999999999999998-99999999999999999999999", 1000, 16, whole,
+			RangeUnsatisfiable,
+		},
 		{"14.2 of an empty representation", "bytes=0-", 0, 16, whole, RangeIgnored},
 		{"14.2 of an empty representation, to a byte", "bytes=0-9", 0, 16, whole, RangeIgnored},
 		{"14.2 of an empty representation, behind one beyond it", "bytes=5-9,0-", 0, 16, whole, RangeIgnored},
@@ -92,9 +101,15 @@ func TestCoalesceRangesRFC9110Section15_3_7_2(t *testing.T) {
 		{"within", []ByteRange{{0, 100}, {20, 1}}, []ByteRange{{0, 100}}},
 		{"around", []ByteRange{{20, 1}, {0, 100}}, []ByteRange{{0, 100}}},
 		{"the same", []ByteRange{{1, 2}, {1, 2}, {1, 2}}, []ByteRange{{1, 2}}},
-		{"ascending and then not", []ByteRange{{0, 5}, {10, 5}, {20, 5}, {5, 1}, {30, 5}}, []ByteRange{{0, 6}, {10, 5}, {20, 5}, {30, 5}}},
+		{
+			"ascending and then not", []ByteRange{{0, 5}, {10, 5}, {20, 5}, {5, 1}, {30, 5}},
+			[]ByteRange{{0, 6}, {10, 5}, {20, 5}, {30, 5}},
+		},
 		{"the last joins the others", []ByteRange{{0, 5}, {50, 5}, {10, 5}, {4, 7}}, []ByteRange{{0, 15}, {50, 5}}},
-		{"a joined range stands first", []ByteRange{{50, 5}, {90, 5}, {10, 5}, {55, 2}}, []ByteRange{{50, 7}, {90, 5}, {10, 5}}},
+		{
+			"a joined range stands first", []ByteRange{{50, 5}, {90, 5}, {10, 5}, {55, 2}},
+			[]ByteRange{{50, 7}, {90, 5}, {10, 5}},
+		},
 	} {
 		if got := CoalesceRanges(append([]ByteRange(nil), c.asked...)); !reflect.DeepEqual(got, c.got) {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.got)

@@ -114,7 +114,7 @@ type Request struct {
 	Name     Span  // the method as sent
 	Line     Span  // the request line without its CRLF
 	Target   Span  // as sent
-	Path     Span  // the target's path, still encoded; empty for AuthorityForm and AsteriskForm, and for an absolute target without one
+	Path     Span  // the target's path, still encoded; empty if the target has none
 	Query    Span  // without the question mark
 	HasQuery bool  // there was a question mark
 	Host     Span  // the target's authority in absolute form, else the Host field; may be empty

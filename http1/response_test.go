@@ -48,14 +48,17 @@ func TestResponseHeadIsReadByNetHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.Status != "404 Not Found" || resp.ContentLength != math.MaxInt64 || resp.Header.Get("Content-Type") != "text/plain" {
+	if resp.Status != "404 Not Found" || resp.ContentLength != math.MaxInt64 ||
+		resp.Header.Get("Content-Type") != "text/plain" {
 		t.Errorf("%q is read as %+v", head, resp)
 	}
 }
 
 func TestResponseAllocatesNothing(t *testing.T) {
 	buf := make([]byte, 0, 256)
-	if n := testing.AllocsPerRun(100, func() { AppendInt(AppendField(AppendStatusLine(buf, 200), "A", "b"), 1<<40) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() {
+		AppendInt(AppendField(AppendStatusLine(buf, 200), "A", "b"), 1<<40)
+	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -65,7 +68,10 @@ func TestErrorAppendText(t *testing.T) {
 		err  Error
 		want string
 	}{
-		{Error{400, "LF without CR", 14, "RFC 9112 section 2.2", "with nc use -C"}, "400: LF without CR at byte 14 (RFC 9112 section 2.2; with nc use -C)"},
+		{
+			Error{400, "LF without CR", 14, "RFC 9112 section 2.2", "with nc use -C"},
+			"400: LF without CR at byte 14 (RFC 9112 section 2.2; with nc use -C)",
+		},
 		{Error{400, "LF without CR", 0, "RFC 9112 section 2.2", ""}, "400: LF without CR at byte 0 (RFC 9112 section 2.2)"},
 		{Error{404, "no such file", -1, "", "look again"}, "404: no such file (look again)"},
 		{Error{408, "timeout", -1, "", ""}, "408: timeout"},

@@ -42,7 +42,10 @@ var cases = []testCase{
 	{name: "TCP6", in: "PROXY TCP6 2001:db8::7 2001:db8::8 51234 80\r\n", from: "[2001:db8::7]:51234"},
 	{name: "TCP6, mapped", in: "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 51234 80\r\n", from: "192.0.2.1:51234"},
 	{name: "UNKNOWN", in: "PROXY UNKNOWN\r\n"},
-	{name: "the longest", in: "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"},
+	{
+		name: "the longest",
+		in:   "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+	},
 	{name: "UNKNOWN, anything behind", in: "PROXY UNKNOWN nobody knows\r\n"},
 	{name: "port 0", in: "PROXY TCP4 192.0.2.1 198.51.100.1 0 0\r\n", from: "192.0.2.1:0"},
 
@@ -80,10 +83,21 @@ var cases = []testCase{
 	{name: "v2 LOCAL", in: binaryHeader(0, 0)},
 	{name: "v2 LOCAL, with addresses that do not count", in: binaryHeader(0, 0x11, four...)},
 	{name: "v2 LOCAL, with anything", in: binaryHeader(0, 0xFF, 1, 2, 3)},
-	{name: "v2 with TLVs", in: binaryHeader(1, 0x11, append(append([]byte{}, four...), 2, 0, 3, 'a', '.', 'b', 0xEA, 0, 0)...), from: "192.0.2.1:51234"},
+	{
+		name: "v2 with TLVs",
+		in:   binaryHeader(1, 0x11, append(append([]byte{}, four...), 2, 0, 3, 'a', '.', 'b', 0xEA, 0, 0)...),
+		from: "192.0.2.1:51234",
+	},
 	{name: "v2 with a checksum", in: string(summed()), from: "192.0.2.1:51234"},
 	{name: "v2 with a checksum behind another TLV", in: string(summed(4, 0, 2, 0, 0)), from: "192.0.2.1:51234"},
-	{name: "v2 of 4096 bytes", in: binaryHeader(1, 0x11, append(append([]byte{}, four...), append([]byte{4, 0x0F, 0xE1}, make([]byte, 4096-31)...)...)...), from: "192.0.2.1:51234"},
+	{
+		name: "v2 of 4096 bytes",
+		in: binaryHeader(
+			1,
+			0x11,
+			append(append([]byte{}, four...), append([]byte{4, 0x0F, 0xE1}, make([]byte, 4096-31)...)...)...),
+		from: "192.0.2.1:51234",
+	},
 
 	{name: "v2, another signature", in: "\r\n\r\n\x00\r\nQUIX\n!\x11\x00\x00", bad: "no PROXY protocol header"},
 	{name: "v2, version 1", in: signature + "\x11", bad: "version 2", at: 12},
@@ -93,11 +107,31 @@ var cases = []testCase{
 	{name: "v2, a transport without a family", in: binaryHeader(1, 0x01), bad: "version 2", at: 13},
 	{name: "v2, no room for the addresses", in: binaryHeader(1, 0x21, four...), bad: "version 2", at: 14},
 	{name: "v2 over 4096 bytes", in: signature + "!\x11\x0F\xF1", bad: "4096 bytes", at: 14},
-	{name: "v2, half a TLV", in: binaryHeader(1, 0x11, append(append([]byte{}, four...), 4, 0)...), bad: "version 2", at: 28},
-	{name: "v2, a TLV beyond the end", in: binaryHeader(1, 0x11, append(append([]byte{}, four...), 4, 0, 2, 0)...), bad: "version 2", at: 28},
-	{name: "v2, a checksum of 3 bytes", in: binaryHeader(1, 0x11, append(append([]byte{}, four...), 3, 0, 3, 0, 0, 0)...), bad: "version 2", at: 28},
+	{
+		name: "v2, half a TLV",
+		in:   binaryHeader(1, 0x11, append(append([]byte{}, four...), 4, 0)...),
+		bad:  "version 2",
+		at:   28,
+	},
+	{
+		name: "v2, a TLV beyond the end",
+		in:   binaryHeader(1, 0x11, append(append([]byte{}, four...), 4, 0, 2, 0)...),
+		bad:  "version 2",
+		at:   28,
+	},
+	{
+		name: "v2, a checksum of 3 bytes",
+		in:   binaryHeader(1, 0x11, append(append([]byte{}, four...), 3, 0, 3, 0, 0, 0)...),
+		bad:  "version 2",
+		at:   28,
+	},
 	{name: "v2, a wrong checksum", in: string(append(summed()[:34], 1)), bad: "checksum", at: 31},
-	{name: "v2, a checksum of other bytes", in: strings.Replace(string(summed()), "\xC0\x00\x02\x01", "\xC0\x00\x02\x02", 1), bad: "checksum", at: 31},
+	{
+		name: "v2, a checksum of other bytes",
+		in:   strings.Replace(string(summed()), "\xC0\x00\x02\x01", "\xC0\x00\x02\x02", 1),
+		bad:  "checksum",
+		at:   31,
+	},
 }
 
 // TestParse: each header says what it should, and of none does a part say anything.

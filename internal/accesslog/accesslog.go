@@ -90,8 +90,8 @@ func Open(path string, options Options) (*Log, error) {
 }
 
 // Reopen opens the log's path anew, for a log that was moved away (SIGUSR1).
-// Each line goes whole to the old file or to the new one. On an error, which is os.ErrClosed of a log that is closed, the old
-// one stays in use. Standard output is left as it is. Opening may take long, and Close does not wait for it.
+// Each line goes whole to the old file or to the new one. On an error, which is os.ErrClosed of a log that is closed,
+// the old one stays in use. Standard output is left as it is. Opening may take long, and Close does not wait for it.
 func (l *Log) Reopen() error {
 	if l.path == stdout {
 		return nil

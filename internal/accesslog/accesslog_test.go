@@ -108,7 +108,9 @@ func TestCombinedLines(t *testing.T) {
 func TestCombinedTimeIsOfEachAnswerInTheLogsZone(t *testing.T) {
 	c := newCombined(time.FixedZone("", -(3*3600 + 30*60)))
 	a := access(t, "", "GET / HTTP/1.0\r\n\r\n", 200)
-	for _, want := range []string{"22/Nov/2026:18:30:00 -0330", "22/Nov/2026:18:30:01 -0330", "22/Nov/2026:18:30:02 -0330"} {
+	for _, want := range []string{
+		"22/Nov/2026:18:30:00 -0330", "22/Nov/2026:18:30:01 -0330", "22/Nov/2026:18:30:02 -0330",
+	} {
 		if got := string(c.head(nil, a)); !strings.Contains(got, "["+want+"]") {
 			t.Errorf("%s is not %s", got, want)
 		}
@@ -178,7 +180,10 @@ func TestCombinedUser(t *testing.T) {
 		strings.Repeat(" ", 500):     strings.Repeat(`\x20`, userMax/4) + cut,
 	} {
 		a.User = []byte(name)
-		if got := string(c.head(nil, a)); !strings.HasPrefix(got, "192.0.2.7 - "+want+` [22/Nov/2026:22:00:00 +0000] "GET / HTTP/1.0" 200 `) {
+		if got := string(c.head(nil, a)); !strings.HasPrefix(
+			got,
+			"192.0.2.7 - "+want+` [22/Nov/2026:22:00:00 +0000] "GET / HTTP/1.0" 200 `,
+		) {
 			t.Errorf("%q is logged as %s", name, got)
 		}
 	}
@@ -249,7 +254,8 @@ func numbers(t testing.TB, text string) (got []int) {
 	t.Helper()
 	for line := range strings.Lines(text) {
 		var n int
-		if _, err := fmt.Sscanf(line, `192.0.2.7 - - [22/Nov/2026:22:00:00 +0000] "GET / HTTP/1.0" 200 %d "-" "-"`+"\n", &n); err != nil || !strings.HasSuffix(line, "\n") {
+		const form = `192.0.2.7 - - [22/Nov/2026:22:00:00 +0000] "GET / HTTP/1.0" 200 %d "-" "-"` + "\n"
+		if _, err := fmt.Sscanf(line, form, &n); err != nil || !strings.HasSuffix(line, "\n") {
 			t.Fatalf("not a whole line: %q", line)
 		}
 		got = append(got, n)

@@ -47,16 +47,31 @@ func TestJSONLines(t *testing.T) {
 		want                     string
 	}{
 		{"plain", "192.0.2.7:5", get + "\r\n", "", 200, 1024, 1_234_567_899,
-			`{"time":"2026-11-22T22:00:00.900Z","remote":"192.0.2.7","user":null,"method":"GET","target":"/x?q=1","proto":"HTTP/1.1","status":200,"bytes":1024,"duration":1.234567,"referer":null,"user_agent":null,"host":"a:80","reason":null}`},
+			`{"time":"2026-11-22T22:00:00.900Z","remote":"192.0.2.7","user":null` +
+				`,"method":"GET","target":"/x?q=1","proto":"HTTP/1.1"` +
+				`,"status":200,"bytes":1024,"duration":1.234567` +
+				`,"referer":null,"user_agent":null,"host":"a:80","reason":null}`},
 		{"fields", "[2001:db8::1]:5", get + "Referer: http://b/\r\nUser-Agent: curl/8 \xc3\xa9\r\n\r\n", "", 304, 0, 999,
-			`{"time":"2026-11-22T22:00:00.900Z","remote":"2001:db8::1","user":null,"method":"GET","target":"/x?q=1","proto":"HTTP/1.1","status":304,"bytes":0,"duration":0.000000,"referer":"http://b/","user_agent":"curl/8 é","host":"a:80","reason":null}`},
+			`{"time":"2026-11-22T22:00:00.900Z","remote":"2001:db8::1","user":null` +
+				`,"method":"GET","target":"/x?q=1","proto":"HTTP/1.1"` +
+				`,"status":304,"bytes":0,"duration":0.000000` +
+				`,"referer":"http://b/","user_agent":"curl/8 é","host":"a:80","reason":null}`},
 		{"a reason, HTTP/1.0, a Unix socket", "", "GET /none HTTP/1.0\r\n\r\n", "no such file", 404, 9, 1000,
-			`{"time":"2026-11-22T22:00:00.900Z","remote":null,"user":null,"method":"GET","target":"/none","proto":"HTTP/1.0","status":404,"bytes":9,"duration":0.000001,"referer":null,"user_agent":null,"host":"","reason":"no such file"}`},
+			`{"time":"2026-11-22T22:00:00.900Z","remote":null,"user":null` +
+				`,"method":"GET","target":"/none","proto":"HTTP/1.0"` +
+				`,"status":404,"bytes":9,"duration":0.000001` +
+				`,"referer":null,"user_agent":null,"host":"","reason":"no such file"}`},
 		{"no request", "192.0.2.7:5", "\x16\x03\x01\x1b[2J\x7f\"\\\r\nsecond", "not HTTP", 400, 9, -5,
-			`{"time":"2026-11-22T22:00:00.900Z","remote":"192.0.2.7","user":null,"method":null,"target":"\u0016\u0003\u0001\u001B[2J\u007F\"\\","proto":null,"status":400,"bytes":9,"duration":0.000000,"referer":null,"user_agent":null,"host":null,"reason":"not HTTP"}`},
+			`{"time":"2026-11-22T22:00:00.900Z","remote":"192.0.2.7","user":null` +
+				`,"method":null,"target":"\u0016\u0003\u0001\u001B[2J\u007F\"\\","proto":null` +
+				`,"status":400,"bytes":9,"duration":0.000000` +
+				`,"referer":null,"user_agent":null,"host":null,"reason":"not HTTP"}`},
 		{"bytes that are no UTF-8, and what a terminal obeys", "192.0.2.7:5",
 			get + "User-Agent: \xe9\xff \xc2\x9b31m \xe2\x80\xae \xf3\xa0\x80\x81\r\n\r\n", "", 200, 1, 0,
-			`{"time":"2026-11-22T22:00:00.900Z","remote":"192.0.2.7","user":null,"method":"GET","target":"/x?q=1","proto":"HTTP/1.1","status":200,"bytes":1,"duration":0.000000,"referer":null,"user_agent":"\\xE9\\xFF \u009B31m \u202E \uDB40\uDC01","host":"a:80","reason":null}`},
+			`{"time":"2026-11-22T22:00:00.900Z","remote":"192.0.2.7","user":null` +
+				`,"method":"GET","target":"/x?q=1","proto":"HTTP/1.1"` +
+				`,"status":200,"bytes":1,"duration":0.000000` +
+				`,"referer":null,"user_agent":"\\xE9\\xFF \u009B31m \u202E \uDB40\uDC01","host":"a:80","reason":null}`},
 	} {
 		a := access(t, c.peer, c.head, c.status)
 		a.Reason = c.reason
@@ -73,7 +88,12 @@ func TestJSONOfAnyBytes(t *testing.T) {
 	for b := range 256 {
 		for _, n := range []int{1, 300, 5000} {
 			head := strings.Repeat(unit(b), n)
-			whole, _ := jsonOf(t, &conn.Access{Wall: at, Status: 400, Buf: []byte(head), Reason: head, User: []byte(head)}, -1<<62, 1<<62)
+			whole, _ := jsonOf(
+				t,
+				&conn.Access{Wall: at, Status: 400, Buf: []byte(head), Reason: head, User: []byte(head)},
+				-1<<62,
+				1<<62,
+			)
 			if len(whole) > lineMax {
 				t.Errorf("%d bytes", len(whole))
 			}
@@ -91,8 +111,15 @@ func TestJSONOfAnyBytes(t *testing.T) {
 
 func TestTheLongestJSONLineFits(t *testing.T) {
 	long := strings.Repeat("\xff", 7000)
-	a := access(t, "[2001:db8:1111:2222:3333:4444:5555:6666]:1",
-		"GET /"+long+" HTTP/1.1\r\nHost: "+strings.Repeat("a", 7000)+"\r\nReferer: "+long+"\r\nUser-Agent: "+long+"\r\n\r\n", 200)
+	a := access(
+		t,
+		"[2001:db8:1111:2222:3333:4444:5555:6666]:1",
+		"GET /"+long+" HTTP/1.1\r\nHost: "+strings.Repeat(
+			"a",
+			7000,
+		)+"\r\nReferer: "+long+"\r\nUser-Agent: "+long+"\r\n\r\n",
+		200,
+	)
 	if a.Req == nil {
 		t.Fatal("not parsed")
 	}
@@ -114,7 +141,9 @@ func TestTheLongestJSONLineFits(t *testing.T) {
 func TestJSONTimeIsOfEachAnswerInTheLogsZone(t *testing.T) {
 	j := newJSON(time.FixedZone("", -(3*3600 + 30*60)))
 	a := access(t, "", "GET / HTTP/1.0\r\n\r\n", 200)
-	for _, want := range []string{"2026-11-22T18:30:00.900-03:30", "2026-11-22T18:30:02.005-03:30", "2026-11-22T18:30:03.110-03:30"} {
+	for _, want := range []string{
+		"2026-11-22T18:30:00.900-03:30", "2026-11-22T18:30:02.005-03:30", "2026-11-22T18:30:03.110-03:30",
+	} {
 		if got := string(j.head(nil, a)); !strings.HasPrefix(got, `{"time":"`+want+`"`) {
 			t.Errorf("%s is not %s", got, want)
 		}
@@ -124,7 +153,10 @@ func TestJSONTimeIsOfEachAnswerInTheLogsZone(t *testing.T) {
 }
 
 func TestLoopWritesJSONAndAllocatesNothing(t *testing.T) {
-	l, err := Open(filepath.Join(t.TempDir(), "log"), Options{Format: JSON, Location: time.UTC, OnError: func(err error) { t.Error(err) }})
+	l, err := Open(
+		filepath.Join(t.TempDir(), "log"),
+		Options{Format: JSON, Location: time.UTC, OnError: func(err error) { t.Error(err) }},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,8 @@ func TestSharedFromManyThreads(t *testing.T) {
 		t.Errorf("%d lines, of which %d differ", len(lines), unique)
 	}
 	for _, line := range lines {
-		if !strings.HasPrefix(line, `192.0.2.7 - - [22/Nov/2026:22:00:00 +0000] "GET /x`) || !strings.HasSuffix(line, `"-" "-"`) {
+		if !strings.HasPrefix(line, `192.0.2.7 - - [22/Nov/2026:22:00:00 +0000] "GET /x`) ||
+			!strings.HasSuffix(line, `"-" "-"`) {
 			t.Errorf("not a whole line: %q", line)
 		}
 	}

@@ -85,7 +85,11 @@ func TestEachCauseOfLossIsReported(t *testing.T) {
 		w.log.dropped.Add(1)
 		w.report(err, false)
 	}
-	want := []string{"more slowly than they come (1 lines", "no space left on device (2 lines", "input/output error (3 lines"}
+	want := []string{
+		"more slowly than they come (1 lines",
+		"no space left on device (2 lines",
+		"input/output error (3 lines",
+	}
 	if len(told) != len(want) {
 		t.Fatalf("told %q", told)
 	}

@@ -42,7 +42,12 @@ func TestSyslogOverUDP(t *testing.T) {
 		loop := l.Loop()
 		numbered(loop, access(t, "192.0.2.7:5", "GET / HTTP/1.0\r\n\r\n", 200), 0, 3)
 		loop.Close()
-		form := regexp.MustCompile(fmt.Sprintf(`^<190>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d) \S+ evhttpd %d access - (192\.0\.2\.7 - - .*)$`, os.Getpid()))
+		form := regexp.MustCompile(
+			fmt.Sprintf(
+				`^<190>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d) \S+ evhttpd %d access - (192\.0\.2\.7 - - .*)$`,
+				os.Getpid(),
+			),
+		)
 		for i, got := range receive(t, c, 3) {
 			m := form.FindStringSubmatch(got)
 			if m == nil {
@@ -69,7 +74,9 @@ func TestSyslogOverAUnixSocket(t *testing.T) {
 	loop := l.Loop()
 	numbered(loop, access(t, "192.0.2.7:5", "GET / HTTP/1.0\r\n\r\n", 200), 0, 300)
 	loop.Close() // more than its queue holds: the writer waits for the reader
-	form := regexp.MustCompile(fmt.Sprintf(`^<190>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d evhttpd\[%d\]: (192\.0\.2\.7 - - .*)$`, os.Getpid()))
+	form := regexp.MustCompile(
+		fmt.Sprintf(`^<190>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d evhttpd\[%d\]: (192\.0\.2\.7 - - .*)$`, os.Getpid()),
+	)
 	for i, got := range receive(t, c, 300) {
 		m := form.FindStringSubmatch(got)
 		if m == nil {
@@ -196,7 +203,10 @@ func TestASyslogThatComesBack(t *testing.T) {
 }
 
 func TestSyslogNamesThatAreWrong(t *testing.T) {
-	for _, name := range []string{"syslog:", "syslog:tcp://a", "syslog:udp://", "syslog:unix:", "syslog:unix:/no/such/socket", "syslog:udp://127.0.0.1:99999"} {
+	for _, name := range []string{
+		"syslog:", "syslog:tcp://a", "syslog:udp://", "syslog:unix:", "syslog:unix:/no/such/socket",
+		"syslog:udp://127.0.0.1:99999",
+	} {
 		if l, err := Open(name, Options{}); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v, %v", name, l, err)
 		}

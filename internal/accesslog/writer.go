@@ -16,9 +16,10 @@ type writer struct {
 	terminal throttle // of a sink that is one
 	shown    []byte   // what throttle lets through
 
-	told     map[syscall.Errno]time.Time // when it was last reported that lines were lost, by the cause; 0: of none of the system's
-	reported uint64                      // of the lines dropped
-	cause    error                       // of losses since the last report: the last error
+	// told is when lost lines were last reported, by the cause; 0 stands for a cause that is no error of the system.
+	told     map[syscall.Errno]time.Time
+	reported uint64 // how many of the dropped lines were reported
+	cause    error  // the last error that lost lines since the last report
 }
 
 // run writes what the loops hand over until the log is closed.
@@ -125,5 +126,7 @@ func (w *writer) report(err error, last bool) {
 	w.told[cause] = now
 	lost := dropped - w.reported
 	w.reported, w.cause = dropped, nil
-	w.log.options.OnError(fmt.Errorf("accesslog: write %s: %w (%d lines lost since the last report)", w.log.path, err, lost))
+	w.log.options.OnError(
+		fmt.Errorf("accesslog: write %s: %w (%d lines lost since the last report)", w.log.path, err, lost),
+	)
 }

@@ -108,7 +108,7 @@ var oversized = []struct {
 	name, in string
 	status   int
 }{
-	{"method", strings.Repeat("M", 100_000) + " / HTTP/1.1\r\nHost: x\r\n\r\n", 414},
+	{"method", strings.Repeat("M", 100_000) + " / HTTP/1.1\r\nHost: x\r\n\r\n", 501},
 	{"target", head("GET /"+strings.Repeat("a/", 50_000)+" HTTP/1.1", host), 414},
 	{"query", head("GET /?"+strings.Repeat("a=b&", 25_000)+" HTTP/1.1", host), 414},
 	{"host of an absolute target", head("GET http://"+strings.Repeat("a.", 50_000)+"/ HTTP/1.1", host), 414},

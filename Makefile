@@ -1,0 +1,61 @@
+# What one types while working on evhttpd. `make help` lists it; .ci/run is everything that must hold.
+
+GO      ?= go
+FUZZTIME ?= 10s
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
+DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null)
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64
+
+units = $(shell $(GO) list ./... | grep -v '/test$$')
+
+.PHONY: help build check test test-all race fuzz bench cover docs release clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the program, as ./evhttpd
+	$(GO) build -o evhttpd ./cmd/evhttpd
+
+check: ## format, vet and the packages' own tests: a minute, before every commit
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test -short $(units)
+
+test: ## all tests in their short form; the last line says what was skipped
+	@skips=$$(mktemp); EVHTTPD_TEST_SKIPS=$$skips $(GO) test -count=1 -p 3 ./test ./...; \
+		code=$$?; bash .ci/skipped $$skips; rm -f $$skips; exit $$code
+
+test-all: ## all tests in their long form: as root they boot machines and start a Docker engine
+	@EVHTTPD_TEST=all $(MAKE) --no-print-directory test
+
+race: ## all tests in their short form under the race detector
+	$(GO) test -race -count=1 -p 3 ./test ./...
+
+fuzz: ## one target: make fuzz PKG=./http1 FUZZ=FuzzParse FUZZTIME=60s
+	@[ -n "$(PKG)" ] && [ -n "$(FUZZ)" ] || { echo "usage: make fuzz PKG=./http1 FUZZ=FuzzParse [FUZZTIME=60s]; there are:"; \
+		grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | sed 's/func /  /' | sort; exit 2; }
+	$(GO) test $(PKG) -run '^$$' -fuzz '^$(FUZZ)$$' -fuzztime $(FUZZTIME)
+
+bench: ## every IO model under every load, beside a control: make bench ARGS="--models epoll"
+	$(GO) run ./cmd/evhttpd bench $(ARGS)
+
+cover: ## coverage of the packages' own tests, as cover.html
+	$(GO) test -short -coverprofile cover.out $(units)
+	$(GO) tool cover -html cover.out -o cover.html
+	@$(GO) tool cover -func cover.out | tail -1
+
+docs: ## the tables in docs and the schema in configs, made from the code
+	$(GO) test ./internal/config -update
+
+release: ## static binaries in dist/: make release VERSION=1.2.3
+	@mkdir -p dist
+	@set -e; for platform in $(PLATFORMS); do \
+		file=dist/evhttpd-$(VERSION)-$$(echo $$platform | tr / -); echo $$file; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -trimpath -o $$file \
+			-ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)" ./cmd/evhttpd; \
+	done
+	@cd dist && sha256sum evhttpd-$(VERSION)-* > SHA256SUMS
+
+clean: ## what the targets above have made
+	rm -rf evhttpd dist cover.out cover.html

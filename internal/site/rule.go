@@ -7,8 +7,8 @@ import (
 
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/guard"
-	"github.com/evhttpd/evhttpd/internal/pattern"
 	"github.com/evhttpd/evhttpd/internal/mediatype"
+	"github.com/evhttpd/evhttpd/internal/pattern"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 

@@ -88,7 +88,7 @@ func (d *describer) content(f *opened, r *representation) (c *content, recent bo
 
 // hashed reports whether the entity tag of the file is made of its bytes.
 func (d *describer) hashed(f *opened) bool {
-	switch d.site.etag {
+	switch d.site.options.ETag {
 	case ETagContent:
 		return true
 	case ETagMtime:

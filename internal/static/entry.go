@@ -213,7 +213,7 @@ func (s *Site) newContent(r representation) *content {
 		sec = min(sec, r.wall/1e9)
 		c.modified = sec
 		b = append(http1.AppendDate(append(b, "Last-Modified: "...), sec), "\r\n"...)
-		if s.etag != ETagOff && c.etag == nil {
+		if s.options.ETag != ETagOff && c.etag == nil {
 			c.etag = appendETag(nil, r.size, r.mtime, r.recent || r.dynamic)
 		}
 	}

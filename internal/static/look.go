@@ -30,7 +30,7 @@ type look struct {
 
 // begin makes the look ready for a path of the view, beneath the root. wall is the time, mono when it was asked for.
 func (l *look) begin(s *Site, r *root, mono, wall int64) {
-	l.site, l.root, l.links, l.mono, l.wall = s, r, s.links, mono, wall
+	l.site, l.root, l.links, l.mono, l.wall = s, r, s.options.Links, mono, wall
 }
 
 // find returns the entry for a decoded path, with a reference for the caller. It is old if that is still true. The only
@@ -76,7 +76,7 @@ func (l *look) directory(path []byte) (*entry, error) {
 			return l.failure(path, l.file.name, err), nil
 		}
 	}
-	if !l.site.listing {
+	if !l.site.options.Listing {
 		return l.fail(path, 404, "no such file, or a directory without an index file (listing is off)"), nil
 	}
 	e, err := l.listable(path)
@@ -200,7 +200,7 @@ func (l *look) failure(path, name []byte, err error) *entry {
 			"or set symlinks: follow", file)
 		return l.fail(path, 404, reasonMissing)
 	case unix.ELOOP:
-		if s.links == LinksDeny {
+		if s.options.Links == LinksDeny {
 			s.warn("a symbolic link, and symlinks: deny: set symlinks: beneath", file)
 		} else {
 			s.warn("too many levels of symbolic links: one of them leads back to itself", file)

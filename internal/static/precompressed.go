@@ -75,11 +75,10 @@ func (l *look) findPrecompressed(b precompression, open bool) (there bool, err e
 	if err == nil || err == errWait {
 		return err == nil, err
 	}
-	l.reportPrecompressed(err)
-	if fault(err) {
-		return false, err
+	if l.reportPrecompressed(err); !fault(err) {
+		err = nil
 	}
-	return false, nil
+	return false, err
 }
 
 // reportPrecompressed tells the operator why a precompressed variant that exists is not served.

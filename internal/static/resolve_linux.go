@@ -122,19 +122,10 @@ func localFS(fd int) bool {
 	return false
 }
 
-// standing says what a look at the root's path came to.
-type standing uint8
-
-const (
-	rootUnknown standing = iota // it would have to be waited for
-	rootSame
-	rootOther // another directory, or none
-)
-
 // lookNow looks at what the root's path leads to, without waiting: the path is
 // walked with RESOLVE_CACHED, and statx is asked for no field, since device
 // and inode come without asking a server.
-func (r *root) lookNow() standing {
+func (r *root) lookNow() rootState {
 	if !features().cached || r.dir == nil {
 		return rootUnknown
 	}

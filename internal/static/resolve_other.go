@@ -17,12 +17,4 @@ func readNow(int, []byte, int64, bool) (int, error) { return 0, errWait }
 
 func localFS(int) bool { return false }
 
-type standing uint8
-
-const (
-	rootUnknown standing = iota
-	rootSame
-	rootOther
-)
-
-func (r *root) lookNow() standing { return rootUnknown }
+func (r *root) lookNow() rootState { return rootUnknown }

@@ -45,6 +45,15 @@ type root struct {
 	retired  atomic.Bool    // another root has taken the place of this one
 }
 
+// rootState is what a look at the root's path came to.
+type rootState uint8
+
+const (
+	rootUnknown rootState = iota // the look would have to wait
+	rootSame
+	rootOther // another directory, or none
+)
+
 // openRoot opens the directory that the root's path leads to now. It may block.
 func (t *tree) openRoot() (*root, error) {
 	fd, err := openat(unix.AT_FDCWD, t.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)

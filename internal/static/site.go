@@ -60,16 +60,12 @@ const errorLife = 100e6
 type Site struct {
 	*tree
 	view     uint32 // the number of the view; 0: the one that New made
+	options  ViewOptions
+	hide     hidden // ViewOptions.Hide
 	index    []string
-	listing  bool
-	hide     hidden
-	links    Links
-	etag     ETag
 	ranges   int  // how many a request may ask for
 	relative bool // Options.RelativeRedirects
 	types    mediatype.Table
-	only     *string // the media type of every file; empty: none; nil: types says it
-	encoded  bool    // ViewOptions.Encoded
 
 	precompressed []precompression
 	compress      []compressor
@@ -133,9 +129,9 @@ func New(opts Options, cache *Cache) (*Site, error) {
 
 func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	s := &Site{
-		tree:  &tree{now: opts.Now, walks: walks, cache: cache},
-		index: opts.Index, listing: opts.Listing, links: opts.Links, etag: opts.ETag, ranges: opts.Ranges,
-		relative: opts.RelativeRedirects, valid: int64(opts.Valid),
+		tree:    &tree{now: opts.Now, walks: walks, cache: cache},
+		options: ViewOptions{Listing: opts.Listing, Hide: opts.Hide, Links: opts.Links, ETag: opts.ETag},
+		index:   opts.Index, ranges: opts.Ranges, relative: opts.RelativeRedirects, valid: int64(opts.Valid),
 	}
 	if s.ranges == 0 {
 		s.ranges = rangesDefault

@@ -25,9 +25,7 @@ const viewsMax = 1 << 16
 var errViews = errors.New("too many combinations of the options of paths: let fewer rules overlap")
 
 // ViewOptions are those of the view itself.
-func (s *Site) ViewOptions() ViewOptions {
-	return ViewOptions{Listing: s.listing, Hide: s.hide, Links: s.links, ETag: s.etag, Type: s.only, Encoded: s.encoded}
-}
+func (s *Site) ViewOptions() ViewOptions { return s.options }
 
 func (o ViewOptions) id() string {
 	mediaType := "by name"
@@ -42,7 +40,7 @@ func (o ViewOptions) id() string {
 // whichever view it is called of.
 func (s *Site) View(opts ViewOptions) (*Site, error) {
 	id, t := opts.id(), s.tree
-	if id == s.ViewOptions().id() {
+	if id == s.options.id() {
 		return s, nil
 	}
 	t.viewsMu.Lock()
@@ -67,16 +65,16 @@ func (s *Site) View(opts ViewOptions) (*Site, error) {
 
 func (s *Site) newView(opts ViewOptions) (*Site, error) {
 	v := *s
-	v.listing, v.links, v.etag, v.encoded = opts.Listing, opts.Links, opts.ETag, opts.Encoded
-	if v.precompressed, v.compress = s.tree.allPrecompressed, s.tree.allCompress; v.encoded {
+	v.options = opts
+	if v.precompressed, v.compress = s.allPrecompressed, s.allCompress; opts.Encoded {
 		v.precompressed, v.compress = nil, nil
 	}
 	var err error
 	if v.hide, err = newHidden(opts.Hide); err != nil {
 		return nil, err
 	}
-	if v.only = opts.Type; v.only != nil && *v.only != "" {
-		err = mediatype.Check(*v.only)
+	if opts.Type != nil && *opts.Type != "" {
+		err = mediatype.Check(*opts.Type)
 	}
 	return &v, err
 }
@@ -86,8 +84,8 @@ func (s *Site) Hides(path []byte) bool { return s.hide.path(path) }
 
 // TypeOf is the media type of a file by its name; empty: none is sent.
 func (s *Site) TypeOf(name string) string {
-	if s.only != nil {
-		return *s.only
+	if s.options.Type != nil {
+		return *s.options.Type
 	}
 	return s.types.Of(name)
 }

@@ -121,56 +121,48 @@ func (r *idleRun) measure(ctx context.Context, subject, point int) (values map[s
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, child.Kill()) }() // there is nothing to end in order
-	var from, to memory
 	before, err := settledMemory(child.Pid())
 	if err != nil {
 		return nil, err
 	}
+	probe := server.WatchProcesses([]int{child.Pid()})
+	var after memory
+	var failed error
 	result, err := load.Run(ctx, load.Options{
 		Roles: []load.Role{{Name: "idle", Addr: load.TCP(child.Addr()), Connections: count, Idle: true,
 			Targets: []load.Target{small}}},
 		Duration: r.s.Duration, WarmUp: idleWarmUp, Ramp: idleRamp, CPUs: r.cpus.Client,
-		OnBegin: from.read(child.Pid()), OnEnd: to.read(child.Pid())})
-	if err = errors.Join(err, from.err, to.err); err != nil {
+		OnBegin: probe.Begin, OnEnd: func() {
+			probe.End()
+			after, failed = readMemory(child.Pid())
+		}})
+	if err = errors.Join(err, failed); err != nil {
 		return nil, err
 	}
 	if role := &result.Roles[0]; role.Served < int64(count) {
 		return nil, fmt.Errorf("%d of %d connections were served: %s", role.Served, count, firstFailure(role))
 	}
-	if subject == 0 && point == len(r.g.Points)-1 && to.caches != nil {
+	if subject == 0 && point == len(r.g.Points)-1 && after.caches != nil {
 		r.slabs = make(map[string]int64)
-		for name, bytes := range to.caches {
+		for name, bytes := range after.caches {
 			r.slabs[name] = bytes - before.caches[name]
 		}
 	}
 	values = map[string]float64{
-		idleUser:   float64(to.resident-before.resident) / 1e6,
-		idleKernel: float64(to.kernel-before.kernel) / 1e6,
+		idleUser:   float64(after.resident-before.resident) / 1e6,
+		idleKernel: float64(after.kernel-before.kernel) / 1e6,
 	}
-	if between := to.at.Sub(from.at); between > 0 {
-		values[idleCPU] = 100 * (to.cpu - from.cpu).Seconds() / between.Seconds()
+	if share, known := probe.Share(); known {
+		values[idleCPU] = 100 * share
 	}
 	return values, nil
 }
 
 // memory is what a server and the kernel have at a time.
 type memory struct {
-	at       time.Time
-	cpu      time.Duration
 	resident int64            // bytes of the process
 	kernel   int64            // bytes of slabs, kernel stacks and page tables of the whole system
 	caches   map[string]int64 // bytes by slab cache; nil: only root is told
-	err      error
-}
-
-func (m *memory) read(pid int) func() {
-	return func() {
-		if now, err := readMemory(pid); err != nil {
-			m.err = err
-		} else {
-			*m = now
-		}
-	}
 }
 
 // settledMemory reads it when the kernel's does not change any more: sockets are freed a while after they are closed.
@@ -188,11 +180,8 @@ func settledMemory(pid int) (m memory, err error) {
 }
 
 func readMemory(pid int) (m memory, err error) {
-	var ok, known bool
-	m.resident, ok = machine.Resident(pid)
-	m.cpu, known = machine.CPUTime(pid)
-	m.at = time.Now()
-	if !ok || !known {
+	var ok bool
+	if m.resident, ok = machine.Resident(pid); !ok {
 		return m, errors.New("what a process uses is only told on Linux (/proc)")
 	}
 	text, err := os.ReadFile("/proc/meminfo")

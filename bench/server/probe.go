@@ -48,6 +48,7 @@ func WatchProcesses(pids []int) *Probe { return &Probe{pids: pids} }
 func (p *Probe) Begin() {
 	counters := p.counters()
 	p.from = p.read(counters)
+	p.complete(&p.from)
 }
 
 // End is to be called when the window ends. It asks for the counters last.
@@ -55,8 +56,13 @@ func (p *Probe) End() {
 	p.to = p.read(Counters{})
 	p.resident, p.known = p.Resident()
 	p.to.Counters = p.counters()
-	if !p.to.cpuKnown {
-		p.to.cpu, p.to.cpuKnown = p.to.CPU, p.server.counts()
+	p.complete(&p.to)
+}
+
+// complete takes the CPU time that the server counts itself where that of another process is not told (not Linux).
+func (p *Probe) complete(r *reading) {
+	if !r.cpuKnown && p.server.counts() {
+		r.cpu, r.cpuKnown = r.CPU, true
 	}
 }
 
@@ -77,9 +83,7 @@ func (p *Probe) read(c Counters) reading {
 	}
 	for _, pid := range p.pids {
 		one, ok := machine.CPUTime(pid)
-		r.cpu, r.cpuKnown = r.cpu+one, ok
-		if !ok {
-			r.cpu, r.cpuKnown = c.CPU, p.server.counts()
+		if r.cpu, r.cpuKnown = r.cpu+one, ok; !ok {
 			break
 		}
 	}

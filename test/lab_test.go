@@ -20,7 +20,7 @@ func lab(t *testing.T, args ...string) (stdout string) {
 	t.Helper()
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
-	code, stdout, stderr := command(t, append([]string{"lab", "starve", "--duration", "100ms", "--rounds", "1"}, args...)...)
+	code, stdout, stderr := command(t, append([]string{"lab", "starve", "--duration", "300ms", "--rounds", "1"}, args...)...)
 	if code != 0 || withoutProgress(stderr) != "" {
 		t.Fatalf("exit code %d, on stderr %q", code, stderr)
 	}

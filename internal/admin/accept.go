@@ -6,9 +6,9 @@ import (
 	"net"
 )
 
-// steady returns l with errors of Accept that pass, but for that of a closed listener: net/http ends at any other
-// that does not say so of itself (EPERM of a security module, EIO), and waits 5 ms before it tries again, and each
-// time twice as long, up to a second.
+// steady makes every error of Accept a temporary one, except for that of a closed listener. At an error that is not
+// temporary (EPERM of a security module, EIO) net/http would stop serving. After a temporary one it tries again,
+// first after 5 ms, then each time after twice as long, up to a second.
 func steady(l net.Listener, warn func(what string, err error)) net.Listener {
 	return &steadyListener{Listener: l, warn: warn}
 }
@@ -29,7 +29,7 @@ func (l *steadyListener) Accept() (net.Conn, error) {
 	return nil, passing{err}
 }
 
-// passing is an error that passes, in the words of net/http.
+// passing is an error that net/http takes to be temporary.
 type passing struct{ error }
 
 // Timeout implements [net.Error].
@@ -38,5 +38,5 @@ func (passing) Timeout() bool { return false }
 // Temporary implements [net.Error].
 func (passing) Temporary() bool { return true }
 
-// Unwrap is for errors.Is.
+// Unwrap returns the error within, for errors.Is.
 func (p passing) Unwrap() error { return p.error }

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// boundedListener has at most connectionsMax connections at a time. A new one takes the place of the one that has
-// been waiting for its client for longest: before the end of a request's head, or between two requests. Who opens
-// connections and says nothing so keeps nobody out. If all are being answered, the oldest of them gives way once
-// its answer has taken activeMax: its client does not read.
+// boundedListener has at most connectionsMax connections at a time. A new one takes the place of the connection that
+// has been waiting for its client for longest, for the end of a request's head or for the next request. So a client
+// that opens connections and sends nothing keeps no other client out. If all connections are being answered, the
+// oldest of them gives way once its answer has taken activeMax, since its client does not read.
 type boundedListener struct {
 	net.Listener
 	evicted *atomic.Uint64
 
 	mu      sync.Mutex
 	open    map[*boundedConn]bool
-	changed chan struct{} // a connection waits or has gone
+	changed chan struct{} // gets a value when a connection begins to wait, or is closed
 	once    sync.Once
 	closed  chan struct{}
 }
@@ -31,7 +31,7 @@ type boundedConn struct {
 	since    time.Time // when that began, or ended
 }
 
-// bounded returns l with a bound. evicted counts who gave way.
+// bounded returns l with a bound. evicted counts the connections that gave way.
 func bounded(l net.Listener, evicted *atomic.Uint64) net.Listener {
 	return &boundedListener{
 		Listener: l, evicted: evicted, open: make(map[*boundedConn]bool),
@@ -61,7 +61,8 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// admit takes a connection if there is room or another can give way; else it returns how long to wait at most.
+// admit takes a connection if there is room or another one can give way. Otherwise it returns the longest time to
+// wait.
 func (l *boundedListener) admit(c *boundedConn) (wait time.Duration) {
 	l.mu.Lock()
 	now := time.Now()
@@ -91,8 +92,8 @@ func (l *boundedListener) admit(c *boundedConn) (wait time.Duration) {
 	return wait
 }
 
-// givesWayBefore reports whether a connection is to make room rather than another: it waits while that one is
-// answered, or has done the same for longer.
+// givesWayBefore reports whether c is to make room rather than other: c waits for its client while other is being
+// answered, or both do the same and c has done so for longer.
 func (c *boundedConn) givesWayBefore(other *boundedConn) bool {
 	if c.active != other.active {
 		return other.active
@@ -122,8 +123,8 @@ func (l *boundedListener) tell() {
 	}
 }
 
-// connState is an http.Server's ConnState: it follows whether a connection is being answered. StateActive comes
-// with the end of a request's head.
+// connState is the ConnState of an http.Server. It keeps track of whether a connection is being answered: StateActive
+// comes with the end of a request's head.
 func connState(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*boundedConn)
 	if !ok || state != http.StateActive && state != http.StateIdle {

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// hosts are the names that the control plane is asked by, in lower case; *.example.org stands for all below
-// it, * for all.
+// hosts are the names by which clients may ask the control plane, in lower case. *.example.org stands for all names
+// below it, * for all names.
 type hosts []string
 
-// answersTo reports whether a request with that Host (RFC 9110 section 7.2) is answered. A page of another site
-// can have its own name lead here (DNS rebinding), and would read the answers as its own: the browser sends
-// that name. It cannot have an address for a name, nor localhost and what is below it (RFC 6761 section 6.3), so
-// these are answered, and a request without a name, which no browser makes.
+// answersTo reports whether a request with that Host (RFC 9110 section 7.2) is answered. Another site can have its
+// own name resolve to this address (DNS rebinding), and its pages could then read the answers as if they were of the
+// site. The browser sends the name of that site. The name cannot be an address, nor localhost or one below it (RFC
+// 6761 section 6.3), so these are answered. So is a request without a name, which no browser makes.
 func (names hosts) answersTo(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -34,7 +34,7 @@ func (names hosts) answersTo(host string) bool {
 	return false
 }
 
-// onlyFor refuses requests by other names. A Unix socket is out of a browser's reach.
+// onlyFor refuses requests by other names, except at a Unix socket, to which no browser connects.
 func (names hosts) onlyFor(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

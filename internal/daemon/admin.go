@@ -33,8 +33,8 @@ type adminPlane struct {
 	server   *admin.Server // nil if none is configured
 }
 
-// accessLogs are the open access logs: the one in use, and those that a reload has
-// replaced and that have lines to write still.
+// accessLogs are the open access logs: the one in use, and those that reloads have replaced and that still have lines
+// to write.
 type accessLogs struct {
 	mu   sync.Mutex
 	open []*accesslog.Log
@@ -112,8 +112,8 @@ func (s *Server) changeAdmin(c *adminChange) (former *admin.Server) {
 	return former
 }
 
-// adminHosts are the names by which the control plane is asked: those that are configured, those that it listens by,
-// and this machine's, which no other site has.
+// adminHosts are the names by which clients may ask the control plane: those that are configured, those in the
+// addresses that it listens on, and the name of this machine, which no site in the world has.
 func adminHosts(a *config.Admin) []string {
 	names := slices.Clone(a.Hosts)
 	for _, address := range a.Listen {
@@ -208,7 +208,7 @@ type overview struct {
 	Counters *admin.Snapshot `json:"counters"`
 }
 
-// limits are those in force; 0: none.
+// limits are the limits in force; 0 is no limit.
 type limits struct {
 	Connections           int     `json:"connections"`
 	RequestsPerConnection int     `json:"requests_per_connection"`

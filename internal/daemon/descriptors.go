@@ -13,15 +13,16 @@ import (
 )
 
 const (
-	// freeMin is how many descriptors must be free when everything is open: a connection, its file, and two
-	// for finding that. With fewer every request would be answered with 503.
+	// freeMin is the number of descriptors that must be free when everything is open: a connection needs one, its
+	// file one, and finding the file two. With fewer, every request would be answered with 503.
 	freeMin = 4
-	// ownMost is about what a server has open besides its connections and files, for the error of
-	// one that has not come so far as to count: 14 to 26 were counted, by model, of 1 to 4 loops.
+	// ownMost is about the number of descriptors that a server needs besides connections and files. It is for the
+	// error of a server that could not open them all. With 1 to 4 loops, 14 to 26 were counted, depending on the
+	// model.
 	ownMost = 16
 )
 
-// descriptorLimit is RLIMIT_NOFILE; math.MaxInt32 at most.
+// descriptorLimit returns RLIMIT_NOFILE, or math.MaxInt32 if that is less.
 func descriptorLimit() (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -30,7 +31,7 @@ func descriptorLimit() (int, error) {
 	return int(min(uint64(limit.Cur), math.MaxInt32)), nil
 }
 
-// connections is the limit of connections: 90 % of the descriptors, unless it is configured.
+// connections returns the limit of connections: 90 % of the descriptors, unless another one is configured.
 func (s *Server) connections(cfg *config.Config) int {
 	if cfg.Limits.Connections > 0 {
 		return cfg.Limits.Connections
@@ -60,7 +61,8 @@ func (s *Server) cachedDescriptors(cfg *config.Config) int {
 	return min(cfg.Cache.Descriptors, room)
 }
 
-// checkDescriptors reports whether there are descriptors for anybody, now that everything is open.
+// checkDescriptors reports whether clients can be served by the descriptors that are left now that everything is
+// open.
 func checkDescriptors() error {
 	var free []int
 	var err error

@@ -18,12 +18,6 @@ const (
 	numPhases
 )
 
-func (p phase) String() string {
-	return [numPhases]string{
-		"starting", "settling", "serving", "reloading", "upgrading", "stopping", "draining", "rescuing", "abandoned",
-	}[p]
-}
-
 // event is what happens to a server.
 type event int
 
@@ -42,13 +36,6 @@ const (
 	numEvents
 )
 
-func (e event) String() string {
-	return [numEvents]string{
-		"reload asked", "upgrade asked", "stop asked", "prepared", "refused", "committed", "settled",
-		"successor ready", "successor failed", "delay over", "model ended",
-	}[e]
-}
-
 // verdict says what is to be done about an event.
 type verdict int
 
@@ -58,8 +45,6 @@ const (
 	wait                  // it is done in the next phase in which that is possible
 	refuse                // it is not done, and what was made for it is undone
 )
-
-func (v verdict) String() string { return [...]string{"ignore", "act", "wait", "refuse"}[v] }
 
 // transition is the next phase, and what is done.
 type transition struct {

@@ -5,6 +5,21 @@ import (
 	"testing"
 )
 
+func (p phase) String() string {
+	return [numPhases]string{
+		"starting", "settling", "serving", "reloading", "upgrading", "stopping", "draining", "rescuing", "abandoned",
+	}[p]
+}
+
+func (e event) String() string {
+	return [numEvents]string{
+		"reload asked", "upgrade asked", "stop asked", "prepared", "refused", "committed", "settled",
+		"successor ready", "successor failed", "delay over", "model ended",
+	}[e]
+}
+
+func (v verdict) String() string { return [...]string{"ignore", "act", "wait", "refuse"}[v] }
+
 // TestLifecycle is every way through a server's life that the signals and the outcomes of what they ask for can take.
 func TestLifecycle(t *testing.T) {
 	serve := []event{committed, settled}

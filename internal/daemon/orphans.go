@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapOrphans waits for processes that have ended, for as long as this one runs. It is for process 1
-// of a container: the kernel gives it those whose parents have ended (what "docker exec" or a probe
-// has left), and each would stay a zombie until somebody asks how it ended (wait(2)). The server has
-// no children itself that somebody else waits for: as process 1 it is not upgraded.
+// reapOrphans waits for processes that have ended, for as long as this one runs. It is for process 1 of a container:
+// the kernel makes it the parent of processes whose own parents have ended (those of "docker exec" or of a probe),
+// and each would stay a zombie until its parent asks how it ended (wait(2)). It takes no exit status from another
+// part of the server, which as process 1 has no children of its own: it is not upgraded.
 func reapOrphans() {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD)

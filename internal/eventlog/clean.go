@@ -8,9 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// clean makes a line harmless to a terminal: an error's text, or a path that
-// a client has asked for, may hold what a terminal obeys. It escapes what is no printable character, but for the
-// newline at its end.
+// clean makes a line harmless to a terminal: the text of an error, or a path that a client has asked for, may hold
+// sequences that a terminal obeys. It escapes everything but printable characters and the newline at the end.
 func clean(line []byte) []byte {
 	text := bytes.TrimSuffix(line, []byte{'\n'})
 	out := make([]byte, 0, len(line))

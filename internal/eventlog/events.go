@@ -1,5 +1,5 @@
-// Package eventlog is what the server itself has to say: warnings, errors, that it has stopped. Nothing that
-// says something waits for who reads it.
+// Package eventlog is the log of what happens to the server itself: warnings, errors, that it has stopped. No call
+// waits for a reader of the log.
 //
 // It imports config, grace and sink and, of others, zap and x/sys.
 package eventlog
@@ -20,29 +20,29 @@ import (
 	"github.com/evhttpd/evhttpd/internal/sink"
 )
 
-// Log is the log of events (config.Log), and the lines on standard error beside it. Where it goes, its level and its
-// format can change while it is written to.
+// Log is the log of events (config.Log), and the lines for people on standard error. Its output, its level and its
+// format can be changed while it is written to.
 type Log struct {
 	*zap.Logger
 	stderr   *queue
 	now      atomic.Pointer[output]
 	lost     atomic.Uint64
 	warnings warnings
-	limiter  *Limiter // of what the log says of itself
+	limiter  *Limiter // of the log's own failures
 }
 
-// output is where events go, and how.
+// output is where events are written, and in which form.
 type output struct {
 	cfg     config.Log
 	level   zapcore.Level
 	console bool
 	encoder zapcore.Encoder
-	to      *queue // Log.stderr, or one of its own
+	to      *queue // Log.stderr, or a queue of its own
 }
 
-// Target is an open place for events.
+// Target is an open output for events.
 type Target struct {
-	sink sink.Sink // nil: standard error, which is open
+	sink sink.Sink // nil for standard error, which is open
 }
 
 // Close closes a target that was opened in vain.
@@ -52,7 +52,7 @@ func (t *Target) Close() {
 	}
 }
 
-// New opens the log. stderr is where output stderr goes.
+// New opens the log, with standard error at stderr.
 func New(cfg config.Log, stderr sink.Sink) (*Log, error) {
 	l := &Log{}
 	t, err := l.Open(cfg.Output)
@@ -67,7 +67,7 @@ func New(cfg config.Log, stderr sink.Sink) (*Log, error) {
 		return nil, err
 	}
 	l.now.Store(o)
-	l.Logger = zap.New(zapcore.NewTee(&core{log: l}, &l.warnings), zap.ErrorOutput(zapcore.AddSync(complaints{l})))
+	l.Logger = zap.New(&core{log: l}, zap.ErrorOutput(zapcore.AddSync(complaints{l})))
 	l.limiter = NewLimiter(l.Logger)
 	return l, nil
 }
@@ -103,7 +103,7 @@ func (l *Log) Reopen() error {
 	return err
 }
 
-// leave has what waits for an output written that is not in use any more.
+// leave closes an output that is not in use any more, when the lines that wait for it are written.
 func (l *Log) leave(o *output) {
 	if o.to != l.stderr {
 		go o.to.close()
@@ -126,7 +126,7 @@ func (l *Log) Open(output string) (*Target, error) {
 	return &Target{sink: f}, nil
 }
 
-// output makes t what cfg says.
+// output returns the output that cfg describes, over t.
 func (l *Log) output(cfg config.Log, t *Target) (*output, error) {
 	level, err := zapcore.ParseLevel(cfg.Level)
 	if err != nil {
@@ -147,17 +147,17 @@ func (l *Log) output(cfg config.Log, t *Target) (*output, error) {
 }
 
 // Say writes a line on standard error whatever the output and the level are: that the server serves, that it stops.
-// Where the configuration asks for JSON it is an object as events are.
+// If the format is JSON, the line is an object like those of events.
 func (l *Log) Say(level zapcore.Level, text string) { l.say(level, "evhttpd: "+text) }
 
-// Complain says the lines of an error, as Say does.
+// Complain writes the lines of an error, as Say does.
 func (l *Log) Complain(lines string) {
 	for line := range strings.Lines(lines) {
 		l.say(zapcore.ErrorLevel, strings.TrimSuffix(line, "\n"))
 	}
 }
 
-// say writes what is a line for people, or an object with the text that follows the program's name in it.
+// say writes the text as a line, or as an object with what follows the program's name in it.
 func (l *Log) say(level zapcore.Level, text string) {
 	line := clean([]byte(text))
 	if o := l.now.Load(); o.cfg.Format == "json" {
@@ -171,7 +171,7 @@ func (l *Log) say(level zapcore.Level, text string) {
 	}
 }
 
-// write has an event written.
+// write queues the line of an event.
 func (l *Log) write(e zapcore.Entry, fields []zapcore.Field) {
 	o := l.now.Load()
 	line := encode(o, e, fields)
@@ -188,7 +188,7 @@ func (l *Log) write(e zapcore.Entry, fields []zapcore.Field) {
 	l.lost.Add(1)
 }
 
-// encode makes the line of an event; nil: it cannot be.
+// encode returns the line of an event, or nil if there is none for it.
 func encode(o *output, e zapcore.Entry, fields []zapcore.Field) []byte {
 	b, err := o.encoder.EncodeEntry(e, fields)
 	if err != nil {
@@ -201,7 +201,7 @@ func encode(o *output, e zapcore.Entry, fields []zapcore.Field) []byte {
 	return bytes.Clone(b.Bytes())
 }
 
-// failed is told when the output, not standard error, takes no more. There it is said, since the log cannot.
+// failed is called when an output other than standard error cannot be written to. It says so on standard error.
 func (l *Log) failed(err error) {
 	if l.limiter.due(kind{text: "log", cause: causeOf(err)}, "") {
 		l.Say(zapcore.ErrorLevel, fmt.Sprintf("events are lost: the log %s: %v", l.now.Load().cfg.Output, err))
@@ -219,7 +219,7 @@ func (l *Log) Close() {
 // Dropped is the number of events and lines that were lost so far.
 func (l *Log) Dropped() uint64 { return l.lost.Load() }
 
-// Warnings returns the last of each kind of warning, the first seen first.
+// Warnings returns the last of each kind of warning, in the order in which the kinds were first seen.
 func (l *Log) Warnings() []Warning { return l.warnings.list() }
 
 // leftOut is the line that stands for n events that were dropped.
@@ -233,7 +233,7 @@ func (l *Log) leftOut(n uint64, why error) []byte {
 	return encode(l.now.Load(), zapcore.Entry{Level: zapcore.WarnLevel, Time: time.Now(), Message: text}, fields)
 }
 
-// complaints are zap's own, of an event that it cannot write.
+// complaints takes zap's messages about an event that it cannot write.
 type complaints struct{ log *Log }
 
 func (c complaints) Write(p []byte) (int, error) {
@@ -251,7 +251,7 @@ func encoderConfig() zapcore.EncoderConfig {
 
 func jsonEncoder() zapcore.Encoder { return zapcore.NewJSONEncoder(encoderConfig()) }
 
-// consoleEncoder is for people to read.
+// consoleEncoder makes lines for people.
 func consoleEncoder() zapcore.Encoder {
 	cfg := encoderConfig()
 	cfg.EncodeLevel = zapcore.CapitalLevelEncoder
@@ -259,14 +259,16 @@ func consoleEncoder() zapcore.Encoder {
 	return zapcore.NewConsoleEncoder(cfg)
 }
 
-// core writes to what the log's output is at the moment.
+// core gives events to the log. It is for all of the log's loggers.
 type core struct {
 	log    *Log
 	fields []zapcore.Field
 }
 
-// Enabled implements zapcore.Core.
-func (c *core) Enabled(level zapcore.Level) bool { return level >= c.log.now.Load().level }
+// Enabled implements zapcore.Core. Warnings are kept for the status, whatever the level of the output is.
+func (c *core) Enabled(level zapcore.Level) bool {
+	return level >= min(c.log.now.Load().level, zapcore.WarnLevel)
+}
 
 // With implements zapcore.Core.
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
@@ -281,10 +283,14 @@ func (c *core) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.Checked
 	return to
 }
 
-// Write implements zapcore.Core. It always reports success: an event
-// that cannot be told has nobody to be told to.
+// Write implements zapcore.Core. It always reports success: where would an error of the log be logged?
 func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	c.log.write(e, append(c.fields[:len(c.fields):len(c.fields)], fields...))
+	if e.Level >= zapcore.WarnLevel {
+		c.log.warnings.note(e, fields)
+	}
+	if e.Level >= c.log.now.Load().level {
+		c.log.write(e, append(c.fields[:len(c.fields):len(c.fields)], fields...))
+	}
 	return nil
 }
 

@@ -14,16 +14,16 @@ import (
 const (
 	// limitEvery is how often the same event is told again.
 	limitEvery = time.Minute
-	// pathsMax is how many paths are named in that time for events of one kind and cause.
+	// pathsMax is the number of paths that are named in that time for events of one kind and cause.
 	pathsMax = 32
-	// kindsMax bounds the kinds that are remembered. They are words of the program and the system's errors; what is
-	// over is one kind together.
+	// kindsMax bounds the kinds that are remembered, which are texts of the program with errors of the system. Those
+	// beyond are taken for one kind.
 	kindsMax = 256
 )
 
-// Limiter has what happens a thousand times a second be few lines. Each kind of event with each cause has
-// a limit of its own: those that come often keep no other one out. It may be used from any goroutine and does not
-// wait.
+// Limiter makes few lines of events that happen a thousand times a second. Each kind of event with each cause has a
+// limit of its own, so that frequent events hide no other ones. Its methods may be called from any goroutine and do
+// not wait.
 type Limiter struct {
 	log        *zap.Logger
 	suppressed atomic.Uint64
@@ -32,25 +32,25 @@ type Limiter struct {
 	kinds map[kind]*window
 }
 
-// kind is what has a limit of its own.
+// kind is a group of events that share a limit.
 type kind struct {
 	text  string
-	cause syscall.Errno // 0: none, or none of the system's
+	cause syscall.Errno // the system's error; 0 if there is none
 }
 
-// window is the time in which something is told once.
+// window is the time in which an event of a kind is told once.
 type window struct {
 	since time.Time
-	told  map[string]bool // paths; "" is an event without one
-	left  int             // left out
+	told  map[string]bool // the paths that were named; "" stands for an event without a path
+	left  int             // the number of events that were left out
 }
 
-// NewLimiter returns one that tells log.
+// NewLimiter returns a Limiter for events of log.
 func NewLimiter(log *zap.Logger) *Limiter {
 	return &Limiter{log: log, kinds: make(map[kind]*window)}
 }
 
-// Suppressed is how many events were not told because others like them were.
+// Suppressed returns the number of events that were not told because others like them were.
 func (l *Limiter) Suppressed() uint64 { return l.suppressed.Load() }
 
 // Warn tells of an error, once in a while for each text and cause. The error may be nil.
@@ -88,7 +88,7 @@ func causeOf(err error) (cause syscall.Errno) {
 	return cause
 }
 
-// grave are errors that say that something is broken or full, rather than busy or forbidden.
+// grave reports whether an error says that something is broken or full, rather than busy or forbidden.
 func grave(cause syscall.Errno) bool {
 	switch cause {
 	case syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.ESTALE:
@@ -97,8 +97,7 @@ func grave(cause syscall.Errno) bool {
 	return false
 }
 
-// due reports whether to tell. The first that is left out has a line come at the end of its time, which says how
-// many were.
+// due reports whether an event is to be told. After the first that is not, summarize is due at the end of the window.
 func (l *Limiter) due(k kind, path string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,7 +116,7 @@ func (l *Limiter) due(k kind, path string) bool {
 		}
 	}
 	if now.Sub(w.since) >= limitEvery {
-		*w = window{since: now, told: make(map[string]bool), left: w.left} // of which summarize is about to tell
+		*w = window{since: now, told: make(map[string]bool), left: w.left} // summarize is about to tell of those
 	}
 	if !w.told[path] && len(w.told) < pathsMax {
 		w.told[path] = true
@@ -130,7 +129,7 @@ func (l *Limiter) due(k kind, path string) bool {
 	return false
 }
 
-// forget drops the kinds whose time is over. mu is held.
+// forget drops the kinds whose window is over. mu is held.
 func (l *Limiter) forget(now time.Time) {
 	for k, w := range l.kinds {
 		if now.Sub(w.since) >= limitEvery {

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// linesMax and bytesMax bound what waits to be written. What would be more is
-	// dropped and counted: loops report events too, and must not wait for a reader.
+	// linesMax and bytesMax bound the lines that wait to be written. Further ones are dropped and counted: loops
+	// report events too, and must not wait for a reader.
 	linesMax = 1024
 	bytesMax = 1 << 20
-	// reserve is the part of both, one in so many, that is left for errors: what matters most is not kept out by
-	// what came often.
+	// reserve is the part of both, an eighth, that is kept free for errors, so that frequent events do not push them
+	// out.
 	reserve = 8
-	// closeMax bounds the time in which a reader that reads slowly is told the rest.
+	// closeMax bounds the time in which the rest is written to a reader that reads slowly.
 	closeMax = 5 * grace.Close
 )
 
@@ -25,19 +25,19 @@ const (
 type queue struct {
 	to      sink.Sink
 	leftOut func(n uint64, why error) []byte // the line that stands for n lines that were dropped
-	failed  func(err error)                  // is told of an error of writing; may be nil
+	failed  func(err error)                  // is called with an error of writing; may be nil
 	lost    *atomic.Uint64                   // counts what is dropped
 
 	mu      sync.Mutex
 	lines   [][]byte
 	bytes   int
-	dropped uint64 // since the last report
-	cause   error  // of the last one; nil: there was no room
+	dropped uint64 // lines that were dropped since the last report
+	cause   error  // why the last of them was dropped; nil if there was no room
 	closed  bool
 
-	wake      chan struct{}
-	abandoned chan struct{} // wait for the reader no more
-	done      chan struct{}
+	wake      chan struct{} // gets a value when there is a line, or the queue is closed
+	abandoned chan struct{} // closed when the reader is not waited for any more
+	done      chan struct{} // closed when run has ended
 	taken     atomic.Uint64 // lines that the reader has taken
 }
 
@@ -50,7 +50,7 @@ func newQueue(to sink.Sink, leftOut func(n uint64, why error) []byte, failed fun
 	return q
 }
 
-// push has a line written, or counts it as lost. It reports false if the queue is closed, which counts nothing.
+// push queues a line, or counts it as lost. It reports false, and counts nothing, if the queue is closed.
 func (q *queue) push(line []byte, grave bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -69,7 +69,7 @@ func (q *queue) push(line []byte, grave bool) bool {
 	q.bytes += len(line)
 	select {
 	case q.wake <- struct{}{}:
-	default: // it is told already
+	default: // a value is there already
 	}
 	return true
 }
@@ -89,7 +89,7 @@ func (q *queue) run() {
 		case line != nil:
 			q.write(line)
 		case last:
-			_ = q.to.Close() // whom to tell what an error says of it?
+			_ = q.to.Close() // an error could be told nowhere
 			return
 		default:
 			<-q.wake
@@ -97,8 +97,7 @@ func (q *queue) run() {
 	}
 }
 
-// pop returns the next line, after one that says how many were left out; nil if there is none. last: there will be
-// none.
+// pop returns the next line, or nil if there is none. last reports that no line will come any more.
 func (q *queue) pop() (line []byte, last bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -113,7 +112,7 @@ func (q *queue) pop() (line []byte, last bool) {
 	return line, false
 }
 
-// write writes a line, and before it how many were left out.
+// write writes a line, and before it one that says how many were left out.
 func (q *queue) write(line []byte) {
 	q.mu.Lock()
 	n, cause := q.dropped, q.cause
@@ -135,8 +134,8 @@ func (q *queue) write(line []byte) {
 	q.taken.Add(1)
 }
 
-// close writes what waits, for as long as its reader goes on taking it, and for a bounded time. What comes later is
-// not written.
+// close writes the lines that wait, for as long as the reader goes on taking them, and for a bounded time. Lines that
+// come later are not written.
 func (q *queue) close() {
 	q.mu.Lock()
 	closed := q.closed

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -14,33 +15,19 @@ const warningsMax = 32
 type Warning struct {
 	Level  string    `json:"level"`
 	Text   string    `json:"text"`
-	Detail string    `json:"detail,omitempty"` // of the last one
+	Detail string    `json:"detail,omitempty"` // the error or the text of the last one
 	Count  int       `json:"count"`
 	Last   time.Time `json:"last"`
 }
 
-// warnings keeps the last of each kind of warning. It is a core beside the one that writes.
+// warnings keeps the last of each kind of warning.
 type warnings struct {
 	mu  sync.Mutex
 	all []Warning
 }
 
-// Enabled implements zapcore.Core.
-func (*warnings) Enabled(level zapcore.Level) bool { return level >= zapcore.WarnLevel }
-
-// With implements zapcore.Core. The fields of a logger are not kept.
-func (w *warnings) With([]zapcore.Field) zapcore.Core { return w }
-
-// Check implements zapcore.Core.
-func (w *warnings) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if w.Enabled(e.Level) {
-		return to.AddCore(e, w)
-	}
-	return to
-}
-
-// Write implements zapcore.Core.
-func (w *warnings) Write(e zapcore.Entry, fields []zapcore.Field) error {
+// note keeps an event. Of its fields, the error says most, and else the first text.
+func (w *warnings) note(e zapcore.Entry, fields []zapcore.Field) {
 	var detail string
 	for _, f := range fields {
 		switch err, isError := f.Interface.(error); {
@@ -52,18 +39,13 @@ func (w *warnings) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at := -1
-	for i := range w.all {
-		if w.all[i].Text == e.Message {
-			at = i
-		}
-	}
+	at := slices.IndexFunc(w.all, func(k Warning) bool { return k.Text == e.Message })
 	switch {
 	case at >= 0:
 	case len(w.all) < warningsMax:
 		w.all = append(w.all, Warning{})
 		at = len(w.all) - 1
-	default: // the one that is longest ago
+	default: // in the place of the one that is longest ago
 		at = 0
 		for i := range w.all {
 			if w.all[i].Last.Before(w.all[at].Last) {
@@ -75,15 +57,11 @@ func (w *warnings) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	k := &w.all[at]
 	k.Level, k.Text, k.Detail, k.Last = e.Level.String(), e.Message, detail, e.Time
 	k.Count++
-	return nil
 }
 
-// Sync implements zapcore.Core.
-func (*warnings) Sync() error { return nil }
-
-// list returns them, the first seen first.
+// list returns all kinds, in the order in which each was first seen.
 func (w *warnings) list() []Warning {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]Warning{}, w.all...)
+	return append([]Warning{}, w.all...) // not nil, for JSON
 }

@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// notifyMax is how long telling systemd may take. It takes no time unless
-	// systemd itself hangs with its queue full, and then nothing here is to hang with it.
+	// notifyMax is how long a notification may take. It takes no time unless systemd hangs and its queue is full; the
+	// server is not to hang with it.
 	notifyMax = time.Second
-	// feedings is how often the watchdog is fed in its time. systemd advises two
-	// (sd_watchdog_enabled(3)); one more lets one come late.
+	// feedings is how often the watchdog is fed in its time. systemd advises twice (sd_watchdog_enabled(3)); with one
+	// more, one may come late.
 	feedings = 3
 	// pingGrace is how much longer than its own timeout a ping may take.
 	pingGrace = 100 * time.Millisecond
@@ -33,14 +33,13 @@ const (
 // methods do nothing. They may be called from any goroutine.
 type Notifier struct {
 	events   *zap.Logger
-	watchdog time.Duration // how long systemd waits for a sign of life; 0: it does not
+	watchdog time.Duration // how long systemd waits for a sign of life; 0 if it does not
 
 	mu    sync.Mutex
-	moved bool // another process is the service's main one
+	moved bool // another process is the main one of the service
 }
 
-// New returns the notifier of this process. What cannot be told is
-// an event.
+// New returns the notifier of this process. A notification that cannot be sent is an event.
 func New(events *zap.Logger) *Notifier {
 	n := &Notifier{events: events}
 	var err error
@@ -50,8 +49,7 @@ func New(events *zap.Logger) *Notifier {
 	return n
 }
 
-// Ready says that the server serves, after its start or after a reload, and
-// what: systemctl status shows it.
+// Ready says that the server serves, after its start or after a reload. systemctl status shows the line status.
 func (n *Notifier) Ready(status string) { n.send("READY=1", "STATUS="+status) }
 
 // Reloading says that the configuration is about to change. Ready is to follow
@@ -60,15 +58,11 @@ func (n *Notifier) Reloading() {
 	n.send("RELOADING=1", monotonicTime())
 }
 
-// Stopping says that the server is about to end, and what it waits for.
+// Stopping says that the server is about to end. The line status says what it waits for.
 func (n *Notifier) Stopping(status string) { n.send("STOPPING=1", "STATUS="+status) }
 
-// Status replaces the line that systemctl status shows.
-func (n *Notifier) Status(status string) { n.send("STATUS=" + status) }
-
-// MainPID hands the service over to another process of it, which has taken
-// over the listeners. From then on this process says nothing and feeds no
-// watchdog: the other does.
+// MainPID says that another process, which has taken over the listeners, is the service's main one from now on. This
+// process sends nothing any more and does not feed the watchdog: the other one does.
 func (n *Notifier) MainPID(pid int) {
 	n.send(fmt.Sprintf("MAINPID=%d", pid))
 	n.mu.Lock()
@@ -76,7 +70,7 @@ func (n *Notifier) MainPID(pid int) {
 	n.moved = true
 }
 
-// send tells systemd, one assignment a line.
+// send sends assignments to systemd, each in a line.
 func (n *Notifier) send(lines ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -96,10 +90,9 @@ func (n *Notifier) send(lines ...string) {
 	}
 }
 
-// Watch feeds systemd's watchdog, if the unit has one (WatchdogSec=), as long as
-// ping succeeds: ping is to ask everything that must not be stuck, and to
-// return an error when something has not answered within timeout. The watchdog then
-// goes hungry, and systemd ends and restarts the service. stop ends the feeding.
+// Watch feeds systemd's watchdog, if the unit has one (WatchdogSec=), as long as ping succeeds. ping is to ask
+// everything that must not be stuck, and to return an error when something has not answered within timeout. Then the
+// watchdog is not fed, and systemd ends and restarts the service. stop ends the feeding.
 func (n *Notifier) Watch(ping func(timeout time.Duration) error) (stop func()) {
 	if n.watchdog == 0 {
 		return func() {}
@@ -122,7 +115,7 @@ func (n *Notifier) feed(ping func(timeout time.Duration) error, every time.Durat
 		if !unanswered {
 			go func() { asked <- ping(every) }()
 		}
-		// What is stuck may hold a lock that asking it takes: the event is to come all the same.
+		// ping itself may not return, for want of a lock that is held where something is stuck.
 		err := errors.New("what is asked whether it lives does not return: it is stuck where it holds a lock")
 		select {
 		case err = <-asked:
@@ -149,9 +142,8 @@ func (n *Notifier) feed(ping func(timeout time.Duration) error, every time.Durat
 	}
 }
 
-// SuccessorEnv returns the environment for a process that is to take this
-// one's place: WATCHDOG_PID names this process, and the other would take the watchdog
-// for none of its business (sd_watchdog_enabled(3)).
+// SuccessorEnv returns env for a process that is to take the place of this one, without WATCHDOG_PID. That names this
+// process, and the other one would not feed the watchdog (sd_watchdog_enabled(3)).
 func SuccessorEnv(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(s string) bool { return strings.HasPrefix(s, "WATCHDOG_PID=") })
 }

@@ -13,7 +13,7 @@ func notify(assignments string) error {
 	return err
 }
 
-// watchdogTime is how long systemd waits for a sign of life of this process; 0: it does not.
+// watchdogTime returns how long systemd waits for a sign of life of this process; 0 if it does not.
 func watchdogTime() (time.Duration, error) { return daemon.SdWatchdogEnabled(false) }
 
 // monotonicTime is the assignment of CLOCK_MONOTONIC, which systemd compares with its own.

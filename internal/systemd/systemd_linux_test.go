@@ -86,7 +86,7 @@ func TestNotifications(t *testing.T) {
 	n := New(events)
 	n.Ready("serving /srv")
 	n.Reloading()
-	n.Status("a name with\nWATCHDOG=trigger in it")
+	n.send("STATUS=a name with\nWATCHDOG=trigger in it")
 	n.Stopping("3 connections")
 	n.MainPID(4711)
 	n.Ready("by whom is not asked any more")
@@ -130,13 +130,13 @@ func TestNotificationsThatFail(t *testing.T) {
 	events, logs := watched()
 	n := New(events)
 	for logs.Len() == 0 { // until the socket's queue is full
-		n.Status("on and on")
+		n.send("STATUS=on and on")
 	}
 	if e := logs.All()[0]; !strings.Contains(e.Message, "does not take") {
 		t.Errorf("a full queue: %v", e)
 	}
 	m.conn.Close()
-	n.Status("to nobody")
+	n.send("STATUS=to nobody")
 	if e := logs.All()[logs.Len()-1]; !strings.Contains(e.Message, "cannot be notified") {
 		t.Errorf("a closed socket: %v", e)
 	}

@@ -3,7 +3,7 @@ package guard
 import (
 	"bytes"
 	"net/netip"
-	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/evhttpd/evhttpd/conn"
@@ -62,40 +62,28 @@ func forwardedFor(proxies conn.Networks, req *http1.Request, buf []byte) (client
 	return client, ok
 }
 
-// parseForwarded reads an address as proxies write it: bare, or with a port; an IPv6
-// address that has a port stands in brackets. Without a port it is 0.
+// parseForwarded reads an address as proxies write it: bare or in brackets, or with a port. An IPv6 address that has a port
+// stands in brackets. Without a port it is 0.
 func parseForwarded(word []byte) (at netip.AddrPort, ok bool) {
 	if len(word) > forwardedLen {
 		return at, false
 	}
-	var port []byte
-	hasPort, bracketed := false, word[0] == '['
-	switch colon := bytes.IndexByte(word, ':'); {
-	case bracketed:
-		end := bytes.IndexByte(word, ']')
-		if end < 2 {
-			return at, false
-		}
-		word, port = word[1:end], word[end+1:]
-		if hasPort = len(port) > 0; hasPort {
-			if port[0] != ':' {
-				return at, false
-			}
-			port = port[1:]
-		}
-	case colon > 0 && bytes.IndexByte(word[colon+1:], ':') < 0:
-		word, port, hasPort = word[:colon], word[colon+1:], true
-	}
 	// The string is not kept: a zone would be, and an error.
-	ip, err := netip.ParseAddr(unsafe.String(unsafe.SliceData(word), len(word)))
-	if err != nil || ip.Zone() != "" || bracketed && !ip.Is6() {
-		return at, false
+	text := unsafe.String(unsafe.SliceData(word), len(word))
+	var ip netip.Addr
+	var err error
+	open, closed := text[0] == '[', text[len(text)-1] == ']'
+	switch {
+	case open && closed:
+		ip, err = netip.ParseAddr(text[1 : len(text)-1])
+	case open || strings.Count(text, ":") == 1:
+		at, err = netip.ParseAddrPort(text)
+		ip = at.Addr()
+	default:
+		ip, err = netip.ParseAddr(text)
 	}
-	n := uint64(0)
-	if hasPort {
-		if n, err = strconv.ParseUint(string(port), 10, 16); err != nil {
-			return at, false
-		}
+	if err != nil || ip.Zone() != "" || open && !ip.Is6() {
+		return netip.AddrPort{}, false
 	}
-	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), true
+	return netip.AddrPortFrom(ip.Unmap(), at.Port()), true
 }

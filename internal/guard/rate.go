@@ -35,29 +35,26 @@ type Rate struct {
 // ratePeriods are what a rate may be counted in.
 var ratePeriods = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
 
-// ParseRate reads a rate such as "50/s burst 100"; the burst is the count itself
-// if it is left out. Nothing is no limit.
+// ParseRate reads a rate such as "50/s burst 100"; the burst is the count itself if it is left out. Nothing is no limit.
 func ParseRate(s string) (Rate, error) {
 	if s == "" {
 		return Rate{}, nil
 	}
-	wrong := fmt.Errorf("%q: want a number per s, m or h and what may come at once, such as \"50/s burst 100\", or \"\" for no limit", s)
+	wrong := fmt.Errorf(`%q: want a number per s, m or h and what may come at once, such as "50/s burst 100", or "" for no limit`, s)
 	words := strings.Fields(s)
-	if len(words) != 1 && (len(words) != 3 || words[1] != "burst") {
+	if len(words) == 0 {
 		return Rate{}, wrong
 	}
 	count, per, _ := strings.Cut(words[0], "/")
-	n, err := strconv.ParseUint(count, 10, 31)
-	r := Rate{Count: int(n), Per: ratePeriods[per], Burst: int(n)}
-	if err != nil || n == 0 || r.Per == 0 {
-		return Rate{}, wrong
+	burst := count
+	if len(words) == 3 && words[1] == "burst" {
+		words, burst = words[:1], words[2]
 	}
-	if len(words) == 3 {
-		n, err := strconv.ParseUint(words[2], 10, 31)
-		if err != nil || n == 0 {
-			return Rate{}, wrong
-		}
-		r.Burst = int(n)
+	n, err := strconv.ParseUint(count, 10, 31)
+	b, err2 := strconv.ParseUint(burst, 10, 31)
+	r := Rate{Count: int(n), Per: ratePeriods[per], Burst: int(b)}
+	if err != nil || err2 != nil || len(words) != 1 || n == 0 || b == 0 || r.Per == 0 {
+		return Rate{}, wrong
 	}
 	return r, nil
 }

@@ -81,7 +81,8 @@ func TestAuth(t *testing.T) {
 		says        string // in the body of a refusal; of those who pass: the user
 	}{
 		{"right", basicField("alice:secret"), 200, "alice"},
-		{"the scheme in any case, more spaces", strings.Replace(basicField("alice:secret"), "Basic", "bASIC  ", 1), 200, "alice"},
+		{"the scheme in any case, more spaces", strings.Replace(basicField("alice:secret"), "Basic", "bASIC  ", 1),
+			200, "alice"},
 		{"a colon in the password", basicField("bob:se:cret"), 200, "bob"},
 		{"UTF-8", basicField("José:pässword"), 200, "José"},
 		{"an empty password that is right", basicField("carol:"), 200, "carol"},
@@ -105,7 +106,8 @@ func TestAuth(t *testing.T) {
 		{"no base64", "Authorization: Basic %%%\r\n", 401, "base64"},
 		{"base64 without padding", "Authorization: Basic YWxpY2U6c2VjcmV0MQ\r\n", 401, "base64"},
 		{"base64 with a space within", "Authorization: Basic YWxp Y2U6c2VjcmV0\r\n", 401, "base64"},
-		{"base64 of URLs", "Authorization: Basic " + base64.URLEncoding.EncodeToString([]byte("alice:\xff\xff\xfe")) + "\r\n", 401, "base64"},
+		{"base64 of URLs", "Authorization: Basic " +
+			base64.URLEncoding.EncodeToString([]byte("alice:\xff\xff\xfe")) + "\r\n", 401, "base64"},
 		{"1 KiB", basicField("alice:" + long[:1024-6]), 401, "no such user, or not"},
 		{"1 KiB and a byte", basicField("alice:" + long[:1024-5]), 401, ""},
 		{"8 KiB", basicField("alice:" + strings.Repeat(long, 4)), 401, "longer than 1 KiB"},
@@ -121,7 +123,8 @@ func TestAuth(t *testing.T) {
 				if r.StatusCode != c.status {
 					t.Fatalf("got %d %s, want %d", r.StatusCode, text, c.status)
 				}
-				if challenge := r.Header.Get("WWW-Authenticate"); (c.status == 401) != (challenge == `Basic realm="Staff", charset="UTF-8"`) {
+				challenge := r.Header.Get("WWW-Authenticate")
+				if (c.status == 401) != (challenge == `Basic realm="Staff", charset="UTF-8"`) {
 					t.Errorf("%d has the challenge %q", c.status, challenge)
 				}
 				if c.status == 200 {
@@ -171,7 +174,8 @@ func TestAuthRemembers(t *testing.T) {
 	v.write(t, secret, "bob:"+hashOf(t, "c"), "nobody:"+hashOf(t, "wrong"))
 	v.advance(time.Second)
 	before := len(*v.users.verifier.right.Load())
-	for credentials, want := range map[string]int{"alice:secret": 200, "bob:b": 401, "bob:c": 200, "nobody:wrong": 200} {
+	for credentials, want := range map[string]int{"alice:secret": 200, "bob:b": 401, "bob:c": 200,
+		"nobody:wrong": 200} {
 		if got := v.asks(credentials); got != want {
 			t.Errorf("%s after the change: %d, want %d", credentials, got, want)
 		}
@@ -239,7 +243,8 @@ func TestAuthReadsAYoungFileAgain(t *testing.T) {
 	v := newVault(t, "alice:"+hashOf(t, "a"))
 	now := time.Now()
 	for _, password := range []string{"b", "c"} {
-		if err := errors.Join(os.WriteFile(v.file, []byte("alice:"+hashOf(t, password)), 0o600), os.Chtimes(v.file, now, now)); err != nil {
+		if err := errors.Join(os.WriteFile(v.file, []byte("alice:"+hashOf(t, password)), 0o600),
+			os.Chtimes(v.file, now, now)); err != nil {
 			t.Fatal(err)
 		}
 		v.advance(time.Second)
@@ -314,15 +319,16 @@ func TestAuthMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// With the gate full of one client's comparisons another client still gets in;
-// with the gate full of all, it is full.
+// With the gate full of one client's comparisons another client still gets in; with the gate full of all, it is full.
 func TestGate(t *testing.T) {
 	g := newGate(1, 4)
-	a, b, c := conn.ClientOf(address("192.0.2.1")), conn.ClientOf(address("2001:db8::")), conn.ClientOf(address("192.0.2.3"))
+	a, b, c := conn.ClientOf(address("192.0.2.1")), conn.ClientOf(address("2001:db8::")),
+		conn.ClientOf(address("192.0.2.3"))
 	for _, step := range []struct {
 		client conn.Client
 		want   outcome
-	}{{a, outcomeUnknown}, {a, outcomeUnknown}, {a, outcomeFlood}, {b, outcomeUnknown}, {c, outcomeUnknown}, {b, outcomeBusy}, {a, outcomeFlood}} {
+	}{{a, outcomeUnknown}, {a, outcomeUnknown}, {a, outcomeFlood}, {b, outcomeUnknown}, {c, outcomeUnknown},
+		{b, outcomeBusy}, {a, outcomeFlood}} {
 		if got := g.admit(step.client); got != step.want {
 			t.Fatalf("%v: %d, want %d", step.client, got, step.want)
 		}
@@ -349,7 +355,8 @@ func TestAuthFloodIsRefusedAtOnce(t *testing.T) {
 	inside := make(chan *verifyJob, gate.each)
 	for i := range gate.each {
 		given := fmt.Appendf(nil, "alice:%d", i)
-		j := &verifyJob{of: v.users, given: given, colon: 5, client: conn.ClientOf(address("192.0.2.1")), mono: v.local.Clock.Mono}
+		j := &verifyJob{key: verifyKey{passwords: v.users}, given: given, colon: 5,
+			client: conn.ClientOf(address("192.0.2.1")), mono: v.local.Clock.Mono}
 		wg.Go(func() { j.Run(wanted{}); inside <- j })
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -363,7 +370,8 @@ func TestAuthFloodIsRefusedAtOnce(t *testing.T) {
 		}
 	}
 	r := v.ask("GET", basicField("alice:flood"))
-	if text := body(r); r.StatusCode != 429 || r.Header.Get("Retry-After") != "1" || !strings.Contains(text, "this client") || r.Header.Get("WWW-Authenticate") != "" {
+	if text := body(r); r.StatusCode != 429 || r.Header.Get("Retry-After") != "1" ||
+		!strings.Contains(text, "this client") || r.Header.Get("WWW-Authenticate") != "" {
 		t.Errorf("%d %q %v", r.StatusCode, text, r.Header)
 	}
 	if len(inside) != 0 {
@@ -385,7 +393,7 @@ func TestAuthJobsAreJoined(t *testing.T) {
 	var keys []any
 	v.run = func(j conn.Job) conn.Result {
 		keys = append(keys, j.Key())
-		return &verdict{of: v.users, outcome: outcomeBusy}
+		return &verified{by: v.users, outcome: outcomeBusy}
 	}
 	for _, credentials := range []string{"alice:secret", "alice:secret", "alice:other"} {
 		if got := v.asks(credentials); got != 503 {
@@ -397,23 +405,24 @@ func TestAuthJobsAreJoined(t *testing.T) {
 	}
 }
 
-// A result that another step of the request waited for is no verdict.
-func TestAuthOtherResultsAreNoVerdict(t *testing.T) {
+// A result that another step of the request waited for does not let in.
+func TestAuthOtherResultsLetNobodyIn(t *testing.T) {
 	v := newVault(t, "alice:"+hashOf(t, "secret"))
 	other := newVault(t, "alice:"+hashOf(t, "other"))
 	v.run = func(j conn.Job) conn.Result {
 		v.run = nil
-		return &verdict{of: other.users, outcome: outcomeRight}
+		return &verified{by: other.users, outcome: outcomeRight}
 	}
 	if got := v.asks("alice:other"); got != 401 {
-		t.Errorf("the verdict of another file lets in: %d", got)
+		t.Errorf("the result of another file lets in: %d", got)
 	}
 }
 
 func TestAuthAllocatesNothing(t *testing.T) {
 	v := newVault(t, "alice:"+hashOf(t, "secret"))
 	for name, field := range map[string]string{
-		"right": basicField("alice:secret"), "wrong": basicField("alice:wrong"), "nobody": basicField("dave:x"), "none": "", "no base64": "Authorization: Basic !\r\n",
+		"right": basicField("alice:secret"), "wrong": basicField("alice:wrong"), "nobody": basicField("dave:x"),
+		"none": "", "no base64": "Authorization: Basic !\r\n",
 	} {
 		if n := v.allocations("GET / HTTP/1.1\r\nHost: a\r\n" + field + "\r\n"); n != 0 {
 			t.Errorf("%s: %v allocations a request", name, n)
@@ -422,7 +431,8 @@ func TestAuthAllocatesNothing(t *testing.T) {
 }
 
 func FuzzCredentials(f *testing.F) {
-	for _, value := range []string{"Basic YWxpY2U6c2VjcmV0", "basic", "Basic  =", "Basic " + strings.Repeat("A", 1400), "Bearer x"} {
+	for _, value := range []string{"Basic YWxpY2U6c2VjcmV0", "basic", "Basic  =", "Basic " +
+		strings.Repeat("A", 1400), "Bearer x"} {
 		f.Add([]byte(value))
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
@@ -435,7 +445,8 @@ func FuzzCredentials(f *testing.F) {
 		var space [credentialsMax]byte
 		given, colon, wrong := credentials(&req, raw, &space)
 		switch {
-		case wrong == "" && (colon < 0 || colon >= len(given) || given[colon] != ':' || strings.ContainsAny(string(given), "\x00\n\r\x7f")):
+		case wrong == "" && (colon < 0 || colon >= len(given) || given[colon] != ':' ||
+			strings.ContainsAny(string(given), "\x00\n\r\x7f")):
 			t.Errorf("%q at %d", given, colon)
 		case wrong != "" && given != nil:
 			t.Errorf("%s, and yet %q", wrong, given)

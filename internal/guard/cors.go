@@ -12,18 +12,18 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 )
 
-// CORS says which other origins' scripts may read the answers
-// (https://fetch.spec.whatwg.org/#http-cors-protocol).
+// CORS says which other origins' scripts may read the answers (https://fetch.spec.whatwg.org/#http-cors-protocol).
 type CORS struct {
-	Origins     []string      `yaml:"origins"` // such as https://example.org; "*" is all of them
-	Methods     []string      `yaml:"methods"`
-	Headers     []string      `yaml:"headers"`     // fields that a script may set, beside those of conditions; "*" is all, without credentials
+	Origins []string `yaml:"origins"` // such as https://example.org; "*" is all of them
+	Methods []string `yaml:"methods"`
+	// Headers are the fields that a script may set, beside conditions. "*" is all of them, without Credentials.
+	Headers     []string      `yaml:"headers"`
 	Credentials bool          `yaml:"credentials"` // a script may send cookies and passwords; not with the origin "*"
 	MaxAge      time.Duration `yaml:"max_age"`
 }
 
-// exposed are the fields of our answers that scripts may read beside those that
-// they always may (Fetch, CORS-safelisted response-header name).
+// exposed are the fields of our answers that scripts may read beside those that they always may (Fetch, CORS-safelisted
+// response-header name).
 const exposed = "Accept-Ranges, Content-Encoding, Content-Range, ETag, Retry-After, X-Not-Listed"
 
 // conditions are the fields of a request that ask for a part of a file, or for it only if it has changed. Scripts may
@@ -32,20 +32,21 @@ var conditions = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-
 
 // Origins is a CORS ready for use. It is never changed, and safe for use by any number of goroutines.
 type Origins struct {
-	any       []byte            // the fields of every answer; nil: they depend on the origin
-	origins   map[string][]byte // the fields of an answer, by origin
-	preflight []byte            // the fields of the answer to a preflight, beside those
+	any       []byte            // the fields of every answer; nil: the fields depend on the origin
+	origins   map[string][]byte // the fields of an answer, by the origin of the request
+	preflight []byte            // the further fields of the answer to a preflight
 }
 
-// varyOrigin is for every answer that another origin, or none, would get other fields with.
+// varyOrigin is for every answer that would have other fields if the request had another origin, or none.
 var varyOrigin = []byte("Vary: Origin\r\n")
 
 // CheckOrigin says what is wrong with an element of CORS.Origins. Browsers write other scripts than ASCII in punycode,
 // and that is what is compared.
 func CheckOrigin(s string) error {
 	u, err := url.Parse(s)
-	ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Path == "" && u.RawQuery == "" &&
-		u.Fragment == "" && u.User == nil && !strings.ContainsFunc(s, func(r rune) bool { return r > '~' })
+	ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&
+		u.Path == "" && u.RawQuery == "" && u.Fragment == "" &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r > '~' })
 	if !ok && s != "*" {
 		return fmt.Errorf("%q: want an origin such as https://example.org, without a path and in punycode, or *", s)
 	}
@@ -55,10 +56,12 @@ func CheckOrigin(s string) error {
 // Check calls wrong with what does not go together, and with the key that is to be changed.
 func (o *CORS) Check(wrong func(key, text string)) {
 	if o.Credentials && slices.Contains(o.Origins, "*") {
-		wrong("credentials", "true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins")
+		wrong("credentials",
+			"true: not with the origin *, which browsers refuse together (Fetch, section 3.3.5): name the origins")
 	}
 	if i := slices.Index(o.Headers, "*"); o.Credentials && i >= 0 {
-		wrong(fmt.Sprintf("headers[%d]", i), "\"*\": is no wildcard with credentials (Fetch, section 3.3.5): name the fields")
+		wrong(fmt.Sprintf("headers[%d]", i),
+			"\"*\": is no wildcard with credentials (Fetch, section 3.3.5): name the fields")
 	}
 }
 
@@ -99,8 +102,8 @@ func NewOrigins(o *CORS) (*Origins, error) {
 	return c, nil
 }
 
-// serialized is an origin as browsers write it: in lower case, without the
-// scheme's own port (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin).
+// serialized is an origin as browsers write it: in lower case, without the port that the scheme has by default
+// (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin).
 func serialized(origin string) string {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {
@@ -116,7 +119,7 @@ func serialized(origin string) string {
 	return scheme + "://" + host
 }
 
-// fields are those of an answer to a request from that origin; empty: it names none.
+// fields are the fields of an answer to a request from that origin, which is empty if the request names none.
 func (c *Origins) fields(origin []byte) []byte {
 	if c.any != nil {
 		return c.any
@@ -133,10 +136,10 @@ func (c *Origins) allows(origin []byte) bool {
 	return c.any != nil || ok
 }
 
-// isPreflight reports whether a browser asks what a script of another origin
-// may do (Fetch, CORS-preflight request).
+// isPreflight reports whether a browser asks what a script of another origin may do (Fetch, CORS-preflight request).
 func isPreflight(req *http1.Request) bool {
-	return req.Method == http1.MethodOPTIONS && req.Has(http1.FieldOrigin) && req.Has(http1.FieldAccessControlRequestMethod)
+	return req.Method == http1.MethodOPTIONS && req.Has(http1.FieldOrigin) &&
+		req.Has(http1.FieldAccessControlRequestMethod)
 }
 
 // add puts the fields into whatever answer the request gets.
@@ -146,8 +149,8 @@ func (c *Origins) add(req *http1.Request, buf []byte, out *conn.Output) {
 	}
 }
 
-// check answers a preflight: what may be done is the same whatever it asks
-// for, and the browser compares.
+// check answers a preflight, and reports whether the request is one. What may be done is the same whatever it asks
+// for: the browser compares.
 func (c *Origins) check(req *http1.Request, buf []byte, out *conn.Output) (done bool) {
 	switch {
 	case c == nil || !isPreflight(req):

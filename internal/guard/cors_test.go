@@ -36,7 +36,8 @@ const expose = "Expose-Headers: " + exposed
 
 func TestCORS(t *testing.T) {
 	any := CORS{Origins: []string{"*"}, Methods: []string{"GET", "HEAD"}, MaxAge: 10 * time.Minute}
-	named := CORS{Origins: []string{"https://a.example", "HTTP://B.example:80", "https://[2001:db8::1]:8443"}, Methods: []string{"GET"}, Headers: []string{"X-A", "X-B"}}
+	named := CORS{Origins: []string{"https://a.example", "HTTP://B.example:80", "https://[2001:db8::1]:8443"},
+		Methods: []string{"GET"}, Headers: []string{"X-A", "X-B"}}
 	private := named
 	private.Credentials = true
 	const ask = "Access-Control-Request-Method: GET\r\n"
@@ -44,8 +45,10 @@ func TestCORS(t *testing.T) {
 	const conditions = "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since"
 	ranged := named
 	ranged.Headers = []string{"range", "X-A"}
-	preflightAny := []string{"Allow-Headers: " + conditions, "Allow-Methods: GET, HEAD", "Allow-Origin: *", expose, "Max-Age: 600"}
-	preflightNamed := []string{"Allow-Headers: X-A, X-B, " + conditions, "Allow-Methods: GET", "Allow-Origin: https://a.example", expose, "Max-Age: 0", "Vary: Origin"}
+	preflightAny := []string{"Allow-Headers: " + conditions, "Allow-Methods: GET, HEAD", "Allow-Origin: *", expose,
+		"Max-Age: 600"}
+	preflightNamed := []string{"Allow-Headers: X-A, X-B, " + conditions, "Allow-Methods: GET",
+		"Allow-Origin: https://a.example", expose, "Max-Age: 0", "Vary: Origin"}
 	for _, c := range []struct {
 		name   string
 		cors   CORS
@@ -58,12 +61,18 @@ func TestCORS(t *testing.T) {
 		{"any: no origin gets the same, for caches", any, "GET", "", 200, []string{"Allow-Origin: *", expose}},
 		{"any: the origin null", any, "GET", from("null"), 200, []string{"Allow-Origin: *", expose}},
 		{"any: preflight", any, "OPTIONS", from("https://x.example") + ask, 204, preflightAny},
-		{"any: OPTIONS without a method is no preflight", any, "OPTIONS", from("https://x.example"), 200, []string{"Allow-Origin: *", expose}},
-		{"any: OPTIONS without an origin is no preflight", any, "OPTIONS", ask, 200, []string{"Allow-Origin: *", expose}},
-		{"any: GET with a preflight's fields is none", any, "GET", from("https://x.example") + ask, 200, []string{"Allow-Origin: *", expose}},
-		{"named: simple", named, "GET", from("https://a.example"), 200, []string{"Allow-Origin: https://a.example", expose, "Vary: Origin"}},
-		{"named: as browsers write it", named, "GET", from("http://b.example"), 200, []string{"Allow-Origin: http://b.example", expose, "Vary: Origin"}},
-		{"named: an address with a port", named, "HEAD", from("https://[2001:db8::1]:8443"), 200, []string{"Allow-Origin: https://[2001:db8::1]:8443", expose, "Vary: Origin"}},
+		{"any: OPTIONS without a method is no preflight", any, "OPTIONS", from("https://x.example"), 200,
+			[]string{"Allow-Origin: *", expose}},
+		{"any: OPTIONS without an origin is no preflight", any, "OPTIONS", ask, 200,
+			[]string{"Allow-Origin: *", expose}},
+		{"any: GET with a preflight's fields is none", any, "GET", from("https://x.example") + ask, 200,
+			[]string{"Allow-Origin: *", expose}},
+		{"named: simple", named, "GET", from("https://a.example"), 200,
+			[]string{"Allow-Origin: https://a.example", expose, "Vary: Origin"}},
+		{"named: as browsers write it", named, "GET", from("http://b.example"), 200,
+			[]string{"Allow-Origin: http://b.example", expose, "Vary: Origin"}},
+		{"named: an address with a port", named, "HEAD", from("https://[2001:db8::1]:8443"), 200,
+			[]string{"Allow-Origin: https://[2001:db8::1]:8443", expose, "Vary: Origin"}},
 		{"named: a stranger", named, "GET", from("https://x.example"), 200, []string{"Vary: Origin"}},
 		{"named: no origin", named, "GET", "", 200, []string{"Vary: Origin"}},
 		{"named: the origin null", named, "GET", from("null"), 200, []string{"Vary: Origin"}},
@@ -72,15 +81,22 @@ func TestCORS(t *testing.T) {
 		{"named: another port", named, "GET", from("https://a.example:8443"), 200, []string{"Vary: Origin"}},
 		{"named: a name that begins so", named, "GET", from("https://a.example.evil"), 200, []string{"Vary: Origin"}},
 		{"named: a name that ends so", named, "GET", from("https://evila.example"), 200, []string{"Vary: Origin"}},
-		{"named: two in a field", named, "GET", from("https://a.example https://x.example"), 200, []string{"Vary: Origin"}},
+		{"named: two in a field", named, "GET", from("https://a.example https://x.example"), 200,
+			[]string{"Vary: Origin"}},
 		{"named: preflight", named, "OPTIONS", from("https://a.example") + ask, 204, preflightNamed},
 		{"named: a preflight for what is not allowed says what is", named, "OPTIONS",
-			from("https://a.example") + "Access-Control-Request-Method: DELETE\r\nAccess-Control-Request-Headers: x-evil\r\n", 204, preflightNamed},
+			from("https://a.example") +
+				"Access-Control-Request-Method: DELETE\r\nAccess-Control-Request-Headers: x-evil\r\n", 204,
+			preflightNamed},
 		{"named: a field that is always allowed stands once", ranged, "OPTIONS", from("https://a.example") + ask, 204,
-			append([]string{"Allow-Headers: range, X-A" + strings.TrimPrefix(conditions, "Range")}, preflightNamed[1:]...)},
-		{"named: a stranger's preflight", named, "OPTIONS", from("https://x.example") + ask, 204, []string{"Vary: Origin"}},
-		{"named: credentials are not allowed", named, "GET", from("https://a.example") + "Cookie: a=b\r\n", 200, []string{"Allow-Origin: https://a.example", expose, "Vary: Origin"}},
-		{"credentials: simple", private, "GET", from("https://a.example"), 200, []string{"Allow-Credentials: true", "Allow-Origin: https://a.example", expose, "Vary: Origin"}},
+			append([]string{"Allow-Headers: range, X-A" + strings.TrimPrefix(conditions, "Range")},
+				preflightNamed[1:]...)},
+		{"named: a stranger's preflight", named, "OPTIONS", from("https://x.example") + ask, 204,
+			[]string{"Vary: Origin"}},
+		{"named: credentials are not allowed", named, "GET", from("https://a.example") + "Cookie: a=b\r\n", 200,
+			[]string{"Allow-Origin: https://a.example", expose, "Vary: Origin"}},
+		{"credentials: simple", private, "GET", from("https://a.example"), 200,
+			[]string{"Allow-Credentials: true", "Allow-Origin: https://a.example", expose, "Vary: Origin"}},
 		{"credentials: a stranger", private, "GET", from("https://x.example"), 200, []string{"Vary: Origin"}},
 		{"two origins", named, "GET", from("https://a.example") + from("https://a.example"), 400, nil},
 		{"two methods", named, "OPTIONS", from("https://a.example") + ask + ask, 400, nil},
@@ -117,7 +133,8 @@ func TestCORSThousandsOfOrigins(t *testing.T) {
 	}
 	d := newCORSDoor(t, o)
 	for _, i := range []int{0, 4999, 5000} {
-		allowed := slices.Contains(told(d.ask("GET", fmt.Sprintf("Origin: https://site%d.example\r\n", i))), fmt.Sprintf("Allow-Origin: https://site%d.example", i))
+		allowed := slices.Contains(told(d.ask("GET", fmt.Sprintf("Origin: https://site%d.example\r\n", i))),
+			fmt.Sprintf("Allow-Origin: https://site%d.example", i))
 		if allowed != (i < 5000) {
 			t.Errorf("origin %d: allowed %v", i, allowed)
 		}
@@ -134,7 +151,8 @@ func TestCORSThousandsOfOrigins(t *testing.T) {
 
 // Whatever an origin says, no field of the answer holds bytes that were not configured.
 func FuzzCORS(f *testing.F) {
-	for _, origin := range []string{"https://a.example", "null", "", "https://a.example\x01", "HTTPS://A.EXAMPLE", "*"} {
+	for _, origin := range []string{"https://a.example", "null", "", "https://a.example\x01", "HTTPS://A.EXAMPLE",
+		"*"} {
 		f.Add(origin)
 	}
 	c, err := NewOrigins(&CORS{Origins: []string{"https://a.example"}, Credentials: true})
@@ -143,7 +161,8 @@ func FuzzCORS(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, origin string) {
 		fields := string(c.fields([]byte(origin)))
-		if allowed := strings.Contains(fields, "Allow-Origin"); allowed != (origin == "https://a.example") || allowed != c.allows([]byte(origin)) {
+		if allowed := strings.Contains(fields, "Allow-Origin"); allowed != (origin == "https://a.example") ||
+			allowed != c.allows([]byte(origin)) {
 			t.Errorf("%q: %q", origin, fields)
 		}
 	})

@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	// forwardedMax bounds the proxies between us and the client. A chain of more is made up.
+	// forwardedMax bounds the proxies between us and the client. A longer chain is made up.
 	forwardedMax = 64
-	// forwardedLen is the longest address with a port: [::ffff:255.255.255.255] with more zeros, and :65535.
+	// forwardedLen is the length of the longest address with a port.
 	forwardedLen = len("[0000:0000:0000:0000:0000:ffff:255.255.255.255]:65535")
 )
 
-// Forwarded finds out whose the request is, if the peer is one of the proxies,
-// and tells out: then limits, rules and the log know the client and not the proxy.
+// Forwarded finds out which client a request comes from, if the peer is one of the proxies, and tells out. Then
+// limits, rules and the log know the client and not the proxy.
 func Forwarded(proxies conn.Networks, req *http1.Request, buf []byte, out *conn.Output) {
 	if len(proxies) == 0 || !req.Has(http1.FieldXForwardedFor) {
 		return
 	}
-	// A Unix socket has no address. Whoever may open it is let in by the file's
-	// permissions and stands in front of us on this machine.
+	// A peer at a Unix socket has no address. The permissions of the socket's file let it in, and it is a proxy on
+	// this machine.
 	if peer := out.Remote(); peer == (conn.Addr{}) || proxies.Contains(peer) {
 		if client, ok := forwardedFor(proxies, req, buf); ok {
 			out.SetClient(client)
@@ -32,10 +32,10 @@ func Forwarded(proxies conn.Networks, req *http1.Request, buf []byte, out *conn.
 	}
 }
 
-// forwardedFor walks the addresses of X-Forwarded-For from the right, where our proxy
-// has put whom it saw, to the first that is no proxy of ours: what stands left of
-// that is only what a stranger claims. Something else than an address ends the
-// walk at the one before it, and so does the bound. It reports false if there is none.
+// forwardedFor walks the addresses of X-Forwarded-For from the right, where our proxy has put the address that it
+// saw, to the first address that is no proxy of ours. What stands left of that is only what a stranger claims.
+// Something else than an address ends the walk at the address before it, and so does the bound. ok is false if there
+// is no address.
 func forwardedFor(proxies conn.Networks, req *http1.Request, buf []byte) (client conn.Addr, ok bool) {
 	left := forwardedMax
 	for value, more := req.Get(http1.FieldXForwardedFor, buf), true; more; {
@@ -62,8 +62,8 @@ func forwardedFor(proxies conn.Networks, req *http1.Request, buf []byte) (client
 	return client, ok
 }
 
-// parseForwarded reads an address as proxies write it: bare or in brackets, or with a port. An IPv6 address that has a port
-// stands in brackets. Without a port it is 0.
+// parseForwarded reads an address as proxies write it: bare or in brackets, or with a port. An IPv6 address that has
+// a port stands in brackets. Without a port it is 0.
 func parseForwarded(word []byte) (at netip.AddrPort, ok bool) {
 	if len(word) > forwardedLen {
 		return at, false

@@ -9,7 +9,8 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 )
 
-var testProxies = conn.NewNetworks([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")})
+var testProxies = conn.NewNetworks([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
+	netip.MustParsePrefix("fd00::/8")})
 
 // requestWith is a parsed request that has those values of X-Forwarded-For, a line each.
 func requestWith(t testing.TB, values ...string) (*http1.Request, []byte) {
@@ -25,8 +26,8 @@ func requestWith(t testing.TB, values ...string) (*http1.Request, []byte) {
 	return req, buf
 }
 
-// TestForwardedFor: the rightmost address that is no proxy of ours is the client,
-// over several lines; junk and a chain without end stop at the last good one.
+// TestForwardedFor: the rightmost address that is no proxy of ours is the client, over several lines; junk and a
+// chain without end stop at the last good one.
 func TestForwardedFor(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -81,7 +82,8 @@ func TestForwardedFor(t *testing.T) {
 
 // FuzzForwardedFor: whatever stands there, the answer is an address that stands there.
 func FuzzForwardedFor(f *testing.F) {
-	for _, seed := range []string{"192.0.2.1, 10.0.0.1:80", "[2001:db8::1]:80,fd00::1", "unknown", ",,", "[", "]:1", "1.2.3.4:"} {
+	for _, seed := range []string{"192.0.2.1, 10.0.0.1:80", "[2001:db8::1]:80,fd00::1", "unknown", ",,", "[", "]:1",
+		"1.2.3.4:"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {

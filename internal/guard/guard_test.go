@@ -85,7 +85,8 @@ func newDoor(t testing.TB, s step) *door {
 		Server: "evhttpd",
 		Limits: http1.Limits{RequestLine: 8 << 10, Head: 32 << 10, Fields: 100, Body: 64 << 10},
 		Output: 256 << 10, TurnRequests: 1 << 30, TurnBytes: 1 << 60,
-		FirstByte: time.Minute, Head: time.Minute, Body: time.Minute, Send: time.Minute, KeepAlive: time.Minute, Deferred: time.Minute,
+		FirstByte: time.Minute, Head: time.Minute, Body: time.Minute, Send: time.Minute, KeepAlive: time.Minute,
+		Deferred: time.Minute,
 	}
 	d := &door{t: t, addr: peer("192.0.2.1")}
 	d.local = conn.NewWorkspace(cfg, s, &d.log)
@@ -210,7 +211,8 @@ func TestOrderOfQuestions(t *testing.T) {
 	}
 	g := &Guard{Networks: NewNetworks(prefixes(t, "192.0.2.1/32"), nil), Origins: origins, Realm: realm}
 	d := newDoor(t, g.Check)
-	const preflight, origin = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n", "Origin: https://a\r\n"
+	const origin = "Origin: https://a\r\n"
+	const preflight = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n"
 	for _, c := range []struct {
 		client, method, fields string
 		status                 int
@@ -226,7 +228,8 @@ func TestOrderOfQuestions(t *testing.T) {
 		d.addr = peer(c.client)
 		r := d.ask(c.method, c.fields)
 		allowed := r.Header.Get("Access-Control-Allow-Origin") == "https://a"
-		if r.StatusCode != c.status || allowed != strings.Contains(c.fields, "Origin") || r.Header.Get("Vary") != "Origin" {
+		if r.StatusCode != c.status || allowed != strings.Contains(c.fields, "Origin") ||
+			r.Header.Get("Vary") != "Origin" {
 			t.Errorf("%+v: %d, %q", c, r.StatusCode, told(r))
 		}
 	}

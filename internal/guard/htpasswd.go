@@ -29,8 +29,8 @@ const (
 
 // users are the lines of a htpasswd file. They do not change.
 type users struct {
-	hashes map[string]string // bcrypt, by name
-	costs  []string          // what the hashes begin with, "$2y$10$", one for each user
+	hashes map[string]string // the bcrypt hash of each name
+	costs  []string          // the beginnings of the hashes, "$2y$10$", one for each user
 }
 
 // CheckHtpasswd says what is wrong with a file of users and their passwords, in which line, and what to do about it.
@@ -39,7 +39,7 @@ func CheckHtpasswd(file string) error {
 	return err
 }
 
-// readHtpasswd reads a file of users. settled is what Stat says of it, nil if it may have changed meanwhile.
+// readHtpasswd reads a file of users. settled is what Stat says of the file; nil if it may have changed meanwhile.
 func readHtpasswd(file string) (u *users, settled os.FileInfo, err error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0) // a FIFO would wait for a writer
 	if err != nil {
@@ -78,7 +78,7 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// bare is a file's error without the operation and the name, which whoever reports it has.
+// bare is a file's error without the operation and the name, which are reported beside it.
 func bare(err error) error {
 	var of *os.PathError
 	if errors.As(err, &of) {
@@ -87,8 +87,8 @@ func bare(err error) error {
 	return err
 }
 
-// parseHtpasswd reads the lines of a htpasswd file: name:hash, or name:hash:comment
-// as nginx has it. Empty lines and those that begin with # are passed over.
+// parseHtpasswd reads the lines of a htpasswd file: name:hash, or name:hash:comment as nginx has it. Empty lines and
+// lines that begin with # are passed over.
 func parseHtpasswd(text []byte) (*users, error) {
 	u := &users{hashes: make(map[string]string)}
 	lines := make(map[string]int)
@@ -114,6 +114,9 @@ func parseHtpasswd(text []byte) (*users, error) {
 	return u, nil
 }
 
+// again is what to do about a hash that is not taken.
+const again = `set the password again with "htpasswd -B FILE NAME"`
+
 // parseUser reads one line.
 func parseUser(line string) (name, hash string, err error) {
 	name, rest, ok := strings.Cut(line, ":")
@@ -127,10 +130,12 @@ func parseUser(line string) (name, hash string, err error) {
 		return "", "", errors.New("a name with control characters, or that is not UTF-8 (RFC 7617 section 2)")
 	}
 	if kind := otherHash(hash); kind != "" {
-		return "", "", fmt.Errorf("%q has %s, and only bcrypt is taken: set the password again with \"htpasswd -B FILE NAME\"", name, kind)
+		return "", "", fmt.Errorf("%q has %s, and only bcrypt is taken: "+again, name, kind)
 	}
-	if cost, err := bcrypt.Cost([]byte(hash)); err != nil || cost > costMax || len(hash) != hashLen || strings.Trim(hash[len("$2y$10$"):], bcryptDigits) != "" {
-		return "", "", fmt.Errorf("%q has a bcrypt hash that is cut off, or of a cost that is not %d to %d: set the password again with \"htpasswd -B FILE NAME\"", name, bcrypt.MinCost, costMax)
+	cost, err := bcrypt.Cost([]byte(hash))
+	if err != nil || cost > costMax || len(hash) != hashLen || strings.Trim(hash[len("$2y$10$"):], bcryptDigits) != "" {
+		return "", "", fmt.Errorf("%q has a bcrypt hash that is cut off, or of a cost that is not %d to %d: "+again,
+			name, bcrypt.MinCost, costMax)
 	}
 	return name, hash, nil
 }
@@ -138,10 +143,10 @@ func parseUser(line string) (name, hash string, err error) {
 // bcryptDigits are those of bcrypt's own base64.
 const bcryptDigits = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// otherHash says what a hash is that is not bcrypt's; empty: it is.
+// otherHash says what kind a hash is if it is no bcrypt hash; empty: it is one.
 func otherHash(hash string) string {
 	for _, kind := range []struct{ prefix, name string }{
-		{"$2a$", ""}, {"$2b$", ""}, {"$2y$", ""}, // the same thing, by programs of other histories
+		{"$2a$", ""}, {"$2b$", ""}, {"$2y$", ""}, // the same hash, by programs of other histories
 		{"$2x$", "a bcrypt hash of the flawed kind ($2x$)"},
 		{"$apr1$", "an MD5 hash ($apr1$)"},
 		{"$1$", "an MD5 hash ($1$)"},

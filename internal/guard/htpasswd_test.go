@@ -36,7 +36,8 @@ func TestHtpasswdOfOtherPrograms(t *testing.T) {
 func TestParseHtpasswd(t *testing.T) {
 	hash := hashOf(t, "secret")
 	y, b := "$2y"+hash[3:], "$2b"+hash[3:]
-	u, err := parseHtpasswd([]byte("# staff\n\nalice:" + hash + "\r\nbob:" + y + ":a comment\n  \nJosé:" + b + "\na b:" + hash + " \t\n"))
+	u, err := parseHtpasswd([]byte("# staff\n\nalice:" + hash + "\r\nbob:" + y + ":a comment\n  \nJosé:" + b +
+		"\na b:" + hash + " \t\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,8 @@ func TestParseHtpasswdRefuses(t *testing.T) {
 		if strings.Contains(err.Error(), hash[10:]) || strings.Contains(err.Error(), "W6ph5") {
 			t.Errorf("%.40q: the error shows the hash: %v", c.text, err)
 		}
-		if cure := "htpasswd -B"; (strings.Contains(c.want, "MD5") || strings.Contains(c.want, "SHA") || c.want == "plain text" || c.want == "cut off") && !strings.Contains(err.Error(), cure) {
+		if cure := "htpasswd -B"; (strings.Contains(c.want, "MD5") || strings.Contains(c.want, "SHA") ||
+			c.want == "plain text" || c.want == "cut off") && !strings.Contains(err.Error(), cure) {
 			t.Errorf("%.40q: no cure in %v", c.text, err)
 		}
 	}
@@ -112,7 +114,8 @@ func TestReadHtpasswd(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{filepath.Join(dir, "none"): "no such file", dir: "regular file", large: "larger than", fifo: "regular file"} {
+	for name, want := range map[string]string{filepath.Join(dir, "none"): "no such file", dir: "regular file",
+		large: "larger than", fifo: "regular file"} {
 		if err := CheckHtpasswd(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
@@ -131,7 +134,8 @@ func FuzzParseHtpasswd(f *testing.F) {
 			t.Errorf("%d users, %d costs", len(u.hashes), len(u.costs))
 		}
 		for name, hash := range u.hashes {
-			if cost, err := bcrypt.Cost([]byte(hash)); err != nil || cost > costMax || len(hash) != hashLen || name == "" {
+			if cost, err := bcrypt.Cost([]byte(hash)); err != nil || cost > costMax || len(hash) != hashLen ||
+				name == "" {
 				t.Errorf("%q: %q", name, hash)
 			}
 		}

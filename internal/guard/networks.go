@@ -7,23 +7,23 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 )
 
-// Networks says which clients may come. It is never changed, and safe for use
-// by any number of goroutines.
+// Networks says which clients may pass. It is never changed, and safe for use by any number of goroutines.
 type Networks struct {
-	allowed map[netip.Prefix]bool // every network that was named: true, allowed; false, denied
-	bits4   []int                 // the lengths of the IPv4 networks, the longest first
-	bits6   []int
-	others  bool // whether a client with an address that is in none of them may come
-	nowhere bool // whether one without an address may, at a Unix socket
+	allowed    map[netip.Prefix]bool // the answer for a client in that network, if no smaller network has the client
+	bits4      []int                 // the prefix lengths of the IPv4 networks, the longest first
+	bits6      []int                 // the same of the IPv6 networks
+	otherwise  bool                  // the answer for a client in no network
+	unixSocket bool                  // the answer for a client without an address, at a Unix socket
 }
 
-// NewNetworks returns what the lists of allow and deny say together; nil, which
-// lets everybody come, if both are empty. A network that is in both is denied.
+// NewNetworks returns what the lists of allow and deny say together; nil, which lets everybody pass, if both are empty.
 //
-// Of the networks that a client is in the most specific decides. Whoever is in
-// none may not come if there is an allowed one, with one exception: when each allowed
-// network lies within a denied one, allow only makes holes in deny. Nor may they if all of a
-// family are denied: who denies 0.0.0.0/0 means everybody, at a listener of both families too.
+//  1. The smallest network that has the client decides. A network that is in both lists is denied.
+//  2. A client in no network is refused if a network is allowed: allow 10/8 refuses all others.
+//  3. But if each allowed network lies within a denied one, allow only makes holes in deny, and other clients pass:
+//     deny 10/8 and allow 10.1/16 refuse the rest of 10/8 and nobody else.
+//  4. A client in no network is refused if a whole family is denied: deny 0.0.0.0/0 means everybody, at a listener of
+//     both families too.
 func NewNetworks(allow, deny []netip.Prefix) *Networks {
 	if len(allow) == 0 && len(deny) == 0 {
 		return nil
@@ -31,13 +31,13 @@ func NewNetworks(allow, deny []netip.Prefix) *Networks {
 	n := &Networks{allowed: make(map[netip.Prefix]bool)}
 	n.add(allow, true)
 	n.add(deny, false)
-	n.others = true
+	n.otherwise = true
 	for p, allowed := range n.allowed {
 		if allowed && !n.inDenied(p) || !allowed && p.Bits() == 0 {
-			n.others = false
+			n.otherwise = false
 		}
 	}
-	n.nowhere = n.others && len(allow) == 0
+	n.unixSocket = n.otherwise && len(allow) == 0
 	return n
 }
 
@@ -57,7 +57,7 @@ func (n *Networks) add(list []netip.Prefix, allowed bool) {
 	}
 }
 
-// lengths are those of the networks of the address's family, the longest first.
+// lengths are the prefix lengths of the networks of the address's family, the longest first.
 func (n *Networks) lengths(a netip.Addr) []int {
 	if a.Is4() {
 		return n.bits4
@@ -78,24 +78,23 @@ func (n *Networks) inDenied(p netip.Prefix) bool {
 	return false
 }
 
-// Allows reports whether that client may come. The zero Addr, of a client at a
-// Unix socket, is in no network.
+// Allows reports whether a client may pass. The zero Addr is that of a client at a Unix socket, and in no network.
 func (n *Networks) Allows(client netip.Addr) bool {
 	if n == nil {
 		return true
 	}
 	if !client.IsValid() {
-		return n.nowhere
+		return n.unixSocket
 	}
 	client = client.Unmap()
 	for _, length := range n.lengths(client) {
-		p, _ := client.Prefix(length) // the lengths are those of its family
+		p, _ := client.Prefix(length) // it has no error: the length is one of the family
 		if allowed, ok := n.allowed[p]; ok {
 			return allowed
 		}
 	}
-	return n.others
+	return n.otherwise
 }
 
-// reasonDenied is for who may not come.
+// reasonDenied is the reason of a refusal by address.
 const reasonDenied = "this address may not have it (allow and deny of the site's paths)"

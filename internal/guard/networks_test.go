@@ -34,7 +34,8 @@ func TestNetworks(t *testing.T) {
 		may, mayNot string
 	}{
 		{"", "", "192.0.2.1 ::1 unix", ""},
-		{"10.0.0.0/8", "", "10.0.0.0 10.255.255.255 ::ffff:10.1.2.3", "9.255.255.255 11.0.0.0 ::1 unix ::ffff:11.0.0.0 ::a00:1"},
+		{"10.0.0.0/8", "", "10.0.0.0 10.255.255.255 ::ffff:10.1.2.3",
+			"9.255.255.255 11.0.0.0 ::1 unix ::ffff:11.0.0.0 ::a00:1"},
 		{"", "10.0.0.0/8", "11.0.0.0 ::1 unix", "10.1.2.3 ::ffff:10.1.2.3"},
 		{"10.0.0.0/8", "10.1.0.0/16", "10.2.0.1", "10.1.0.1 192.0.2.1 unix"},
 		{"10.1.0.0/16", "10.0.0.0/8", "10.1.0.1 192.0.2.1 ::1", "10.2.0.1 unix"},
@@ -45,7 +46,8 @@ func TestNetworks(t *testing.T) {
 		{"::/0", "", "::1 2001:db8::1", "192.0.2.1 unix"}, // ::/0 is IPv6 alone
 		{"2001:db8::/32", "2001:db8:1::/48", "2001:db8::1", "2001:db8:1::1 2001:db9::1"},
 		{"2001:db8:1::/48", "::/0", "2001:db8:1::1", "2001:db8::1 192.0.2.1 unix"},
-		{"10.0.0.0/8", "0.0.0.0/0", "10.1.2.3 ::ffff:10.1.2.3", "192.0.2.1 ::1 2001:db8::1 unix"}, // everybody is denied, of whichever family
+		// everybody is denied, of whichever family
+		{"10.0.0.0/8", "0.0.0.0/0", "10.1.2.3 ::ffff:10.1.2.3", "192.0.2.1 ::1 2001:db8::1 unix"},
 		{"10.0.0.0/8", "::ffff:0.0.0.0/96", "10.1.2.3", "192.0.2.1 ::1 unix"},
 		{"10.0.0.0/8 ::/0", "0.0.0.0/0", "10.1.2.3 ::1", "192.0.2.1 unix"},
 		{"0.0.0.0/0", "::/0", "192.0.2.1", "::1 unix"},
@@ -73,14 +75,15 @@ func TestNetworks(t *testing.T) {
 func TestNetworksAgreeWithAListOfThem(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		network := rapid.Custom(func(r *rapid.T) netip.Prefix {
-			ip := netip.AddrFrom4([4]byte{10, byte(rapid.IntRange(0, 3).Draw(r, "b")), byte(rapid.IntRange(0, 3).Draw(r, "c")), 1})
+			ip := netip.AddrFrom4([4]byte{10, byte(rapid.IntRange(0, 3).Draw(r, "b")),
+				byte(rapid.IntRange(0, 3).Draw(r, "c")), 1})
 			return netip.PrefixFrom(ip, rapid.IntRange(0, 32).Draw(r, "bits")).Masked()
 		})
 		allow := rapid.SliceOfN(network, 1, 5).Draw(r, "allow")
 		deny := rapid.SliceOfN(network, 0, 5).Draw(r, "deny")
 		n := NewNetworks(allow, deny)
 		client := network.Draw(r, "client").Addr()
-		longest, want := -1, n.others
+		longest, want := -1, n.otherwise
 		for _, p := range allow {
 			if p.Contains(client) && p.Bits() > longest {
 				longest, want = p.Bits(), true

@@ -16,12 +16,11 @@ import (
 )
 
 const (
-	// The table has rateShards locks, with rateSets sets of rateWays clients
-	// each: 131,072 clients in 2 MiB.
+	// The table has rateShards locks, with rateSets sets of rateWays clients each: 131,072 clients in 2 MiB.
 	rateShards = 256
 	rateSets   = 64
 	rateWays   = 8
-	// retryMax is the longest Retry-After, in seconds: one request takes up an hour at most.
+	// retryMax is the longest Retry-After, in seconds. The rate of one request in an hour is the lowest.
 	retryMax = 3600
 )
 
@@ -35,12 +34,14 @@ type Rate struct {
 // ratePeriods are what a rate may be counted in.
 var ratePeriods = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
 
-// ParseRate reads a rate such as "50/s burst 100"; the burst is the count itself if it is left out. Nothing is no limit.
+// ParseRate reads a rate such as "50/s burst 100"; the burst is the count itself if it is left out. Nothing is no
+// limit.
 func ParseRate(s string) (Rate, error) {
 	if s == "" {
 		return Rate{}, nil
 	}
-	wrong := fmt.Errorf(`%q: want a number per s, m or h and what may come at once, such as "50/s burst 100", or "" for no limit`, s)
+	wrong := fmt.Errorf("%q: want a number per s, m or h and what may come at once, such as \"50/s burst 100\","+
+		" or \"\" for no limit", s)
 	words := strings.Fields(s)
 	if len(words) == 0 {
 		return Rate{}, wrong
@@ -69,22 +70,20 @@ func (r Rate) String() string {
 	return ""
 }
 
-// Limiter holds each client to a rate of requests (the generic cell rate
-// algorithm: ITU-T I.371, which is a leaky bucket with one number for its
-// state). It is safe for use by any number of goroutines, and allocates nothing.
+// Limiter holds each client to a rate of requests by the generic cell rate algorithm (ITU-T I.371): a leaky bucket
+// whose state is one number. It is safe for use by any number of goroutines, and allocates nothing.
 //
-// What is remembered of a client is the time at which its bucket will be empty,
-// and only until then. The table is a fixed number of sets, and a keyed hash chooses a client's. In a
-// full set the client whose bucket is the emptiest makes room: it is the one that loses the least
-// by being forgotten. Who wants to be forgotten with a full bucket has to fill those of
-// seven other addresses in the same set first, and cannot know which they are.
+// What is remembered of a client is the time at which its bucket will be empty, and only until then. The table has a
+// fixed number of sets, and a keyed hash chooses the set of a client. In a full set the client whose bucket is the
+// emptiest makes room, because it loses the least by being forgotten. A client that wants to be forgotten with a full
+// bucket has to fill the buckets of seven other addresses in the same set first, and cannot know which these are.
 type Limiter struct {
 	interval int64 // nanoseconds that one request takes up
 	most     int64 // nanoseconds that a full bucket holds
 	seed     maphash.Seed
-	reason   string
+	reason   string       // of a refusal
 	now      func() int64 // reads Clock.Mono
-	retry    []string     // the field, by seconds
+	retry    []string     // the field Retry-After, by seconds
 	shards   [rateShards]rateShard
 }
 
@@ -113,19 +112,20 @@ func NewLimiter(r Rate) *Limiter {
 	} else {
 		l.most = math.MaxInt64 / 2
 	}
-	l.reason = fmt.Sprintf("more requests than limits.requests_per_client allows: %d in %v, %d at once (RFC 6585 section 4)", r.Count, r.Per, max(r.Burst, 1))
+	l.reason = fmt.Sprintf("more requests than limits.requests_per_client allows: %d in %v, %d at once (RFC "+
+		"6585 section 4)",
+		r.Count, r.Per, max(r.Burst, 1))
 	for s := range seconds(l.interval) + 1 {
 		l.retry = append(l.retry, fmt.Sprintf("Retry-After: %d\r\n", max(s, 1)))
 	}
 	return l
 }
 
-// seconds are those that have begun in so many nanoseconds.
+// seconds are the seconds that have begun in so many nanoseconds.
 func seconds(nanos int64) int { return int((nanos + int64(time.Second) - 1) / int64(time.Second)) }
 
-// Check takes the request from its client's bucket. If that has no room for
-// it, the request is answered with 429. A client without an address, at a
-// Unix socket, is not limited: it is a proxy with all its clients.
+// Check puts the request into its client's bucket. If there is no room for it, it is answered with 429, and done is
+// true. A client without an address, at a Unix socket, is not limited: it is a proxy with all its clients.
 func (l *Limiter) Check(out *conn.Output) (done bool) {
 	if l == nil {
 		return false
@@ -138,10 +138,10 @@ func (l *Limiter) Check(out *conn.Output) (done bool) {
 	return true
 }
 
-// take puts a request into the client's bucket, at that time (Clock.Mono). It
-// returns 0, or the nanoseconds until there is room for it. The time is that of the loop's batch, which may have
-// begun before the client had this request to send, and before the batch of another loop
-// that answered its last one: before a request is refused, the clock is read.
+// take puts a request into the client's bucket at that time (Clock.Mono). It returns 0, or the nanoseconds until
+// there is room for the request. The time is that of the loop's batch, which may have begun before the client had
+// this request to send, and before the batch of another loop in which its last request was answered. So the clock is
+// read before a request is refused.
 func (l *Limiter) take(client netip.Addr, mono int64) (wait int64) {
 	if !client.IsValid() {
 		return 0
@@ -175,7 +175,8 @@ func (l *Limiter) take(client netip.Addr, mono int64) (wait int64) {
 	return 0
 }
 
-// fill is when the bucket would be empty with a request more, and by how much that would be too many, in nanoseconds.
+// fill is the time at which the bucket would be empty with one request more, and by how many nanoseconds it would be
+// too full.
 func (l *Limiter) fill(b *bucket, mono int64) (after, over int64) {
 	after = max(b.empty, mono) + l.interval
 	return after, after - mono - l.most

@@ -172,8 +172,8 @@ func nth(n int) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// A client with a full bucket is not forgotten because many others come and go:
-// their buckets are emptier than its own.
+// A client with a full bucket is not forgotten because many others come and go: their buckets are emptier than its
+// own.
 func TestLimiterFloodOfClientsDoesNotResetAFullBucket(t *testing.T) {
 	l := newLimiter(Rate{Count: 10, Per: time.Minute, Burst: 5})
 	attacker := address("192.0.2.1")
@@ -242,7 +242,8 @@ func TestLimiterAnswers(t *testing.T) {
 		if r.StatusCode != want {
 			t.Errorf("request %d: %d, want %d", i+1, r.StatusCode, want)
 		}
-		if text := body(r); want == 429 && (r.Header.Get("Retry-After") != "10" || !strings.Contains(text, "limits.requests_per_client")) {
+		if text := body(r); want == 429 &&
+			(r.Header.Get("Retry-After") != "10" || !strings.Contains(text, "limits.requests_per_client")) {
 			t.Errorf("Retry-After %q, %s", r.Header.Get("Retry-After"), text)
 		}
 	}

@@ -14,41 +14,47 @@ import (
 )
 
 const (
-	// rightMax and wrongMax bound the remembered comparisons, of 32 bytes each.
-	// Only who knows a password can add to those that were right.
+	// rightMax and wrongMax bound the remembered comparisons, of 32 bytes each. Only a client who knows a password
+	// can add to those that were right.
 	rightMax = 4096
 	wrongMax = 1024
 	// secretLen is the length of the key that comparisons are remembered with, in bytes.
 	secretLen = 32
 )
 
-// outcome is what became of a user's name and password.
+// outcome is what a comparison of a user's name and password found.
 type outcome uint8
 
 const (
-	outcomeUnknown outcome = iota // not compared
+	outcomeUnknown outcome = iota // they were not compared
 	outcomeRight
 	outcomeWrong
 	outcomeBusy  // too many comparisons are under way
-	outcomeFlood // too many of them are this client's
+	outcomeFlood // too many comparisons of this client are under way
 )
 
-// Verifier compares passwords with bcrypt hashes, and remembers what came of it. It is
-// safe for use by any number of goroutines. A reload keeps it, so that who came in before need not wait again.
+// Verifier compares passwords with bcrypt hashes, and remembers the outcomes. It is safe for use by any number of
+// goroutines. A reload keeps it, so that users who came in before need not wait again.
 type Verifier struct {
 	secret [secretLen]byte
-	mu     sync.Mutex // held by who remembers
+	mu     sync.Mutex // held while right and wrong are replaced
 	right  atomic.Pointer[map[digest]struct{}]
 	wrong  atomic.Pointer[map[digest]struct{}]
 	gate   gate
 }
 
-// digest stands for a comparison: of a hash with a name and a password. It is made with a key of
-// this process alone, and neither can be had from it.
+// digest stands for a comparison of a hash with a name and a password. It is made with a key that only this process
+// has, so that neither can be found out from it.
 type digest [sha256.Size]byte
 
-// NewVerifier returns one that makes so many comparisons at a time, and has
-// so many under way, with those that wait for their turn.
+// comparison is what a password is compared with.
+type comparison struct {
+	hash   [hashLen]byte
+	digest digest
+}
+
+// NewVerifier returns a Verifier that makes at most running comparisons at a time. within bounds the comparisons that
+// run or wait for their turn.
 func NewVerifier(running, within int) *Verifier {
 	v := &Verifier{gate: newGate(running, within)}
 	rand.Read(v.secret[:]) // it cannot fail (Go 1.24)
@@ -57,9 +63,9 @@ func NewVerifier(running, within int) *Verifier {
 	return v
 }
 
-// hash is the user's bcrypt hash. A name that is not in u has one too, that no password fits, of the cost
-// that some user's has: it is always the same one, so that
-// neither the time of one attempt nor that of the next tells that there is no such user.
+// hash is the user's bcrypt hash. A name that is not in u has a hash too, which no password fits. It has the cost of
+// some user's hash and is always the same, so that neither the time of one attempt nor that of the next tells that
+// there is no such user.
 func (v *Verifier) hash(u *users, name []byte, dst *[hashLen]byte) {
 	if hash, ok := u.hashes[string(name)]; ok {
 		copy(dst[:], hash)
@@ -75,7 +81,7 @@ func (v *Verifier) hash(u *users, name []byte, dst *[hashLen]byte) {
 	}
 }
 
-// digest is that of comparing hash with credentials, name:password.
+// digest is the digest of comparing a hash with credentials, name:password.
 func (v *Verifier) digest(hash *[hashLen]byte, credentials []byte) digest {
 	var b [secretLen + hashLen + credentialsMax]byte
 	n := copy(b[:], v.secret[:])
@@ -84,7 +90,7 @@ func (v *Verifier) digest(hash *[hashLen]byte, credentials []byte) digest {
 	return sha256.Sum256(b[:n])
 }
 
-// remembered is what an earlier comparison found; outcomeUnknown: there was none.
+// remembered is what an earlier comparison found, or outcomeUnknown.
 func (v *Verifier) remembered(d digest) outcome {
 	if _, ok := (*v.right.Load())[d]; ok {
 		return outcomeRight
@@ -96,24 +102,24 @@ func (v *Verifier) remembered(d digest) outcome {
 }
 
 // compare compares, unless too many comparisons are under way.
-func (v *Verifier) compare(hash *[hashLen]byte, password []byte, d digest, client conn.Client) outcome {
+func (v *Verifier) compare(c *comparison, password []byte, client conn.Client) outcome {
 	if full := v.gate.enter(client); full != outcomeUnknown {
 		return full
 	}
 	defer v.gate.leave(client)
-	if known := v.remembered(d); known != outcomeUnknown {
-		return known // while it waited
+	if known := v.remembered(c.digest); known != outcomeUnknown {
+		return known // found while this one waited
 	}
-	if bcrypt.CompareHashAndPassword(hash[:], password) != nil {
-		v.remember(&v.wrong, d, wrongMax)
+	if bcrypt.CompareHashAndPassword(c.hash[:], password) != nil {
+		v.remember(&v.wrong, c.digest, wrongMax)
 		return outcomeWrong
 	}
-	v.remember(&v.right, d, rightMax)
+	v.remember(&v.right, c.digest, rightMax)
 	return outcomeRight
 }
 
-// remember adds to a set that is never changed by putting another in its place:
-// who asks takes no lock, and copying it is nothing beside a comparison. A full set loses any one.
+// remember replaces a set by a copy that has d too. So a reader takes no lock, and copying costs nothing beside a
+// comparison. A full set loses any one of its digests.
 func (v *Verifier) remember(set *atomic.Pointer[map[digest]struct{}], d digest, most int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -128,15 +134,14 @@ func (v *Verifier) remember(set *atomic.Pointer[map[digest]struct{}], d digest, 
 	set.Store(&next)
 }
 
-// gate bounds the comparisons under way, so that a flood of wrong passwords takes
-// neither all workers nor all CPUs, and those of one client, so that
-// others can still come in meanwhile.
+// gate bounds the comparisons under way, so that a flood of wrong passwords takes neither all workers nor all CPUs.
+// It also bounds the comparisons of one client, so that others can still come in meanwhile.
 type gate struct {
 	mu     sync.Mutex
-	within []conn.Client // whose comparisons are under way
-	most   int           // of all
-	each   int           // of one client
-	turn   chan struct{}
+	within []conn.Client // the clients of the comparisons under way
+	most   int           // comparisons under way
+	each   int           // comparisons of one client under way
+	turn   chan struct{} // has an element for each comparison that runs
 }
 
 func newGate(running, within int) gate {
@@ -144,8 +149,8 @@ func newGate(running, within int) gate {
 	return gate{most: within, each: (within + 1) / 2, turn: make(chan struct{}, max(min(running, within), 1))}
 }
 
-// enter waits for a turn, behind at most all others that are within, and
-// returns outcomeUnknown; or it says that there are too many.
+// enter waits for a turn, at most behind all other comparisons that are within, and returns outcomeUnknown. Or it
+// says that there are too many.
 func (g *gate) enter(client conn.Client) outcome {
 	if full := g.admit(client); full != outcomeUnknown {
 		return full

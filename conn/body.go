@@ -6,7 +6,7 @@ import "github.com/evhttpd/evhttpd/http1"
 func (c *Conn) startBody(w *Workspace, req *http1.Request, in []byte) []byte {
 	p := c.ensurePending()
 	p.body.Start(req)
-	p.reading, p.head, p.began = true, req.HeadLen, w.Clock.Mono
+	p.inBody, p.head, p.bodyBegan = true, req.HeadLen, w.Clock.Mono
 	return c.takeBody(w, in)
 }
 
@@ -24,13 +24,13 @@ func (c *Conn) takeBody(w *Workspace, in []byte) []byte {
 		return c.reject(w, req, &bad, in)
 	}
 	p.consumed += int64(n)
-	p.read, p.reading, c.needMore = done, !done, !done
+	p.bodyDone, p.inBody, c.needMore = done, !done, !done
 	rest := copy(in[p.head:], in[p.head+n:])
 	return in[:p.head+rest]
 }
 
 // inBody reports whether a request's body is being read.
-func (c *Conn) inBody() bool { return c.pending != nil && c.pending.reading }
+func (c *Conn) inBody() bool { return c.pending != nil && c.pending.inBody }
 
 // bodyRead reports whether the body of the request in hand has been read.
-func (c *Conn) bodyRead() bool { return c.pending != nil && c.pending.read }
+func (c *Conn) bodyRead() bool { return c.pending != nil && c.pending.bodyDone }

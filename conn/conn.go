@@ -13,10 +13,10 @@ type Conn struct {
 	progressAt int64 // Clock.Mono of the last progress while sending, or when lingering began
 
 	requests uint32
-	seen     uint32 // leading bytes of in that were parsed and are no whole head
-	unacked  int32  // at the last look
-	lingered uint32 // bytes drained
-	ticket   uint32 // of the last job
+	seen     uint32 // how many leading bytes of in were parsed and are no whole head
+	unacked  int32  // what Transport.Unacked returned last
+	lingered uint32 // bytes that were received while lingering
+	ticket   uint32 // the number of the last job
 	remote   Addr
 
 	phase       Phase
@@ -56,9 +56,9 @@ func (c *Conn) Phase() (Phase, int64) { return c.phase, c.since }
 // Idle reports whether the connection is between two requests, so that closing it loses nothing.
 func (c *Conn) Idle() bool { return c.phase == PhaseIdle || c.phase == PhaseFirstByte }
 
-// Movable reports whether the connection can go on on another loop, or thread:
-// it is between two requests, waits for the next one and holds nothing. A copy of it
-// is then the connection, with its counters.
+// Movable reports whether the connection can go on in another loop, or thread: it is
+// between two requests, waits for the next one and holds no memory. A copy of the Conn is then
+// the connection.
 func (c *Conn) Movable() bool {
 	return c.Idle() && c.want == WantRead && c.in == nil && c.out == nil && c.pending == nil && !c.closing
 }

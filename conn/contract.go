@@ -44,8 +44,8 @@ type Transport interface {
 	CloseWrite() error
 	// Unacked is the number of bytes sent and not acknowledged; -1: unknown.
 	Unacked() int
-	// Hangup reports how far the peer has closed the connection: half of it, so that it sends no
-	// more, or all. It is asked while the connection waits for something else than its peer.
+	// Hangup reports how far the peer has closed the connection: half, so that it sends no
+	// more, or all. It is called while the connection waits for a job.
 	Hangup() (half, all bool)
 }
 
@@ -55,23 +55,24 @@ type Want uint8
 const (
 	WantRead     Want = iota // bytes from the peer
 	WantWrite                // room in the socket's send buffer
-	WantYield                // nothing: its turn is spent and others are to come first
-	WantDeferred             // the result of Conn.Job, given by Conn.Resume
+	WantYield                // nothing: its turn is spent, and other connections come first
+	WantDeferred             // the result of the job that Conn.TakeJob gives, by Conn.Resume
 	WantSource               // a wake-up from the Source it sends
 	WantClose                // nothing more: close the descriptor
 )
 
-// Phase is what a connection is doing, as far as its one timer is concerned.
+// Phase is what a connection is doing, as far as its one timer is concerned. Behind each phase stands
+// what becomes of the connection when the timer runs out.
 type Phase uint8
 
 const (
-	PhaseFirstByte Phase = iota // of a new connection: closed silently
-	PhaseHead                   // from a head's first byte: 408
-	PhaseBody                   // a check that grows with what arrived: 408
-	PhaseSending                // a check for progress: closed
-	PhaseDeferred               // work off the loop: 503
-	PhaseLingering              // closed
-	PhaseIdle                   // between two requests: closed
+	PhaseFirstByte Phase = iota // a new connection has sent nothing: it is closed silently
+	PhaseHead                   // a head has begun to arrive: 408
+	PhaseBody                   // a body arrives, which has more time the longer it is: 408
+	PhaseSending                // an answer leaves: the connection is closed if there is no progress
+	PhaseDeferred               // a job is waited for: 503
+	PhaseLingering              // the last answer has left: the connection is closed
+	PhaseIdle                   // the next request is waited for: the connection is closed
 	NumPhases
 )
 
@@ -107,24 +108,24 @@ type Handler interface {
 	Serve(req *http1.Request, buf []byte, out *Output)
 }
 
-// Job is work that may block. Equal jobs in flight are joined: all who wait get
-// the one result. A job may be dropped without having run: what must be freed
+// Job is work that may block. Equal jobs in flight are joined: all connections that wait
+// get the one result. A job may be dropped without having run: what must be freed
 // belongs into its Result.
 type Job interface {
 	// Key is comparable with ==; nil is never joined. It may be Grouped.
 	Key() any
 	// Class is which jobs it shares workers with.
 	Class() JobClass
-	// Run does the work, on a thread that may block. It never returns nil. One that takes long asks
-	// now and then whether it is wanted still; if not, it ends with any Result.
+	// Run does the work, on a thread that may block. It never returns nil. A job that takes long asks
+	// now and then whether it is still wanted; if not, it ends with any Result.
 	Run(Demand) Result
 }
 
-// Grouped is the Key of a job that is not to run beside others of its group, comparable with ==, since the first
-// finds out what the others need too: they wait without a worker.
+// Grouped is the Key of a job that does not run beside others of its group, since the first of them finds out
+// what the others need too: they wait without a worker. Groups are compared with ==.
 type Grouped interface{ Group() any }
 
-// Demand tells a job that runs whether anybody waits for it still. It may be asked from any goroutine.
+// Demand tells a running job whether a connection still waits for it. It may be asked from any goroutine.
 type Demand interface{ Wanted() bool }
 
 // JobClass is a kind of jobs. Each has a share of the workers of its own, so that
@@ -149,7 +150,7 @@ func (c JobClass) String() string {
 }
 
 // Result is what a Job found. It is counted, since joined jobs share one: Run
-// returns it with one reference, and whoever is the last to Release it frees what it holds.
+// returns it with one reference, and the last Release frees what it holds.
 type Result interface {
 	Retain()
 	Release()
@@ -158,10 +159,11 @@ type Result interface {
 // Source is a response body that arrives over time.
 type Source interface {
 	// Next fills p and returns n > 0 bytes and nil, or 0 and an error.
-	// ErrAgain parks the connection as WantSource until its token wakes it, but for
-	// bytes given just before, which leave first.
-	// io.EOF ends the body in order; any other error, and 0 with nil, ends the
-	// connection. So does Config.Send without a byte acknowledged, whoever is slow.
+	// ErrAgain parks the connection as WantSource until its token wakes it; bytes that
+	// were given just before leave first. io.EOF ends the body in order; any other error,
+	// and 0 with nil, ends the connection. The send timeout applies as for a file: a
+	// connection without a byte acknowledged for Config.Send is closed, whether its peer
+	// or the Source is the slow one.
 	Next(p []byte) (int, error)
 	// Size is how many bytes of memory it holds at most, until Close.
 	Size() int
@@ -171,8 +173,8 @@ type Source interface {
 
 // Waker is how the producer behind a Source reports that there is more.
 type Waker interface {
-	// Wake steps the connection of that token soon. It may be called from any
-	// goroutine, and for a connection that is gone (then it does nothing).
+	// Wake steps the connection of that token soon, and does nothing if the connection
+	// is gone. It may be called from any goroutine.
 	Wake(token uint64)
 }
 
@@ -182,20 +184,19 @@ type Access struct {
 	Wall   int64          // when the answer was begun, nanoseconds since 1970
 	Remote Addr           // the client, as Output.Remote has it
 	Req    *http1.Request // nil if the head could not be parsed or did not end
-	Buf    []byte         // begins with what Req's spans point into; if Req is nil, the bytes received so far
+	Buf    []byte         // the bytes received so far, which Req's spans point into
 	Status int
-	User   []byte // who the client has proved to be (Output.SetUser); empty: nobody
-	Reason string // of a 4xx or 5xx that we made: the rule; else empty
+	User   []byte // the user that the client has proved to be (Output.SetUser); empty: none
+	Reason string // the rule behind a 4xx or 5xx; empty for other answers
 }
 
 // AccessLog takes the lines of one loop. Its methods never block.
 type AccessLog interface {
-	// Log writes the line of an answer that is complete. bytes: of the body,
-	// without the head; took: nanoseconds since the request's first byte was handled.
+	// Log writes the line of an answer that is complete. bytes are those of the body with
+	// its framing, without the head; took is in nanoseconds, since the request's first byte was handled.
 	Log(a *Access, bytes, took int64)
 	// Begin appends to dst the line of an answer that is not complete yet, as
-	// far as it is known; End writes it with the rest. mark is Begin's own
-	// note of where the rest belongs.
+	// far as it is known. End writes it with the rest; mark is where the rest belongs.
 	Begin(dst []byte, a *Access) (line []byte, mark int)
 	End(line []byte, mark int, bytes, took int64)
 	// Tick hands over what has waited long enough. It is called once a batch,
@@ -209,21 +210,22 @@ type Config struct {
 	Server string // the Server field's value; empty: none is sent
 
 	Limits       http1.Limits
-	Requests     int // a connection may make
-	Output       int // bytes unsent before no more requests are parsed
-	TurnRequests int // answered in one Step
-	// TurnBytes are received and sent in one Step, exceeded by less than one part of a file. A call that sends
-	// counts for 4 KiB at least.
+	Requests     int // how many requests a connection may make
+	Output       int // how many bytes may be unsent before no more requests are parsed
+	TurnRequests int // how many requests are answered in one Step
+	// TurnBytes is how many bytes are received and sent in one Step. They are exceeded by less
+	// than one part of a file. A call that sends counts for 4 KiB at least.
 	TurnBytes int64
 
 	FirstByte, Head, Body, Send, KeepAlive, Deferred time.Duration
-	Lifetime                                         time.Duration // then Connection: close
+	Lifetime                                         time.Duration // after it an answer is the connection's last
 
-	// Proxies are the networks whose connections begin with a PROXY header, and
-	// no others do. Trusted are proxies that say who the client is in each request: their connections are
-	// not counted as a client's. What a connection is, is settled when it begins.
+	// Proxies are the networks whose connections begin with a PROXY header; no others do. Trusted are
+	// proxies that name the client in each request: their connections are not counted as a client's.
+	// Both are looked at when a connection begins.
 	Proxies, Trusted Networks
-	// ConnectionsPerClient is how many may be open, of all that share Clients; 0: no limit.
+	// ConnectionsPerClient is how many connections of a client may be open; 0: no limit. They are
+	// counted in Clients.
 	ConnectionsPerClient int
 	Clients              *Clients // may be nil if there never was a limit
 }

@@ -16,7 +16,7 @@ const (
 	CallSendFile             // sendfile(2)
 	CallShutdown             // shutdown(2)
 	CallClose                // close(2) of a connection
-	CallControl              // what tells the poller whom to watch: epoll_ctl(2), sigio's fcntl(2), kevent(2) with changes
+	CallControl              // what tells the poller what to watch: epoll_ctl(2), sigio's fcntl(2), kevent(2) with changes
 	// CallWait is what asks it: epoll_wait(2), ppoll(2), pselect6(2), sigio's read(2), io_uring_enter(2), kevent(2).
 	CallWait
 	NumCalls
@@ -81,7 +81,7 @@ func (h *Histogram) add(other *Histogram) {
 }
 
 // Counters are what happened to the connections of one loop, or thread, or of
-// several: the sum of two is made by Add. Who counts owns them and counts without
+// several: the sum of two is made by Add. A loop owns its own and counts without
 // locks or atomics; others get copies, from iomodel's Server. But for
 // Connections all only grow.
 type Counters struct {
@@ -92,7 +92,7 @@ type Counters struct {
 	Latency Histogram
 
 	Accepted uint64 // connections
-	Refused  uint64 // of them, those over limits.connections, whose first request gets 503
+	Refused  uint64 // connections of Accepted over limits.connections: the first request gets 503
 	// RefusedClient are those over limits.connections_per_client: 503, or closed at once.
 	RefusedClient uint64
 	Evicted       uint64 // closed while idle, to make room for new ones

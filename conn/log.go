@@ -57,7 +57,7 @@ func (c *Conn) log(w *Workspace, req *http1.Request, in []byte) {
 	}
 }
 
-// logEnd writes the rest of the open answer's line: everything has left, or nothing more will.
+// logEnd writes the rest of the access line of a streaming answer: everything has left, or nothing more will.
 func (q *queue) logEnd(w *Workspace) {
 	if q.streaming && q.empty() {
 		w.observeLatency(q.began)
@@ -70,7 +70,7 @@ func (q *queue) logEnd(w *Workspace) {
 		// With the head unsent too, more is left than the body.
 		q.log.End(q.line, q.logMark, max(q.length-unsent, 0), w.Clock.Mono-q.began)
 		if q.log != w.Log {
-			q.log.Tick(math.MaxInt64) // nobody else does any more
+			q.log.Tick(math.MaxInt64) // a reload has replaced it: no loop ticks it any more
 		}
 	}
 	q.streaming = false

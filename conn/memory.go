@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,7 @@ const (
 //
 // Each loop, and each server without loops, has a Share of it and counts there what its own
 // connections hold. When the sum exceeds the limit, the largest Share is asked to close
-// connections: nobody is closed by a loop that holds less than an equal part of the limit.
+// connections: a loop that holds less than an equal part of the limit closes none.
 type Budget struct {
 	limit  atomic.Int64 // bytes; 0: none
 	used   atomic.Int64 // what all shares were told
@@ -155,7 +156,7 @@ func (s *Share) unrefer(body []byte) {
 }
 
 // Hold counts bytes that the connections of this Workspace hold more, or fewer if bytes is
-// negative. It is called by whoever steps them, when a buffer is taken or given back.
+// negative. It is called where connections are stepped, when a buffer is taken or given back.
 func (w *Workspace) Hold(bytes int) {
 	w.unreported += int64(bytes)
 	if w.unreported > unreportedMax || w.unreported < -unreportedMax {
@@ -203,23 +204,15 @@ func (w *Workspace) Relieve(holders func() []Holder, close func(Holder)) (closed
 type Holder struct {
 	Token uint64
 	Bytes int64
-	Since int64 // Clock.Mono: it has made no progress since
+	Since int64 // Clock.Mono of the last progress
 }
 
 // SortHolders sorts them by what they cost the others: bytes times the time for which
-// they have held them without any progress, so that the largest and oldest come first. A time below
-// youngest says little of whom it is worth to wait for: there the size decides.
+// they have held them without any progress, so that the largest and oldest come first. Among times below
+// youngest, which say little about a connection, the size decides.
 func SortHolders(all []Holder, now int64) {
 	cost := func(h *Holder) float64 { return float64(h.Bytes) * float64(max(now-h.Since, 0)+int64(youngest)) }
-	slices.SortStableFunc(all, func(a, b Holder) int {
-		switch x, y := cost(&a), cost(&b); {
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(a, b Holder) int { return cmp.Compare(cost(&b), cost(&a)) })
 }
 
 // Held is how many bytes the connection holds between two Steps, and since when
@@ -238,7 +231,7 @@ func (c *Conn) Held() (bytes, since int64) {
 	case c.phase == PhaseSending:
 		since = c.progressAt
 	case c.inBody():
-		since = c.pending.began
+		since = c.pending.bodyBegan
 	default:
 		since = c.since
 	}

@@ -14,59 +14,59 @@ import (
 // An Output belongs to its loop and is valid during one Serve.
 type Output struct {
 	queue
-	local *Workspace
-	conn  *Conn
-	req   *http1.Request
+	workspace *Workspace
+	conn      *Conn
+	req       *http1.Request
 
-	status  int
-	reason  string
-	user    []byte // who the client has proved to be; empty: nobody
-	body    int64  // bytes of the answer's body queued so far
-	last    bool   // the connection closes after this answer
-	noBody  bool   // the answer has no body: HEAD, 204, 304
-	job     Job
-	result  Result
-	client  Addr   // whom the handler has found behind the peer
-	behind  bool   // it has
-	edit    *Edit  // of the head; nil: none
-	added   []byte // to the head: whole field lines
-	scratch []byte // the small heads that Fail makes
+	status    int
+	reason    string
+	user      []byte // the user that the client has proved to be; empty: none
+	body      int64  // bytes of the answer's body that were queued so far
+	last      bool   // the connection closes after this answer
+	noBody    bool   // the answer has no body: HEAD, 204, 304
+	job       Job
+	result    Result
+	client    Addr   // whom the handler has found behind the peer
+	hasClient bool   // it has
+	edit      *Edit  // what changes the head; nil: nothing
+	added     []byte // field lines that are added to the head
+	scratch   []byte // room for the text of Fail
 
-	common   []byte  // see commonFields
-	commonAt int64   // the second that it was made for
-	commonOf *Config // what it was made of
+	common   []byte  // what commonFields returns
+	commonAt int64   // the second that common was made for
+	commonOf *Config // the Config that common was made of
 }
 
 // Clock is the time of this batch.
-func (o *Output) Clock() clock.Time { return o.local.Clock }
+func (o *Output) Clock() clock.Time { return o.workspace.Clock }
 
 // Alone reports whether the loop has nothing else to do: its wait slept and
-// this request came by itself, so a look at the file costs nobody anything.
-func (o *Output) Alone() bool { return o.local.Alone }
+// this request came by itself, so a look at the file holds up no other connection.
+func (o *Output) Alone() bool { return o.workspace.Alone }
 
 // Counters is where the handler counts what it does.
-func (o *Output) Counters() *Counters { return &o.local.Counters }
+func (o *Output) Counters() *Counters { return &o.workspace.Counters }
 
 // Remote is the client's address: what SetClient was given, else the connection's (Conn.Remote).
 func (o *Output) Remote() Addr {
-	if o.behind {
+	if o.hasClient {
 		return o.client
 	}
 	return o.conn.remote
 }
 
-// SetClient says whose this request is, if the peer is a proxy: from now on
-// Remote returns that, and the access log has it. It does not outlive the call of Serve
-// unless that has answered.
-func (o *Output) SetClient(client Addr) { o.client, o.behind = client, true }
+// SetClient names the client of this request if the peer is a proxy: from now on
+// Remote returns it, and the access log has it. Defer forgets it: it is to be said again when
+// Serve is called again.
+func (o *Output) SetClient(client Addr) { o.client, o.hasClient = client, true }
 
-// SetUser names who the client has proved to be, for the access log. name is
-// copied. It is forgotten by Defer: say it again when Serve is.
+// SetUser names the user that the client has proved to be, for the access log. name is
+// copied. Defer forgets it, as it forgets SetClient.
 func (o *Output) SetUser(name []byte) { o.user = append(o.user[:0], name...) }
 
-// Waker returns who wakes this connection when a Source of it has more: call
-// w.Wake(token) from any goroutine.
-func (o *Output) Waker() (w Waker, token uint64) { return o.local.Waker, o.local.Token }
+// Waker returns what wakes this connection when its Source has more: call
+// w.Wake(token), from any goroutine.
+func (o *Output) Waker() (w Waker, token uint64) { return o.workspace.Waker, o.workspace.Token }
 
 // Result returns what an earlier Defer of this request found, nil if there was
 // none. The connection releases it when Serve returns: a handler that keeps it retains it.
@@ -92,17 +92,17 @@ func (o *Output) Deferred() int {
 	return int(o.conn.pending.defers)
 }
 
-// Deferrable is how often the request may still be put off: with the next one after that it fails.
+// Deferrable is how often the request may still be put off. One Defer more fails it.
 func (o *Output) Deferrable() int { return defersMax - o.Deferred() }
 
-// Add adds fields, whole lines with their CRLF, to the head of whatever the
-// answer will be, Head's or Fail's. They are copied. It is to be called before those,
-// and again when a request that was put off is served again: nothing of it is kept.
+// Add adds fields, whole lines with their CRLF, to the head of whatever the answer
+// will be. They are copied. It is called before Head, Stream and Fail. Defer forgets the
+// fields: they are to be added again when Serve is called again.
 func (o *Output) Add(fields []byte) { o.added = append(o.added, fields...) }
 
 // Edit changes the head of whatever the answer will be, with what Add has added to
-// it. There is one Edit an answer: a later one takes its place, and nil takes it
-// away. As with Add, a request that was put off begins without.
+// it. An answer has one Edit: a later one takes its place, and nil takes it
+// away. Defer forgets it.
 func (o *Output) Edit(e *Edit) { o.edit = e }
 
 // Reason notes why the answer is what it is, for the access log. Fail does that too.
@@ -245,15 +245,15 @@ func (o *Output) begin(c *Conn, req *http1.Request, in []byte) {
 	o.conn, o.req = c, req
 	o.status, o.reason, o.body, o.job = 0, "", 0, nil
 	o.user = o.user[:0]
-	o.edit, o.added, o.behind = nil, o.added[:0], false
+	o.edit, o.added, o.hasClient = nil, o.added[:0], false
 	o.noBody = method == http1.MethodHEAD
 	// Behind a refused CONNECT may come what is meant for the far end of a tunnel, and is no request.
-	o.last = req == nil || req.Close || method == http1.MethodCONNECT || c.lastAnswer(o.local)
+	o.last = req == nil || req.Close || method == http1.MethodCONNECT || c.lastAnswer(o.workspace)
 }
 
 // commonFields returns the fields of every answer of this second: Server and Date.
 func (o *Output) commonFields() []byte {
-	now, cfg := o.local.Clock.Wall/1e9, o.local.Config
+	now, cfg := o.workspace.Clock.Wall/1e9, o.workspace.Config
 	if now != o.commonAt || cfg != o.commonOf {
 		b := o.common[:0]
 		if cfg.Server != "" {

@@ -18,21 +18,21 @@ var errDeferred = errors.New("conn: deferred work took too long")
 // once: its body is to be read, or work is to be waited for. Few connections
 // have one at a time, so it is pooled and a Conn stays small.
 type pending struct {
-	body     http1.Body
-	reading  bool  // the body is not at its end
-	read     bool  // it is
-	head     int   // bytes of the head, which stays in front of what is received
-	consumed int64 // bytes of the body with its framing
-	began    int64 // Clock.Mono when the body began
+	body      http1.Body
+	inBody    bool  // the body is being read
+	bodyDone  bool  // the body has been read
+	head      int   // bytes of the head, which stays in front of what is received
+	consumed  int64 // bytes of the body with its framing
+	bodyBegan int64 // Clock.Mono when the body began
 
-	job      Job    // not taken yet
-	client   Client // whom it is for
-	asked    int64  // Clock.Mono when it was given
-	defers   uint8
+	job      Job    // the job that was not taken yet
+	client   Client // the client that the job is for
+	askedAt  int64  // Clock.Mono when the job was given
+	defers   uint8  // how often the request was put off
 	warming  bool   // the job reads a part of the file that is being sent
 	doubtful bool   // the peer has closed its side while the job is waited for
-	result   Result // of the last job
-	err      error  // instead of a result
+	result   Result // what the last job has found
+	err      error  // why there is no result
 }
 
 var pendings = sync.Pool{New: func() any { return new(pending) }}
@@ -70,34 +70,34 @@ func (p *pending) releaseResult() {
 // postpone has the connection wait for job, for as long as Config.Deferred.
 func (c *Conn) postpone(w *Workspace, job Job, client Addr, warming bool) {
 	p := c.ensurePending()
-	p.job, p.client, p.asked, p.warming, p.doubtful = job, client.Client(), w.Clock.Mono, warming, false
+	p.job, p.client, p.askedAt, p.warming, p.doubtful = job, client.Client(), w.Clock.Mono, warming, false
 	c.ticket++
 	c.phase = NumPhases // a timer of its own for each job
 }
 
-// jobDue reports whether there is work that nobody has taken.
+// jobDue reports whether there is a job that was not taken yet.
 func (c *Conn) jobDue() bool { return c.pending != nil && c.pending.job != nil }
 
-// TakeJob returns the work that a connection in WantDeferred waits for. ticket
-// goes back to Resume. must: an answer that has begun depends on it, so that
-// it is not to be refused for a full queue; there is at most one a connection.
-// Such a job is its own Result: who does not run it releases it.
+// TakeJob returns the job that a connection in WantDeferred waits for. ticket
+// goes back to Resume. must: an answer that has begun depends on the job, so that a
+// full queue is no reason to refuse it; a connection has one such job at most.
+// Such a job is its own Result: a caller that does not run it releases it.
 func (c *Conn) TakeJob() (job Job, ticket uint32, must bool) {
 	job, c.pending.job = c.pending.job, nil
 	return job, c.ticket, c.pending.warming
 }
 
-// JobClient is whom the job is for that TakeJob has given.
+// JobClient is the client that the job of TakeJob is for.
 func (c *Conn) JobClient() Client { return c.pending.client }
 
-// Awaits reports whether the connection waits for a job that was taken, and which: one that
-// ends, or is told by Expire to wait no more, has nobody to wait for it.
+// Awaits reports whether the connection waits for a job that was taken, and for which one. It does not
+// any more once it has ended, or Expire has had it wait no longer.
 func (c *Conn) Awaits() (ticket uint32, yes bool) {
 	return c.ticket, c.want == WantDeferred && !c.jobDue()
 }
 
-// Doubtful reports whether the peer of a connection that awaits a job has closed its side, so that it may
-// not wait for it any more.
+// Doubtful reports whether the peer has closed its side while the connection awaits a job, so that it may
+// be gone.
 func (c *Conn) Doubtful() bool { return c.pending != nil && c.pending.doubtful }
 
 // Resume hands over the result of a job, or why there is none, with the

@@ -33,9 +33,9 @@ const (
 	segCopied  segmentKind = iota // the next n bytes of the queue's arena
 	segShared                     // n bytes of shared from off; immutable
 	segFile                       // n bytes of file from off
-	segSource                     // what the source gives, until it ends
-	segSized                      // n bytes of the source
-	segChunked                    // what the source gives, in chunks (RFC 9112 section 7.1)
+	segSource                     // what source gives, until it ends
+	segSized                      // n bytes of source
+	segChunked                    // what source gives, in chunks (RFC 9112 section 7.1)
 )
 
 type segment struct {
@@ -66,27 +66,26 @@ type queue struct {
 	sent  int // bytes of the arena that have left
 	held  int // bytes of the arena that segments stand for
 	segs  []segment
-	first int     // the segments before it have left
-	bytes int64   // left to send, as far as it is known
+	first int     // index of the first segment that has not left
+	bytes int64   // bytes left to send, as far as they are known
 	chunk *buffer // what a source gave last
-	err   error   // the file in front cannot be read
+	err   error   // why the file in front cannot be read
 
-	// The last answer has a file or a source: nothing is queued behind it, and
+	// streaming: the last answer has a file or a source. Nothing is queued behind it, and
 	// its access line waits for the end.
 	streaming bool
-	line      []byte
-	logMark   int
-	log       AccessLog // that the line was begun for: a reload may have replaced the loop's
-	length    int64     // of the body, for a source as far as it is known
-	began     int64     // Clock.Mono
+	line      []byte    // the access line, as AccessLog.Begin has made it
+	logMark   int       // where the rest of line belongs
+	log       AccessLog // the log that line was begun for: a reload may have replaced the loop's
+	length    int64     // bytes of the body; of a source as far as they are known
+	began     int64     // Clock.Mono when the request began
 
 	buf *buffer // the arena of a pooled queue
 
-	// What a pooled queue is counted with: bytes of its own, and the bodies that it refers to.
-	memory   int
-	referred int
-	bodies   [][]byte
-	share    *Share
+	memory   int      // bytes of its own that a pooled queue is counted with
+	referred int      // bytes of bodies
+	bodies   [][]byte // the shared bodies that a pooled queue is counted with
+	share    *Share   // where they are counted
 }
 
 var queues = sync.Pool{New: func() any { return new(queue) }}
@@ -201,8 +200,8 @@ func (q *queue) sendFile(t Transport, s *segment, part int64, count *Counters) (
 	return n, err
 }
 
-// unshift puts a segment in front of the others, in the room of one that has
-// left if there is any: a source that goes on for days takes no more of it.
+// unshift puts a segment in front of the others. It takes the room of one that has left if there
+// is any, so that the list of a source which goes on for days does not grow.
 func (q *queue) unshift(s segment) {
 	q.bytes += s.n
 	if q.first > 0 {
@@ -255,13 +254,11 @@ func (q *queue) detach() *queue {
 	p.arena = append(p.buf.b, rest...)
 	p.sent, p.held = 0, len(rest)
 	p.segs, p.first, p.bytes = append(p.segs[:0], q.segs[q.first:]...), 0, q.bytes
-	p.streaming, p.line, p.logMark, p.length, p.began = q.streaming, append(
-		p.line[:0],
-		q.line...), q.logMark, q.length, q.began
-	p.log = q.log
+	p.line = append(p.line[:0], q.line...)
+	p.streaming, p.log, p.logMark, p.length, p.began = q.streaming, q.log, q.logMark, q.length, q.began
 	p.chunk, q.chunk = q.chunk, nil
 	clear(q.segs)
-	q.first = len(q.segs) // what they held belongs to p now
+	q.first = len(q.segs) // p releases what the segments hold
 	q.clear()
 	return p
 }

@@ -16,8 +16,8 @@ func (c *Conn) Step(t Transport, w *Workspace) Want {
 	return want
 }
 
-// run is the life of a connection, as far as one turn takes it. in is what is
-// received and not parsed, a part of the loop's scratch; run returns what is left of it.
+// run is the life of a connection, as far as one turn takes it. in is what was received and
+// not parsed, a part of the loop's scratch; run returns what is left of it.
 func (c *Conn) run(t Transport, w *Workspace, in []byte) ([]byte, Want) {
 	for {
 		// Everything queued leaves before more is parsed: that is all the
@@ -126,9 +126,9 @@ func (c *Conn) answer(w *Workspace, in []byte) []byte {
 		case http1.Invalid:
 			return c.reject(w, nil, c.unexpected(&req.Err, in), in)
 		}
-		// Where the client may wait for an answer before it sends the body, it gets the final one at once, and never
-		// 100: what is answered is known from the head alone (RFC 9110 section 10.1.1). Whether the body comes
-		// all the same nobody can say, so that the connection is to end.
+		// A client which may wait for an answer before it sends the body gets the final one at once, and never
+		// 100: the answer follows from the head alone (RFC 9110 section 10.1.1). The body may come or
+		// not, so the connection ends.
 		unread := req.Framing != http1.NoBody && !c.bodyRead()
 		if unread && req.Expect == http1.NoExpectation && !c.refused() {
 			if in = c.startBody(w, req, in); !c.bodyRead() {

@@ -49,9 +49,9 @@ func (cfg *Config) LookAgain(now, moved int64) (since int64) {
 	return min(now, moved+int64(cfg.Send)-int64(cfg.Timeout(PhaseSending)))
 }
 
-// Expire is called when the timer of the connection's phase has run out. What has arrived by then counts, though
-// nobody has looked: the process may have been stopped, or its loop been late. So whoever calls has the
-// Transport's next Recv ask the socket.
+// Expire is called when the timer of the connection's phase has run out. What has arrived by then counts, even if
+// the loop has not seen it: the process may have been stopped, or its loop been late. So the caller has
+// the Transport's next Recv ask the socket.
 func (c *Conn) Expire(t Transport, w *Workspace) Want {
 	now := w.Clock.Mono
 	switch c.want {
@@ -66,7 +66,7 @@ func (c *Conn) Expire(t Transport, w *Workspace) Want {
 	}
 	late := now - c.since - int64(w.Config.Timeout(c.phase))
 	if late >= int64(lateMin) && (c.phase == PhaseDeferred || c.phase == PhaseSending) {
-		c.since, c.progressAt = now, now // the time was nobody's
+		c.since, c.progressAt = now, now // neither a worker nor the peer could use that time
 		return c.want
 	}
 	switch c.phase {
@@ -76,7 +76,7 @@ func (c *Conn) Expire(t Transport, w *Workspace) Want {
 	case PhaseBody:
 		p := c.pending
 		// The time that it may take grows with it.
-		if since := p.began + p.body.Received()*int64(time.Second)/bodyRate; now-since < int64(w.Config.Body) {
+		if since := p.bodyBegan + p.body.Received()*int64(time.Second)/bodyRate; now-since < int64(w.Config.Body) {
 			c.since = since
 			return c.want
 		}
@@ -89,7 +89,7 @@ func (c *Conn) Expire(t Transport, w *Workspace) Want {
 		}
 		return want
 	case PhaseDeferred:
-		if limit := int64(w.Config.Deferred); limit == 0 || now-c.pending.asked < limit {
+		if limit := int64(w.Config.Deferred); limit == 0 || now-c.pending.askedAt < limit {
 			return c.lookForPeer(t, w.Config, now)
 		}
 		w.Counters.Timeouts[PhaseDeferred]++
@@ -115,7 +115,7 @@ func (c *Conn) lookForPeer(t Transport, cfg *Config, now int64) Want {
 	c.pending.doubtful = half
 	c.since = now
 	if cfg.Deferred > 0 {
-		c.since = min(now, c.pending.asked+int64(cfg.Deferred)-int64(cfg.Timeout(PhaseDeferred)))
+		c.since = min(now, c.pending.askedAt+int64(cfg.Deferred)-int64(cfg.Timeout(PhaseDeferred)))
 	}
 	return c.want
 }

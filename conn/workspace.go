@@ -22,21 +22,21 @@ var errScratch = http1.Error{Status: 431, Rule: "head too large to hold", At: -1
 // steps: the time, the handler, and the memory that no connection keeps.
 type Workspace struct {
 	Clock   clock.Time
-	Alone   bool   // see Output.Alone; set before a Step, taken back by the first request of it
+	Alone   bool   // what Output.Alone returns: set before a Step, taken back by its first request
 	Closing bool   // every answer is its connection's last: the server drains, or all threads are taken
-	Token   uint64 // of the connection that is stepped, for its Source
+	Token   uint64 // the token of the connection that is stepped, for its Source
 	Waker   Waker
-	// Share is where what connections hold is counted; nil: nowhere. It is set before the first Step.
+	// Share counts the memory that connections hold; nil: it is not counted. It is set before the first Step.
 	Share *Share
 
 	Config  *Config
 	Handler Handler
 	Log     AccessLog // nil: no access log
 
-	// Counters are of all that this loop, or thread, did. Who steps counts too.
+	// Counters count what this loop, or thread, has done. The IO model counts its own part here.
 	Counters Counters
 
-	in           []byte // received bytes; unparsed ones leave it before Step returns
+	in           []byte // the scratch for received bytes; those that are not parsed leave it before Step returns
 	out          Output
 	req          http1.Request
 	access       Access
@@ -50,7 +50,7 @@ type Workspace struct {
 func NewWorkspace(cfg *Config, handler Handler, log AccessLog) *Workspace {
 	w := &Workspace{Config: cfg, Handler: handler, Log: log}
 	w.in = make([]byte, w.scratchSize())
-	w.out.local = w
+	w.out.workspace = w
 	return w
 }
 

@@ -156,7 +156,8 @@ func (r *Renderer) appendBelow(b []byte) []byte {
 		b = append(b, "<p class=\"e\">This folder is empty: nothing here.</p>\n"...)
 	}
 	if d.omitted > 0 {
-		b = append(appendCount(append(b, "<p class=\"e\">and "...), d.omitted, " more", " more"), ", not listed</p>\n"...)
+		b = appendCount(append(b, "<p class=\"e\">and "...), d.omitted, " more", " more")
+		b = append(b, ", not listed</p>\n"...)
 	}
 	if last := d.pages(); last > 1 && r.query.page > 0 {
 		b = append(b, "<nav class=\"n\" aria-label=\"Pages\">\n"...)

@@ -20,9 +20,11 @@ type reading struct {
 }
 
 // Read returns a directory, with a reference, as it was at oldest or later: the one that is kept, the one that another
-// caller is reading, or one that read fills. now is the time, as oldest is, by clock.Time.Mono. A directory of more than
-// one page is kept, unless its root is retired.
-func (s *Store) Read(key Key, oldest, now int64, retired *atomic.Bool, read func(*Directory) error) (*Directory, error) {
+// caller is reading, or one that read fills. now is the time, as oldest is, by clock.Time.Mono. A directory of more
+// than one page is kept, unless its root is retired.
+func (s *Store) Read(
+	key Key, oldest, now int64, retired *atomic.Bool, read func(*Directory) error,
+) (*Directory, error) {
 	for {
 		if dir := s.get(key, oldest); dir != nil {
 			return dir, nil

@@ -28,25 +28,24 @@ type Limits struct {
 	Descriptors int   // open files kept for sendfile
 }
 
-// Cache holds what the paths of all sites led to: contents, heads, errors and
-// open descriptors, under one bound. Its methods may be called from any
-// goroutine; a lock is held for a map's lookup and the eviction of a few entries.
+// Cache holds what the paths of all sites led to: contents, heads, errors and open descriptors, under one bound. Its
+// methods may be called from any goroutine. A lock is held for a look-up in a map and the eviction of a few entries.
 type Cache struct {
 	shards  []shard
 	seed    maphash.Seed
-	fileMax int64
+	fileMax int64 // bytes of the largest file that is kept in memory
 
-	listings *listing.Store // directories, under bounds of their own
+	listings *listing.Store // directories that were read, under bounds of their own
 }
 
 type shard struct {
 	mu       sync.Mutex
 	entries  map[key]*entry
-	memory   list // entries without a descriptor
-	files    list // entries with one
-	bytes    int64
+	memory   list  // entries without a descriptor
+	files    list  // entries with one
+	bytes    int64 // the cost of all entries
 	bytesMax int64
-	_        [64]byte
+	_        [64]byte // so that two locks share no cache line
 }
 
 // NewCache returns an empty cache.
@@ -84,7 +83,7 @@ func (c *Cache) shard(path []byte) *shard {
 	return &c.shards[maphash.Bytes(c.seed, path)&uint64(len(c.shards)-1)]
 }
 
-// get returns the entry of a path with a reference, nil if there is none.
+// get returns the entry of a path with a reference; nil: there is none.
 func (c *Cache) get(in scope, path []byte) *entry {
 	s := c.shard(path)
 	s.mu.Lock()
@@ -96,8 +95,8 @@ func (c *Cache) get(in scope, path []byte) *entry {
 	return e
 }
 
-// put keeps e, with a reference of its own, in place of what the path led to
-// before. An entry that is too large, or whose root has been given up, is not kept.
+// put keeps e, with a reference of its own, in place of what the path led to before. An entry that is too large, or
+// whose root has been given up, is not kept.
 func (c *Cache) put(e *entry, r *root) {
 	s := c.shard([]byte(e.key.path))
 	s.mu.Lock()
@@ -125,8 +124,8 @@ func (c *Cache) put(e *entry, r *root) {
 	}
 }
 
-// dropRoot forgets all entries of a root that has been given up. It takes time
-// in proportion to the cache: not for a loop.
+// dropRoot forgets all entries of a root that has been given up. It takes time in proportion to the cache, so that no
+// loop may call it.
 func (c *Cache) dropRoot(r *root) {
 	r.retired.Store(true) // a put that comes late sees it, under the shard's lock
 	for i := range c.shards {
@@ -181,14 +180,13 @@ func (s *shard) remove(e *entry) {
 	e.Release()
 }
 
-// list is a queue with a hand, as in SIEVE (Zhang et al., NSDI 2024): the hand
-// goes from the oldest entry to the newest, spares those that were hit since it came by, and takes
-// the first that was not. A run over many paths that are asked for once
-// cannot push out those that are asked for often.
+// list is a queue with a hand, as in SIEVE (Zhang et al., NSDI 2024). The hand goes from the oldest entry to the
+// newest, spares those that answered a request since it came by, and takes the first that did not. Many paths that are
+// asked for once cannot push out those that are asked for often.
 type list struct {
 	newest, oldest *entry
 	hand           *entry // where the next search begins; nil: at the oldest
-	n, max         int    // entries or, of those that have any, descriptors
+	n, max         int    // how many entries there are and may be; descriptors, if the entries have any
 }
 
 func (l *list) push(e *entry) {

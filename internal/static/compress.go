@@ -47,8 +47,8 @@ func newCompressors(names []string) (all []compressor, err error) {
 	return all, nil
 }
 
-// compresses reports whether a file of that size is compressed: with all its
-// codings an entry fits into a shard, or the work would be done for each request anew.
+// compresses reports whether a file of that size is compressed: an entry with all its codings has to fit into a shard,
+// or the work would be done anew for each request.
 func (c *Cache) compresses(size int64) bool {
 	return size >= compressMin && size <= min(compressMax, c.shards[0].bytesMax/8)
 }
@@ -73,8 +73,8 @@ func (s *Site) jobClass(path string) conn.JobClass {
 	return conn.JobFile
 }
 
-// compressed makes the answers with the codings that no precompressed file has. c is the
-// content of l.file, made of r.
+// compressed makes the contents of the codings in which there is no precompressed variant. c is the content of l.file,
+// made of r.
 func (l *look) compressed(c *content, r representation) (all []*content, err error) {
 	body := c.body
 	if c.file != nil {
@@ -139,14 +139,15 @@ func gzipBytes(p []byte) ([]byte, error) {
 	return bytes.Clone(out.Bytes()), nil
 }
 
-// zstdWriters have a window that every client has room for (RFC 9659: 8 MiB).
+// zstdWriters have a window for which every client has room (RFC 9659: 8 MiB).
 var zstdWriters sync.Pool
 
 func zstdBytes(p []byte) ([]byte, error) {
 	w, _ := zstdWriters.Get().(*zstd.Encoder)
 	if w == nil {
 		var err error
-		w, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressMax), zstd.WithLowerEncoderMem(true))
+		w, err = zstd.NewWriter(nil,
+			zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressMax), zstd.WithLowerEncoderMem(true))
 		if err != nil {
 			return nil, err
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/evhttpd/evhttpd/sendfile"
 )
 
-// identity tells two states of a path apart, as a look compares them.
+// identity tells two states of a file apart: a look compares it with the one before.
 type identity struct {
 	dev, ino     uint64
 	size         int64
@@ -28,11 +28,11 @@ func identityOf(st *unix.Stat_t) identity {
 type entryKind uint8
 
 const (
-	kindBody     entryKind = iota // a file's contents, in memory
-	kindFile                      // a file's descriptor
-	kindDir                       // a directory that is to be listed; the request says how
-	kindListing                   // a view of it that is rendered: produced anew, never renewed
-	kindRedirect                  // a directory whose slash is missing
+	kindBody     entryKind = iota // a file whose bytes are in memory
+	kindFile                      // a file whose descriptor is open
+	kindDir                       // a directory that is to be listed, as each request says
+	kindListing                   // a listing that is rendered: made anew, never renewed
+	kindRedirect                  // a directory, by a path whose slash is missing
 	kindError
 )
 
@@ -42,57 +42,59 @@ type key struct {
 	path string // decoded, without dot segments; ends with a slash for a directory
 }
 
-// entry is what a path led to at the last look. It is counted, and immutable
-// but for the time of that look. The last Release takes its content away, so
-// that a loop's index may keep the shell.
+// entry is what a path led to at the last look. It is counted, and not changed but for the time of that look. The last
+// Release takes its content away, so that an index of a loop may keep the shell.
 type entry struct {
 	kind      entryKind
-	transient bool  // not to be kept: the file has just changed, or an error that may be gone
-	life      int64 // nanoseconds for which a look is good
-	key       key
-	id        identity
-	cost      int64 // bytes
-	files     int   // descriptors
+	transient bool     // not to be kept: the file has just changed, or the error may be gone soon
+	life      int64    // for how long a look is believed, in nanoseconds
+	key       key      // its name in the cache
+	id        identity // that of the file
+	cost      int64    // bytes that it takes in the cache
+	files     int      // descriptors that it keeps open
 
-	looked  atomic.Int64 // Clock.Mono
-	used    atomic.Bool  // hit since the cache's hand came by
+	looked  atomic.Int64 // Clock.Mono at the last look
+	used    atomic.Bool  // it answered a request since the cache's hand came by
 	refs    atomic.Int32
-	content atomic.Pointer[content]
+	content atomic.Pointer[content] // nil: it has none, or is a shell
 
-	status int // of kindError
-	reason string
+	status int    // the status of kindError
+	reason string // the reason of kindError, for the client and the access log
 
 	precompressedLooked atomic.Int64 // Clock.Mono of the last look at the precompressed variants
 
-	prev, next *entry // in the cache's list, under its shard's lock
+	prev, next *entry // its neighbours in the cache's list, under the lock of its shard
 }
 
-// content is an answer with its head ready.
+// content is one representation of a file, or a listing, with the fields of its answer.
 type content struct {
-	// head is the fields of a 200 for Output.Head, in the order in which a 304 (up
-	// to validators) and a 206 (up to common) need them;
-	// from validators to typed is the Content-Type, which the parts of a multipart 206 have.
+	// head has the fields of a 200 for Output.Head, in an order of which other answers take a part:
+	//
+	//	Last-Modified, ETag, Vary │ Content-Type │ nosniff, Accept-Ranges, Content-Encoding │ Content-Length
+	//	                      validators       typed                                     common
+	//
+	// A 304 has the fields up to validators, a 206 those up to common, and the parts of a multipart 206 the
+	// Content-Type.
 	head                      []byte
 	validators, typed, common int
 
-	body             []byte         // immutable
-	file             *sendfile.File // instead of body
-	size             int64          // bytes of the representation
-	etag             []byte         // as in the head; empty: there is none
-	modified         int64          // Last-Modified, seconds since 1970
-	dated            bool           // there is a Last-Modified
-	exact, dateExact bool           // the etag, and the date, are strong validators (RFC 9110 section 8.8)
-	ranges           bool           // ranges are served
+	body      []byte         // the bytes, if they are in memory; never changed
+	file      *sendfile.File // the open file, if they are not
+	size      int64          // bytes of the representation
+	etag      []byte         // as it stands in the head; empty: there is none
+	modified  int64          // Last-Modified, in seconds since 1970
+	dated     bool           // there is a Last-Modified
+	exact     bool           // the entity tag is a strong validator (RFC 9110 section 8.8)
+	dateExact bool           // the date is a strong validator
 
 	coding     http1.Coding
-	dynamic    bool       // compressed by us: never for ranges; its tag is weak, since another version may compress otherwise
+	dynamic    bool       // compressed by us: no ranges, and a weak tag, since other versions may compress otherwise
 	negotiable bool       // the file has variants, or this is one
 	variants   []*content // the encoded variants of the file, in the order of Options
 	id         identity   // of a precompressed variant
 }
 
-// entryOverhead is about what an entry takes beside its bytes: itself, its
-// content, and its places in maps.
+// entryOverhead is about how many bytes an entry takes beside its content's: itself and its places in maps.
 const entryOverhead = 512
 
 func newEntry(kind entryKind, path string, c *content) *entry {
@@ -186,21 +188,21 @@ func release(all []*content) {
 
 // representation is what the head of a file's answer is made of.
 type representation struct {
-	mediaType  string // empty: none is sent
+	mediaType  string // empty: the answer has none
 	coding     http1.Coding
 	negotiable bool
 	size       int64
 	mtime      timestamp
-	wall       int64  // of the look, nanoseconds since 1970
-	recent     bool   // changed so short before the look that it may have changed again unseen
-	dynamic    bool   // coded by us, out of the bytes that all else is about
+	wall       int64  // the time of the look, in nanoseconds since 1970
+	recent     bool   // the file changed so short before the look that it may have changed again unseen
+	dynamic    bool   // compressed by us, from the bytes that everything else here is about
 	hash       []byte // of the bytes that are sent; nil: there is none
 }
 
 // newContent makes the content of a file: its head and validators.
 func (s *Site) newContent(r representation) *content {
 	c := &content{
-		size: r.size, exact: (!r.recent || r.hash != nil) && !r.dynamic, ranges: true,
+		size: r.size, exact: (!r.recent || r.hash != nil) && !r.dynamic,
 		coding: r.coding, negotiable: r.negotiable, dynamic: r.dynamic,
 	}
 	b := make([]byte, 0, 384)
@@ -242,8 +244,8 @@ func (s *Site) newContent(r representation) *content {
 	return c
 }
 
-// joinMax is up to what size, in bytes, a body is kept behind its head: both are
-// copied for each answer, and a cache line and a page fewer are touched for it.
+// joinMax is up to what size, in bytes, a body is kept behind its head. Both are copied for each answer, and so a cache
+// line and a page fewer are touched.
 const joinMax = 4 << 10
 
 // join adds the body, which it takes over.
@@ -257,8 +259,8 @@ func (c *content) join(body []byte) {
 	c.head, c.body = both[:len(c.head):len(c.head)], both[len(c.head):]
 }
 
-// appendETag makes an entity tag of size and modification time. weak: RFC 9110
-// section 8.8.1 has a validator weak that may stay while the bytes change.
+// appendETag makes an entity tag of size and modification time. weak: it may stay while the bytes change (RFC 9110
+// section 8.8.1).
 func appendETag(dst []byte, size int64, mtime timestamp, weak bool) []byte {
 	if weak {
 		dst = append(dst, "W/"...)

@@ -17,31 +17,37 @@ func (h *handler) fail(req *http1.Request, buf []byte, out *conn.Output, status 
 	out.Fail(status, fields, reason)
 }
 
-// failWith answers with an error and its page, or puts the request off to read that. It
-// reports false if there is no page to be had.
-func (h *handler) failWith(p *CachedPath, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) bool {
+// failWith answers with an error and its page, or puts the request off to read that. It reports false if there is no
+// page to be had.
+func (h *handler) failWith(
+	p *CachedPath, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string,
+) bool {
 	h.root = h.site.root.Load()
 	e, held := h.visit(p, req, buf, out)
 	if e == nil {
-		if h.hurried || out.Deferrable() < 2 { // the way to the error may have to be waited for once more
+		if h.hurried || out.Deferrable() < 2 { // once more, it may be put off before it comes to this error again
 			return false
 		}
-		j := &searchJob{key: searchKey{site: h.site, path: p.path, page: status}, mono: out.Clock().Mono}
+		j := newSearchJob(h.site, p.path, out)
+		j.key.page = status
 		j.add(p)
 		out.Defer(j)
 		return true
 	}
 	sent := h.sendPage(e, req, buf, out, status, fields, reason)
 	if !sent && e.whole() {
-		h.site.warn("the page for errors of status "+strconv.Itoa(status)+" is no file that can be read: see error_pages", h.site.path+p.path)
+		h.site.warn("the page for errors of status "+strconv.Itoa(status)+
+			" is no file that can be read: see error_pages", h.site.path+p.path)
 	}
 	e.drop(held)
 	return sent
 }
 
-// sendPage answers with an error and the file of e as its content. It is no
-// representation of what was asked for: no validators, and no ranges of it.
-func (h *handler) sendPage(e *entry, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) bool {
+// sendPage answers with an error and the file of e as its content. That is no representation of what was asked for, so
+// it has no validators, and there are no ranges of it.
+func (h *handler) sendPage(
+	e *entry, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string,
+) bool {
 	if e.kind != kindBody && e.kind != kindFile {
 		return false
 	}

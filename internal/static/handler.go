@@ -111,7 +111,8 @@ func (h *handler) other(req *http1.Request, buf []byte, out *conn.Output) {
 		out.Head(204, allowedFields)
 		return
 	case http1.MethodTRACE:
-		reason = "TRACE is not answered: it would show a script the fields that its browser adds (RFC 9110 section 9.3.8)"
+		reason = "TRACE is not answered: it would show a script the fields that its browser adds " +
+			"(RFC 9110 section 9.3.8)"
 	case http1.MethodCONNECT:
 		reason = "this is no proxy (RFC 9110 section 9.3.6)"
 	}
@@ -203,10 +204,9 @@ func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []b
 			return
 		}
 	}
-	path := string(h.path)
-	out.Defer(&searchJob{
-		key: searchKey{site: h.site, path: path}, paths: []CachedPath{{site: h.site, path: path}}, mono: out.Clock().Mono,
-	})
+	j := newSearchJob(h.site, string(h.path), out)
+	j.add(&CachedPath{site: h.site, path: j.key.path})
+	out.Defer(j)
 }
 
 // lookHere looks where h.path leads to in that view, with what the kernel has in memory. It returns the entry with a
@@ -272,7 +272,7 @@ func (h *handler) answer(e *entry, req *http1.Request, buf []byte, out *conn.Out
 	if c == nil {
 		return false
 	}
-	if conditional(req) && c.ranges {
+	if conditional(req) && e.kind != kindListing {
 		h.sendConditional(c, req, buf, out)
 	} else {
 		out.Head(200, c.head)
@@ -311,8 +311,8 @@ func retryAfter(status int) string {
 	return ""
 }
 
-// redirect sends the client to the directory with its slash. The reference is the path as it was decoded, with one slash
-// in front, so that it can name no other host ("//evil/"), or a relative one (Options.RelativeRedirects).
+// redirect sends the client to the directory with its slash. The reference is the path as it was decoded, with one
+// slash in front, so that it can name no other host ("//evil/"), or a relative one (Options.RelativeRedirects).
 func (h *handler) redirect(req *http1.Request, buf []byte, out *conn.Output) {
 	b, ok := h.appendDirectory(append(h.scratch[:0], "Location: "...), req.Path.In(buf))
 	if !ok {

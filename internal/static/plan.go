@@ -195,7 +195,9 @@ func (p *PlanServer) Drop(found Found) { found.entry.drop(found.held) }
 // Fail answers with an error and the plan's page for it, or text if there is none, as conn.Output.Fail does. If the
 // page has to be waited for the request is put off, and is to come to the same error when it is served again; not if
 // now is set: then there is no page.
-func (p *PlanServer) Fail(plan *Plan, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string, now bool) {
+func (p *PlanServer) Fail(
+	plan *Plan, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string, now bool,
+) {
 	p.plan, p.hurried = plan, now
 	out.Edit(plan.Edit)
 	p.fail(req, buf, out, status, fields, reason)
@@ -275,7 +277,7 @@ func (p *CachedPath) keep(e *entry, r *root) {
 
 // putOff has a worker search.
 func (p *PlanServer) putOff(req *http1.Request, buf []byte, out *conn.Output) {
-	j := &searchJob{key: searchKey{site: p.site, path: p.plan.Path}, mono: out.Clock().Mono}
+	j := newSearchJob(p.site, p.plan.Path, out)
 	for _, c := range p.plan.Candidates {
 		if c.Fallback {
 			if !acceptsHTML(req, buf) {
@@ -296,6 +298,10 @@ type searchJob struct {
 	key   searchKey
 	paths []CachedPath
 	mono  int64 // Clock.Mono when it was asked for
+}
+
+func newSearchJob(s *Site, path string, out *conn.Output) *searchJob {
+	return &searchJob{key: searchKey{site: s, path: path}, mono: out.Clock().Mono}
 }
 
 // searchKey joins searches through the same paths.

@@ -27,7 +27,8 @@ func newPrecompressions(names []string) (all []precompression, err error) {
 	for _, name := range names {
 		b, ok := precompressions[name]
 		if !ok {
-			return nil, fmt.Errorf("precompressed: %q is no kind of file that clients can decode: want br, zst or gz", name)
+			return nil, fmt.Errorf(
+				"precompressed: %q is no kind of file that clients can decode: want br, zst or gz", name)
 		}
 		all = append(all, b)
 	}
@@ -98,7 +99,8 @@ func (l *look) variants(mediaType string) (all []*content, unsettled bool, err e
 		var c *content
 		var recent bool
 		if there {
-			c, recent, err = l.content(&l.variant, &representation{mediaType: mediaType, coding: b.coding, negotiable: true})
+			r := representation{mediaType: mediaType, coding: b.coding, negotiable: true}
+			c, recent, err = l.content(&l.variant, &r)
 			if err != nil && err != errWait {
 				l.reportPrecompressed(err)
 			}

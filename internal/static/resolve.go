@@ -18,8 +18,8 @@ const (
 // errWait says that an answer would have to be waited for: the pool asks again.
 var errWait = errors.New("static: not in memory")
 
-// openFlags open what is to be read. O_NONBLOCK: a FIFO must not make its opener wait
-// for a writer, nor a terminal become ours.
+// openFlags open what is to be read. O_NONBLOCK: the open of a FIFO must not wait for its writer. O_NOCTTY: a terminal
+// must not become ours.
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 
 // resolver opens files beneath a root, the first of the steps from a path to an answer.
@@ -93,10 +93,10 @@ func servable[M uint16 | uint32](mode M) error {
 	return unix.ENODEV
 }
 
-// open opens a name beneath the root, following links as the view does. The name is relative, ends with NUL, and
-// has no dot segments. peek: only for fstat (O_PATH), where the platform has that.
-// cached: with what the kernel has in memory, or errWait. Other errors are errnos:
-// EXDEV for a link that leaves the root, ELOOP for one that is denied, ENODEV for what is neither file nor directory.
+// open opens a name beneath the root, following links as the view does. The name is relative, ends with NUL, and has no
+// dot segments. peek: only for fstat (O_PATH), where the platform has that. cached: with what the kernel has in memory,
+// or errWait. Other errors are errnos: EXDEV for a link that leaves the root, ELOOP for one that is denied, ENODEV for
+// what is neither file nor directory.
 func (r *root) open(name []byte, links Links, peek, cached bool) (int, error) {
 	if r.tree.walks {
 		if cached {
@@ -121,9 +121,9 @@ func (r *root) open(name []byte, links Links, peek, cached bool) (int, error) {
 	return fd, err
 }
 
-// readable closes fd, which was opened to be looked at, and returns ENODEV if
-// what it is must not be opened: that alone wakes a FIFO's writer, who then fails
-// for want of a reader, and does to a device whatever its driver does.
+// readable closes fd, which was opened to be looked at, and returns ENODEV if what it is must not be opened: an open
+// alone wakes the writer of a FIFO, which then fails for want of a reader, and does to a device whatever its driver
+// does.
 func (r *root) readable(fd int) error {
 	var st unix.Stat_t
 	err := fstat(fd, &st)

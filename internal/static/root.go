@@ -83,9 +83,11 @@ func rootError(path string, err error) error {
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("root %s: no such directory: create it, or name another", path)
 	case errors.Is(err, unix.ENOTDIR):
-		return fmt.Errorf("root %s: not a directory: name the directory that the file is in (%s)", path, filepath.Dir(path))
+		return fmt.Errorf("root %s: not a directory: name the directory that the file is in (%s)",
+			path, filepath.Dir(path))
 	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("root %s: permission denied: let this user search it and the directories above it (chmod o+x)", path)
+		return fmt.Errorf("root %s: permission denied: "+
+			"let this user search it and the directories above it (chmod o+x)", path)
 	}
 	return fmt.Errorf("root %s: %w", path, err)
 }
@@ -112,8 +114,7 @@ func (r *root) alive() bool {
 	return r.dir != nil && fstat(r.dir.FD(), &st) == nil && st.Nlink > 0
 }
 
-// checkRoot looks the root's path up and, if it leads to another directory,
-// replaces the root. It may block, and is called from any goroutine that may.
+// checkRoot looks the root's path up and, if it leads to another directory, replaces the root. It may block.
 func (t *tree) checkRoot() {
 	t.checkMu.Lock()
 	defer t.checkMu.Unlock()
@@ -143,8 +144,7 @@ func (t *tree) checkRoot() {
 	}
 }
 
-// replaceRoot puts next in the place of the root and gives up what was cached
-// of that. checkMu is held.
+// replaceRoot puts next in the place of the root, and gives up what was cached of that. checkMu is held.
 func (t *tree) replaceRoot(next *root) {
 	next.number = rootNumbers.Add(1)
 	old := t.root.Swap(next)

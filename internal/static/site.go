@@ -39,12 +39,12 @@ type Options struct {
 	Hide          []string          // patterns of names that are not served, see hidden
 	Links         Links             // which symbolic links beneath the root are followed
 	ETag          ETag              // what entity tags are made of
-	Ranges        int               // how many a request may ask for; with more the whole file is the answer; 0: rangesDefault
+	Ranges        int               // how many a request may ask for, with more the file is sent; 0: rangesDefault
 	Types         map[string]string // media types by extension, before the built-in ones
-	Precompressed []string          // of br, zst, gz, the preferred first: a file with that extension stands in for the one without
-	Compress      []string          // of zstd, gzip, the preferred first: codings of compressible files without such a variant
-	// RelativeRedirects has a redirect to a directory's slash lead to ./name/ and not to /path/name/. That holds behind a
-	// proxy which takes a prefix away, but some programs do not understand it.
+	Precompressed []string          // of br, zst, gz: extensions of files that stand in for others, by preference
+	Compress      []string          // of zstd, gzip: codings of files without such a variant, by preference
+	// RelativeRedirects has a redirect to a directory's slash lead to ./name/ and not to /path/name/. That holds behind
+	// a proxy which takes a prefix away, but some programs do not understand it.
 	RelativeRedirects bool
 	Valid             time.Duration // how stale an answer may be under load; 0: every request looks at the file
 	Paths             []PathRule    // what rules say of single paths, for the listings that these are in
@@ -55,8 +55,8 @@ type Options struct {
 // errorLife is for how long a remembered error is believed, in nanoseconds.
 const errorLife = 100e6
 
-// Site serves the files of one root, as one view of it. View makes others, with other options. It is safe for use by any
-// number of goroutines.
+// Site serves the files of one root, as one view of it. View makes others, with other options. It is safe for use by
+// any number of goroutines.
 type Site struct {
 	*tree
 	view     uint32 // the number of the view; 0: the one that New made
@@ -100,9 +100,9 @@ type tree struct {
 	views   map[string]*Site // all but the first, by their options
 }
 
-// Tell tells an operator what can be mended, and of which path: each time that it happens, which may be thousands of times
-// a second, from any goroutine, loops too. It must not block. The words of a message are the same each time, but for the
-// system's error and the path of a root. A function that is nil is not called.
+// Tell tells an operator what can be mended, and of which path: each time that it happens, which may be thousands of
+// times a second, from any goroutine, loops too. It must not block. The words of a message are the same each time, but
+// for the system's error and the path of a root. A function that is nil is not called.
 type Tell struct {
 	Warn func(msg, path string) // a path is answered otherwise than it might be
 	Fail func(msg, path string) // what is at the path cannot be served
@@ -188,8 +188,8 @@ func (t *tree) Cache() *Cache { return t.cache }
 // Root is the absolute path of the root.
 func (t *tree) Root() string { return t.path }
 
-// Close gives up the root, and what is cached of it, of all views. Answers under way are not disturbed, and later requests
-// get 404. It does not wait for a loop.
+// Close gives up the root, and what is cached of it, of all views. Answers under way are not disturbed, and later
+// requests get 404. It does not wait for a loop.
 func (t *tree) Close() {
 	t.checkMu.Lock()
 	defer t.checkMu.Unlock()
@@ -199,8 +199,8 @@ func (t *tree) Close() {
 	}
 }
 
-// closePeek closes a descriptor that was opened for fstat alone. Such a descriptor pins its inode like any other. Only if
-// the file may have lost its last name meanwhile does closing it free blocks, which a loop must not wait for.
+// closePeek closes a descriptor that was opened for fstat alone. Such a descriptor pins its inode like any other. Only
+// if the file may have lost its last name meanwhile does closing it free blocks, which a loop must not wait for.
 func (t *tree) closePeek(fd int, linked bool) {
 	if !linked {
 		t.closer.close(fd)

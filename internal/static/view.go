@@ -35,9 +35,9 @@ func (o ViewOptions) id() string {
 	return fmt.Sprintf("%t %q %d %d %s %t", o.Listing, o.Hide, o.Links, o.ETag, mediaType, o.Encoded)
 }
 
-// View returns the view of the same root with those options, which is made if there is none yet. Views share the root and
-// the cache, and Close closes all of them. View opens nothing and does not block: a loop may call it. It returns the same
-// whichever view it is called of.
+// View returns the view of the same root with those options, which is made if there is none yet. Views share the root
+// and the cache, and Close closes all of them. View opens nothing and does not block: a loop may call it. It returns
+// the same whichever view it is called of.
 func (s *Site) View(opts ViewOptions) (*Site, error) {
 	id, t := opts.id(), s.tree
 	if id == s.options.id() {

@@ -162,7 +162,7 @@ var (
 //	pselect6         ENOMEM, says select(2)
 //	kevent           ENOMEM, says kevent(2) of FreeBSD
 //	read             of an eventfd or a signalfd: EAGAIN, which is no error here either
-//	io_uring_enter   EAGAIN and EBUSY, says io_uring_enter(2)
+//	io_uring_enter   EAGAIN and EBUSY, says io_uring_enter(2), and ENOMEM
 func Transient(err error) bool {
 	for _, passes := range [...]error{syscall.ENOMEM, syscall.EAGAIN, syscall.EBUSY, syscall.ENOBUFS, syscall.EINTR} {
 		if errors.Is(err, passes) {

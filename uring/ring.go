@@ -177,7 +177,7 @@ func enterError(errno syscall.Errno) error {
 	switch errno {
 	case 0, unix.EINTR, unix.ETIME:
 		return nil
-	case unix.EAGAIN, unix.EBUSY:
+	case unix.EAGAIN, unix.EBUSY, unix.ENOMEM:
 		return errno
 	case unix.EBADR:
 		return errors.New("uring: the kernel had no memory for a completion and dropped it; the ring cannot go on")
@@ -187,9 +187,10 @@ func enterError(errno syscall.Errno) error {
 }
 
 // Refused reports whether an error of Enter or EnterWait passes by itself. The kernel has no memory
-// for a request just now (EAGAIN), or completions wait to be reaped (EBUSY), says io_uring_enter(2).
+// for a request just now (EAGAIN), or completions wait to be reaped (EBUSY), says io_uring_enter(2); nor has it
+// memory for the calling thread's own part of the ring, at the thread's first call (ENOMEM).
 // Nothing was submitted: the same requests go with the next Enter.
-func Refused(err error) bool { return err == unix.EAGAIN || err == unix.EBUSY }
+func Refused(err error) bool { return err == unix.EAGAIN || err == unix.EBUSY || err == unix.ENOMEM }
 
 // EachPending calls do for each request that the kernel has not taken yet, oldest first. The kernel reads a
 // request within Enter alone (there is no IORING_SETUP_SQPOLL), so that do may still change it.

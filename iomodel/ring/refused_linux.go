@@ -10,12 +10,13 @@ import (
 
 // entered sorts the result of an io_uring_enter. The kernel may refuse for a while (uring.Refused), which is
 // an error that passes (poller.Transient): what was not submitted stays and goes with the next call, and what was
-// submitted goes on, so that nothing is lost. Any other error is kept: the ring cannot go on.
+// submitted goes on, so that nothing is lost. Any other error is kept: the ring cannot go on. An error that is
+// kept must not be one that passes: its loop would wait for ever for a ring that is not entered again.
 func (r *ring) entered(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case uring.Refused(err):
+	case poller.Transient(err):
 		return fmt.Errorf("io_uring loop: the kernel takes no requests just now (if this lasts, "+
 			"raise the memory limit of the process or its cgroup): io_uring_enter: %w", err)
 	}

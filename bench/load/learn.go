@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/textproto"
 	"time"
 )
@@ -81,10 +82,9 @@ func (l *learner) ask(ctx context.Context, addr Addr) (err error) {
 	if _, err := c.Write(l.target.request); err != nil {
 		return err
 	}
-	rest, err := l.receiveHead(c)
+	head, err := l.receiveHead(c)
 	if err == nil {
-		l.body = []byte{}
-		err = l.receiveContent(io.MultiReader(bytes.NewReader(rest), c), len(rest))
+		err = l.receiveContent(bufio.NewReader(io.MultiReader(bytes.NewReader(head), c)))
 	}
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -92,7 +92,8 @@ func (l *learner) ask(ctx context.Context, addr Addr) (err error) {
 	return err
 }
 
-// receiveHead reads the final response's head, and returns what came of the content with it.
+// receiveHead reads the final response's head, which it holds against what a run takes, and returns it with what came
+// of the content.
 func (l *learner) receiveHead(c io.Reader) ([]byte, error) {
 	var got []byte
 	part := make([]byte, 4096)
@@ -108,7 +109,7 @@ func (l *learner) receiveHead(c io.Reader) ([]byte, error) {
 				break
 			}
 			if l.head.status >= 200 {
-				return got[length:], l.parseFields(got[:length])
+				return got, nil
 			}
 			got = got[length:] // an interim response
 		}
@@ -118,59 +119,23 @@ func (l *learner) receiveHead(c io.Reader) ([]byte, error) {
 	}
 }
 
-func (l *learner) parseFields(head []byte) (err error) {
-	_, lines, _ := bytes.Cut(head, []byte("\r\n"))
-	l.fields, err = textproto.NewReader(bufio.NewReader(bytes.NewReader(lines))).ReadMIMEHeader()
-	return err
-}
-
-// receiveContent reads the content, of which so many bytes have come with the head.
-func (l *learner) receiveContent(from io.Reader, came int) error {
-	switch l.head.framing {
-	case byChunks:
-		return l.receiveChunks(from)
-	case byClose:
-		return l.keep(from)
+// receiveContent reads the whole response, the head once more.
+func (l *learner) receiveContent(in *bufio.Reader) error {
+	request := &http.Request{Method: http.MethodGet}
+	if l.target.toHead {
+		request.Method = http.MethodHead
 	}
-	switch {
-	case int64(came) > l.head.length:
-		return errUninvited
-	case l.head.length > learnMax:
+	r, err := http.ReadResponse(in, request)
+	if err != nil {
+		return err
+	}
+	l.fields, l.body = textproto.MIMEHeader(r.Header), []byte{}
+	if l.head.framing == byLength && l.head.length > learnMax {
 		l.length = l.head.length
 		return nil
 	}
-	err := l.keep(io.LimitReader(from, l.head.length))
-	if err == nil && l.length < l.head.length {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return fmt.Errorf("the content of %d bytes: %w", l.head.length, err)
-	}
-	return nil
-}
-
-func (l *learner) receiveChunks(from io.Reader) error {
-	var framing chunks
-	in := bufio.NewReader(from)
-	for framing.part != chunksOver {
-		if framing.part == chunkData {
-			before := l.length
-			if err := l.keep(io.LimitReader(in, framing.size)); err != nil {
-				return fmt.Errorf("a chunk of %d bytes: %w", framing.size, err)
-			}
-			if l.length-before < framing.size {
-				return fmt.Errorf("a chunk of %d bytes: %w", framing.size, io.ErrUnexpectedEOF)
-			}
-			framing.dataOver()
-			continue
-		}
-		b, err := in.ReadByte()
-		if err != nil {
-			return fmt.Errorf("a chunk's framing: %w", err)
-		}
-		if _, err := framing.next([]byte{b}); err != nil {
-			return err
-		}
+	if err := l.keep(r.Body); err != nil {
+		return fmt.Errorf("the content, after %d bytes: %w", l.length, err)
 	}
 	if in.Buffered() > 0 {
 		return errUninvited

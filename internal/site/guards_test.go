@@ -69,8 +69,8 @@ func htpasswd(t testing.TB, lines ...string) string {
 	return file
 }
 
-// A file that is protected is so by whatever path it is reached: as an index,
-// by try_files, as the fallback. And who is refused learns nothing of what there is.
+// A file that is protected is so by whatever path it is reached: as an index, by try_files, as the fallback. And who
+// is refused learns nothing of what there is.
 func TestProtectedFilesByOtherPaths(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
 	asks := func(pattern string) Rule {
@@ -83,22 +83,27 @@ func TestProtectedFilesByOtherPaths(t *testing.T) {
 			{Match: "/closed/**", Allow: prefixes(t, "198.51.100.0/24")}},
 		Redirects: []Redirect{{From: "/r/old", To: "/new", Status: 301}},
 	}, nil, map[string]string{
-		"private/f": "secret", "a/index.html": "secret", "b.html": "secret", "hidden/last.html": "secret", "closed/f": "secret",
-		"open": "open", "401.html": "who are you?", "403.html": "not you",
+		"private/f": "secret", "a/index.html": "secret", "b.html": "secret", "hidden/last.html": "secret",
+		"closed/f": "secret",
+		"open":     "open", "401.html": "who are you?", "403.html": "not you",
 	})
 	for _, path := range []string{
-		"/private/f", "/private/none", "/private/", "//private/f", "/%70rivate/f", "/x/../private/f", "/private%2ff", "/private/f/",
+		"/private/f", "/private/none", "/private/", "//private/f", "/%70rivate/f", "/x/../private/f",
+		"/private%2ff", "/private/f/",
 		"/a/", "/a/index.html", "/b", "/b.html", "/none", "/hidden/last.html", "/r/old",
 	} {
 		for range 2 {
 			r, text := d.ask(path, "")
-			if r.StatusCode != 401 || text != "who are you?" || r.Header.Get("WWW-Authenticate") == "" || r.Header.Get("Location") != "" {
+			if r.StatusCode != 401 || text != "who are you?" || r.Header.Get("WWW-Authenticate") == "" ||
+				r.Header.Get("Location") != "" {
 				t.Errorf("%s: %d %q %v", path, r.StatusCode, text, r.Header)
 			}
 		}
 	}
-	for path, want := range map[string]string{"/private/f": "secret", "/a/": "secret", "/b": "secret", "/none": "secret", "/open": "open"} {
-		if r, text := d.ask(path, basicField("alice:secret")); r.StatusCode != 200 || text != want || path != "/open" && string(d.user) != "alice" {
+	for path, want := range map[string]string{"/private/f": "secret", "/a/": "secret", "/b": "secret",
+		"/none": "secret", "/open": "open"} {
+		if r, text := d.ask(path, basicField("alice:secret")); r.StatusCode != 200 || text != want ||
+			path != "/open" && string(d.user) != "alice" {
 			t.Errorf("%s with a password: %d %q, user %q", path, r.StatusCode, text, d.user)
 		}
 	}
@@ -134,10 +139,12 @@ func TestProtectedFilesByOtherRules(t *testing.T) {
 			{Match: "/page.html", Hide: []string{"page.*"}},
 		},
 	}, nil, map[string]string{
-		"private/index.html": "secret", "docs/index.html": "secret", "inner/index.html": "secret", "page.html": "hidden", "open.html": "open",
+		"private/index.html": "secret", "docs/index.html": "secret", "inner/index.html": "secret",
+		"page.html": "hidden", "open.html": "open",
 	})
 	for _, path := range []string{"/private", "/private/", "/docs/", "/docs"} {
-		if r, text := d.ask(path, basicField("alice:secret")); r.StatusCode != 401 || !strings.Contains(r.Header.Get("WWW-Authenticate"), "Admins") {
+		if r, text := d.ask(path, basicField("alice:secret")); r.StatusCode != 401 ||
+			!strings.Contains(r.Header.Get("WWW-Authenticate"), "Admins") {
 			t.Errorf("%s as a member: %d %q", path, r.StatusCode, text)
 		}
 	}
@@ -166,16 +173,19 @@ func TestListingOfProtectedFiles(t *testing.T) {
 		{Match: "/b/README*", Deny: prefixes(t, "0.0.0.0/0")},
 		{Match: "/c/**", Auth: asks},
 		{Match: "/d/x.txt", Hide: []string{"x.txt"}},
-	}}, nil, map[string]string{"a/README.md": "plan", "b/README.md": "plan", "c/README.md": "plan", "d/x.txt": "x", "d/y.txt": "y", "d/README.md": "plan"})
+	}}, nil, map[string]string{"a/README.md": "plan", "b/README.md": "plan", "c/README.md": "plan", "d/x.txt": "x",
+		"d/y.txt": "y", "d/README.md": "plan"})
 	for _, path := range []string{"/a/", "/b/"} {
-		if r, text := d.ask(path, ""); r.StatusCode != 200 || strings.Contains(text, "plan") || !strings.Contains(text, "README.md") {
+		if r, text := d.ask(path, ""); r.StatusCode != 200 || strings.Contains(text, "plan") ||
+			!strings.Contains(text, "README.md") {
 			t.Errorf("%s: %d %q", path, r.StatusCode, text)
 		}
 	}
 	if r, text := d.ask("/c/", basicField("alice:secret")); r.StatusCode != 200 || !strings.Contains(text, "plan") {
 		t.Errorf("/c/ with a password: %d %q", r.StatusCode, text)
 	}
-	if r, text := d.ask("/d/", ""); r.StatusCode != 200 || strings.Contains(text, "x.txt") || !strings.Contains(text, "y.txt") || !strings.Contains(text, "plan") {
+	if r, text := d.ask("/d/", ""); r.StatusCode != 200 || strings.Contains(text, "x.txt") ||
+		!strings.Contains(text, "y.txt") || !strings.Contains(text, "plan") {
 		t.Errorf("/d/: %d %q", r.StatusCode, text)
 	}
 }
@@ -203,7 +213,8 @@ func TestRateCountsARequestOnce(t *testing.T) {
 
 // A site with no rules has its rate all the same.
 func TestRateOfAPlainSite(t *testing.T) {
-	d := serveSite(t, Site{}, guard.NewLimiter(guard.Rate{Count: 1, Per: time.Hour, Burst: 1}), map[string]string{"f": "f"})
+	d := serveSite(t, Site{}, guard.NewLimiter(guard.Rate{Count: 1, Per: time.Hour, Burst: 1}),
+		map[string]string{"f": "f"})
 	for _, want := range []int{200, 429} {
 		if r, _ := d.ask("/f", ""); r.StatusCode != want {
 			t.Errorf("%d, want %d", r.StatusCode, want)
@@ -214,7 +225,8 @@ func TestRateOfAPlainSite(t *testing.T) {
 func TestNewNamesWhatIsWrongWithAccess(t *testing.T) {
 	for want, r := range map[string]Rule{
 		"paths[1].auth.htpasswd: /none: no such file": {Match: "/b", Auth: &guard.Auth{Realm: "x", Htpasswd: "/none"}},
-		"paths[1].cors: credentials":                  {Match: "/b", CORS: &guard.CORS{Origins: []string{"*"}, Credentials: true}},
+		"paths[1].cors: credentials": {Match: "/b",
+			CORS: &guard.CORS{Origins: []string{"*"}, Credentials: true}},
 	} {
 		_, err := New(Options{
 			Sites: []Site{{Hosts: []string{"*"}, Root: t.TempDir(), Rules: []Rule{{Match: "/a"}, r}}},
@@ -230,9 +242,11 @@ func TestNewNamesWhatIsWrongWithAccess(t *testing.T) {
 func TestGuardedFileAllocatesNothing(t *testing.T) {
 	users := htpasswd(t, "alice:"+secretHash)
 	d := serveSite(t, Site{Rules: []Rule{{Match: "/private/**",
-		Auth: &guard.Auth{Realm: "x", Htpasswd: users}, CORS: &guard.CORS{Origins: []string{"https://a.example"}, Methods: []string{"GET"}, Credentials: true},
+		Auth:  &guard.Auth{Realm: "x", Htpasswd: users},
+		CORS:  &guard.CORS{Origins: []string{"https://a.example"}, Methods: []string{"GET"}, Credentials: true},
 		Allow: prefixes(t, "192.0.2.0/24 2001:db8::/32"), Deny: prefixes(t, "192.0.2.7/32"),
-	}}}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), map[string]string{"private/f": strings.Repeat("x", 1000)})
+	}}}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}),
+		map[string]string{"private/f": strings.Repeat("x", 1000)})
 	const head, from = " /private/f HTTP/1.1\r\nHost: a\r\n", "Origin: https://a.example\r\n"
 	for name, raw := range map[string]string{
 		"a file":    "GET" + head + from + basicField("alice:secret") + "\r\n",
@@ -254,10 +268,13 @@ func BenchmarkGuardedFile(b *testing.B) {
 		limiter *guard.Limiter
 		fields  string
 	}{
-		"rate":     {Rule{Match: "/f"}, guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), ""},
-		"address":  {Rule{Match: "/f", Allow: prefixes(b, "192.0.2.0/24")}, nil, ""},
-		"origin":   {Rule{Match: "/f", CORS: &guard.CORS{Origins: []string{"https://a.example"}}}, nil, "Origin: https://a.example\r\n"},
-		"password": {Rule{Match: "/f", Auth: &guard.Auth{Realm: "x", Htpasswd: users}}, nil, basicField("alice:secret")},
+		"rate": {Rule{Match: "/f"},
+			guard.NewLimiter(guard.Rate{Count: 1 << 20, Per: time.Second, Burst: 1 << 20}), ""},
+		"address": {Rule{Match: "/f", Allow: prefixes(b, "192.0.2.0/24")}, nil, ""},
+		"origin": {Rule{Match: "/f", CORS: &guard.CORS{Origins: []string{"https://a.example"}}}, nil,
+			"Origin: https://a.example\r\n"},
+		"password": {Rule{Match: "/f", Auth: &guard.Auth{Realm: "x", Htpasswd: users}}, nil,
+			basicField("alice:secret")},
 	} {
 		b.Run(name, func(b *testing.B) {
 			d := serveSite(b, Site{Rules: []Rule{c.rule}}, c.limiter, map[string]string{"f": "f"})
@@ -274,11 +291,14 @@ func TestNoSpellingOfAPathLeaks(t *testing.T) {
 		Fallback: "/private/f.txt",
 		Rules: []Rule{{Match: "/private/**", Auth: &guard.Auth{Realm: "x", Htpasswd: users}},
 			{Match: "/closed/**", Deny: prefixes(t, "0.0.0.0/0 ::/0")}},
-	}, nil, map[string]string{"private/f.txt": "secret", "private/index.html": "secret", "closed/f.txt": "secret", "a/b.txt": "open"})
-	pieces := []string{"/", "/", "//", "%2f", "%2F", "private", "p%72ivate", "closed", "a", "f.txt", "f", ".txt", "b", "index.html", ".", "..", "%2e%2e", "%2E", "%00", "%", "\\", "\x80", ";x", "?", "#"}
+	}, nil, map[string]string{"private/f.txt": "secret", "private/index.html": "secret", "closed/f.txt": "secret",
+		"a/b.txt": "open"})
+	pieces := []string{"/", "/", "//", "%2f", "%2F", "private", "p%72ivate", "closed", "a", "f.txt", "f", ".txt",
+		"b", "index.html", ".", "..", "%2e%2e", "%2E", "%00", "%", "\\", "\x80", ";x", "?", "#"}
 	rapid.Check(t, func(r *rapid.T) {
 		path := "/" + strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 8).Draw(r, "path"), "")
-		fields := rapid.SampledFrom([]string{"", "Accept: text/html\r\n", basicField("alice:wrong"), "Range: bytes=0-\r\n", "Accept-Encoding: gzip\r\nOrigin: null\r\n"}).Draw(r, "fields")
+		fields := rapid.SampledFrom([]string{"", "Accept: text/html\r\n", basicField("alice:wrong"),
+			"Range: bytes=0-\r\n", "Accept-Encoding: gzip\r\nOrigin: null\r\n"}).Draw(r, "fields")
 		raw := d.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n")
 		if strings.Contains(raw, "secret") || !strings.HasPrefix(raw, "HTTP/1.1 ") {
 			r.Errorf("GET %q: %q", path, raw)
@@ -291,7 +311,8 @@ func TestNoSpellingOfAPathLeaks(t *testing.T) {
 
 // What the configuration says is coded is sent as it is: neither a sibling nor a coding of ours stands in for it.
 func TestFilesThatAreCoded(t *testing.T) {
-	d := serveSite(t, Site{Rules: []Rule{{Match: "/*.svgz", Headers: map[string]string{"Content-Encoding": "gzip"}}}}, nil,
+	d := serveSite(t,
+		Site{Rules: []Rule{{Match: "/*.svgz", Headers: map[string]string{"Content-Encoding": "gzip"}}}}, nil,
 		map[string]string{"a.svgz": "coded", "a.svgz.br": "sibling", "b.svg": "plain", "b.svg.br": "sibling"})
 	for path, want := range map[string][2]string{"/a.svgz": {"coded", "gzip"}, "/b.svg": {"sibling", "br"}} {
 		r, text := d.ask(path, "Accept-Encoding: br, gzip\r\n")
@@ -303,9 +324,13 @@ func TestFilesThatAreCoded(t *testing.T) {
 
 // A CONNECT that a rule refuses closes the connection as any other does: what follows is no request.
 func TestRefusedConnectCloses(t *testing.T) {
-	d := serveSite(t, Site{Rules: []Rule{{Match: "/**", Auth: &guard.Auth{Realm: "Staff", Htpasswd: htpasswd(t, "alice:"+secretHash)}}}}, nil, nil)
-	for request, closes := range map[string]bool{"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n": true, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n": false} {
-		if got := d.send(request); !strings.HasPrefix(got, "HTTP/1.1 401 ") || strings.Contains(got, "\r\nConnection: close\r\n") != closes {
+	d := serveSite(t,
+		Site{Rules: []Rule{{Match: "/**",
+			Auth: &guard.Auth{Realm: "Staff", Htpasswd: htpasswd(t, "alice:"+secretHash)}}}}, nil, nil)
+	for request, closes := range map[string]bool{"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n": true,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n": false} {
+		if got := d.send(request); !strings.HasPrefix(got, "HTTP/1.1 401 ") ||
+			strings.Contains(got, "\r\nConnection: close\r\n") != closes {
 			t.Errorf("%q: %q", request, got)
 		}
 	}

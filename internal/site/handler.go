@@ -7,35 +7,35 @@ import (
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
-// routesMin is how many routes of a site are remembered, however many sites there are.
+// routesMin is the number of routes of a site that are remembered at least, however many sites there are.
 const routesMin = 16
 
-// hostsMax bounds the hosts, as they were sent, of which a loop remembers the site.
+// hostsMax bounds the values of Host, as they were sent, whose site a loop remembers.
 const hostsMax = 256
 
 // handler serves all sites to one loop, or one thread. It is not safe for use by two goroutines.
 type handler struct {
 	router *Router
 	files  func(*static.Site) conn.Handler // makes static's handler of a plain site
-	max    int                             // routes to be remembered, of each site
-	known  map[string]int                  // the site of a host as it was sent
-	sites  []*loopSite                     // nil: not asked for yet
+	max    int                             // the bound of the remembered routes of each site
+	known  map[string]int                  // the site's index, by the value of Host as it was sent
+	sites  []*loopSite                     // an element is nil until the site is asked for
 }
 
 // loopSite is one site, as one loop knows it.
 type loopSite struct {
 	*openSite
-	handler conn.Handler       // static's, if the site is plain; nil: it is more than its files
-	plans   *static.PlanServer // serves the plans of routes
-	pages   map[int]*static.CachedPath
-	targets map[string]*target
-	routes  map[string]*route // by path as it was sent
-	max     int
-	path    []byte // decoded
-	head    []byte // that is put together for one answer
+	handler conn.Handler               // static's handler of a plain site; nil: the site is more than its files
+	plans   *static.PlanServer         // serves the plans of routes
+	pages   map[int]*static.CachedPath // the error pages, by status
+	targets map[string]*target         // by path
+	routes  map[string]*route          // by path as it was sent
+	max     int                        // the bound of routes
+	path    []byte                     // scratch for a decoded path
+	head    []byte                     // scratch for the head of a redirect
 }
 
-// newHandler returns a handler that remembers so many routes, and a few of each site.
+// newHandler returns a handler that remembers that many routes of all sites together, but at least routesMin of each.
 func newHandler(r *Router, routes int, files func(*static.Site) conn.Handler) *handler {
 	return &handler{
 		router: r, files: files, max: max(routes/len(r.sites), routesMin),
@@ -61,17 +61,17 @@ func (h *handler) newSite(s *openSite) *loopSite {
 	l.targets, l.routes = make(map[string]*target), make(map[string]*route)
 	l.pages = make(map[int]*static.CachedPath)
 	for status, path := range s.pages {
-		if t, err := l.target(path); err == nil { // else text is sent, and routes say why
+		if t, err := l.target(path); err == nil { // without its page an error is sent as text
 			l.pages[status] = t.CachedPath
 		}
 	}
 	return l
 }
 
-// remember adds to a map that has a bound. In a full one any other entry makes room.
+// remember adds an entry to a map that has a bound. In a full map any one of the others makes room.
 func remember[V any](m map[string]V, bound int, key string, value V) {
 	if len(m) >= bound {
-		for other := range m { // a map's order is random
+		for other := range m { // a map has a random order
 			delete(m, other)
 			break
 		}
@@ -79,11 +79,11 @@ func remember[V any](m map[string]V, bound int, key string, value V) {
 	m[key] = value
 }
 
-// Serve answers a request. It is called again, with out.Result, when a step has put it off:
-// what must count once (a rate) counts when that is nil.
+// Serve answers a request in nine steps. It is called again when a step has put the request off (out.Deferred).
 func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
+	// 1. Which client it is, if a proxy stands before the server.
 	guard.Forwarded(h.router.proxies, req, buf, out)
-	// 2. How often it may ask (limits.requests_per_client): 429.
+	// 2. How often the client may ask (limits.requests_per_client): 429. A request counts once.
 	if out.Deferred() == 0 && h.router.limiter.Check(out) {
 		return
 	}
@@ -100,7 +100,7 @@ func (h *handler) Serve(req *http1.Request, buf []byte, out *conn.Output) {
 	l.serve(req, buf, out)
 }
 
-// find returns the index of a host's site; -1: there is none.
+// find returns the index of the site that a Host names; -1: there is none.
 func (h *handler) find(host []byte) int {
 	if i, ok := h.known[string(host)]; ok {
 		return i
@@ -122,10 +122,10 @@ func (l *loopSite) serve(req *http1.Request, buf []byte, out *conn.Output) {
 	r := l.route(sent)
 	out.Edit(r.effect.edit)
 	if r.status != 0 {
-		l.fail(r, req, buf, out, r.status, "", r.reason)
+		l.plans.Fail(r.plan, req, buf, out, r.status, "", r.reason, false)
 		return
 	}
-	// 4. Who may ask (allow, deny): 403.
+	// 4. Which addresses may ask (allow, deny): 403.
 	// 5. CORS: its fields are added, and a preflight is answered.
 	// 6. Authentication: 401.
 	if l.refused(r, r.effect.guard, req, buf, out) {
@@ -141,9 +141,9 @@ func (l *loopSite) serve(req *http1.Request, buf []byte, out *conn.Output) {
 	if !ok {
 		return
 	}
-	// 9. Who may have that file, if other rules than those of the request's path say so.
-	for _, a := range r.guards[found.Candidate] {
-		if l.refused(r, a, req, buf, out) {
+	// 9. Who may have the file that was found, as far as other rules say so than those of the request's path.
+	for _, g := range r.guards[found.Candidate] {
+		if l.refused(r, g, req, buf, out) {
 			l.plans.Drop(found)
 			return
 		}
@@ -153,14 +153,7 @@ func (l *loopSite) serve(req *http1.Request, buf []byte, out *conn.Output) {
 
 var slash = []byte{'/'}
 
-// fail answers with an error: the site's page for that status, else text as out.Fail. Every
-// step answers its errors so. The request may be put off to read the page: it has to come to the same
-// error again.
-func (l *loopSite) fail(r *route, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string) {
-	l.plans.Fail(r.plan, req, buf, out, status, fields, reason, false)
-}
-
-// refused reports whether a request has been answered, or put off, by who says who may have something of the route.
+// refused asks a guard, and reports whether that has answered the request or put it off.
 func (l *loopSite) refused(r *route, g *guard.Guard, req *http1.Request, buf []byte, out *conn.Output) bool {
 	if g == nil {
 		return false
@@ -169,13 +162,14 @@ func (l *loopSite) refused(r *route, g *guard.Guard, req *http1.Request, buf []b
 	if refusal.Status == 0 {
 		return done
 	}
-	// What is refused for its rate is not when it is asked for again: it does not wait for a page.
+	// The request may be put off to read the error page, after which it has to come to the same refusal. A refusal
+	// for a rate would not be repeated, so it is sent without the page if that has to be waited for.
 	now := refusal.Status != 401 && refusal.Status != 403
 	l.plans.Fail(r.plan, req, buf, out, refusal.Status, refusal.Fields, refusal.Reason, now)
 	return true
 }
 
-// redirect sends the client elsewhere.
+// redirect answers with the redirect of the route.
 func (l *loopSite) redirect(r *route, req *http1.Request, buf []byte, out *conn.Output) {
 	b := r.redirect.appendTo(append(l.head[:0], "Location: "...), r.location, req.Query.In(buf), req.HasQuery)
 	l.head = append(b, "\r\nContent-Length: 0\r\n"...)

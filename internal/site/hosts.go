@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// hosts finds the site of a Host: the first, in the order of the configuration,
-// of which a host matches.
+// hosts finds the site of a Host: the first in the order of the configuration that has a matching host.
 type hosts struct {
-	exact    map[string]int // lower case; an IPv6 address in brackets as netip writes it
-	beneath  map[string]int // *.example.org, without the asterisk and the dot
+	exact    map[string]int // sites by name in lower case; an IPv6 address is in brackets, as netip writes it
+	beneath  map[string]int // sites with *.example.org, by the name without the asterisk and the dot
 	anything int            // the first site with "*"; -1: there is none
 }
 
-// hostMax is the longest name that a host has (RFC 1035 section 2.3.4), in bytes, with room for a dot at its end.
+// hostMax is the length of the longest name of a host (RFC 1035 section 2.3.4), in bytes, with a dot at its end.
 const hostMax = 254
 
 func newHosts(sites []Site) *hosts {
@@ -38,8 +37,8 @@ func newHosts(sites []Site) *hosts {
 	return h
 }
 
-// find returns the index of the site that a Host names, which is a valid
-// uri-host[:port] or empty; -1: none. Port, case and a dot at the end do not matter.
+// find returns the index of the site that a Host names; -1: there is none. host is a valid uri-host[:port] or empty.
+// Port, case and a dot at the end do not matter.
 func (h *hosts) find(host []byte) int {
 	name := nameOf(host)
 	if name == "" {
@@ -67,7 +66,7 @@ func (h *hosts) find(host []byte) int {
 	}
 }
 
-// nameOf is a Host's name as newHosts keeps it; empty: it has none, or one that no site can have.
+// nameOf is the name in a Host, as newHosts keeps names; empty: there is none, or one that no site can have.
 func nameOf(host []byte) string {
 	if len(host) > 0 && host[0] == '[' {
 		end := bytes.IndexByte(host, ']')

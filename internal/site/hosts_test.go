@@ -18,7 +18,8 @@ func TestHosts(t *testing.T) {
 		"never.example.org": 1, // the first whose hosts match
 		"a.deep.test":       2,
 		"deep.test":         3, // a wildcard does not stand for nothing
-		"xexample.org":      3, "example.org.evil.test": 3, "[2001:db8::2]": 3, "[v1.x]": 3, "": 3, ":80": 3, ".": 3, "..": 3,
+		"xexample.org":      3, "example.org.evil.test": 3, "[2001:db8::2]": 3, "[v1.x]": 3, "": 3, ":80": 3,
+		".": 3, "..": 3,
 		"late.test": 3, // the sites before it match
 	} {
 		if got := h.find([]byte(host)); got != want {

@@ -11,7 +11,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/pattern"
 )
 
-// RedirectStatuses are those that a Redirect may have.
+// RedirectStatuses are the statuses that a Redirect may have.
 var RedirectStatuses = []int{301, 302, 303, 307, 308}
 
 // Redirect sends the paths that match From elsewhere.
@@ -24,18 +24,18 @@ type Redirect struct {
 // redirect is a Redirect, checked.
 type redirect struct {
 	from     *pattern.Pattern
-	to       []part
-	fragment string // with its #
-	query    bool   // to has one
-	local    bool   // to is a path
+	to       []part // the target without its fragment
+	fragment string // of the target, with its #
+	query    bool   // the target has a query
+	local    bool   // the target is a path
 	status   int
 }
 
-// part is text, or what a wildcard stands for.
+// part is a part of a target: text, or what a wildcard stands for.
 type part struct {
 	text     string
-	wildcard int  // from 1; 0: text
-	inQuery  bool // behind a question mark
+	wildcard int  // the number of the wildcard, from 1; 0: the part is text
+	inQuery  bool // the part stands behind a question mark
 }
 
 func newRedirect(r Redirect) (*redirect, error) {
@@ -70,7 +70,7 @@ func newRedirect(r Redirect) (*redirect, error) {
 	return d, nil
 }
 
-// wildcardAt is where $ and a digit stand; -1: nowhere.
+// wildcardAt is the index of the first $ with a digit; -1: there is none.
 func wildcardAt(s string) int {
 	for i := range len(s) - 1 {
 		if s[i] == '$' && s[i+1] >= '0' && s[i+1] <= '9' {
@@ -80,22 +80,23 @@ func wildcardAt(s string) int {
 	return -1
 }
 
-// CheckTarget says what is wrong with Redirect.To. What begins with two slashes is another host's (RFC 3986 section 4.2). Which
-// host it is, is not for a request to say ("https://example.org$1").
+// CheckTarget says what is wrong with Redirect.To. A path with two slashes in front would name a host (RFC 3986 section
+// 4.2). The host of a URL has no wildcard, because a request must not choose it ("https://example.org$1").
 func CheckTarget(to string) error {
-	path := strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "//")
-	if u, err := url.Parse(to); !path && err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+	ok := strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "//")
+	if u, err := url.Parse(to); !ok && err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
 		_, rest, _ := strings.Cut(to, "://")
 		host, _, _ := strings.Cut(strings.NewReplacer("?", "/", "#", "/").Replace(rest), "/")
-		path = !strings.Contains(host, "$")
+		ok = !strings.Contains(host, "$")
 	}
-	if !path || http1.HasControl(to) || strings.Contains(to, " ") {
-		return fmt.Errorf("%q: want a path that begins with one /, or a URL that begins with http:// or https:// and whose host has no $", to)
+	if !ok || http1.HasControl(to) || strings.Contains(to, " ") {
+		return fmt.Errorf("%q: want a path that begins with one /, or a URL that begins with http:// or "+
+			"https:// and whose host has no $", to)
 	}
 	return nil
 }
 
-// Check says what is wrong with From and To together, neither of which is wrong alone. from is how the error names From.
+// Check says what is wrong with From and To together, if neither is wrong alone. The error names From by the word from.
 func (r Redirect) Check(from string) error {
 	if r.From == r.To {
 		return fmt.Errorf("%q: is where it comes from: a client would go around in circles", r.To)
@@ -116,7 +117,7 @@ func (r Redirect) Check(from string) error {
 	}
 }
 
-// escaped has what can stand in no field value and no URL percent-encoded.
+// escaped is a target in which the bytes that may not stand in a URL or a field value are percent-encoded.
 func escaped(to string) string {
 	var b strings.Builder
 	for i := range len(to) {
@@ -129,7 +130,7 @@ func escaped(to string) string {
 	return b.String()
 }
 
-// location returns the Location of a path that matches, up to where the request's query comes.
+// location returns where a path is redirected to, without the request's query and the fragment. ok: the path matches.
 func (d *redirect) location(path string) (location []byte, ok bool) {
 	got, ok := d.from.Find(path, nil)
 	if !ok {
@@ -143,14 +144,14 @@ func (d *redirect) location(path string) (location []byte, ok bool) {
 		}
 	}
 	if d.local {
-		// What begins with two slashes names a host (RFC 3986 section 4.2).
+		// With two slashes in front it would name a host (RFC 3986 section 4.2).
 		rest := strings.TrimLeft(string(location), "/")
 		location = append([]byte{'/'}, rest...)
 	}
 	return location, true
 }
 
-// appendValue appends what a wildcard stands for. In a query more has a meaning than in a path.
+// appendValue appends what a wildcard stands for. In a query more bytes have a meaning than in a path.
 func appendValue(dst []byte, value string, inQuery bool) []byte {
 	from := len(dst)
 	dst = http1.AppendEscapedPath(dst, []byte(value))

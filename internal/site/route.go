@@ -12,21 +12,21 @@ import (
 const (
 	// routesMax bounds the routes that a loop remembers, of all sites together: some MiB.
 	routesMax = 4096
-	// threadRoutesMax is the same of each of many threads.
+	// threadRoutesMax bounds the routes that each of many threads remembers.
 	threadRoutesMax = 64
-	// routePath is the longest path, in bytes as it was sent, of which the route is remembered.
+	// routePath is the length of the longest path whose route is remembered, in bytes as it was sent.
 	routePath = 256
 )
 
 // route is all that follows from a request's path alone. A loop remembers it.
 type route struct {
-	effect   *effect   // of the rules that match the path
-	redirect *redirect // nil: none
-	location []byte    // of redirect, without the query
-	plan     *static.Plan
-	guards   [][]*guard.Guard // for each candidate of the plan, what is asked before it is the answer
-	status   int              // an error instead; 0: none
-	reason   string
+	effect   *effect          // what the rules that match the path say
+	redirect *redirect        // nil: there is none
+	location []byte           // where the redirect leads, without the query
+	plan     *static.Plan     // the files that are tried, and the error pages
+	guards   [][]*guard.Guard // for each candidate of the plan, the guards that are asked before it is the answer
+	status   int              // of an error, which is the answer; 0: there is none
+	reason   string           // of the error
 }
 
 // route returns the route of a path as it was sent.
@@ -36,16 +36,21 @@ func (l *loopSite) route(sent []byte) *route {
 	}
 	decoded, bad := http1.AppendPath(l.path[:0], sent)
 	if l.path = decoded; bad.Status != 0 {
-		return &route{effect: &effect{}, plan: &static.Plan{ErrorPages: l.pages}, status: bad.Status, reason: bad.Reason()}
+		return l.wrongRoute(bad.Status, bad.Reason())
 	}
 	r, err := l.newRoute(string(decoded))
 	if err != nil {
-		return &route{effect: &effect{}, plan: &static.Plan{ErrorPages: l.pages}, status: 500, reason: err.Error()}
+		return l.wrongRoute(500, err.Error())
 	}
 	if len(sent) <= routePath {
 		remember(l.routes, l.max, string(sent), r)
 	}
 	return r
+}
+
+// wrongRoute is the route of a path that has only an error as its answer.
+func (l *loopSite) wrongRoute(status int, reason string) *route {
+	return &route{effect: &effect{}, plan: &static.Plan{ErrorPages: l.pages}, status: status, reason: reason}
 }
 
 // newRoute works out the route of a decoded path.
@@ -55,7 +60,8 @@ func (l *loopSite) newRoute(path string) (r *route, err error) {
 	if r.effect, err = l.rules.effect(matching); err != nil {
 		return nil, err
 	}
-	r.plan = &static.Plan{Path: path, ErrorPages: l.pages, Edit: r.effect.edit, Hidden: r.effect.view.Hides([]byte(path))}
+	r.plan = &static.Plan{Path: path, ErrorPages: l.pages, Edit: r.effect.edit,
+		Hidden: r.effect.view.Hides([]byte(path))}
 	for _, d := range l.redirects {
 		if location, ok := d.location(path); ok {
 			r.redirect, r.location = d, location
@@ -103,7 +109,7 @@ func (l *loopSite) add(r *route, file string, c static.Candidate) {
 	r.guards = append(r.guards, l.guard(r, file))
 }
 
-// addTarget adds a file of the site that has nothing to do with the request's path. matching are the rules that match that path.
+// addTarget adds a file whose path does not depend on the request's path. matching are the rules that match the latter.
 func (l *loopSite) addTarget(r *route, matching ruleSet, file string, fallback bool) error {
 	t, err := l.target(file)
 	if err == nil {
@@ -113,9 +119,9 @@ func (l *loopSite) addTarget(r *route, matching ruleSet, file string, fallback b
 	return err
 }
 
-// guard is what is asked before a file is the answer, if other rules say who may have it than say so of the request's path.
-// A file that is protected is so by whatever path it is reached, and the index file of a directory beside the directory.
-// What CORS says is a matter of the request's path alone.
+// guard returns the guards that are asked before a file is the answer. There are some if other rules say who may have
+// the file than say so of the request's path: a file that is protected is so by whatever path it is reached, and an
+// index file beside its directory. What CORS says is a matter of the request's path alone.
 func (l *loopSite) guard(request *route, file string) (asked []*guard.Guard) {
 	for _, path := range append(l.rules.indexes(file), file) {
 		if own := l.rules.guard(l.rules.exactly(path)); asksMore(own, request.effect.guard) {
@@ -125,13 +131,13 @@ func (l *loopSite) guard(request *route, file string) (asked []*guard.Guard) {
 	return asked
 }
 
-// target is a path of the configuration: of the fallback, an error page or a file that is tried.
+// target is a path that the configuration names: of the fallback, an error page or a file that is tried.
 type target struct {
 	*static.CachedPath
 	matching ruleSet // the rules that match the path
 }
 
-// target returns the target of a path of the configuration. All routes of a loop share it.
+// target returns the target of a path that the configuration names. All routes of a loop share it.
 func (l *loopSite) target(path string) (*target, error) {
 	if t := l.targets[path]; t != nil {
 		return t, nil

@@ -13,22 +13,22 @@ import (
 type Options struct {
 	Sites    []Site           // at least one; the first whose hosts match answers
 	Cache    *static.Cache    // shared by all sites
-	Valid    time.Duration    // how stale an answer may be, as for static.Options
-	Ranges   int              // a request may ask for, as for static.Options
-	Proxies  conn.Networks    // whose X-Forwarded-For says who the client is
-	Limiter  *guard.Limiter   // of each client's requests, to all sites; nil: none
-	Verifier *guard.Verifier  // compares the passwords of all sites; nil only if no rule asks for one
-	Tell     static.Tell      // of what an operator can mend
-	Now      func() time.Time // as for static.Options
+	Valid    time.Duration    // as in static.Options
+	Ranges   int              // as in static.Options
+	Proxies  conn.Networks    // the proxies whose X-Forwarded-For says which client asks
+	Limiter  *guard.Limiter   // limits the requests of a client to all sites; nil: they are not limited
+	Verifier *guard.Verifier  // compares the passwords of all sites; nil only if no rule asks for a password
+	Tell     static.Tell      // is told what an operator can mend
+	Now      func() time.Time // as in static.Options
 }
 
-// Router answers for all sites. It is safe for use by any number of goroutines;
-// the handlers that it makes are each one loop's.
+// Router answers for all sites. It is safe for use by any number of goroutines. Each handler that it makes is for one
+// loop.
 type Router struct {
 	cache     *static.Cache
 	hosts     *hosts
 	sites     []*openSite
-	proxies   conn.Networks // say who the client is; none: the peer is
+	proxies   conn.Networks
 	limiter   *guard.Limiter
 	passwords *guard.PasswordFiles
 }
@@ -56,7 +56,7 @@ func New(opts Options) (*Router, error) {
 // Cache is the cache that all sites share.
 func (r *Router) Cache() *static.Cache { return r.cache }
 
-// Reread reads the files of passwords again, whatever they say of themselves. It may block.
+// Reread reads the files of passwords again, whether they have changed or not. It may block.
 func (r *Router) Reread() { r.passwords.Reread() }
 
 // Close gives up all roots, as static.Site.Close does.
@@ -66,8 +66,8 @@ func (r *Router) Close() {
 	}
 }
 
-// Handler returns the handler of one loop. If there is nothing to be done beside
-// serving files, that is the one of static itself.
+// Handler returns the handler of one loop. If there is nothing to be done beside serving files, it is static's own
+// handler.
 func (r *Router) Handler() conn.Handler {
 	if r.plain() {
 		return r.sites[0].files.Handler()
@@ -83,8 +83,8 @@ func (r *Router) ThreadHandler() conn.Handler {
 	return newHandler(r, threadRoutesMax, (*static.Site).ThreadHandler)
 }
 
-// plain reports whether every request is answered by the files of one site, and by nothing else.
-// Whoever adds a step to handler.Serve that all sites share adds to this.
+// plain reports whether every request is answered by the files of one site, and by nothing else. A step that is added
+// to handler.Serve for all sites has a part in this condition.
 func (r *Router) plain() bool {
 	return len(r.sites) == 1 && r.hosts.anything == 0 && r.sites[0].plain && r.limiter == nil && len(r.proxies) == 0
 }

@@ -14,8 +14,9 @@ import (
 
 // Rule is what differs for the paths that match. What is nil or empty says nothing.
 type Rule struct {
-	Match   string            `yaml:"match"`   // a pattern: * within a segment, ** across
-	Headers map[string]string `yaml:"headers"` // fields of answers by name, at most once each; an empty value removes the field
+	Match string `yaml:"match"` // a pattern: * within a segment, ** across
+	// fields of answers by name, at most once each; an empty value removes the field
+	Headers map[string]string `yaml:"headers"`
 	Listing *bool             `yaml:"listing"`
 	ETag    *static.ETag      `yaml:"etag"`
 	Hide    []string          `yaml:"hide"` // not nil but empty: nothing is hidden
@@ -64,8 +65,8 @@ func (r *Rule) view(options *static.ViewOptions) {
 	}
 }
 
-// CheckPattern says what is wrong with a pattern of paths. Paths are matched decoded: a pattern that is written as in a URL
-// matches no path, or another than is meant, and what a rule was to protect would be open.
+// CheckPattern says what is wrong with a pattern of paths. Paths are matched decoded: a pattern that is written as in
+// a URL matches no path, or another than is meant, and what a rule was to protect would be open.
 func CheckPattern(s string) error {
 	if _, err := pattern.New(s); err != nil {
 		return err
@@ -74,7 +75,8 @@ func CheckPattern(s string) error {
 		return fmt.Errorf("%q: want a pattern without control characters", s)
 	}
 	if plain := spelled(s); plain != s {
-		return fmt.Errorf("%q: is not how a path is spelled when it is matched, which is decoded, without //, . and ..: write it as %q", s, plain)
+		return fmt.Errorf("%q: is not how a path is spelled when it is matched, which is decoded, without //, . "+
+			"and ..: write it as %q", s, plain)
 	}
 	return nil
 }

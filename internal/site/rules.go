@@ -20,7 +20,8 @@ const (
 	networksMax = 1024
 )
 
-// ruleSet is the set of the rules that match a path, with a bit for each. It is a string so that it can be the key of a map.
+// ruleSet is the set of the rules that match a path, with a bit for each. It is a string so that it can be the key of
+// a map.
 type ruleSet string
 
 // has reports whether the rule of that number is in the set.
@@ -57,12 +58,14 @@ type rules struct {
 	networks map[[2]int]*guard.Networks // by the numbers of the rules whose allow and deny count; -1: none
 }
 
-// newRules checks the rules and makes ready what each says. What they say of files needs the files, which are opened later.
+// newRules checks the rules and makes ready what each says. What they say of files needs the files, which are opened
+// later.
 func newRules(all []Rule, index []string, passwords *guard.PasswordFiles) (*rules, error) {
 	r := &rules{
 		all: all, index: index, patterns: make([]*pattern.Pattern, len(all)),
 		realms: make([]*guard.Realm, len(all)), origins: make([]*guard.Origins, len(all)),
-		effects: make(map[ruleSet]*effect), edits: make(map[[2]ruleSet]*conn.Edit), networks: make(map[[2]int]*guard.Networks),
+		effects: make(map[ruleSet]*effect), edits: make(map[[2]ruleSet]*conn.Edit),
+		networks: make(map[[2]int]*guard.Networks),
 	}
 	for i := range all {
 		if err := r.prepare(i, &all[i], passwords); err != nil {
@@ -101,8 +104,8 @@ func (r *rules) listed() (paths []static.PathRule) {
 	return paths
 }
 
-// matching says which rules match a path. A rule that matches the index file of a directory matches the directory too, whose
-// answer that file is.
+// matching says which rules match a path. A rule that matches the index file of a directory matches the directory
+// too, whose answer that file is.
 func (r *rules) matching(path string) ruleSet {
 	m := r.exactly(path)
 	for _, file := range r.indexes(path) {
@@ -187,8 +190,8 @@ func (r *rules) guard(m ruleSet) *guard.Guard {
 	return made
 }
 
-// networksOf returns the networks that one rule allows and another denies. The same two give the same networks, as far as they are
-// remembered.
+// networksOf returns the networks that one rule allows and another denies. The same two give the same networks, as
+// far as they are remembered.
 func (r *rules) networksOf(allow, deny int) *guard.Networks {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -210,8 +213,8 @@ func (r *rules) networksOf(allow, deny int) *guard.Networks {
 	return made
 }
 
-// asksMore reports whether own, the guard of a file, is to be asked beside the guard of the path that was asked for, which
-// has been: there may be somebody whom only own refuses.
+// asksMore reports whether own, the guard of a file, is to be asked beside the guard of the path that was asked for,
+// which has been: there may be somebody whom only own refuses.
 func asksMore(own, asked *guard.Guard) bool {
 	if own == nil {
 		return false
@@ -222,8 +225,8 @@ func asksMore(own, asked *guard.Guard) bool {
 	return own.Networks != nil && own.Networks != asked.Networks || own.Realm != nil && own.Realm != asked.Realm
 }
 
-// editOfOther is the Edit of an answer that is the file of another path than the request's, such as the fallback: all that the
-// rules of the file's path say, and of those of the request's path what is not about a file.
+// editOfOther is the Edit of an answer that is the file of another path than the request's, such as the fallback: all
+// that the rules of the file's path say, and of those of the request's path what is not about a file.
 func (r *rules) editOfOther(request, file ruleSet) *conn.Edit {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -243,8 +246,8 @@ func (r *rules) editOfOther(request, file ruleSet) *conn.Edit {
 	return edit
 }
 
-// derived is what holds for a file whose path is made of the request's: the rules of both, but what is hidden and where links
-// may lead, which the file's own say, whatever the request's path is allowed.
+// derived is what holds for a file whose path is made of the request's: the rules of both, but what is hidden and
+// where links may lead, which the file's own say, whatever the request's path is allowed.
 func (r *rules) derived(request ruleSet, file string) (both *effect, view *static.Site, err error) {
 	own := r.matching(file)
 	if both, err = r.effect(request.union(own)); err != nil {

@@ -75,13 +75,17 @@ func TestAccessOfRules(t *testing.T) {
 		t.Error("realm and origins of rule 1:", got)
 	}
 	all := r.guard(of(0, 1, 2, 3, 4))
-	if all.Realm != r.realms[4] || all.Origins != r.origins[4] || !all.Networks.Allows(netip.MustParseAddr("192.0.2.1")) || all.Networks.Allows(netip.MustParseAddr("10.0.0.1")) {
+	if all.Realm != r.realms[4] || all.Origins != r.origins[4] ||
+		!all.Networks.Allows(netip.MustParseAddr("192.0.2.1")) || all.Networks.Allows(netip.MustParseAddr("10.0.0.1")) {
 		t.Error("the later ones do not win:", all)
 	}
 	if again := r.guard(of(0, 1, 3, 4)); *again != *all {
 		t.Error("the same keys are made twice")
 	}
-	if _, err := newRules([]Rule{{Match: "/"}, {Match: "/", Auth: &guard.Auth{Realm: "x", Htpasswd: dir + "/none"}}}, nil, guard.NewPasswordFiles(guard.NewVerifier(1, 1), nil)); err == nil || !strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
+	if _, err := newRules([]Rule{{Match: "/"}, {Match: "/",
+		Auth: &guard.Auth{Realm: "x", Htpasswd: dir + "/none"}}}, nil,
+		guard.NewPasswordFiles(guard.NewVerifier(1, 1), nil)); err == nil ||
+		!strings.Contains(err.Error(), "paths[1].auth.htpasswd: "+dir+"/none: no such file") {
 		t.Error(err)
 	}
 }

@@ -162,7 +162,8 @@ func ahead() time.Time { return time.Now().Add(settled) }
 
 func open(t testing.TB, sites ...Site) *Router {
 	t.Helper()
-	r, err := New(Options{Sites: sites, Valid: time.Second, Now: ahead, Cache: static.NewCache(static.Limits{Memory: 64 << 20, File: 64 << 10, Descriptors: 100})})
+	r, err := New(Options{Sites: sites, Valid: time.Second, Now: ahead,
+		Cache: static.NewCache(static.Limits{Memory: 64 << 20, File: 64 << 10, Descriptors: 100})})
 	if err != nil {
 		t.Fatal(err)
 	}

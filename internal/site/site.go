@@ -7,25 +7,26 @@ import (
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
-// Site is one site: its hosts, its root, and how its paths are answered. Paths are decoded ones. The yaml tag of a field is
-// its key in the configuration, which is read by internal/config.
+// Site is one site: its hosts, its root, and how its paths are answered. Paths are decoded ones. The yaml tag of a
+// field is its key in the configuration, which is read by internal/config.
 type Site struct {
-	Hosts             []string          `yaml:"hosts"` // lower case: exact, *.example.org, or * for any and none
-	Root              string            `yaml:"root"`
-	Index             []string          `yaml:"index"`
-	Listing           bool              `yaml:"listing"`
-	Hide              []string          `yaml:"hide"`
-	Links             static.Links      `yaml:"symlinks"`
-	ETag              static.ETag       `yaml:"etag"`
-	Types             map[string]string `yaml:"types"` // .ext: media type
-	Precompressed     []string          `yaml:"precompressed"`
-	Compress          []string          `yaml:"compress"`
-	TryFiles          []string          `yaml:"try_files"`   // $path, $path with an ending, or a path of the site; none: $path
-	Fallback          string            `yaml:"fallback"`    // for a GET or HEAD that accepts HTML by name; empty: none
-	ErrorPages        map[int]string    `yaml:"error_pages"` // paths of the site, by status
-	Redirects         []Redirect        `yaml:"redirects"`   // the first that matches is made
-	RelativeRedirects bool              `yaml:"relative_redirects"`
-	Rules             []Rule            `yaml:"paths"` // all that match apply, in order, the later winning key by key
+	Hosts         []string          `yaml:"hosts"` // lower case: exact, *.example.org, or * for any and none
+	Root          string            `yaml:"root"`
+	Index         []string          `yaml:"index"`
+	Listing       bool              `yaml:"listing"`
+	Hide          []string          `yaml:"hide"`
+	Links         static.Links      `yaml:"symlinks"`
+	ETag          static.ETag       `yaml:"etag"`
+	Types         map[string]string `yaml:"types"` // .ext: media type
+	Precompressed []string          `yaml:"precompressed"`
+	Compress      []string          `yaml:"compress"`
+	// $path, $path with an ending, or a path of the site; none: $path
+	TryFiles          []string       `yaml:"try_files"`
+	Fallback          string         `yaml:"fallback"`    // for a GET or HEAD that accepts HTML by name; empty: none
+	ErrorPages        map[int]string `yaml:"error_pages"` // paths of the site, by status
+	Redirects         []Redirect     `yaml:"redirects"`   // the first that matches is made
+	RelativeRedirects bool           `yaml:"relative_redirects"`
+	Rules             []Rule         `yaml:"paths"` // all that match apply, in order, the later winning key by key
 }
 
 // openSite is a Site whose root is open.
@@ -36,7 +37,7 @@ type openSite struct {
 	tries     []try
 	fallback  string
 	pages     map[int]string
-	plain     bool // the site is its files and nothing else: its handler is static's own
+	plain     bool // the site is its files and nothing else, so that static's own handler serves it
 }
 
 // newOpenSite checks a site and opens it.
@@ -48,8 +49,10 @@ func newOpenSite(site Site, opts *Options, passwords *guard.PasswordFiles) (*ope
 	}
 	var err error
 	s.files, err = static.New(static.Options{
-		Root: site.Root, Index: site.Index, Listing: site.Listing, Hide: site.Hide, Links: site.Links, ETag: site.ETag, Types: site.Types,
-		Precompressed: site.Precompressed, Compress: site.Compress, RelativeRedirects: site.RelativeRedirects, Paths: s.rules.listed(),
+		Root: site.Root, Index: site.Index, Listing: site.Listing, Hide: site.Hide, Links: site.Links,
+		ETag: site.ETag, Types: site.Types,
+		Precompressed: site.Precompressed, Compress: site.Compress, RelativeRedirects: site.RelativeRedirects,
+		Paths:  s.rules.listed(),
 		Ranges: opts.Ranges, Valid: opts.Valid, Tell: opts.Tell, Now: opts.Now,
 	}, opts.Cache)
 	s.rules.files = s.files

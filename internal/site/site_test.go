@@ -20,7 +20,8 @@ func TestSitesByHost(t *testing.T) {
 	two.Rules = []Rule{{Match: "/**", Headers: map[string]string{"X-Two": "2"}}}
 	both(t, open(t, one, two, rest), func(t *testing.T, l *loop) {
 		for range 2 {
-			for host, want := range map[string]string{"one.test": "one", "ONE.test.:80": "one", "a.two.test": "two", "two.test": "rest", "": "rest", "127.0.0.1:8080": "rest"} {
+			for host, want := range map[string]string{"one.test": "one", "ONE.test.:80": "one", "a.two.test": "two",
+				"two.test": "rest", "": "rest", "127.0.0.1:8080": "rest"} {
 				r := l.request("GET", "/", host, "")
 				if r.StatusCode != 200 || r.body != want || (r.Header.Get("X-Two") == "2") != (want == "two") {
 					t.Errorf("%q: %d %q %v", host, r.StatusCode, r.body, r.Header)
@@ -83,9 +84,12 @@ func TestPlainSiteCostsNothing(t *testing.T) {
 		t.Errorf("%v stands between", h)
 	}
 	for what, change := range map[string]func(s *Site){
-		"hosts": func(s *Site) { s.Hosts = []string{"a"} }, "try_files": func(s *Site) { s.TryFiles = []string{"$path"} }, "fallback": func(s *Site) { s.Fallback = "/a" },
-		"error_pages": func(s *Site) { s.ErrorPages = map[int]string{404: "/a"} }, "redirects": func(s *Site) { s.Redirects = []Redirect{{"/a", "/b", 301}} },
-		"paths": func(s *Site) { s.Rules = []Rule{{Match: "/a", Listing: to(true)}} },
+		"hosts":       func(s *Site) { s.Hosts = []string{"a"} },
+		"try_files":   func(s *Site) { s.TryFiles = []string{"$path"} },
+		"fallback":    func(s *Site) { s.Fallback = "/a" },
+		"error_pages": func(s *Site) { s.ErrorPages = map[int]string{404: "/a"} },
+		"redirects":   func(s *Site) { s.Redirects = []Redirect{{"/a", "/b", 301}} },
+		"paths":       func(s *Site) { s.Rules = []Rule{{Match: "/a", Listing: to(true)}} },
 	} {
 		s := plain
 		change(&s)
@@ -100,14 +104,18 @@ func TestPlainSiteCostsNothing(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"index.html", "assets/app.js", "assets/app.css", "list/x", "list/.dot", "secret.bak", "LICENSE", "untyped.txt", "own.html", "doc.html", "docs/index.html"} {
+	for _, name := range []string{"index.html", "assets/app.js", "assets/app.css", "list/x", "list/.dot",
+		"secret.bak", "LICENSE", "untyped.txt", "own.html", "doc.html", "docs/index.html"} {
 		write(t, dir+"/"+name, name)
 	}
 	s := options(dir)
 	s.Rules = []Rule{
-		{Match: "/**", Headers: map[string]string{"X-Frame-Options": "DENY", "Vary": "X-A", "X-Content-Type-Options": ""}},
-		{Match: "/assets/**", Headers: map[string]string{"Cache-Control": "public, immutable", "x-frame-options": "SAMEORIGIN"}, ETag: to(static.ETagOff)},
-		{Match: "/assets/*.css", Headers: map[string]string{"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}, ETag: to(static.ETagContent)},
+		{Match: "/**", Headers: map[string]string{"X-Frame-Options": "DENY", "Vary": "X-A",
+			"X-Content-Type-Options": ""}},
+		{Match: "/assets/**", Headers: map[string]string{"Cache-Control": "public, immutable",
+			"x-frame-options": "SAMEORIGIN"}, ETag: to(static.ETagOff)},
+		{Match: "/assets/*.css", Headers: map[string]string{"Cache-Control": "no-cache",
+			"X-Content-Type-Options": "nosniff"}, ETag: to(static.ETagContent)},
 		{Match: "/list/", Listing: to(true), Hide: []string{}},
 		{Match: "/list/**", Hide: []string{}},
 		{Match: "/*.bak", Hide: []string{"*.bak"}},
@@ -119,18 +127,22 @@ func TestRules(t *testing.T) {
 	both(t, open(t, s), func(t *testing.T, l *loop) {
 		for range 2 {
 			r := l.get("/assets/app.js")
-			for name, want := range map[string]string{"Cache-Control": "public, immutable", "X-Frame-Options": "SAMEORIGIN", "X-Content-Type-Options": "", "Vary": "X-A", "Etag": "", "X-Index": ""} {
+			for name, want := range map[string]string{"Cache-Control": "public, immutable",
+				"X-Frame-Options": "SAMEORIGIN", "X-Content-Type-Options": "", "Vary": "X-A", "Etag": "",
+				"X-Index": ""} {
 				if got := r.Header.Get(name); r.StatusCode != 200 || got != want {
 					t.Errorf("%d %s: %q, want %q", r.StatusCode, name, got, want)
 				}
 			}
 			r = l.get("/assets/app.css")
-			if r.Header.Get("Cache-Control") != "no-cache" || len(r.Header.Get("Etag")) != 34 || r.Header.Get("X-Content-Type-Options") != "nosniff" || r.Header.Get("X-Frame-Options") != "SAMEORIGIN" {
+			if r.Header.Get("Cache-Control") != "no-cache" || len(r.Header.Get("Etag")) != 34 ||
+				r.Header.Get("X-Content-Type-Options") != "nosniff" || r.Header.Get("X-Frame-Options") != "SAMEORIGIN" {
 				t.Errorf("%v", r.Header)
 			}
 			// What is said of a file is not true of an error in its place.
 			r = l.get("/assets/missing.js")
-			if r.StatusCode != 404 || r.Header.Get("Cache-Control") != "" || r.Header.Get("X-Frame-Options") != "SAMEORIGIN" {
+			if r.StatusCode != 404 || r.Header.Get("Cache-Control") != "" ||
+				r.Header.Get("X-Frame-Options") != "SAMEORIGIN" {
 				t.Errorf("%d %v", r.StatusCode, r.Header)
 			}
 			r = l.request("GET", "/assets/app.css", "a", "If-None-Match: *\r\n")
@@ -148,19 +160,22 @@ func TestRules(t *testing.T) {
 			if r = l.get("/LICENSE"); r.Header.Get("Content-Type") != "text/plain" {
 				t.Errorf("%v", r.Header)
 			}
-			for path, want := range map[string][]string{"/untyped.txt": nil, "/own.html": {"text/html"}, "/doc.html": {"text/html; charset=utf-8"}} {
+			for path, want := range map[string][]string{"/untyped.txt": nil, "/own.html": {"text/html"},
+				"/doc.html": {"text/html; charset=utf-8"}} {
 				if r = l.get(path); r.StatusCode != 200 || !slices.Equal(r.Header["Content-Type"], want) {
 					t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)
 				}
 			}
-			if r = l.request("GET", "/LICENSE", "a", "Range: bytes=0-0,2-2,4-4\r\n"); r.StatusCode != 200 { // too small for parts
+			// too small for parts
+			if r = l.request("GET", "/LICENSE", "a", "Range: bytes=0-0,2-2,4-4\r\n"); r.StatusCode != 200 {
 				t.Errorf("%d", r.StatusCode)
 			}
 			// The rules of a directory's index file are the directory's.
 			if r = l.get("/docs/"); r.Header.Get("X-Index") != "1" {
 				t.Errorf("%v", r.Header)
 			}
-			for _, same := range []string{"/assets/./app.js", "//assets//app.js", "/assets%2Fapp.js", "/x/../assets/%61pp.js"} {
+			for _, same := range []string{"/assets/./app.js", "//assets//app.js", "/assets%2Fapp.js",
+				"/x/../assets/%61pp.js"} {
 				if r = l.get(same); r.StatusCode != 200 || r.Header.Get("Cache-Control") != "public, immutable" {
 					t.Errorf("%s: %d %v", same, r.StatusCode, r.Header)
 				}
@@ -173,22 +188,29 @@ func TestRules(t *testing.T) {
 
 func TestTryFiles(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"about.html", "docs/index.html", "docs.html", "only/index.html", "all.html", "hidden/.secret.html", "a/b.html/c"} {
+	for _, name := range []string{"about.html", "docs/index.html", "docs.html", "only/index.html", "all.html",
+		"hidden/.secret.html", "a/b.html/c"} {
 		write(t, dir+"/"+name, name)
 	}
 	for _, c := range []struct {
 		try  []string
 		want map[string]string // the body, or the status, or the Location
 	}{
-		{[]string{"$path", "$path.html"}, map[string]string{"/about": "about.html", "/about.html": "about.html", "/docs": "docs.html", "/docs/": "docs/index.html", "/only": "/only/", "/about/": "404",
+		{[]string{"$path", "$path.html"}, map[string]string{"/about": "about.html", "/about.html": "about.html",
+			"/docs": "docs.html", "/docs/": "docs/index.html", "/only": "/only/", "/about/": "404",
 			"/": "404", "/hidden/.secret": "404", "/a/b": "404", "/nothing": "404", "/%61bout": "about.html"}},
-		{[]string{"$path.html", "$path"}, map[string]string{"/about.html": "about.html", "/docs": "docs.html", "/only": "/only/"}},
-		{[]string{"$path", "$path/", "$path.html"}, map[string]string{"/docs": "/docs/", "/about": "about.html", "/only": "/only/"}},
-		{[]string{"$path.html", "$path/"}, map[string]string{"/docs": "docs.html", "/only": "/only/", "/only/": "only/index.html", "/about.html": "404"}},
+		{[]string{"$path.html", "$path"},
+			map[string]string{"/about.html": "about.html", "/docs": "docs.html", "/only": "/only/"}},
+		{[]string{"$path", "$path/", "$path.html"},
+			map[string]string{"/docs": "/docs/", "/about": "about.html", "/only": "/only/"}},
+		{[]string{"$path.html", "$path/"}, map[string]string{"/docs": "docs.html", "/only": "/only/",
+			"/only/": "only/index.html", "/about.html": "404"}},
 		{[]string{"$path/index.html"}, map[string]string{"/docs": "docs/index.html", "/docs/": "docs/index.html"}},
-		{[]string{"$path", "/all.html"}, map[string]string{"/nothing": "all.html", "/nothing.css": "all.html", "/only": "/only/", "/hidden/.secret": "404", "/hidden/": "all.html"}},
+		{[]string{"$path", "/all.html"}, map[string]string{"/nothing": "all.html", "/nothing.css": "all.html",
+			"/only": "/only/", "/hidden/.secret": "404", "/hidden/": "all.html"}},
 		{[]string{"/all.html"}, map[string]string{"/about.html": "all.html", "/": "all.html"}},
-		{[]string{"$path", "/only", "//all.html"}, map[string]string{"/nothing": "all.html"}}, // a directory without its slash is no answer
+		// a directory without its slash is no answer
+		{[]string{"$path", "/only", "//all.html"}, map[string]string{"/nothing": "all.html"}},
 		{[]string{"$path", "/only/"}, map[string]string{"/nothing": "only/index.html"}},
 	} {
 		s := options(dir)
@@ -198,7 +220,8 @@ func TestTryFiles(t *testing.T) {
 				for range 2 {
 					for path, want := range c.want {
 						r := l.get(path)
-						if got := r.Header.Get("Location"); r.body != want && got != want && fmt.Sprint(r.StatusCode) != want {
+						if got := r.Header.Get("Location"); r.body != want && got != want &&
+							fmt.Sprint(r.StatusCode) != want {
 							t.Errorf("%s: %d %q %q, want %s", path, r.StatusCode, got, r.body, want)
 						}
 					}
@@ -223,10 +246,12 @@ func TestFallback(t *testing.T) {
 	}
 	both(t, open(t, s), func(t *testing.T, l *loop) {
 		for range 2 {
-			for _, path := range []string{"/", "/index.html", "/route", "/route/of/it", "/user/jane.doe", "/assets/page", "/v1.2/"} {
+			for _, path := range []string{"/", "/index.html", "/route", "/route/of/it", "/user/jane.doe",
+				"/assets/page", "/v1.2/"} {
 				for _, method := range []string{"GET", "HEAD"} {
 					r := l.request(method, path, "a", navigates)
-					if r.StatusCode != 200 || method == "GET" && r.body != "application" || r.Header.Get("Cache-Control") != "no-cache" || r.Header.Get("X-All") != "1" {
+					if r.StatusCode != 200 || method == "GET" && r.body != "application" ||
+						r.Header.Get("Cache-Control") != "no-cache" || r.Header.Get("X-All") != "1" {
 						t.Errorf("%s %s: %d %q %v", method, path, r.StatusCode, r.body, r.Header)
 					}
 				}
@@ -234,7 +259,8 @@ func TestFallback(t *testing.T) {
 			// What a page loads is missing, or there, and never the application.
 			for _, path := range []string{"/missing.css", "/assets/missing.js", "/img/a.png", "/data.json"} {
 				r := l.request("GET", path, "a", navigates)
-				if r.StatusCode != 404 || r.body != "no such page" || r.Header.Get("Cache-Control") != "" || r.Header.Get("X-All") != "1" {
+				if r.StatusCode != 404 || r.body != "no such page" || r.Header.Get("Cache-Control") != "" ||
+					r.Header.Get("X-All") != "1" {
 					t.Errorf("%s: %d %q %v", path, r.StatusCode, r.body, r.Header)
 				}
 			}
@@ -244,7 +270,8 @@ func TestFallback(t *testing.T) {
 					t.Errorf("%s: %d %q %v", accept, r.StatusCode, r.body, r.Header)
 				}
 			}
-			if r := l.request("GET", "/assets/app.js", "a", navigates); r.StatusCode != 200 || r.Header.Get("Vary") != "" || r.Header.Get("Cache-Control") != "immutable" {
+			if r := l.request("GET", "/assets/app.js", "a", navigates); r.StatusCode != 200 ||
+				r.Header.Get("Vary") != "" || r.Header.Get("Cache-Control") != "immutable" {
 				t.Errorf("%d %v", r.StatusCode, r.Header)
 			}
 			if r := l.request("GET", "/.git/config", "a", navigates); r.StatusCode != 404 {
@@ -269,10 +296,12 @@ func TestErrorPages(t *testing.T) {
 			l.want("/%zz", 400, "bad")
 			l.want("/nothing", 404, "missing")
 			l.want("/404.html", 200, "missing") // asked for by its name it is a file
-			if r := l.request("DELETE", "/404.html", "a", ""); r.StatusCode != 405 || r.body != "no way" || r.Header.Get("Allow") == "" {
+			if r := l.request("DELETE", "/404.html", "a", ""); r.StatusCode != 405 || r.body != "no way" ||
+				r.Header.Get("Allow") == "" {
 				t.Errorf("%d %q %v", r.StatusCode, r.body, r.Header)
 			}
-			if r := l.request("GET", "/404.html", "a", "Range: bytes=100-\r\n"); r.StatusCode != 416 || !strings.HasPrefix(r.body, "416: ") {
+			if r := l.request("GET", "/404.html", "a", "Range: bytes=100-\r\n"); r.StatusCode != 416 ||
+				!strings.HasPrefix(r.body, "416: ") {
 				t.Errorf("%d %q", r.StatusCode, r.body)
 			}
 		}
@@ -283,16 +312,20 @@ func TestRedirects(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/old/there", "there")
 	s := options(dir)
-	s.Redirects = []Redirect{{"/old/**", "/new/$1", 301}, {"/go/*", "https://example.org/$1?from=go", 307}, {"/x**", "/$1", 302}}
+	s.Redirects = []Redirect{{"/old/**", "/new/$1", 301}, {"/go/*", "https://example.org/$1?from=go", 307},
+		{"/x**", "/$1", 302}}
 	s.Rules = []Rule{{Match: "/go/*", Headers: map[string]string{"X-Go": "1"}}}
 	both(t, open(t, s), func(t *testing.T, l *loop) {
 		for range 2 {
 			for target, want := range map[string]string{
-				"/old/a%20b?q=1": "/new/a%20b?q=1", "/old/there": "/new/there", "/go/x?y": "https://example.org/x?from=go&y", "/x//evil.example": "/evil.example", "/x%2F%2Fevil.example": "/evil.example",
-				"/x/%5Cevil.example": "/%5Cevil.example", "/old/%0d%0aX:y": "/new/%0D%0AX:y",
+				"/old/a%20b?q=1": "/new/a%20b?q=1", "/old/there": "/new/there",
+				"/go/x?y": "https://example.org/x?from=go&y", "/x//evil.example": "/evil.example",
+				"/x%2F%2Fevil.example": "/evil.example",
+				"/x/%5Cevil.example":   "/%5Cevil.example", "/old/%0d%0aX:y": "/new/%0D%0AX:y",
 			} {
 				r := l.get(target)
-				if got := r.Header.Get("Location"); got != want || r.StatusCode/100 != 3 || r.body != "" || r.Header.Get("Server") != "evhttpd" {
+				if got := r.Header.Get("Location"); got != want || r.StatusCode/100 != 3 || r.body != "" ||
+					r.Header.Get("Server") != "evhttpd" {
 					t.Errorf("%s: %d %q, want %q", target, r.StatusCode, got, want)
 				}
 			}
@@ -310,20 +343,24 @@ func TestRedirects(t *testing.T) {
 func TestNewErrors(t *testing.T) {
 	dir := t.TempDir()
 	for want, change := range map[string]func(s *Site){
-		"root":               func(s *Site) { s.Root = dir + "/nowhere" },
-		"paths[1].match":     func(s *Site) { s.Rules = []Rule{{Match: "/a"}, {Match: "a"}} },
-		"paths[0]: hide":     func(s *Site) { s.Rules = []Rule{{Match: "/a", Hide: []string{"/"}}} },
-		"paths[0]: \"text\"": func(s *Site) { s.Rules = []Rule{{Match: "/a", Headers: map[string]string{"Content-Type": "text"}}} },
-		"redirects[0].to":    func(s *Site) { s.Redirects = []Redirect{{"/a", "//b", 301}} },
-		"try_files":          func(s *Site) { s.TryFiles = []string{"$path/../x"} },
-		"fallback":           func(s *Site) { s.Fallback = "/a/../b" },
-		"error_pages: 404":   func(s *Site) { s.ErrorPages = map[int]string{404: "a"} },
+		"root":           func(s *Site) { s.Root = dir + "/nowhere" },
+		"paths[1].match": func(s *Site) { s.Rules = []Rule{{Match: "/a"}, {Match: "a"}} },
+		"paths[0]: hide": func(s *Site) { s.Rules = []Rule{{Match: "/a", Hide: []string{"/"}}} },
+		"paths[0]: \"text\"": func(s *Site) {
+			s.Rules = []Rule{{Match: "/a",
+				Headers: map[string]string{"Content-Type": "text"}}}
+		},
+		"redirects[0].to":  func(s *Site) { s.Redirects = []Redirect{{"/a", "//b", 301}} },
+		"try_files":        func(s *Site) { s.TryFiles = []string{"$path/../x"} },
+		"fallback":         func(s *Site) { s.Fallback = "/a/../b" },
+		"error_pages: 404": func(s *Site) { s.ErrorPages = map[int]string{404: "a"} },
 	} {
 		s := options(dir)
 		change(&s)
 		for sites, prefix := range map[int]string{1: "", 2: "sites[1]: "} {
 			all := []Site{options(dir), s}[2-sites:]
-			if _, err := New(Options{Sites: all, Cache: static.NewCache(static.Limits{})}); err == nil || !strings.HasPrefix(err.Error(), prefix+want) {
+			if _, err := New(Options{Sites: all, Cache: static.NewCache(static.Limits{})}); err == nil ||
+				!strings.HasPrefix(err.Error(), prefix+want) {
 				t.Errorf("%v, want %q", err, prefix+want)
 			}
 		}
@@ -334,8 +371,10 @@ func TestNewErrors(t *testing.T) {
 func TestNoAllocations(t *testing.T) {
 	l := benchLoop(t, true)
 	for name, raw := range map[string]string{
-		"plain site": benchPlain, "file": benchRules, "fallback": "GET /route HTTP/1.1\r\nHost: rules.test\r\n" + navigates + "\r\n",
-		"error page": "GET /nothing HTTP/1.1\r\nHost: rules.test\r\n\r\n", "redirect": "GET /old/x?y HTTP/1.1\r\nHost: rules.test\r\n\r\n", "421": "",
+		"plain site": benchPlain, "file": benchRules, "fallback": "GET /route HTTP/1.1\r\nHost: rules.test\r\n" +
+			navigates + "\r\n",
+		"error page": "GET /nothing HTTP/1.1\r\nHost: rules.test\r\n\r\n",
+		"redirect":   "GET /old/x?y HTTP/1.1\r\nHost: rules.test\r\n\r\n", "421": "",
 	} {
 		if raw == "" {
 			continue // its text is made each time
@@ -389,17 +428,21 @@ func benchLoop(t testing.TB, many bool) *loop {
 	}
 	rules := plain
 	rules.Hosts = []string{"rules.test"}
-	rules.TryFiles, rules.Fallback, rules.ErrorPages = []string{"$path", "$path.html"}, "/small.html", map[int]string{404: "/404.html"}
+	rules.TryFiles, rules.Fallback, rules.ErrorPages = []string{"$path", "$path.html"}, "/small.html",
+		map[int]string{404: "/404.html"}
 	rules.Redirects = []Redirect{{"/old/**", "/new/$1", 301}}
-	rules.Rules = []Rule{{Match: "/a/**", Headers: map[string]string{"Cache-Control": "no-cache"}}, {Match: "/**/b/*", Listing: to(true)}}
+	rules.Rules = []Rule{{Match: "/a/**", Headers: map[string]string{"Cache-Control": "no-cache"}},
+		{Match: "/**/b/*", Listing: to(true)}}
 	headers := rules
 	headers.Hosts = []string{"headers.test"}
-	headers.Rules = []Rule{{Match: "/**", Headers: map[string]string{"Cache-Control": "no-cache", "X-Frame-Options": "DENY"}}}
+	headers.Rules = []Rule{{Match: "/**",
+		Headers: map[string]string{"Cache-Control": "no-cache", "X-Frame-Options": "DENY"}}}
 	return newLoop(t, open(t, rules, headers, plain).Handler())
 }
 
 // What stands before the file costs: Direct is static's own handler, the others are a Router with a site that is
-// plain, one with all that a site can have, and one whose fields are changed too. Step and the parser are in the figures.
+// plain, one with all that a site can have, and one whose fields are changed too. Step and the parser are in the
+// figures.
 func BenchmarkSmall(b *testing.B) {
 	for _, c := range []struct {
 		name, raw string

@@ -10,8 +10,8 @@ import (
 
 // try is one of the files that are tried for a path.
 type try struct {
-	derived bool   // $path stands in front
-	text    string // what is behind $path, or the whole path
+	derived bool   // the path is made of the request's: $path stands in front
+	text    string // the ending behind $path, or the whole path
 }
 
 // newTry returns an element of try_files, checked.
@@ -28,7 +28,9 @@ func CheckTry(s string) error {
 	if rest, derived := strings.CutPrefix(s, "$path"); derived && isPath("/"+rest) || isPath(s) {
 		return nil
 	}
-	return fmt.Errorf("%q: want $path, $path with an ending such as $path.html, or a path of the site that begins with /", s)
+	return fmt.Errorf("%q: want $path, $path with an ending such as $path.html, or a path of the site that "+
+		"begins with /",
+		s)
 }
 
 // CheckPath says what is wrong with a path of Site.ErrorPages.
@@ -66,8 +68,8 @@ func cleaned(s string) string {
 	return clean
 }
 
-// of is the path that is tried for the request's path. directory: only a directory counts,
-// whose slash is missing. ok: there is something to try.
+// of is the path that is tried for the request's path. directory says that only a directory counts there, whose slash
+// is missing. ok is false if there is nothing to try.
 func (t try) of(request string) (file string, directory, ok bool) {
 	switch slashed := strings.HasSuffix(request, "/"); {
 	case !t.derived:

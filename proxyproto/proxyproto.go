@@ -163,7 +163,7 @@ func parseBinary(in []byte) (source netip.AddrPort, size int, bad *Error) {
 }
 
 // checkTLVs walks what follows the addresses, from that byte: types and
-// values, none of which says more than who the client is, but for the checksum (section 2.2.3).
+// values. Only the checksum (section 2.2.3) is looked at: no other says who the client is.
 func checkTLVs(header []byte, at int) *Error {
 	const typeChecksum = 0x03
 	for at < len(header) {

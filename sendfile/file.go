@@ -12,7 +12,7 @@ import (
 )
 
 // File is an open regular file that any number of connections send from at
-// once. It is counted: the one who opened it holds the first reference, and
+// once. References to it are counted: who opens it holds the first, and
 // the descriptor is closed when the last is released. Its file position is
 // never used or moved; every transfer names its offset.
 type File struct {
@@ -54,7 +54,7 @@ func New(fd int, flags Flags, close func(fd int)) *File {
 }
 
 // OnFault has report called whenever the file cannot be read: with the error that Send or Warm returns, if that is
-// the file's and not the socket's. The answer that is being sent ends there and nobody else knows why. report may be
+// the file's and not the socket's. The answer that is being sent ends there, and only the File knows why. report may be
 // called from any goroutine and must not block. It is set before the File is shared.
 func (f *File) OnFault(report func(err error)) { f.fault = report }
 

@@ -24,7 +24,7 @@ func transfer(sock, fd int, offset int64, count int) (int64, error) {
 	}
 }
 
-// probeByte is where the kernel puts what probes read; nobody looks at it. It
+// probeByte is where the kernel puts what probes read; it is not looked at. It
 // and the vector that points to it are not on a stack, which Go may move.
 var (
 	probeByte   byte

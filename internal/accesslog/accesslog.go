@@ -38,7 +38,7 @@ type Options struct {
 	// Location is the time zone of the lines; nil: the local one.
 	Location *time.Location
 	// OnError is told of lines that were lost, at most once a minute for each cause, from a
-	// goroutine of the Log's own; nil: nobody is told, and Dropped counts.
+	// goroutine of the Log's own; nil: nothing is called, and Dropped counts.
 	OnError func(error)
 }
 

@@ -21,7 +21,7 @@ const (
 // combined is the Combined format.
 type combined struct{ recent }
 
-// The time is followed by what stands before the request line, and preceded by a client that is nobody.
+// The time stands between a client that has no user name and the quotation mark of the request line.
 var combinedStyle = style{time: ` - - [02/Jan/2006:15:04:05 -0700] "`, none: "-"}
 
 func newCombined(location *time.Location) *combined {

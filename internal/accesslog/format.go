@@ -13,7 +13,7 @@ type Format uint8
 //
 //	ADDR - USER [22/Nov/2026:22:00:00 +0000] "GET /x HTTP/1.1" 200 1024 "referer" "user-agent"
 //
-// USER is a hyphen for a client that has proved to be nobody.
+// USER is a hyphen for a client that has given no name.
 // It has no place for an error's reason or for the time an answer took.
 const Combined Format = 0
 

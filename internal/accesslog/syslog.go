@@ -30,7 +30,7 @@ const (
 //   - over UDP as RFC 5424 has it, <190>1 TIME HOST evhttpd PID access - LINE,
 //     which is what reads it over a network;
 //   - to a Unix socket as syslog(3) does, <190>Mmm dd hh:mm:ss evhttpd[PID]: LINE
-//     (RFC 3164 without the host's name), which is all that some who listen on /dev/log read.
+//     (RFC 3164 without the host's name), which is all that some programs which listen on /dev/log read.
 type syslogSink struct {
 	name   string // as configured
 	family int
@@ -166,8 +166,8 @@ func (s *syslogSink) send(line []byte, abandoned <-chan struct{}) error {
 				return err
 			}
 		default:
-			// UDP reports what became of an earlier datagram; a Unix socket that the
-			// one who listened has gone. Another socket shows whether it holds.
+			// UDP reports what became of an earlier datagram; a Unix socket, that
+			// the program which listened is gone. Another socket shows whether it stays so.
 			if tries++; tries == 1 && err == unix.ECONNREFUSED && s.family != unix.AF_UNIX {
 				continue
 			}

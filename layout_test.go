@@ -112,7 +112,7 @@ var rules = []rule{
 	// What is linked runs its initialization in every start, so the server links no FUSE.
 	{folder: "cmd/evhttpd-slowfs", project: []string{"bench/slowfs", "internal/config"}},
 	{folder: "cmd", project: []string{"bench", "bench/experiment", "bench/lab", "bench/load", "bench/loadtest",
-		"bench/report", "bench/results", "bench/text", "internal/config", "internal/daemon", "internal/guard",
+		"bench/report", "bench/results", "bench/text", "internal/config", "internal/daemon",
 		"internal/healthcheck", "internal/sink", "iomodel", "poller"},
 		modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", xsys}},
 }

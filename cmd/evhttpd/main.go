@@ -1,8 +1,7 @@
 // Command evhttpd serves files over HTTP/1.x with its own event loop.
 //
 // It knows the command line and nothing else: internal/config checks what was said, internal/daemon serves, bench
-// measures. It imports these, and iomodel, poller, guard, healthcheck and sink for what a subcommand or a check
-// needs.
+// measures. It imports these, and iomodel, poller, healthcheck and sink for what a subcommand needs.
 package main
 
 import (

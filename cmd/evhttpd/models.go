@@ -33,11 +33,11 @@ func modelsCommand() *cobra.Command {
 type modelsReport struct {
 	Platform string      `json:"platform"` // GOOS/GOARCH
 	Kernel   string      `json:"kernel"`   // its release
-	Auto     *autoChoice `json:"auto"`     // null: nothing that it takes can run here
+	Auto     *autoChoice `json:"auto"`     // null if no model that auto takes can run here
 	Models   []modelLine `json:"models"`
 }
 
-// autoChoice is what io_model and trigger auto come to here.
+// autoChoice is what auto means here for io_model and for trigger.
 type autoChoice struct {
 	Model   string `json:"model"`
 	Trigger string `json:"trigger"`
@@ -47,19 +47,19 @@ type autoChoice struct {
 type modelLine struct {
 	Name      string      `json:"name"`
 	Available bool        `json:"available"`
-	Reason    string      `json:"reason"` // why it is not available; empty: it is
-	Auto      bool        `json:"auto"`   // auto takes this one
+	Reason    string      `json:"reason"` // why the model is not available; empty if it is
+	Auto      bool        `json:"auto"`   // auto takes this model
 	Triggers  []string    `json:"triggers"`
-	Class     string      `json:"class"` // in Stevens' terms; empty: in none of them
+	Class     string      `json:"class"` // in Stevens' terms; empty if none of them fits
 	Mechanism string      `json:"mechanism"`
-	Cannot    string      `json:"cannot"` // what it cannot do, or only at a price
+	Cannot    string      `json:"cannot"` // what the model cannot do, or only at a price
 	Limits    []limitLine `json:"limits"`
 }
 
 // limitLine is one limit of a model on this machine.
 type limitLine struct {
 	Name   string     `json:"name"`
-	Value  *uint64    `json:"value"` // null: no limit is set
+	Value  *uint64    `json:"value"` // null if no limit is set
 	Bounds string     `json:"bounds"`
 	Lift   []liftLine `json:"lift"`
 }
@@ -84,7 +84,7 @@ func writeModels(w io.Writer, asJSON bool) error {
 	return report.write(w)
 }
 
-// describeModels looks at each model. auto is what auto takes, if there is something.
+// describeModels probes each model. auto is the model that auto takes, if hasAuto says that there is one.
 func describeModels(models []iomodel.Model, auto iomodel.Choice, hasAuto bool) *modelsReport {
 	r := &modelsReport{Platform: runtime.GOOS + "/" + runtime.GOARCH, Models: []modelLine{}}
 	var name unix.Utsname
@@ -124,7 +124,7 @@ func describeLimit(l iomodel.Limit) limitLine {
 	return line
 }
 
-// triggers lists a set of triggers, level first.
+// triggers lists the triggers of a set, level before edge.
 func triggers(set poller.Trigger) []string {
 	names := []string{}
 	for _, t := range []poller.Trigger{poller.Level, poller.Edge} {

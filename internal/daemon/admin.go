@@ -161,7 +161,7 @@ func (s *Server) snapshot() *admin.Snapshot {
 	return n
 }
 
-// triggerName is empty for a model that has no choice.
+// triggerName returns the name of the trigger, or the empty string for a model that has no choice.
 func triggerName(c iomodel.Choice) string {
 	if c.Trigger == 0 {
 		return ""
@@ -195,10 +195,10 @@ type overview struct {
 	Ready     bool               `json:"ready"`
 	Draining  bool               `json:"draining"`
 	Model     string             `json:"model"`
-	Trigger   string             `json:"trigger"` // empty: the model has no choice
-	Loops     int                `json:"loops"`   // 0: the model has none
+	Trigger   string             `json:"trigger"` // empty if the model has no choice
+	Loops     int                `json:"loops"`   // 0 if the model has none
 	Threads   int                `json:"threads,omitempty"`
-	Config    string             `json:"config"` // where it came from
+	Config    string             `json:"config"` // where the configuration came from
 	Listeners []string           `json:"listeners"`
 	Limits    limits             `json:"limits"`
 	AccessLog string             `json:"access_log"`

@@ -224,7 +224,8 @@ func (s *Server) commit(c *change) error {
 		go s.await(m)
 	}
 	s.state = c.state
-	s.current.Store(&c.state)
+	now := c.state // a copy of its own, which does not keep c.old in memory
+	s.current.Store(&now)
 	s.shared.budget.SetLimit(buffers(c.cfg))
 	if c.log != nil {
 		s.events.Change(c.cfg.Log, c.log)

@@ -191,10 +191,12 @@ func TestTimeouts(t *testing.T) {
 			})
 		}
 		t.Run("first byte", func(t *testing.T) {
+			t.Parallel() // it waits most of its time
 			s := start(t, m, withConfig(func(c *conn.Config) { c.FirstByte = soon }))
 			s.dial(t).end()
 		})
 		t.Run("sending", func(t *testing.T) {
+			t.Parallel() // it waits most of its time
 			s := start(t, m, withConfig(func(c *conn.Config) { c.Send = soon }))
 			for _, path := range []string{"/file", "/shared"} {
 				c := s.dial(t)
@@ -213,6 +215,7 @@ func TestTimeouts(t *testing.T) {
 			}
 		})
 		t.Run("sending slowly", func(t *testing.T) { // is no reason to be cut
+			t.Parallel() // it waits most of its time
 			s := start(t, m, withConfig(func(c *conn.Config) { c.Send = 10 * soon }))
 			c := s.dial(t)
 			must(t, c.SetReadBuffer(64<<10))
@@ -233,6 +236,7 @@ func TestTimeouts(t *testing.T) {
 // TestDrain: what waits in the queue is served, each answer is the last, what
 // is idle is closed at the end and counted apart from what is cut.
 func TestDrain(t *testing.T) {
+	const drain = 2 * time.Second
 	eachOwned(t, func(t *testing.T, m iomodel.Model) {
 		s := start(t, m)
 		idle, asks, loads := s.dial(t), s.dial(t), s.dial(t)
@@ -251,7 +255,7 @@ func TestDrain(t *testing.T) {
 		for range 20 { // some of them are not accepted yet
 			late = append(late, s.dial(t))
 		}
-		s.Drain(3 * time.Second)
+		s.Drain(drain)
 		for _, c := range late {
 			if _, last := c.get("/small"); !last {
 				t.Error("an answer does not say that it is the last")
@@ -269,7 +273,7 @@ func TestDrain(t *testing.T) {
 			t.Error("a download was not finished")
 		}
 		finishes.Close()
-		ended := s.stop(3 * time.Second) // no sooner
+		ended := s.stop(drain) // no sooner
 		if ended.Idle != 1 || ended.Cut != 1 || ended.Err != nil {
 			t.Errorf("%d idle, %d cut, %v; want 1, 1", ended.Idle, ended.Cut, ended.Err)
 		}
@@ -530,7 +534,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		addr, err := unix.Getsockname(s.fd)
 		must(t, err)
 		var fds []int
-		for range 5 {
+		for range 20 { // more than are refused while the test is slow to look
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 			must(t, err)
 			fds = append(fds, fd)

@@ -3,7 +3,6 @@
 package poller
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -20,7 +19,7 @@ var epollBackend = Backend{Name: "epoll", Triggers: Level | Edge, Open: openEpol
 type epoll struct {
 	waker
 	epfd   int
-	wakefd int    // an eventfd
+	wake   WakeFD
 	edge   uint32 // EPOLLET or 0: or'ed into every registration that is not in forced
 	forced fdSet  // descriptors added with ForceLevel: Modify must know
 	calls  Calls
@@ -39,13 +38,12 @@ func openEpoll(o Options) (Poller, error) {
 	if p.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
-	if p.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return nil, errors.Join(fmt.Errorf("eventfd of the epoll poller: %w", err), unix.Close(p.epfd))
+	if err = p.wake.Open("epoll poller"); err != nil {
+		return nil, errors.Join(err, unix.Close(p.epfd))
 	}
 	// Edge-triggered whatever the poller's trigger: each write is an edge of
 	// its own, so the counter is never read and a wake costs one call less.
-	// It takes 2^64 wakes to overflow.
-	if err = p.control(unix.EPOLL_CTL_ADD, p.wakefd, tokenWake, unix.EPOLLIN|unix.EPOLLET); err != nil {
+	if err = p.control(unix.EPOLL_CTL_ADD, p.wake.FD(), tokenWake, unix.EPOLLIN|unix.EPOLLET); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
@@ -120,10 +118,7 @@ func (p *epoll) Wake() error {
 	if !p.claim() {
 		return nil
 	}
-	err := addOne(p.wakefd)
-	if err != nil {
-		err = fmt.Errorf("write to the epoll poller's eventfd %d: %w", p.wakefd, err)
-	}
+	err := p.wake.Send()
 	p.release(err)
 	return err
 }
@@ -133,8 +128,8 @@ func (p *epoll) Close() error {
 	if !p.stop() {
 		return nil
 	}
-	err := errors.Join(unix.Close(p.wakefd), unix.Close(p.epfd))
-	p.epfd, p.wakefd = -1, -1 // a late call gets EBADF, not a stranger's descriptor
+	err := errors.Join(p.wake.Close(), unix.Close(p.epfd))
+	p.epfd = -1 // a late call gets EBADF, not a stranger's descriptor
 	if err != nil {
 		return fmt.Errorf("close the epoll poller: %w", err)
 	}
@@ -143,9 +138,6 @@ func (p *epoll) Close() error {
 
 // Calls implements Counter.
 func (p *epoll) Calls() Calls { return p.calls }
-
-// eventfdOne is what Wake adds to the counter.
-var eventfdOne = binary.NativeEndian.AppendUint64(nil, 1)
 
 // control is epoll_ctl. It never blocks, so the scheduler is not told of it.
 func (p *epoll) control(op, fd int, token Token, mask uint32) error {

@@ -1,4 +1,4 @@
-//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+//go:build unix
 
 package poller
 
@@ -16,7 +16,7 @@ var pollBackend = Backend{Name: "poll", Triggers: Level, Open: openPoll}
 // and walks it, so a wait costs time in proportion to the descriptors.
 type poll struct {
 	waker
-	wake  wakeFD
+	wake  WakeFD
 	table table
 	fds   []unix.PollFd // the wake-up's, then one for each entry of table
 	next  int           // the position in table that collect starts at
@@ -28,7 +28,7 @@ func openPoll(o Options) (Poller, error) {
 		return nil, err
 	}
 	p := &poll{}
-	if err := p.wake.open("poll"); err != nil {
+	if err := p.wake.Open("poll poller"); err != nil {
 		return nil, err
 	}
 	p.fds = []unix.PollFd{{Fd: int32(p.wake.read), Events: unix.POLLIN}}
@@ -98,7 +98,7 @@ func (p *poll) Wake() error {
 	if !p.claim() {
 		return nil
 	}
-	err := p.wake.send()
+	err := p.wake.Send()
 	p.release(err)
 	return err
 }
@@ -109,7 +109,7 @@ func (p *poll) Close() error {
 		return nil
 	}
 	p.table.close()
-	if err := p.wake.close(); err != nil {
+	if err := p.wake.Close(); err != nil {
 		return fmt.Errorf("close the poll poller: %w", err)
 	}
 	return nil
@@ -124,7 +124,7 @@ func (p *poll) Calls() Calls { return p.calls }
 func (p *poll) collect(events []Event, count int) (n int, err error) {
 	if p.fds[0].Revents != 0 {
 		count--
-		if err := p.wake.drain(); err != nil {
+		if err := p.wake.Drain(); err != nil {
 			return 0, err
 		}
 		p.clear()

@@ -1,4 +1,4 @@
-//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+//go:build unix
 
 package poller
 
@@ -24,7 +24,7 @@ var ErrSetSize = errors.New("poller: the descriptor is beyond FD_SETSIZE, which 
 // directions that were asked for, and a Hangup never: recv finds it.
 type selects struct {
 	waker
-	wake       wakeFD
+	wake       WakeFD
 	table      table
 	read       selectSet // asked for; the wake-up's among them
 	write      selectSet
@@ -40,11 +40,11 @@ func openSelect(o Options) (Poller, error) {
 		return nil, err
 	}
 	p := &selects{}
-	if err := p.wake.open("select"); err != nil {
+	if err := p.wake.Open("select poller"); err != nil {
 		return nil, err
 	}
 	if err := p.reach(p.wake.read); err != nil {
-		return nil, errors.Join(fmt.Errorf("select: fd %d of the poller's own: %w", p.wake.read, err), p.wake.close())
+		return nil, errors.Join(fmt.Errorf("select: fd %d of the poller's own: %w", p.wake.read, err), p.wake.Close())
 	}
 	p.read.put(p.wake.read, true)
 	return p, nil
@@ -120,7 +120,7 @@ func (p *selects) Wake() error {
 	if !p.claim() {
 		return nil
 	}
-	err := p.wake.send()
+	err := p.wake.Send()
 	p.release(err)
 	return err
 }
@@ -131,7 +131,7 @@ func (p *selects) Close() error {
 		return nil
 	}
 	p.table.close()
-	if err := p.wake.close(); err != nil {
+	if err := p.wake.Close(); err != nil {
 		return fmt.Errorf("close the select poller: %w", err)
 	}
 	return nil
@@ -162,7 +162,7 @@ func (p *selects) ask(fd int, want Interest) {
 func (p *selects) collect(events []Event) (n int, err error) {
 	if p.readReady.has(p.wake.read) {
 		p.readReady.put(p.wake.read, false)
-		if err := p.wake.drain(); err != nil {
+		if err := p.wake.Drain(); err != nil {
 			return 0, err
 		}
 		p.clear()

@@ -54,7 +54,7 @@ var errNoSignals = errors.New("this kind of file sends no signals (O_ASYNC)")
 // ppoll. Several loops may share it, but a file has only one owner to signal.
 type sigio struct {
 	waker
-	wake      wakeFD
+	wake      WakeFD
 	sigfd     int
 	thread    int           // that of the first Wait; 0: there was none
 	mask      unix.Sigset_t // of the thread, before
@@ -83,13 +83,13 @@ func openSigio(o Options) (Poller, error) {
 		return nil, err
 	}
 	p := &sigio{}
-	if err := p.wake.open("sigio"); err != nil {
+	if err := p.wake.Open("sigio poller"); err != nil {
 		return nil, err
 	}
 	set := sigioSet()
 	var err error
 	if p.sigfd, err = unix.Signalfd(-1, &set, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK); err != nil {
-		return nil, errors.Join(fmt.Errorf("signalfd: %w", err), p.wake.close())
+		return nil, errors.Join(fmt.Errorf("signalfd: %w", err), p.wake.Close())
 	}
 	p.asked = []unix.PollFd{{Fd: int32(p.sigfd), Events: unix.POLLIN}, {Fd: int32(p.wake.read), Events: unix.POLLIN}}
 	return p, nil
@@ -192,7 +192,7 @@ func (p *sigio) Wake() error {
 	if !p.claim() {
 		return nil
 	}
-	err := p.wake.send()
+	err := p.wake.Send()
 	p.release(err)
 	return err
 }
@@ -205,7 +205,7 @@ func (p *sigio) Close() error {
 	}
 	err := p.unbind()
 	p.table.close()
-	err = errors.Join(err, unix.Close(p.sigfd), p.wake.close())
+	err = errors.Join(err, unix.Close(p.sigfd), p.wake.Close())
 	p.sigfd = -1
 	if err != nil {
 		return fmt.Errorf("close the sigio poller: %w", err)
@@ -392,7 +392,7 @@ func (p *sigio) pollNow() error {
 // collect turns the answers into events and takes the wake-up out.
 func (p *sigio) collect(events []Event) (int, error) {
 	if p.asked[askedWake].Revents != 0 {
-		if err := p.wake.drain(); err != nil {
+		if err := p.wake.Drain(); err != nil {
 			return 0, err
 		}
 		p.clear()

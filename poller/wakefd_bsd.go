@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wakeFD is a descriptor that Wake makes readable: a pipe here.
-type wakeFD struct {
+// WakeFD is a descriptor that any goroutine makes readable, to end a wait: a pipe here.
+type WakeFD struct {
 	read, write int
-	scratch     [16]byte // of drain
+	scratch     [64]byte // of Drain
 }
 
-// wakeByte is what Wake writes.
+// wakeByte is what Send writes.
 var wakeByte = []byte{0}
 
-func (w *wakeFD) open(backend string) error {
+// Open makes the descriptor; owner is whose wait it ends, for errors.
+func (w *WakeFD) Open(owner string) error {
 	var fds [2]int
 	syscall.ForkLock.RLock() // macOS has no pipe2
 	err := unix.Pipe(fds[:])
@@ -29,18 +30,22 @@ func (w *wakeFD) open(backend string) error {
 	}
 	syscall.ForkLock.RUnlock()
 	if err != nil {
-		return fmt.Errorf("pipe of the %s poller: %w", backend, err)
+		return fmt.Errorf("pipe of the %s: %w", owner, err)
 	}
 	w.read, w.write = fds[0], fds[1]
 	for _, fd := range fds {
 		if err := unix.SetNonblock(fd, true); err != nil {
-			return errors.Join(fmt.Errorf("pipe of the %s poller: %w", backend, err), w.close())
+			return errors.Join(fmt.Errorf("pipe of the %s: %w", owner, err), w.Close())
 		}
 	}
 	return nil
 }
 
-func (w *wakeFD) send() error {
+// FD is the descriptor to wait for.
+func (w *WakeFD) FD() int { return w.read }
+
+// Send makes the descriptor readable.
+func (w *WakeFD) Send() error {
 	_, err := unix.Write(w.write, wakeByte)
 	for err == unix.EINTR {
 		_, err = unix.Write(w.write, wakeByte)
@@ -48,23 +53,23 @@ func (w *wakeFD) send() error {
 	if err == nil || err == unix.EAGAIN { // full: it is readable, which is all that matters
 		return nil
 	}
-	return fmt.Errorf("write to the poller's pipe fd %d: %w", w.write, err)
+	return fmt.Errorf("write to pipe %d: %w", w.write, err)
 }
 
-// drain takes the byte out. The pending flag keeps it from being many.
-func (w *wakeFD) drain() error {
-	_, err := unix.Read(w.read, w.scratch[:])
-	for err == unix.EINTR {
-		_, err = unix.Read(w.read, w.scratch[:])
+// Drain makes the descriptor unreadable.
+func (w *WakeFD) Drain() error {
+	n, err := unix.Read(w.read, w.scratch[:])
+	for err == unix.EINTR || n == len(w.scratch) {
+		n, err = unix.Read(w.read, w.scratch[:])
 	}
 	if err == nil || err == unix.EAGAIN {
 		return nil
 	}
-	return fmt.Errorf("read from the poller's pipe fd %d: %w", w.read, err)
+	return fmt.Errorf("read from pipe %d: %w", w.read, err)
 }
 
-// close frees it; a late call gets EBADF, not a stranger's descriptor.
-func (w *wakeFD) close() error {
+// Close frees the descriptor; a late call gets EBADF, not a stranger's descriptor.
+func (w *WakeFD) Close() error {
 	err := errors.Join(unix.Close(w.read), unix.Close(w.write))
 	w.read, w.write = -1, -1
 	return err

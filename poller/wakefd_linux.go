@@ -1,47 +1,47 @@
 package poller
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
-// wakeFD is a descriptor that Wake makes readable: an eventfd here.
-type wakeFD struct {
+// WakeFD is a descriptor that any goroutine makes readable, to end a wait: an eventfd here.
+type WakeFD struct {
 	read    int
-	counter [8]byte // scratch of drain
+	counter [8]byte // scratch of Drain
 }
 
-func (w *wakeFD) open(backend string) (err error) {
+// eventfdOne is what Send adds to the counter.
+var eventfdOne = binary.NativeEndian.AppendUint64(nil, 1)
+
+// Open makes the descriptor; owner is whose wait it ends, for errors.
+func (w *WakeFD) Open(owner string) (err error) {
 	if w.read, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fmt.Errorf("eventfd of the %s poller: %w", backend, err)
+		return fmt.Errorf("eventfd of the %s: %w", owner, err)
 	}
 	return nil
 }
 
-func (w *wakeFD) send() error {
-	if err := addOne(w.read); err != nil {
-		return fmt.Errorf("write to the poller's eventfd %d: %w", w.read, err)
+// FD is the descriptor to wait for.
+func (w *WakeFD) FD() int { return w.read }
+
+// Send makes the descriptor readable, with an edge of its own. A counter that is full (EAGAIN, after 2^64 calls)
+// is readable, which is all that matters.
+func (w *WakeFD) Send() error {
+	_, err := unix.Write(w.read, eventfdOne)
+	for err == unix.EINTR {
+		_, err = unix.Write(w.read, eventfdOne)
 	}
-	return nil
+	if err == nil || err == unix.EAGAIN {
+		return nil
+	}
+	return fmt.Errorf("write to eventfd %d: %w", w.read, err)
 }
 
-// addOne adds one to an eventfd's counter. A full one (EAGAIN) is readable, which is all that matters.
-func addOne(fd int) error {
-	for {
-		_, err := unix.Write(fd, eventfdOne)
-		switch err {
-		case nil, unix.EAGAIN:
-			return nil
-		case unix.EINTR:
-		default:
-			return err
-		}
-	}
-}
-
-// drain sets the counter to 0.
-func (w *wakeFD) drain() error {
+// Drain makes the descriptor unreadable.
+func (w *WakeFD) Drain() error {
 	_, err := unix.Read(w.read, w.counter[:])
 	for err == unix.EINTR {
 		_, err = unix.Read(w.read, w.counter[:])
@@ -49,11 +49,11 @@ func (w *wakeFD) drain() error {
 	if err == nil || err == unix.EAGAIN {
 		return nil
 	}
-	return fmt.Errorf("read from the poller's eventfd %d: %w", w.read, err)
+	return fmt.Errorf("read from eventfd %d: %w", w.read, err)
 }
 
-// close frees it; a late call gets EBADF, not a stranger's descriptor.
-func (w *wakeFD) close() error {
+// Close frees the descriptor; a late call gets EBADF, not a stranger's descriptor.
+func (w *WakeFD) Close() error {
 	err := unix.Close(w.read)
 	w.read = -1
 	return err

@@ -87,6 +87,14 @@ func (c *Conn) TakeJob() (job Job, ticket uint32, must bool) {
 	return job, c.ticket, c.pending.warming
 }
 
+// DropJob lets go of a job from TakeJob which will not run. One that an answer under way depends on holds
+// its file, as its result would.
+func DropJob(job Job, must bool) {
+	if own, ok := job.(Result); ok && must {
+		own.Release()
+	}
+}
+
 // JobClient is the client that the job of TakeJob is for.
 func (c *Conn) JobClient() Client { return c.pending.client }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
+	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/socket"
 )
 
@@ -26,27 +27,25 @@ const (
 // acceptor takes connections from listeners with poll(2) and accept(2), on a
 // thread of its own. The listeners are not its own: it neither changes nor closes them.
 type acceptor struct {
-	crew     *crew
+	server   *ownedServer
 	list     []accepted
-	pipe     int           // its end wakes the acceptor
-	fds      []unix.PollFd // of a round: the pipe, then those of list that are accepted from
-	wakeMu   sync.Mutex
-	wakeEnd  int  // the pipe's other end; -1: closed
-	blocking bool // what is accepted is
+	fds      []unix.PollFd // of a round: the waker's, then those of list that are accepted from
+	blocking bool          // accepted connections are made blocking
 	calls    socket.Calls
 	count    conn.Counters // since the last account
-	// begin takes over a connection that has been counted.
-	begin func(arrival)
-	next  atomic.Pointer[relisten] // what Listen asks for
-	// full reports that nothing can be begun now; whoever changes that calls
-	// roomMade. It may be nil.
-	full  func() bool
-	stuck atomic.Bool   // it waits for room
-	ended chan struct{} // closed at the end of run
-
+	begin    func(arrival) // takes over a connection that has been counted
+	// full reports that nothing can be begun now; whoever changes that calls roomMade. It may be nil.
+	full    func() bool
+	stuck   atomic.Bool              // the acceptor waits for room
+	next    atomic.Pointer[relisten] // what SetListeners asks for
+	ended   chan struct{}            // closed at the end of run
 	pulse   model.Pulse
 	reserve model.Reserve
-	waiting model.Backoff // after an error of poll
+	polling model.Backoff // after an error of poll
+
+	waker  poller.WakeFD
+	mu     sync.Mutex // of what follows, and of the waker's end
+	closed bool
 }
 
 // accepted is a listener as its acceptor has it.
@@ -55,35 +54,26 @@ type accepted struct {
 	model.AcceptPolicy
 }
 
-// newAcceptor returns an acceptor for those listening sockets. The crew's stop ends it.
-func newAcceptor(c *crew, listeners []int, blocking bool, begin func(arrival)) (*acceptor, error) {
-	a := &acceptor{crew: c, blocking: blocking, begin: begin, ended: make(chan struct{})}
+// newAcceptor returns an acceptor for those listening sockets. The server's stop ends it.
+func newAcceptor(s *ownedServer, listeners []int, blocking bool, begin func(arrival)) (*acceptor, error) {
+	a := &acceptor{server: s, blocking: blocking, begin: begin, ended: make(chan struct{})}
 	a.calls.Init()
-	var pipe [2]int
-	if err := unix.Pipe(pipe[:]); err != nil {
-		return nil, fmt.Errorf("iomodel: a pipe to wake who accepts: %w", err)
-	}
-	for _, fd := range pipe {
-		unix.CloseOnExec(fd)
-		if err := unix.SetNonblock(fd, true); err != nil {
-			a.crew.opts.Warn("making a pipe non-blocking", err)
-		}
+	if err := a.waker.Open("acceptor"); err != nil {
+		return nil, fmt.Errorf("iomodel: %w", err)
 	}
 	a.set(listeners)
-	a.pipe, a.wakeEnd = pipe[0], pipe[1]
 	a.reserve.Refill()
-	c.stop = a.wake
-	c.pinged = []model.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
+	s.stop = a.wake
+	s.pinged = []model.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
 	return a, nil
 }
 
 // wake ends the acceptor's wait, from any goroutine.
 func (a *acceptor) wake() {
-	a.wakeMu.Lock()
-	defer a.wakeMu.Unlock()
-	if a.wakeEnd >= 0 {
-		// The pipe being full, the acceptor wakes as well.
-		_, _ = unix.Write(a.wakeEnd, []byte{0})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closed {
+		_ = a.waker.Send() // failing, the wait ends in a second
 	}
 }
 
@@ -94,11 +84,11 @@ func (a *acceptor) roomMade() {
 	}
 }
 
-// run accepts until the crew drains or hands over, and then what still waits in the queues.
+// run accepts until the server drains or hands over, and then what still waits in the queues.
 func (a *acceptor) run() {
 	defer close(a.ended)
 	defer a.pulse.End()
-	for !a.crew.ending() {
+	for !a.server.ending() {
 		a.pulse.Beat()
 		a.round()
 		a.relisten()
@@ -106,12 +96,12 @@ func (a *acceptor) run() {
 	for i := range a.list {
 		a.last(&a.list[i])
 	}
-	a.crew.resting.Store(0)
+	a.server.resting.Store(0)
 	a.account()
 	a.reserve.Yield()
 }
 
-// relisten is what Listen asks of an acceptor.
+// relisten is what SetListeners asks of an acceptor.
 type relisten struct {
 	fds  []int
 	done chan struct{}
@@ -145,20 +135,18 @@ func (a *acceptor) relisten() {
 	close(r.done)
 }
 
-// close frees the acceptor after run. It does so once: whoever waits for the server's end
-// comes by, and by the second time the pipe's numbers may be another's.
+// close frees the acceptor after run. It does so once, however often the server's end is waited for:
+// by the second time the descriptor's number may be another's.
 func (a *acceptor) close() {
-	a.wakeMu.Lock()
-	defer a.wakeMu.Unlock()
-	if a.wakeEnd < 0 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
 		return
 	}
-	for _, fd := range []int{a.wakeEnd, a.pipe} {
-		if err := unix.Close(fd); err != nil {
-			a.crew.opts.Warn("closing a pipe", err)
-		}
+	a.closed = true
+	if err := a.waker.Close(); err != nil {
+		a.server.opts.Warn("closing the descriptor that wakes the acceptor", err)
 	}
-	a.wakeEnd = -1
 }
 
 // set makes these the listeners to accept from.
@@ -169,9 +157,9 @@ func (a *acceptor) set(listeners []int) {
 	}
 }
 
-// account moves to the crew what has been counted.
+// account moves to the server what has been counted.
 func (a *acceptor) account() {
-	a.crew.tally(&a.count)
+	a.server.addCounters(&a.count)
 	a.count = conn.Counters{}
 }
 
@@ -181,16 +169,16 @@ func (a *acceptor) round() {
 	timeout := a.gather(clock.Mono())
 	n, err := a.poll(a.fds, timeout)
 	if err != nil {
-		a.crew.opts.Warn("waiting for connections fails: it is tried again, at least once a second", err)
-		a.waiting.Fail(clock.Mono())
+		a.server.opts.Warn("waiting for connections fails: it is tried again, at least once a second", err)
+		a.polling.Fail(clock.Mono())
 		return
 	}
-	a.waiting.Succeed()
+	a.polling.Succeed()
 	if n == 0 {
 		return
 	}
 	if a.fds[0].Revents != 0 {
-		a.emptyPipe()
+		_ = a.waker.Drain() // failing, the next wait ends at once
 	}
 	for _, ready := range a.fds[1:] {
 		if ready.Revents == 0 {
@@ -206,12 +194,12 @@ func (a *acceptor) round() {
 // gather has fds be those to wait for, without the listeners that are put off, and returns how long to wait. It
 // rests first if poll has failed: nothing can wake it then.
 func (a *acceptor) gather(now int64) (timeout time.Duration) {
-	if a.waiting.Paused() {
-		time.Sleep(time.Duration(a.waiting.Until - now))
-		a.waiting.Until = 0
+	if a.polling.Paused() {
+		time.Sleep(time.Duration(a.polling.Until - now))
+		a.polling.Until = 0
 	}
 	timeout = waitMax
-	a.fds = append(a.fds[:0], unix.PollFd{Fd: int32(a.pipe), Events: unix.POLLIN})
+	a.fds = append(a.fds[:0], unix.PollFd{Fd: int32(a.waker.FD()), Events: unix.POLLIN})
 	resting := 0
 	for i := range a.list {
 		l := &a.list[i]
@@ -225,7 +213,7 @@ func (a *acceptor) gather(now int64) (timeout time.Duration) {
 		}
 		a.fds = append(a.fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
 	}
-	a.crew.resting.Store(int64(resting))
+	a.server.resting.Store(int64(resting))
 	return timeout
 }
 
@@ -259,15 +247,6 @@ func ready(fd int, events int16) bool {
 	return n > 0 && err == nil
 }
 
-func (a *acceptor) emptyPipe() {
-	var p [64]byte
-	for {
-		if n, err := unix.Read(a.pipe, p[:]); n < len(p) || err != nil {
-			return
-		}
-	}
-}
-
 // take begins connections of a listener that has some. It reports false if the
 // others are not to be looked at now.
 func (a *acceptor) take(l *accepted) bool {
@@ -286,18 +265,18 @@ func (a *acceptor) take(l *accepted) bool {
 	return true
 }
 
-// awaitRoom waits, for a connection that is to be accepted, until it can be
-// begun, making room by sparing who is idle. Those who are busy learn from the crew that each answer is to be their last.
+// awaitRoom waits until a connection that is to be accepted can be begun, and closes an idle one for it. Busy
+// connections learn from the server (crowded) that each answer is to be their last.
 func (a *acceptor) awaitRoom() {
-	a.crew.spare()
+	a.server.evict()
 	a.stuck.Store(true)
 	defer a.stuck.Store(false)
 	if !a.full() {
 		return
 	}
-	// Who is not idle now may be in a while, without telling.
+	// A connection that is not idle now may be in a while, without telling.
 	if n, err := a.poll(a.fds[:1], roomEvery); n > 0 && err == nil {
-		a.emptyPipe()
+		_ = a.waker.Drain() // failing, the next wait ends at once
 	}
 }
 
@@ -311,14 +290,14 @@ func (a *acceptor) one(l *accepted) bool {
 		}
 		switch action {
 		case model.AcceptServe:
-			a.begin(arrival{fd: fd, remote: remote, refuse: !a.crew.admit()})
+			a.begin(arrival{fd: fd, remote: remote, refuse: !a.server.admit()})
 			return true
 		case model.AcceptEmpty:
 			return false
 		case model.AcceptStarved:
 			if a.reserve.Yield() {
 				if fd, remote, err := a.accept(l.fd); err == nil {
-					a.crew.open.Add(1)
+					a.server.open.Add(1)
 					a.begin(arrival{fd: fd, remote: remote, refuse: true})
 				}
 			}
@@ -333,7 +312,7 @@ func (a *acceptor) one(l *accepted) bool {
 
 // rest leaves a listener alone for a while after an error.
 func (a *acceptor) rest(l *accepted, what string, err error) {
-	a.crew.opts.Warn(what, err)
+	a.server.opts.Warn(what, err)
 	l.Fail(clock.Mono())
 }
 
@@ -344,7 +323,7 @@ func (a *acceptor) last(l *accepted) {
 		if !l.Paused() && a.one(l) {
 			continue
 		}
-		if !l.Paused() || a.crew.over.Load() {
+		if !l.Paused() || a.server.graceOver.Load() {
 			return
 		}
 		time.Sleep(time.Duration(l.Until - clock.Mono()))

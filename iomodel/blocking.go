@@ -12,7 +12,6 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/sendfile"
-	"github.com/evhttpd/evhttpd/socket"
 )
 
 // threadsMax is the most threads of a blocking server: Go ends a program that
@@ -48,7 +47,7 @@ func blocking() Model {
 
 // blockingServer is a [Server] on a pool of threads.
 type blockingServer struct {
-	*crew
+	*ownedServer
 	acceptor *acceptor
 	threads  int
 
@@ -65,15 +64,14 @@ func newBlocking(o Options) (Server, error) {
 	if o.Threads < 1 || o.Threads > threadsMax {
 		return nil, fmt.Errorf("iomodel: blocking takes 1 to %d threads, not %d", threadsMax, o.Threads)
 	}
-	s := &blockingServer{crew: newCrew(o), threads: o.Threads}
-	s.inPlace = true
+	s := &blockingServer{ownedServer: newOwnedServer(o, ownedTraits{onThread: true}), threads: o.Threads}
 	s.work.L = &s.mu
 	return s, nil
 }
 
 // Serve implements [Server].
 func (s *blockingServer) Serve(listeners [][]model.Listener) error {
-	a, err := newAcceptor(s.crew, descriptors(listeners), true, s.begin)
+	a, err := newAcceptor(s.ownedServer, descriptors(listeners), true, s.begin)
 	if err != nil {
 		s.share.Leave()
 		return err
@@ -92,8 +90,8 @@ func (s *blockingServer) Serve(listeners [][]model.Listener) error {
 	return nil
 }
 
-// Listen implements [Server].
-func (s *blockingServer) Listen(listeners [][]model.Listener) error {
+// SetListeners implements [Server].
+func (s *blockingServer) SetListeners(listeners [][]model.Listener) error {
 	s.acceptor.listen(descriptors(listeners))
 	return nil
 }
@@ -107,7 +105,7 @@ func (s *blockingServer) Adopt(h model.Handed) bool {
 	defer s.all.Done()
 	if s.full() && !ready(h.FD, unix.POLLIN) {
 		s.open.Add(-1)
-		h.Conn.UncountClient(s.terms.Load().config)
+		h.Conn.UncountClient(s.settings.Load().config)
 		if err := unix.Close(h.FD); err != nil {
 			s.opts.Warn("closing a connection", err)
 		}
@@ -129,7 +127,7 @@ func (s *blockingServer) Wait() model.Ended {
 	s.mu.Unlock()
 	s.running.Wait()
 	s.acceptor.close()
-	return s.crew.Wait()
+	return s.ownedServer.Wait()
 }
 
 // full reports whether every thread is taken.
@@ -182,21 +180,22 @@ func (s *blockingServer) next() (arrival, bool) {
 func (s *blockingServer) thread() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	local := s.newLocal(s.terms.Load())
+	local := s.newWorkspace(s.settings.Load())
 	for {
 		a, ok := s.next()
 		if !ok {
 			return
 		}
-		t := &blockingTransport{fd: a.fd}
-		t.link = &link{wire: t, local: local, owned: true}
-		s.start(t.link, a)
+		t := new(blockingTransport)
+		t.fd = a.fd
+		t.conn = &ownedConn{transport: t, local: local}
+		s.start(t.conn, a)
 		if err := t.init(); err != nil {
 			s.opts.Warn("bounding a connection's waits", err)
 		} else {
-			t.link.drive(t.link.first())
+			t.conn.drive(t.conn.first())
 		}
-		t.link.end()
+		t.conn.end()
 		s.all.Done()
 	}
 }
@@ -204,8 +203,7 @@ func (s *blockingServer) thread() {
 // blockingTransport is a blocking socket. Of one turn, the first Recv may wait,
 // if that is what the turn is for, and each Send: until there is room for all of it.
 type blockingTransport struct {
-	link     *link
-	fd       int
+	syscallTransport
 	waits    bool          // the next Recv does
 	empty    bool          // the last Recv left nothing in the socket, or nothing came
 	bound    time.Duration // SO_RCVTIMEO as it is set
@@ -215,7 +213,7 @@ type blockingTransport struct {
 // init bounds what a Send waits.
 func (t *blockingTransport) init() error {
 	slice := waitMax
-	if timeout := t.link.crew.terms.Load().config.Timeout(conn.PhaseSending); timeout > 0 {
+	if timeout := t.conn.server.settings.Load().config.Timeout(conn.PhaseSending); timeout > 0 {
 		slice = min(slice, timeout)
 	}
 	return setTimeout(t.fd, unix.SO_SNDTIMEO, slice)
@@ -237,7 +235,7 @@ func (t *blockingTransport) wait(want conn.Want, timeout time.Duration) bool {
 	return true
 }
 
-// look implements wire.
+// look implements ownedTransport.
 func (t *blockingTransport) look() bool {
 	t.waits, t.empty = false, false
 	return false
@@ -255,18 +253,18 @@ func (t *blockingTransport) Recv(p []byte) (int, error) {
 		flags, t.waits = 0, false
 	}
 	n, err := receive(t.fd, p, flags)
-	t.link.called(conn.CallRecv, err)
+	t.conn.called(conn.CallRecv, err)
 	t.empty = n < len(p)
 	if flags == 0 {
 		if n > 0 {
-			t.link.renew(t.link.hold())
-			t.link.woke()
+			t.conn.renew(t.conn.useSettings())
+			t.conn.woke()
 		}
-		t.link.refresh()
+		t.conn.refresh()
 	}
 	switch {
 	case n > 0:
-		t.link.received()
+		t.conn.received()
 		return n, nil
 	case err == nil:
 		return 0, io.EOF
@@ -277,57 +275,33 @@ func (t *blockingTransport) Recv(p []byte) (int, error) {
 
 // Send implements [conn.Transport].
 func (t *blockingTransport) Send(head, body []byte, more bool) (int, error) {
-	n, err := send(t.fd, head, body, more)
-	t.link.called(conn.CallSend, err)
+	n, err := t.syscallTransport.Send(head, body, more)
 	if n < len(head)+len(body) {
-		t.link.refresh() // the bound was reached
-	}
-	if err != nil {
-		err = again(err)
+		t.conn.refresh() // it has waited as long as it may
 	}
 	return n, err
 }
 
 // SendFile implements [conn.Transport].
 func (t *blockingTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
-	n, err := sendfile.Send(t.fd, f, offset, count)
-	t.link.calledSendfile(f, err)
-	t.link.refresh()
-	if err != nil {
-		err = again(err)
-	}
+	n, err := t.syscallTransport.SendFile(f, offset, count)
+	t.conn.refresh()
 	return n, err
 }
 
 // Resident implements [conn.Transport]: a thread may wait for the disk.
 func (t *blockingTransport) Resident(*sendfile.File, int64, int64) bool { return true }
 
-// CloseWrite implements [conn.Transport].
-func (t *blockingTransport) CloseWrite() error {
-	t.link.called(conn.CallShutdown, nil)
-	return unix.Shutdown(t.fd, unix.SHUT_WR)
-}
-
-// Unacked implements [conn.Transport].
-func (t *blockingTransport) Unacked() int { return socket.Unacked(t.fd) }
-
-// Hangup implements [conn.Transport].
-func (t *blockingTransport) Hangup() (half, all bool) { return socket.Hangup(t.fd) }
-
-// interrupt ends a call that waits on another thread. It fails only when the
-// connection is gone already.
-func (t *blockingTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
-
-// nudge implements wire: a call waits no longer than a second as it is.
+// nudge implements ownedTransport: a call waits no longer than a second as it is.
 func (t *blockingTransport) nudge() {}
 
-// quiet implements wire: what is received is taken at once.
-func (t *blockingTransport) quiet() bool { return true }
+// quiet implements ownedTransport: what is received is taken at once.
+func (t *blockingTransport) drained() bool { return true }
 
-// detach implements wire.
+// detach implements ownedTransport.
 func (t *blockingTransport) detach() (int, error) { return t.fd, unix.SetNonblock(t.fd, true) }
 
-// detached implements wire.
+// detached implements ownedTransport.
 func (t *blockingTransport) detached(fd int, taken bool) {
 	if taken {
 		return

@@ -17,8 +17,6 @@ import (
 	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
-	"github.com/evhttpd/evhttpd/sendfile"
-	"github.com/evhttpd/evhttpd/socket"
 )
 
 const (
@@ -55,16 +53,18 @@ func goroutine() Model {
 }
 
 func newGoroutine(o Options) (Server, error) {
-	s := &goroutineServer{crew: newCrew(o), listeners: make(map[int]*goroutineAcceptor)}
-	// Package net accepts, and reads first.
-	s.each = goroutineSize
-	s.unknown = conn.SetOf(conn.CallAccept, conn.CallRecv, conn.CallControl, conn.CallWait)
+	s := &goroutineServer{listeners: make(map[int]*goroutineAcceptor)}
+	s.ownedServer = newOwnedServer(o, ownedTraits{
+		perConn: goroutineSize,
+		// Package net accepts, and reads first.
+		unknown: conn.SetOf(conn.CallAccept, conn.CallRecv, conn.CallControl, conn.CallWait),
+	})
 	return s, nil
 }
 
 // goroutineServer is a [Server] on package net.
 type goroutineServer struct {
-	*crew
+	*ownedServer
 	mu        sync.Mutex                 // of what follows
 	listeners map[int]*goroutineAcceptor // by the descriptor that was given
 }
@@ -79,11 +79,11 @@ type netListener interface {
 // Serve implements [Server].
 func (s *goroutineServer) Serve(listeners [][]model.Listener) error {
 	s.stop = s.stopAccepting
-	return s.Listen(listeners)
+	return s.SetListeners(listeners)
 }
 
-// Listen implements [Server].
-func (s *goroutineServer) Listen(listeners [][]model.Listener) error {
+// SetListeners implements [Server].
+func (s *goroutineServer) SetListeners(listeners [][]model.Listener) error {
 	fds := descriptors(listeners)
 	gone, err := s.relisten(fds)
 	if err != nil {
@@ -246,7 +246,7 @@ func (a *goroutineAcceptor) run() {
 		a.one()
 	}
 	for range model.AcceptLastMax {
-		if a.server.over.Load() || !a.pending() {
+		if a.server.graceOver.Load() || !a.pending() {
 			return
 		}
 		if err := a.listener.SetDeadline(time.Now().Add(lastWait)); err != nil {
@@ -287,7 +287,7 @@ func (a *goroutineAcceptor) one() {
 	}
 	action := a.policy.After(err)
 	if action.Failed() {
-		s.tally(&conn.Counters{AcceptErrors: 1})
+		s.addCounters(&conn.Counters{AcceptErrors: 1})
 	}
 	switch action {
 	case model.AcceptServe:
@@ -317,16 +317,16 @@ func (a *goroutineAcceptor) rest(what string, err error) {
 // begin starts a connection's goroutine.
 func (s *goroutineServer) begin(c net.Conn, a arrival) {
 	t := &goroutineTransport{c: c}
-	t.link = &link{wire: t}
+	t.conn = &ownedConn{transport: t}
 	err := t.init()
-	s.start(t.link, a)
+	s.start(t.conn, a)
 	go func() {
 		if err != nil {
 			s.opts.Warn("serving a connection", err)
 		} else {
-			t.link.drive(t.link.first())
+			t.conn.drive(t.conn.first())
 		}
-		t.link.end()
+		t.conn.end()
 	}()
 }
 
@@ -339,10 +339,9 @@ func addrOf(a net.Addr) conn.Addr {
 
 // goroutineTransport is a connection of package net.
 type goroutineTransport struct {
-	link *link
-	c    net.Conn
-	raw  syscall.RawConn
-	fd   int // of c, for the goroutine that alone closes it
+	syscallTransport // over the descriptor of c, for the goroutine that alone closes it
+	c                net.Conn
+	raw              syscall.RawConn
 
 	ahead    []byte // of buf: what came and no turn has taken
 	more     bool   // the last call filled what it was given: there may be more
@@ -363,7 +362,7 @@ func (t *goroutineTransport) init() error {
 	return t.raw.Control(func(fd uintptr) { t.fd = int(fd) })
 }
 
-// wait implements wire.
+// wait implements ownedTransport.
 func (t *goroutineTransport) wait(want conn.Want, timeout time.Duration) bool {
 	if want == conn.WantWrite {
 		t.waitWrite(timeout)
@@ -377,7 +376,7 @@ func (t *goroutineTransport) wait(want conn.Want, timeout time.Duration) bool {
 		if t.failed = t.c.SetReadDeadline(at); t.failed != nil {
 			return true
 		}
-		if t.link.crew.epoch.Load() != t.link.epoch { // a nudge may have been overwritten
+		if t.conn.server.nudgedSince(t.conn.epoch) { // its deadline may have been overwritten
 			return true
 		}
 	}
@@ -385,7 +384,7 @@ func (t *goroutineTransport) wait(want conn.Want, timeout time.Duration) bool {
 	switch {
 	case n > 0:
 		t.ahead, t.more = t.buf[:n], n == len(t.buf)
-		t.link.woke()
+		t.conn.woke()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		t.deadline = time.Time{}
 	default:
@@ -394,7 +393,7 @@ func (t *goroutineTransport) wait(want conn.Want, timeout time.Duration) bool {
 	return true
 }
 
-// look implements wire.
+// look implements ownedTransport.
 func (t *goroutineTransport) look() bool {
 	t.more = true
 	return false
@@ -416,7 +415,7 @@ func (t *goroutineTransport) waitWrite(timeout time.Duration) {
 func (t *goroutineTransport) Recv(p []byte) (int, error) {
 	switch {
 	case len(t.ahead) > 0:
-		t.link.received()
+		t.conn.received()
 		n := copy(p, t.ahead)
 		t.ahead = t.ahead[n:]
 		return n, nil
@@ -429,7 +428,7 @@ func (t *goroutineTransport) Recv(p []byte) (int, error) {
 	t.more = n == len(p)
 	switch {
 	case n > 0:
-		t.link.received()
+		t.conn.received()
 		return n, nil
 	case err == nil:
 		return 0, io.EOF
@@ -438,61 +437,19 @@ func (t *goroutineTransport) Recv(p []byte) (int, error) {
 	}
 }
 
-// Send implements [conn.Transport].
-func (t *goroutineTransport) Send(head, body []byte, more bool) (int, error) {
-	n, err := send(t.fd, head, body, more)
-	t.link.called(conn.CallSend, err)
-	if err != nil {
-		err = again(err)
-	}
-	return n, err
-}
-
-// SendFile implements [conn.Transport].
-func (t *goroutineTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
-	n, err := sendfile.Send(t.fd, f, offset, count)
-	t.link.calledSendfile(f, err)
-	if err != nil {
-		err = again(err)
-	}
-	return n, err
-}
-
-// Resident implements [conn.Transport]. A goroutine may wait for the disk, but
-// on a thread: the pool bounds their number.
-func (t *goroutineTransport) Resident(f *sendfile.File, offset, count int64) bool {
-	return f.Resident(offset, count)
-}
-
-// CloseWrite implements [conn.Transport].
-func (t *goroutineTransport) CloseWrite() error {
-	t.link.called(conn.CallShutdown, nil)
-	return unix.Shutdown(t.fd, unix.SHUT_WR)
-}
-
-// Unacked implements [conn.Transport].
-func (t *goroutineTransport) Unacked() int { return socket.Unacked(t.fd) }
-
-// Hangup implements [conn.Transport].
-func (t *goroutineTransport) Hangup() (half, all bool) { return socket.Hangup(t.fd) }
-
-// interrupt ends the waits of the connection's goroutine. It fails only when
-// the connection is gone already.
-func (t *goroutineTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
-
 // nudge ends a wait by a deadline that has passed. It fails only when the
 // connection is gone already.
 func (t *goroutineTransport) nudge() { _ = t.c.SetReadDeadline(time.Unix(1, 0)) }
 
-// quiet implements wire.
-func (t *goroutineTransport) quiet() bool { return len(t.ahead) == 0 && t.failed == nil }
+// quiet implements ownedTransport.
+func (t *goroutineTransport) drained() bool { return len(t.ahead) == 0 && t.failed == nil }
 
-// detach implements wire: the runtime's poller lets go of its descriptor when that is closed.
+// detach implements ownedTransport: the runtime's poller lets go of its descriptor when that is closed.
 func (t *goroutineTransport) detach() (int, error) {
 	return unix.FcntlInt(uintptr(t.fd), unix.F_DUPFD_CLOEXEC, 0)
 }
 
-// detached implements wire.
+// detached implements ownedTransport.
 func (t *goroutineTransport) detached(fd int, taken bool) {
 	err := error(nil)
 	if taken {
@@ -501,7 +458,7 @@ func (t *goroutineTransport) detached(fd int, taken bool) {
 		err = unix.Close(fd)
 	}
 	if err != nil {
-		t.link.crew.opts.Warn("closing one of a connection's descriptors", err)
+		t.conn.server.opts.Warn("closing one of a connection's descriptors", err)
 	}
 }
 

@@ -267,7 +267,7 @@ func TestListenAnew(t *testing.T) {
 			kept.get("/small")
 			first, addr := r.fd, r.addr
 			r.listen(t) // a second one, which is r.fd from now on
-			must(t, r.Listen(lists(c.Model, &r.opts, r.fd)))
+			must(t, r.SetListeners(lists(c.Model, &r.opts, r.fd)))
 			queued := r.dial(t)
 			queued.get("/small")
 			// The first has been given up: nobody answers there now.

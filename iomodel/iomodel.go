@@ -26,10 +26,10 @@ type Server interface {
 	// Serve starts accepting. listeners[i] are for loop i; a model without
 	// loops gets one list. The sockets stay the caller's.
 	Serve(listeners [][]model.Listener) error
-	// Listen replaces the listeners that are accepted from. It returns when what
+	// SetListeners replaces the listeners that are accepted from. It returns when what
 	// waited in the queues of those that are gone has been accepted: then the
 	// caller may close them. On an error nothing has changed.
-	Listen(listeners [][]model.Listener) error
+	SetListeners(listeners [][]model.Listener) error
 	// Update replaces the settings, for connections that are open too. When it
 	// returns the old ones are not used any more, but by jobs that the pool has and for
 	// access lines that were begun.

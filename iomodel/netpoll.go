@@ -12,7 +12,7 @@ package iomodel
 // What this model cannot do: hold a client back. netpoll reads whatever is
 // sent, wanted or not, so a client with more than 256 KiB of requests that
 // were not taken yet is closed. Nor give a connection to another server, since what its
-// pollers are reading cannot be asked: see crew.rooted. Its pollers wait without a bound (golang/go#81759),
+// pollers are reading cannot be asked: see ownedServer.immovable. Its pollers wait without a bound (golang/go#81759),
 // and they are the process's: they stay when the server has ended.
 func netpollModel() Model {
 	return Model{

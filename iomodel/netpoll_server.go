@@ -14,10 +14,10 @@ import (
 	"github.com/cloudwego/netpoll"
 	"golang.org/x/sys/unix"
 
+	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/sendfile"
-	"github.com/evhttpd/evhttpd/socket"
 )
 
 const (
@@ -38,14 +38,14 @@ const (
 
 // netpollServer is a [Server] on netpoll's pollers.
 type netpollServer struct {
-	*crew
+	*ownedServer
 	acceptor *acceptor
-	room     *roomWatch
+	writable *writableWatcher
 
 	mu      sync.Mutex
-	held    map[*link]struct{} // those that wait within a turn, while netpoll reads on
-	unread  int64              // bytes that their clients have sent, at the last look
-	looking bool               // look is to be called
+	held    map[*ownedConn]struct{} // those that wait within a turn, while netpoll reads on
+	unread  int64                   // bytes that their clients have sent, at the last look
+	looking bool                    // look is to be called
 }
 
 func probeNetpoll() error { return nil }
@@ -109,11 +109,12 @@ func newNetpoll(o Options) (Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &netpollServer{crew: newCrew(o), held: make(map[*link]struct{})}
-	s.rooted, s.each = true, netpollSize
-	s.onSleep = s.hold
-	s.unknown = conn.SetOf(conn.CallRecv, conn.CallControl, conn.CallWait)
-	if s.room, err = newRoomWatch(s.opts.Warn); err != nil {
+	s := &netpollServer{held: make(map[*ownedConn]struct{})}
+	s.ownedServer = newOwnedServer(o, ownedTraits{
+		immovable: true, perConn: netpollSize, onSleep: s.hold,
+		unknown: conn.SetOf(conn.CallRecv, conn.CallControl, conn.CallWait),
+	})
+	if s.writable, err = newWritableWatcher(s.opts.Warn); err != nil {
 		s.share.Leave()
 		return nil, err
 	}
@@ -122,10 +123,10 @@ func newNetpoll(o Options) (Server, error) {
 
 // Serve implements [Server].
 func (s *netpollServer) Serve(listeners [][]model.Listener) error {
-	a, err := newAcceptor(s.crew, descriptors(listeners), false, s.begin)
+	a, err := newAcceptor(s.ownedServer, descriptors(listeners), false, s.begin)
 	if err != nil {
 		s.share.Leave()
-		return errors.Join(err, s.room.close())
+		return errors.Join(err, s.writable.close())
 	}
 	s.acceptor = a
 	s.accepting.Add(1)
@@ -138,8 +139,8 @@ func (s *netpollServer) Serve(listeners [][]model.Listener) error {
 	return nil
 }
 
-// Listen implements [Server].
-func (s *netpollServer) Listen(listeners [][]model.Listener) error {
+// SetListeners implements [Server].
+func (s *netpollServer) SetListeners(listeners [][]model.Listener) error {
 	s.acceptor.listen(descriptors(listeners))
 	return nil
 }
@@ -156,16 +157,17 @@ func (s *netpollServer) Adopt(h model.Handed) bool {
 
 // Wait implements [Server].
 func (s *netpollServer) Wait() model.Ended {
-	ended := s.crew.Wait()
+	ended := s.ownedServer.Wait()
 	s.acceptor.close()
-	ended.Err = errors.Join(ended.Err, s.room.close())
+	ended.Err = errors.Join(ended.Err, s.writable.close())
 	return ended
 }
 
 // begin hands a connection to netpoll.
 func (s *netpollServer) begin(a arrival) {
-	t := &netpollTransport{server: s, fd: a.fd}
-	t.link = &link{wire: t}
+	t := &netpollTransport{server: s}
+	t.fd = a.fd
+	t.conn = &ownedConn{transport: t}
 	if !t.start(a) {
 		return
 	}
@@ -176,13 +178,13 @@ func (s *netpollServer) begin(a arrival) {
 	}
 }
 
-// start makes the connection one of the crew and of netpoll. It reports false if it has ended already.
+// start makes the connection one of the server and of netpoll. It reports false if it has ended already.
 func (t *netpollTransport) start(a arrival) bool {
 	s := t.server
 	t.turn.Lock()
 	defer t.unlock()
-	s.start(t.link, a)
-	if t.link.first() == conn.WantClose {
+	s.start(t.conn, a)
+	if t.conn.first() == conn.WantClose {
 		t.finish(false)
 		if err := unix.Close(t.fd); err != nil {
 			s.opts.Warn("closing a connection", err)
@@ -202,15 +204,15 @@ func (t *netpollTransport) start(a arrival) bool {
 }
 
 // hold notes that a connection waits within a turn, or does so no longer.
-func (s *netpollServer) hold(k *link, waits bool) {
+func (s *netpollServer) hold(c *ownedConn, waits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !waits {
-		delete(s.held, k)
-		k.unread.Store(0)
+		delete(s.held, c)
+		c.unread.Store(0)
 		return
 	}
-	s.held[k] = struct{}{}
+	s.held[c] = struct{}{}
 	if !s.looking {
 		s.looking = true
 		time.AfterFunc(unreadEvery, s.look)
@@ -221,13 +223,13 @@ func (s *netpollServer) hold(k *link, waits bool) {
 func (s *netpollServer) look() {
 	s.mu.Lock()
 	var unread int64
-	for k := range s.held {
-		n := k.wire.(*netpollTransport).in.Len()
-		k.unread.Store(int64(n))
+	for c := range s.held {
+		n := c.transport.(*netpollTransport).in.Len()
+		c.unread.Store(int64(n))
 		unread += int64(n)
 		if n > unreadMax {
-			s.interrupt(k, unix.SHUT_RDWR)
-			k.ring()
+			s.interrupt(c, unix.SHUT_RDWR)
+			c.wake()
 		}
 	}
 	more := unread - s.unread
@@ -243,10 +245,9 @@ func (s *netpollServer) look() {
 // comes (request), by its timer (expired) and by its end (closed).
 type netpollTransport struct {
 	server *netpollServer
-	link   *link
-	c      netpoll.Connection // nil: netpoll has refused it
-	in     netpoll.Reader
-	fd     int
+	syscallTransport
+	c  netpoll.Connection // nil: netpoll has refused it
+	in netpoll.Reader
 
 	turn    sync.Mutex // held by who steps the connection; what follows is under it
 	ended   bool
@@ -265,8 +266,8 @@ func (t *netpollTransport) request(context.Context, netpoll.Connection) error {
 	if t.ended {
 		return t.in.Skip(t.in.Len())
 	}
-	t.link.woke()
-	t.run(t.link.step())
+	t.conn.woke()
+	t.run(t.conn.step())
 	return nil
 }
 
@@ -287,19 +288,19 @@ func (t *netpollTransport) closed(netpoll.Connection) error {
 		return nil
 	}
 	t.hung.Store(true)
-	t.link.ring() // if expired has a turn that waits
+	t.conn.wake() // if expired has a turn that waits
 	t.turn.Lock()
 	defer t.unlock()
 	if !t.ended {
-		t.finish(t.link.conn.Idle())
+		t.finish(t.conn.conn.Idle())
 	}
 	return nil
 }
 
 // run goes on with a turn until the connection ends or only the client can go on.
 func (t *netpollTransport) run(want conn.Want) {
-	if t.link.drive(want) == conn.WantClose {
-		t.finish(t.link.rests)
+	if t.conn.drive(want) == conn.WantClose {
+		t.finish(t.conn.wasIdle)
 	} else {
 		t.arm()
 	}
@@ -311,35 +312,35 @@ func (t *netpollTransport) finish(idle bool) {
 	if t.timer != nil {
 		t.timer.Stop()
 	}
-	t.link.rests = idle
-	t.link.end()
+	t.conn.wasIdle = idle
+	t.conn.end()
 }
 
 // arm has the timer fire no later than the connection's does. It is not moved
 // when that is later, which it is after each request.
 func (t *netpollTransport) arm() {
-	left := t.link.left()
+	left := t.conn.timeLeft()
 	if left <= 0 { // what has come is on its way: see look
 		left = arrivesMin
 	}
-	if at := t.server.mono() + int64(left); t.firesAt == 0 || at < t.firesAt {
+	if at := clock.Mono() + int64(left); t.firesAt == 0 || at < t.firesAt {
 		t.firesAt = at
 		t.timer.Reset(left)
 	}
 }
 
-// wait implements wire: netpoll waits for what comes, and the turn for room.
+// wait implements ownedTransport: netpoll waits for what comes, and the turn for room.
 func (t *netpollTransport) wait(want conn.Want, timeout time.Duration) bool {
 	if want == conn.WantRead {
 		return false
 	}
-	t.server.hold(t.link, true)
-	t.server.room.await(t.fd, timeout, t.link.bell)
-	t.server.hold(t.link, false)
+	t.server.hold(t.conn, true)
+	t.server.writable.await(t.fd, timeout, t.conn.wakeup)
+	t.server.hold(t.conn, false)
 	return true
 }
 
-// look implements wire. What is there and not in the buffer is netpoll's to receive: its poller is about to.
+// look implements ownedTransport. What is there and not in the buffer is netpoll's to receive: its poller is about to.
 func (t *netpollTransport) look() bool {
 	return t.in.Len() == 0 && t.c.IsActive() && ready(t.fd, unix.POLLIN)
 }
@@ -364,7 +365,7 @@ func (t *netpollTransport) Recv(p []byte) (int, error) {
 		return 0, err
 	}
 	copy(p, b)
-	t.link.received()
+	t.conn.received()
 	return n, t.in.Release()
 }
 
@@ -381,12 +382,7 @@ func (t *netpollTransport) Send(head, body []byte, more bool) (int, error) {
 	if err := t.broken(); err != nil {
 		return 0, err
 	}
-	n, err := send(t.fd, head, body, more)
-	t.link.called(conn.CallSend, err)
-	if err != nil {
-		err = again(err)
-	}
-	return n, err
+	return t.syscallTransport.Send(head, body, more)
 }
 
 // SendFile implements [conn.Transport].
@@ -394,39 +390,16 @@ func (t *netpollTransport) SendFile(f *sendfile.File, offset, count int64) (int6
 	if err := t.broken(); err != nil {
 		return 0, err
 	}
-	n, err := sendfile.Send(t.fd, f, offset, count)
-	t.link.calledSendfile(f, err)
-	if err != nil {
-		err = again(err)
-	}
-	return n, err
+	return t.syscallTransport.SendFile(f, offset, count)
 }
-
-// Resident implements [conn.Transport].
-func (t *netpollTransport) Resident(f *sendfile.File, offset, count int64) bool {
-	return f.Resident(offset, count)
-}
-
-// CloseWrite implements [conn.Transport].
-func (t *netpollTransport) CloseWrite() error {
-	t.link.called(conn.CallShutdown, nil)
-	return unix.Shutdown(t.fd, unix.SHUT_WR)
-}
-
-// Unacked implements [conn.Transport].
-func (t *netpollTransport) Unacked() int { return socket.Unacked(t.fd) }
 
 // Hangup implements [conn.Transport].
 func (t *netpollTransport) Hangup() (half, all bool) {
 	if t.hung.Load() {
 		return true, true
 	}
-	return socket.Hangup(t.fd)
+	return t.syscallTransport.Hangup()
 }
-
-// interrupt has netpoll see the end of what the client sends, and with it the
-// connection's. It fails only when that is gone already.
-func (t *netpollTransport) interrupt(how int) { _ = unix.Shutdown(t.fd, how) }
 
 // nudge has the timer run anew. Who steps the connection meanwhile finds out in unlock.
 func (t *netpollTransport) nudge() {
@@ -439,15 +412,15 @@ func (t *netpollTransport) nudge() {
 // the looking around to its holder: it is done here, until there was no nudge since.
 func (t *netpollTransport) unlock() {
 	for {
-		epoch := t.link.epoch
+		epoch := t.conn.epoch
 		t.turn.Unlock()
-		if t.server.epoch.Load() == epoch || !t.turn.TryLock() {
-			return // who has the lock now unlocks it here
+		if !t.server.nudgedSince(epoch) || !t.turn.TryLock() {
+			return // whoever has the lock now unlocks it here
 		}
-		t.link.epoch = t.server.epoch.Load()
+		t.conn.epoch = t.server.epoch.Load()
 		if !t.ended && t.timer != nil {
-			t.link.borrow() // the terms may be new
-			t.link.giveBack()
+			t.conn.beginTurn() // takes over new settings
+			t.conn.endTurn()
 			t.arm()
 		}
 	}
@@ -455,7 +428,7 @@ func (t *netpollTransport) unlock() {
 
 // What netpoll's poller is reading cannot be told or stopped, so that a
 // connection that left it might leave bytes behind.
-func (t *netpollTransport) quiet() bool          { return false }
+func (t *netpollTransport) drained() bool        { return false }
 func (t *netpollTransport) detach() (int, error) { return -1, errors.ErrUnsupported }
 func (t *netpollTransport) detached(int, bool)   {}
 

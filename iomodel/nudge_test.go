@@ -39,7 +39,7 @@ func testUpdateWithinATurn(t *testing.T, m Model) {
 	config := &conn.Config{Limits: someLimits, Clients: new(conn.Clients)}
 	limited := *config
 	limited.ConnectionsPerClient = 1
-	var server atomic.Pointer[crew]
+	var server atomic.Pointer[ownedServer]
 	updated := make(chan struct{})
 	handler := serveFunc(func(_ *http1.Request, out *conn.Output) {
 		c := server.Load()
@@ -53,7 +53,7 @@ func testUpdateWithinATurn(t *testing.T, m Model) {
 		out.Fail(404, "", "")
 	})
 	s, c := serve(t, m, config, handler)
-	server.Store(crewOf(s))
+	server.Store(ownedServerOf(s))
 	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func testUpdateWithinATurn(t *testing.T, m Model) {
 // of its connection, also where an earlier request's turn goes on with it.
 func TestHandoverWithinATurn(t *testing.T) {
 	const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-	var server atomic.Pointer[crew]
+	var server atomic.Pointer[ownedServer]
 	handed, asked := make(chan struct{}), 0
 	handler := serveFunc(func(_ *http1.Request, out *conn.Output) {
 		if asked++; asked == 1 {
@@ -85,7 +85,7 @@ func TestHandoverWithinATurn(t *testing.T) {
 		out.Fail(404, "", "")
 	})
 	s, c := serve(t, netpollModel(), &conn.Config{Limits: someLimits}, handler)
-	server.Store(crewOf(s))
+	server.Store(ownedServerOf(s))
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -110,11 +110,11 @@ func TestHandoverWithinATurn(t *testing.T) {
 }
 
 // arrived reports whether netpoll has so many bytes of the only connection that were not taken.
-func arrived(c *crew, size int) bool {
+func arrived(c *ownedServer, size int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, k := range c.links {
-		return k.wire.(*netpollTransport).in.Len() >= size
+	for _, k := range c.conns {
+		return k.transport.(*netpollTransport).in.Len() >= size
 	}
 	return false
 }
@@ -151,25 +151,25 @@ func serve(t *testing.T, m Model, config *conn.Config, handler conn.Handler) (Se
 	return s, c
 }
 
-// crewOf is what a server of a connection a goroutine, or thread, stands on.
-func crewOf(s Server) *crew {
+// ownedServerOf is what a server of a connection a goroutine, or thread, stands on.
+func ownedServerOf(s Server) *ownedServer {
 	switch s := s.(type) {
 	case *blockingServer:
-		return s.crew
+		return s.ownedServer
 	case *goroutineServer:
-		return s.crew
+		return s.ownedServer
 	case *netpollServer:
-		return s.crew
+		return s.ownedServer
 	}
 	return nil
 }
 
 // nudged reports whether the only connection has been nudged.
-func nudged(c *crew) bool {
+func nudged(c *ownedServer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, k := range c.links {
-		return len(k.bell) > 0
+	for _, k := range c.conns {
+		return len(k.wakeup) > 0
 	}
 	return false
 }

@@ -584,7 +584,7 @@ func TestBrokenListener(t *testing.T) {
 			r := begin(t, c, func(o *iomodel.Options) { o.Loops = 1 })
 			all := lists(c.Model, &r.opts, r.fd)
 			all[0] = append([]model.Listener{{FD: fd}}, all[0]...)
-			must(t, r.Listen(all))
+			must(t, r.SetListeners(all))
 			eventually(t, func() error {
 				if n := r.Counters().Resting; n != 1 {
 					return fmt.Errorf("%d listeners rest", n)

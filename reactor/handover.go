@@ -53,10 +53,10 @@ func (l *Loop) update(set *model.Settings) {
 	}
 }
 
-// Listen replaces the listeners: listeners[i] are loop i's from now on. It
+// SetListeners replaces the listeners: listeners[i] are loop i's from now on. It
 // returns when what waited in the queues of those that are gone has been
 // accepted: then the owner may close them.
-func (r *Reactor) Listen(listeners [][]model.Listener) error {
+func (r *Reactor) SetListeners(listeners [][]model.Listener) error {
 	if len(listeners) != len(r.loops) {
 		return errLists(len(listeners), len(r.loops))
 	}

@@ -350,9 +350,7 @@ func (l *Loop) submit(s *slot) bool {
 	}
 	l.local.Counters.JobsRefused++
 	s.conn.Resume(ticket, nil, err)
-	if own, ok := job.(conn.Result); ok && must {
-		own.Release() // a job for an answer under way holds its file, as its result would
-	}
+	conn.DropJob(job, must)
 	return false
 }
 

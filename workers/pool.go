@@ -207,9 +207,7 @@ func (p *Pool) Leave(to Receiver, token uint64, ticket uint32) bool {
 	if t.of != nil {
 		p.classes[t.class].remove(t)
 		p.queued--
-		if own, ok := t.job.(conn.Result); ok && t.must {
-			own.Release() // it holds its file, as its result would
-		}
+		conn.DropJob(t.job, t.must)
 		p.pass(t)
 		p.ended()
 	}

@@ -273,7 +273,7 @@ func (s *Server) settle(c *change) {
 	case !c.starts() && old.model != now.model:
 		old.model.server.Handover(s.adopt)
 	case !c.starts() || len(gone) > 0:
-		if err := now.model.server.Listen(now.model.share(now.cfg, now.listeners)); err != nil {
+		if err := now.model.server.SetListeners(now.model.share(now.cfg, now.listeners)); err != nil {
 			s.events.Error("the listeners cannot be changed: the old ones go on", zap.Error(err))
 			return
 		}

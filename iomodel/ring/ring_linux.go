@@ -2,7 +2,6 @@ package ring
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -65,7 +64,8 @@ type ring struct {
 	requests    uint64
 
 	wake struct {
-		fd     int
+		poller.WakeFD
+		opened bool
 		armed  bool
 		mu     sync.Mutex
 		closed bool
@@ -75,7 +75,6 @@ type ring struct {
 func newRing(s size, buffers int) (*ring, error) {
 	r := &ring{}
 	r.transport.ring = r
-	r.wake.fd = -1
 	if err := r.open(s, buffers); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -92,9 +91,10 @@ func (r *ring) open(s size, buffers int) (err error) {
 	if err = r.out.open(); err != nil {
 		return err
 	}
-	if r.wake.fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fmt.Errorf("eventfd of the io_uring loop: %w", err)
+	if err = r.wake.Open("io_uring loop"); err != nil {
+		return err
 	}
+	r.wake.opened = true
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (r *ring) takeAll() error {
 func (r *ring) arm() (waiting bool) {
 	if !r.wake.armed {
 		r.wake.armed = true
-		r.request(0, opWake).PreparePollEdges(r.wake.fd, unix.POLLIN)
+		r.request(0, opWake).PreparePollEdges(r.wake.FD(), unix.POLLIN)
 	}
 	waiting = r.armListeners()
 	for _, token := range r.rearm {
@@ -417,12 +417,7 @@ func (r *ring) Wake() error {
 	if r.wake.closed {
 		return nil
 	}
-	one := [8]byte{1}
-	for {
-		if _, err := unix.Write(r.wake.fd, one[:]); err != unix.EINTR {
-			return err
-		}
-	}
+	return r.wake.Send()
 }
 
 // Calls implements [poller.Counter]: what one call submits and waits for is not told apart.
@@ -444,8 +439,8 @@ func (r *ring) Close() error {
 		err = r.settle()
 		err = errors.Join(err, r.ring.Close())
 	}
-	if r.wake.fd >= 0 {
-		err = errors.Join(err, unix.Close(r.wake.fd))
+	if r.wake.opened {
+		err = errors.Join(err, r.wake.Close())
 	}
 	return err
 }

@@ -12,40 +12,40 @@ import (
 	"github.com/evhttpd/evhttpd/poller"
 )
 
-// roomWatch tells when sockets that were full have room: one goroutine and
+// writableWatcher tells when sockets that were full have room: one goroutine and
 // one poller for all who wait, so that none of them needs a thread.
-type roomWatch struct {
+type writableWatcher struct {
 	poller  poller.Poller
 	warn    func(string, error)
 	failing model.Backoff // of waits
 	done    chan struct{}
 
 	mu     sync.Mutex
-	come   []*roomAsk // to be watched
-	leave  []*roomAsk // not to be watched any more
+	come   []*writableWait // to be watched
+	leave  []*writableWait // not to be watched any more
 	closed bool
 }
 
-// roomAsk is one who waits.
-type roomAsk struct {
+// writableWait is one who waits.
+type writableWait struct {
 	fd    int
 	token poller.Token
 	done  chan struct{} // closed when fd is not watched any more
 }
 
-func newRoomWatch(warn func(string, error)) (*roomWatch, error) {
+func newWritableWatcher(warn func(string, error)) (*writableWatcher, error) {
 	b := poller.Backends()[0]
 	p, err := b.Open(poller.Options{Trigger: poller.Level})
 	if err != nil {
 		return nil, fmt.Errorf("iomodel: opening %s: %w", b.Name, err)
 	}
-	w := &roomWatch{poller: p, warn: warn, done: make(chan struct{})}
+	w := &writableWatcher{poller: p, warn: warn, done: make(chan struct{})}
 	go w.run()
 	return w, nil
 }
 
 // close ends the watch when nobody waits. Only the first call does.
-func (w *roomWatch) close() error {
+func (w *writableWatcher) close() error {
 	w.mu.Lock()
 	closed := w.closed
 	w.closed = true
@@ -58,17 +58,17 @@ func (w *roomWatch) close() error {
 	return w.poller.Close()
 }
 
-// await waits until fd can be written to or is broken, until bell rings, or
+// await waits until fd can be written to or is broken, until wakeup rings, or
 // no longer than timeout. fd may be closed as soon as it has returned.
-func (w *roomWatch) await(fd int, timeout time.Duration, bell <-chan struct{}) {
-	ask := &roomAsk{fd: fd, done: make(chan struct{})}
+func (w *writableWatcher) await(fd int, timeout time.Duration, wakeup <-chan struct{}) {
+	ask := &writableWait{fd: fd, done: make(chan struct{})}
 	w.tell(&w.come, ask)
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-ask.done:
 		return
-	case <-bell:
+	case <-wakeup:
 	case <-timer.C:
 	}
 	w.tell(&w.leave, ask)
@@ -76,7 +76,7 @@ func (w *roomWatch) await(fd int, timeout time.Duration, bell <-chan struct{}) {
 }
 
 // tell hands ask to the goroutine that watches.
-func (w *roomWatch) tell(list *[]*roomAsk, ask *roomAsk) {
+func (w *writableWatcher) tell(list *[]*writableWait, ask *writableWait) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	*list = append(*list, ask)
@@ -85,9 +85,9 @@ func (w *roomWatch) tell(list *[]*roomAsk, ask *roomAsk) {
 }
 
 // run watches until close.
-func (w *roomWatch) run() {
+func (w *writableWatcher) run() {
 	defer close(w.done)
-	asks := make(map[poller.Token]*roomAsk)
+	asks := make(map[poller.Token]*writableWait)
 	events := make([]poller.Event, 128)
 	next := poller.Token(0)
 	for {
@@ -124,7 +124,7 @@ func (w *roomWatch) run() {
 }
 
 // release lets go of who waits under that token, if anybody does.
-func (w *roomWatch) release(asks map[poller.Token]*roomAsk, token poller.Token) {
+func (w *writableWatcher) release(asks map[poller.Token]*writableWait, token poller.Token) {
 	ask := asks[token]
 	if ask == nil {
 		return

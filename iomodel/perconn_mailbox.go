@@ -1,0 +1,143 @@
+package iomodel
+
+import (
+	"sync"
+	"time"
+
+	"github.com/evhttpd/evhttpd/conn"
+)
+
+// mailbox is how other goroutines reach a connection that waits for a job or its Source.
+type mailbox struct {
+	wakeup  chan struct{} // has room for one: waking twice is waking once
+	mu      sync.Mutex
+	results []jobResult
+	gone    bool // the connection has ended, and takes no more results
+}
+
+// jobResult is a job's result on its way to the connection.
+type jobResult struct {
+	ticket uint32
+	result conn.Result
+}
+
+// deliver leaves a result for the connection. It reports false if that has ended.
+func (m *mailbox) deliver(r jobResult) bool {
+	m.mu.Lock()
+	if m.gone {
+		m.mu.Unlock()
+		return false
+	}
+	m.results = append(m.results, r)
+	m.mu.Unlock()
+	m.wake()
+	return true
+}
+
+// take returns the results that have come.
+func (m *mailbox) take() []jobResult {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	results := m.results
+	m.results = nil
+	return results
+}
+
+// close refuses further results and releases those that were not taken.
+func (m *mailbox) close() {
+	m.mu.Lock()
+	m.gone = true
+	m.mu.Unlock()
+	for _, r := range m.results {
+		r.result.Release()
+	}
+}
+
+// wake ends the connection's sleep, or its next one.
+func (m *mailbox) wake() {
+	select {
+	case m.wakeup <- struct{}{}:
+	default: // one is there already
+	}
+}
+
+// sleep waits until the connection is woken, no longer than timeout.
+func (c *ownedConn) sleep(timeout time.Duration) {
+	if on := c.server.onSleep; on != nil {
+		on(c, true)
+		defer on(c, false)
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-c.wakeup:
+	case <-timer.C:
+	}
+}
+
+// Wake implements [conn.Waker].
+func (s *ownedServer) Wake(token uint64) {
+	if c := s.lookup(token); c != nil {
+		c.wake()
+	}
+}
+
+// Deliver implements [workers.Receiver].
+func (s *ownedServer) Deliver(token uint64, ticket uint32, result conn.Result) {
+	s.addCounters(&conn.Counters{JobsDone: 1})
+	if c := s.lookup(token); c == nil || !c.deliver(jobResult{ticket, result}) {
+		result.Release()
+	}
+}
+
+// work does the connection's job, or waits for it to be done, no longer than timeout.
+func (c *ownedConn) work(timeout time.Duration) {
+	s := c.server
+	job, ticket, must := c.conn.TakeJob()
+	switch {
+	case job == nil: // the pool has it
+	case s.onThread:
+		s.addCounters(&conn.Counters{JobsSubmitted: 1, JobsDone: 1})
+		c.conn.Resume(ticket, job.Run(c), nil)
+		return
+	default:
+		err := s.opts.Pool.Submit(job, must, c.conn.JobClient(), s, c.token, ticket)
+		s.addCounters(&conn.Counters{JobsSubmitted: 1})
+		if err != nil {
+			s.addCounters(&conn.Counters{JobsRefused: 1})
+			c.conn.Resume(ticket, nil, err)
+			conn.DropJob(job, must)
+			return
+		}
+	}
+	c.sleep(timeout)
+	for _, r := range c.take() {
+		if !c.conn.Resume(r.ticket, r.result, nil) {
+			r.result.Release() // it came too late
+		}
+	}
+}
+
+// Wanted implements [conn.Demand] for a job that runs on the connection's thread.
+func (c *ownedConn) Wanted() bool { return c.cut.Load() == 0 && !c.server.graceOver.Load() }
+
+// reviewJob takes back the job that the connection waited for before its timer ran out, if it does not any more, and
+// says so where it may not.
+func (c *ownedConn) reviewJob(ticket uint32) {
+	now, waits := c.conn.Awaits()
+	switch {
+	case c.server.onThread:
+	case waits && now == ticket && c.conn.Doubtful():
+		c.server.opts.Pool.Doubt(c.server, c.token, ticket)
+	case waits && now == ticket:
+	default:
+		c.leaveJob(ticket)
+	}
+}
+
+// leaveJob takes a job back: nobody waits for it any more.
+func (c *ownedConn) leaveJob(ticket uint32) {
+	if !c.server.onThread && c.server.opts.Pool.Leave(c.server, c.token, ticket) {
+		c.server.addCounters(&conn.Counters{JobsDone: 1, JobsDropped: 1})
+	}
+}

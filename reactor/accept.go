@@ -311,7 +311,7 @@ func (l *Loop) starved(li *listener, err error) bool {
 // that of an idle one. It reports false when none can be spared. Closing before the
 // batch is done harms nobody here: they are out of the poller, and tokens tell old from new.
 func (l *Loop) spare() bool {
-	if len(l.closing) == 0 {
+	if len(l.batch.closing) == 0 {
 		if !l.evict() {
 			return false
 		}

@@ -23,7 +23,7 @@ func TestClosedDirectly(t *testing.T) {
 		for range 10 {
 			c := s.dial().send(getClose("/small"))
 			for s.answers.served.Swap(0) == 0 {
-				l.batch()
+				l.round()
 			}
 			c.expect(200)
 			c.expectEnd(false)
@@ -245,7 +245,7 @@ func TestOutOfMemoryPauses(t *testing.T) {
 		first.expect(503)
 		first.Close()
 		for s.answers.served.Load() == 0 {
-			l.batch()
+			l.round()
 		}
 		second.expect(200)
 		if !l.acceptor.reserve.Held() || !l.acceptor.list[0].watched {

@@ -16,7 +16,7 @@ type Completer interface {
 	// reports it the next time.
 	poller.Poller
 	// Bind is called once, before everything else, with the loop's own system calls.
-	Bind(direct Direct)
+	Bind(direct SyscallTransport)
 	// Accept takes a connection that was accepted from the listener of that
 	// descriptor, or accepts one itself if it is not watched. unix.EAGAIN: there is none.
 	Accept(listener int) (fd int, remote conn.Addr, err error)
@@ -36,14 +36,14 @@ type Completer interface {
 	// have yet to leave: token is reported when they have, and Release is to be
 	// called again. cut: they need not leave, and Release reports true.
 	Release(token poller.Token, cut bool) bool
-	// Held is how many bytes of memory it holds for the connection, of those that it has told to Direct.Hold.
+	// Held is how many bytes of memory it holds for the connection, of those that it has told to SyscallTransport.Hold.
 	Held(token poller.Token) int
 }
 
-// Direct makes system calls at once and without waiting, for the connection of
+// SyscallTransport makes system calls at once and without waiting, for the connection of
 // the token that [Completer.Transport] was given last. It remembers which would
 // have to wait, until an event says otherwise.
-type Direct interface {
+type SyscallTransport interface {
 	conn.Transport
 	// Accept is accept4(2).
 	Accept(listener int) (fd int, remote conn.Addr, err error)
@@ -53,8 +53,8 @@ type Direct interface {
 	Hold(bytes int)
 }
 
-// over returns the transport of a connection.
-func (l *Loop) over(s *slot) conn.Transport {
+// transportFor returns the transport of a connection.
+func (l *Loop) transportFor(s *slot) conn.Transport {
 	l.transport.slot = s
 	if l.completer != nil {
 		return l.completer.Transport(s.token(), int(s.fd))
@@ -80,11 +80,11 @@ type leaving struct {
 // not, the slot is kept for as long as its peer goes on taking bytes (Config.Send).
 func (l *Loop) release(s *slot) bool {
 	now, token := l.local.Clock.Mono, s.token()
-	if l.completer.Release(token, l.ending) {
+	if l.completer.Release(token, l.shutdown.cutting) {
 		delete(l.leaving, token)
 		return true
 	}
-	unacked := l.over(s).Unacked()
+	unacked := l.transportFor(s).Unacked()
 	state, again := l.leaving[token]
 	if !again || unacked < state.unacked {
 		state = leaving{unacked, now}

@@ -13,18 +13,18 @@ import (
 // times a batch, and short enough for who asks whether they are alive.
 const answerMax = time.Second
 
-// snapshot is what a loop has counted, as it said last. The loop counts in plain memory
+// published is what a loop has counted, as it said last. The loop counts in plain memory
 // of its own and says so when asked, between two connections: so nothing is
 // published that nobody reads, and a request pays for nothing but the counting.
-type snapshot struct {
+type published struct {
 	mu     sync.Mutex
 	last   conn.Counters
 	answer chan struct{} // closed by the loop's answer; nil: it has not been asked
 }
 
-// inquire asks the loop, unless it has yet to answer somebody else. The channel is
+// requestCounters asks the loop, unless it has yet to answer somebody else. The channel is
 // closed when it has answered.
-func (l *Loop) inquire() <-chan struct{} {
+func (l *Loop) requestCounters() <-chan struct{} {
 	q := &l.counted
 	q.mu.Lock()
 	answer, asked := q.answer, q.answer != nil
@@ -33,14 +33,14 @@ func (l *Loop) inquire() <-chan struct{} {
 		q.answer = answer
 	}
 	q.mu.Unlock()
-	if !asked && !l.post((*Loop).report) {
-		q.give() // it has ended, and said its last words or is about to
+	if !asked && !l.post((*Loop).publishCounters) {
+		q.answered() // it has ended, and said its last words or is about to
 	}
 	return answer
 }
 
-// report says what the loop has counted. It is called on the loop.
-func (l *Loop) report() {
+// publishCounters says what the loop has counted. It is called on the loop.
+func (l *Loop) publishCounters() {
 	c := &l.local.Counters
 	l.local.Settle(clock.Mono())
 	for phase := range l.timers.lists {
@@ -54,21 +54,21 @@ func (l *Loop) report() {
 	if p, ok := l.poller.(poller.Overflower); ok {
 		c.Overflows = p.Overflows()
 	}
-	if p, ok := l.poller.(operator); ok {
+	if p, ok := l.poller.(operationCounter); ok {
 		c.Operations = p.Operations()
 	}
 	q := &l.counted
 	q.mu.Lock()
 	q.last = *c
 	q.mu.Unlock()
-	q.give()
+	q.answered()
 }
 
-// operator is a Completer that counts what it asks of the kernel.
-type operator interface{ Operations() uint64 }
+// operationCounter is a Completer that counts what it asks of the kernel.
+type operationCounter interface{ Operations() uint64 }
 
-// give lets those who asked go.
-func (q *snapshot) give() {
+// answered lets those who asked go.
+func (q *published) answered() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.answer != nil {
@@ -78,7 +78,7 @@ func (q *snapshot) give() {
 }
 
 // read returns what the loop said last.
-func (q *snapshot) read() conn.Counters {
+func (q *published) read() conn.Counters {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.last
@@ -90,7 +90,7 @@ func (q *snapshot) read() conn.Counters {
 func (r *Reactor) Counters() (sum conn.Counters) {
 	answers := make([]<-chan struct{}, len(r.loops))
 	for i, l := range r.loops {
-		answers[i] = l.inquire()
+		answers[i] = l.requestCounters()
 	}
 	timer := time.NewTimer(answerMax)
 	defer timer.Stop()

@@ -110,21 +110,27 @@ func (r *Reactor) Handover(to func(model.Handed) bool) {
 	}
 }
 
+// handover is how a loop gives its connections to another server.
+type handover struct {
+	to  func(model.Handed) bool // takes over connections between two requests; nil: nobody does
+	due bool                    // there may be connections to hand over now
+}
+
 func (l *Loop) handOver(to func(model.Handed) bool) {
-	if l.heir != nil {
+	if l.handover.to != nil {
 		return
 	}
-	l.heir, l.moving = to, true
+	l.handover.to, l.handover.due = to, true
 	l.acceptor.end()
 }
 
 // moveIdle hands over those that are between two requests, the oldest first.
 func (l *Loop) moveIdle() {
-	if !l.moving {
+	if !l.handover.due {
 		return
 	}
 	left := movesMax
-	l.moving = false
+	l.handover.due = false
 	for _, phase := range [...]conn.Phase{conn.PhaseIdle, conn.PhaseFirstByte} {
 		for i := l.timers.lists[phase].first; i != 0; {
 			s := l.slab.at(i - 1)
@@ -132,7 +138,7 @@ func (l *Loop) moveIdle() {
 				continue
 			}
 			if left--; left == 0 {
-				l.moving = true // the others in the next batch
+				l.handover.due = true // the others in the next batch
 				return
 			}
 		}
@@ -142,11 +148,11 @@ func (l *Loop) moveIdle() {
 // move hands a connection over, if it can be now. If not, it is tried again
 // when it has been stepped, or when its [Completer] has let go of it.
 func (l *Loop) move(s *slot) bool {
-	if s.stays || s.queued || s.want != conn.WantRead || !s.conn.Movable() {
+	if s.unmovable || s.queued || s.want != conn.WantRead || !s.conn.Movable() {
 		return false
 	}
 	if l.completer != nil && !l.completer.Detach(s.token()) {
-		l.moving = true
+		l.handover.due = true
 		return false
 	}
 	if s.registered {
@@ -155,8 +161,8 @@ func (l *Loop) move(s *slot) bool {
 		}
 		s.registered = false
 	}
-	if !l.heir(model.Handed{FD: int(s.fd), Conn: s.conn}) {
-		s.stays = true // and is watched again
+	if !l.handover.to(model.Handed{FD: int(s.fd), Conn: s.conn}) {
+		s.unmovable = true // and is watched again
 		s.ready = allReady
 		l.step(s)
 		return false
@@ -169,7 +175,7 @@ func (l *Loop) move(s *slot) bool {
 
 // orphan is a connection that reached a loop which had just ended.
 func (l *Loop) orphan(h *model.Handed) {
-	if l.heir != nil && l.heir(*h) {
+	if l.handover.to != nil && l.handover.to(*h) {
 		return
 	}
 	// It is idle, and the server has stopped.

@@ -48,34 +48,74 @@ type Loop struct {
 	completer Completer
 	edge      bool
 	local     *conn.Workspace
-	inbox     inbox
-	pulse     model.Pulse // beats when the inbox is handled
-	index     int         // among the reactor's loops
-	ended     atomic.Pointer[model.Ended]
-	counted   snapshot
+	index     int // among the reactor's loops
+
+	inbox   inbox
+	pulse   model.Pulse // beats when the inbox is handled
+	counted published
+	ended   atomic.Pointer[model.Ended]
 
 	slab      slab
 	timers    timers
 	transport transport
+	batch     batch
+	acceptor  acceptor
+	rewatch   rewatch
+	leaving   map[poller.Token]leaving
+	logDue    int64 // Clock.Mono when the access log has something to do; 0: nothing
+	handover  handover
+	shutdown  shutdown
+}
+
+// batch is what one round of the loop works on, and what the next one is to know of it.
+type batch struct {
 	events    []poller.Event
 	ready     []poller.Token // connections whose turn was spent, oldest first
-	turn      []poller.Token // those of the batch in hand
-	closing   []int32        // descriptors to close when the batch is done
-	leaving   map[poller.Token]leaving
-	slept     bool
-	settled   bool           // what the last batch did has been timed
-	busy      bool           // the last batch had work
+	turn      []poller.Token // those of them that this round gives a turn
+	closing   []int32        // descriptors to close when the round is done
+	busyAbove int            // a batch with more events than this had work
+	busy      bool           // the last batch had work: the next wait is tried without blocking first
+	slept     bool           // the batch was waited for
+	timed     bool           // the time that the last batch took has been counted
 	failing   model.Backoff  // of waits
-	unwatched []poller.Token // connections that the poller could not be told of
-	rewatch   model.Backoff  // of telling it
-	few       int            // events that do not make a batch of work
-	logDue    int64          // Clock.Mono when the access log has something to do; 0: nothing
-	acceptor  acceptor
-	draining  bool
-	stopAt    int64                   // Clock.Mono; with draining
-	ending    bool                    // connections are closed whatever they have yet to send
-	heir      func(model.Handed) bool // takes over those that are between two requests; nil: nobody does
-	moving    bool                    // some of them may be there to be handed over
+}
+
+// begin takes n events, and the connections whose turn was spent.
+func (b *batch) begin(n int) {
+	b.busy = n > b.busyAbove || len(b.ready) > 0
+	b.turn, b.ready = b.ready, b.turn[:0]
+}
+
+// enqueue puts the connection at the back of the ready queue.
+func (b *batch) enqueue(s *slot) {
+	if !s.queued {
+		s.queued = true
+		b.ready = append(b.ready, s.token())
+	}
+}
+
+// rewatch is the connections that the poller could not be told of, and when it is told again.
+type rewatch struct {
+	model.Backoff
+	tokens []poller.Token
+}
+
+// add notes a connection.
+func (r *rewatch) add(s *slot, now int64) {
+	if !s.unwatched {
+		s.unwatched = true
+		r.tokens = append(r.tokens, s.token())
+	}
+	if !r.Paused() {
+		r.Fail(now)
+	}
+}
+
+// shutdown is how far the loop has come to its end.
+type shutdown struct {
+	draining bool
+	at       int64 // Clock.Mono when draining ends the loop
+	cutting  bool  // connections are closed whatever they have yet to send
 }
 
 func newLoop(opts *Options) (*Loop, error) {
@@ -92,16 +132,16 @@ func newLoop(opts *Options) (*Loop, error) {
 	l.local = conn.NewWorkspace(opts.Config, opts.NewHandler(), log)
 	l.local.Waker = l
 	l.local.Share = opts.Budget.Join(func() { l.post((*Loop).relieve) })
-	l.events = make([]poller.Event, eventsMax)
+	l.batch.events = make([]poller.Event, eventsMax)
 	l.inbox.wake = p.Wake
 	l.transport.init(l.local)
 	if l.completer, _ = p.(Completer); l.completer != nil {
 		l.completer.Bind(&l.transport)
-		l.few = completedFew
+		l.batch.busyAbove = completedFew
 	}
 	l.timers.init(opts.Config)
 	l.acceptor.init(p, opts.Warn)
-	l.settled = true // there was none
+	l.batch.timed = true // there is none yet
 	l.tick()
 	return l, nil
 }
@@ -112,35 +152,34 @@ func (l *Loop) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer nameThread(l.index)()
-	for !l.batch() {
+	for !l.round() {
 	}
 }
 
-// batch waits for events and handles them: one turn for everyone who can use
+// round waits for events and handles them: one turn for everyone who can use
 // it. It reports whether the loop has ended.
-func (l *Loop) batch() (ended bool) {
+func (l *Loop) round() (ended bool) {
 	n, err := l.wait()
 	switch {
 	case err == nil:
-		l.failing.Succeed()
+		l.batch.failing.Succeed()
 	case poller.Transient(err):
 		l.opts.Warn(waitFails, err)
-		time.Sleep(l.failing.Fail(clock.Mono()))
+		time.Sleep(l.batch.failing.Fail(clock.Mono()))
 	default:
 		l.end(err)
 		return true
 	}
 	l.tick()
 	l.local.Counters.Events += uint64(n)
-	l.busy = n > l.few || len(l.ready) > 0
-	l.turn, l.ready = l.ready, l.turn[:0]
-	l.local.Alone = l.slept && n == 1
-	for _, e := range l.events[:n] {
+	l.batch.begin(n)
+	l.local.Alone = l.batch.slept && n == 1
+	for _, e := range l.batch.events[:n] {
 		l.dispatch(e)
 	}
 	l.local.Alone = false
 	l.receive()
-	l.yielded()
+	l.runReady()
 	l.expire()
 	l.acceptLast()
 	l.moveIdle()
@@ -158,28 +197,28 @@ func (l *Loop) batch() (ended bool) {
 // tick refreshes the clock: once a batch.
 func (l *Loop) tick() {
 	now := clock.Now()
-	if !l.settled {
-		l.settle(now.Mono)
+	if !l.batch.timed {
+		l.timeBatch(now.Mono)
 	}
-	l.settled = false
+	l.batch.timed = false
 	l.local.Clock = now
 }
 
-// settle times the batch that has ended. If the loop did not sleep since, the next
+// timeBatch times the batch that has ended. If the loop did not sleep since, the next
 // one's clock will do; else it is read for this.
-func (l *Loop) settle(now int64) {
-	l.settled = true
+func (l *Loop) timeBatch(now int64) {
+	l.batch.timed = true
 	l.local.Settle(now)
 	l.local.Counters.Batch.Observe(1, now-l.local.Clock.Mono)
 }
 
 // wait waits for events, no longer than the next timer.
 func (l *Loop) wait() (int, error) {
-	l.slept = false
-	if len(l.ready) > 0 || l.moving && l.completer == nil {
+	l.batch.slept = false
+	if len(l.batch.ready) > 0 || l.handover.due && l.completer == nil {
 		return l.ask(0)
 	}
-	if l.busy {
+	if l.batch.busy {
 		// More has often come during the last batch, and a wait that cannot
 		// block need not be announced to Go's scheduler.
 		if n, err := l.ask(0); n > 0 || err != nil {
@@ -187,7 +226,7 @@ func (l *Loop) wait() (int, error) {
 		}
 	}
 	timeout := l.timeout()
-	if l.busy && l.completer == nil && timeout > poller.ShortWait {
+	if l.batch.busy && l.completer == nil && timeout > poller.ShortWait {
 		if n, err := l.sleep(poller.ShortWait); n > 0 || err != nil {
 			return n, err
 		}
@@ -198,7 +237,7 @@ func (l *Loop) wait() (int, error) {
 // ask asks the poller, waiting no longer than timeout.
 func (l *Loop) ask(timeout time.Duration) (int, error) {
 	l.local.Counters.Waits++
-	return l.poller.Wait(l.events, timeout)
+	return l.poller.Wait(l.batch.events, timeout)
 }
 
 // sleep waits in the poller, unless there are messages.
@@ -206,9 +245,9 @@ func (l *Loop) sleep(timeout time.Duration) (int, error) {
 	if timeout <= 0 || !l.inbox.sleep() {
 		return l.ask(0)
 	}
-	l.slept = true
-	if !l.settled {
-		l.settle(clock.Mono())
+	l.batch.slept = true
+	if !l.batch.timed {
+		l.timeBatch(clock.Mono())
 	}
 	n, err := l.ask(timeout)
 	l.inbox.awake()
@@ -226,7 +265,7 @@ func (l *Loop) timeout() time.Duration {
 	if s != nil {
 		return 0
 	}
-	for _, at := range [...]int64{next, l.logDue, l.acceptor.resumeAt, l.rewatch.Until, l.stopAt} {
+	for _, at := range [...]int64{next, l.logDue, l.acceptor.resumeAt, l.rewatch.Until, l.shutdown.at} {
 		if at != 0 {
 			timeout = min(timeout, until(at, now))
 		}
@@ -263,10 +302,10 @@ func (l *Loop) dispatch(e poller.Event) {
 
 // step gives the connection its turn and arranges for the next.
 func (l *Loop) step(s *slot) {
-	t := l.over(s)
+	t := l.transportFor(s)
 	l.local.Token = uint64(s.token())
-	if l.heir != nil {
-		l.local.Closing = l.draining || s.stays
+	if l.handover.to != nil {
+		l.local.Closing = l.shutdown.draining || s.unmovable
 	}
 	l.arrange(s, s.conn.Step(t, l.local))
 }
@@ -282,12 +321,12 @@ func (l *Loop) arrange(s *slot, want conn.Want) {
 		l.close(s)
 		return
 	case conn.WantYield:
-		l.enqueue(s)
+		l.batch.enqueue(s)
 	}
 	phase, since := s.conn.Phase()
 	l.timers.set(&l.slab, s, phase, since)
-	if l.heir != nil && want == conn.WantRead && s.conn.Movable() && !s.stays {
-		l.moving = true // at the end of the batch
+	if l.handover.to != nil && want == conn.WantRead && s.conn.Movable() && !s.unmovable {
+		l.handover.due = true // at the end of the batch
 		return
 	}
 	if err := l.watch(s); err != nil {
@@ -304,19 +343,13 @@ func (l *Loop) watchFailed(s *slot, err error) {
 		return
 	}
 	l.opts.Warn("watching a connection fails: it is tried again, at least once a second", err)
-	if !s.unwatched {
-		s.unwatched = true
-		l.unwatched = append(l.unwatched, s.token())
-	}
-	if !l.rewatch.Paused() {
-		l.rewatch.Fail(l.local.Clock.Mono)
-	}
+	l.rewatch.add(s, l.local.Clock.Mono)
 }
 
 // watchAgain steps the connections that could not be watched.
 func (l *Loop) watchAgain() {
-	tokens := l.unwatched
-	l.unwatched = nil
+	tokens := l.rewatch.tokens
+	l.rewatch.tokens = nil
 	for _, token := range tokens {
 		if s := l.slab.lookup(token); s != nil {
 			s.unwatched = false
@@ -326,16 +359,8 @@ func (l *Loop) watchAgain() {
 			}
 		}
 	}
-	if len(l.unwatched) == 0 {
+	if len(l.rewatch.tokens) == 0 {
 		l.rewatch.Succeed()
-	}
-}
-
-// enqueue puts the connection at the back of the ready queue.
-func (l *Loop) enqueue(s *slot) {
-	if !s.queued {
-		s.queued = true
-		l.ready = append(l.ready, s.token())
 	}
 }
 
@@ -415,9 +440,9 @@ func (l *Loop) watch(s *slot) error {
 	return err
 }
 
-// yielded gives those whose turn was spent the next one.
-func (l *Loop) yielded() {
-	for _, token := range l.turn {
+// runReady gives those whose turn was spent the next one.
+func (l *Loop) runReady() {
+	for _, token := range l.batch.turn {
 		if s := l.slab.lookup(token); s != nil && s.queued {
 			s.queued = false
 			l.step(s)
@@ -437,7 +462,7 @@ func (l *Loop) expire() {
 		}
 		if l.completer != nil && !looked {
 			// An error is met by the next wait.
-			_, _ = l.completer.Wait(l.events[:0], 0)
+			_, _ = l.completer.Wait(l.batch.events[:0], 0)
 		}
 		s.ready |= poller.Readable
 		l.local.Counters.Lateness.Observe(1, l.timers.late(s, now))
@@ -445,7 +470,7 @@ func (l *Loop) expire() {
 			l.leave(s)
 			continue
 		}
-		t := l.over(s)
+		t := l.transportFor(s)
 		l.local.Token = uint64(s.token())
 		ticket, waits := s.conn.Awaits()
 		want := s.conn.Expire(t, l.local)
@@ -470,7 +495,7 @@ func (l *Loop) receive() {
 }
 
 func (l *Loop) handle(m message) {
-	l.busy = true
+	l.batch.busy = true
 	switch {
 	case m.do != nil:
 		m.do(l)
@@ -527,19 +552,19 @@ func (l *Loop) leave(s *slot) {
 		return
 	}
 	l.timers.unset(&l.slab, s)
-	l.closing = append(l.closing, s.fd)
+	l.batch.closing = append(l.batch.closing, s.fd)
 	l.slab.put(s)
 }
 
 // closeBatch closes what the batch ended.
 func (l *Loop) closeBatch() {
-	for _, fd := range l.closing {
+	for _, fd := range l.batch.closing {
 		l.local.Counters.Calls[conn.CallClose]++
 		if err := socket.Close(int(fd)); err != nil {
 			l.opts.Warn("closing a connection", err)
 		}
 	}
-	l.closing = l.closing[:0]
+	l.batch.closing = l.batch.closing[:0]
 }
 
 // drain makes every answer its connection's last, takes no new connections but those
@@ -547,27 +572,27 @@ func (l *Loop) closeBatch() {
 // can only have it end sooner.
 func (l *Loop) drain(grace time.Duration) {
 	stopAt := l.local.Clock.Mono + int64(grace)
-	if l.draining {
-		l.stopAt = min(l.stopAt, stopAt)
+	if l.shutdown.draining {
+		l.shutdown.at = min(l.shutdown.at, stopAt)
 		return
 	}
-	l.draining, l.stopAt = true, stopAt
+	l.shutdown.draining, l.shutdown.at = true, stopAt
 	l.local.Closing = true
 	l.acceptor.end()
 }
 
 // drained reports whether a loop that drains, or hands over, has nothing left to do, or no time.
 func (l *Loop) drained() bool {
-	if !l.draining && l.heir == nil {
+	if !l.shutdown.draining && l.handover.to == nil {
 		return false
 	}
-	return l.slab.live == 0 && len(l.acceptor.last) == 0 || l.draining && l.local.Clock.Mono >= l.stopAt
+	return l.slab.live == 0 && len(l.acceptor.last) == 0 || l.shutdown.draining && l.local.Clock.Mono >= l.shutdown.at
 }
 
 // end frees everything.
 func (l *Loop) end(err error) {
 	ended := new(model.Ended)
-	l.ending = true
+	l.shutdown.cutting = true
 	l.slab.each(func(s *slot) {
 		if s.want == conn.WantClose {
 			ended.Cut++
@@ -598,7 +623,7 @@ func (l *Loop) end(err error) {
 	if l.local.Log != nil {
 		l.local.Log.Tick(math.MaxInt64) // later than anything can wait
 	}
-	l.report()
+	l.publishCounters()
 	l.local.Tell()
 	l.local.Share.Leave()
 	ended.Err = errors.Join(err, l.poller.Close())

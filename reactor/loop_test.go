@@ -37,7 +37,7 @@ func settled(t testing.TB, s *server, l *Loop) {
 	p := s.pollers[0]
 	if p.restless {
 		for range 1000 {
-			l.batch()
+			l.round()
 		}
 		return
 	}
@@ -46,7 +46,7 @@ func settled(t testing.TB, s *server, l *Loop) {
 		if p.waits.Load() > waits+10_000 {
 			t.Fatal("the loop does not come to rest")
 		}
-		l.batch()
+		l.round()
 	}
 }
 
@@ -105,7 +105,7 @@ func TestFairness(t *testing.T) {
 			}
 			more()
 			before := s.answers.served.Load()
-			l.batch()
+			l.round()
 			if n := s.answers.served.Load() - before; n != others+turn {
 				t.Fatalf("round %d: %d requests were answered in a batch, not %d of others and %d of the greedy one", round, n, others, turn)
 			}
@@ -129,7 +129,7 @@ func settledFor(s *server, l *Loop, n int) {
 		if answered == n {
 			return
 		}
-		l.batch()
+		l.round()
 	}
 	s.t.Fatalf("%d connections are not answered", n)
 }
@@ -150,7 +150,7 @@ func TestAcceptIsBounded(t *testing.T) {
 		for _, accepted := range []int64{model.AcceptMax, model.AcceptMax, flood - 2*model.AcceptMax} {
 			old.send(get("/small"))
 			before := s.answers.served.Load()
-			l.batch()
+			l.round()
 			if got := old.poll(); strings.Count(got, "HTTP/1.1 200") != 1 {
 				t.Fatalf("the old connection got %q in a batch", got)
 			}
@@ -268,23 +268,23 @@ func TestAlone(t *testing.T) {
 		alone = nil
 
 		a.send(get("/small"))
-		l.batch()
+		l.round()
 		check("a lone request after a sleep", true)
 		a.send(get("/small"))
-		l.batch()
+		l.round()
 		check("a lone request without a sleep", false)
 
 		settled(t, s, l)
 		a.send(get("/small"))
 		b.send(get("/small"))
-		l.batch()
+		l.round()
 		check("two at once after a sleep", false, false)
 
 		settled(t, s, l)
 		for range 2 {
 			s.dial().send(get("/small"))
 		}
-		l.batch()
+		l.round()
 		check("two new connections after a sleep", true, false)
 	})
 }
@@ -331,7 +331,7 @@ func TestTurnsOfLargeAnswers(t *testing.T) {
 			var got int
 			for range 20 { // what the socket took at first leaves it again
 				got += len(large.poll())
-				l.batch()
+				l.round()
 			}
 			if answer := other.poll(); !strings.HasPrefix(answer, "HTTP/1.1 200") {
 				t.Errorf("%s: the other client got %q", path, answer)
@@ -352,7 +352,7 @@ func TestTurnsOfLargeAnswers(t *testing.T) {
 					}
 					running = false
 				default:
-					l.batch()
+					l.round()
 				}
 			}
 		}

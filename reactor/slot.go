@@ -20,7 +20,7 @@ type slot struct {
 	queued     bool // in the loop's ready queue
 	unwatched  bool // in the loop's list of those that could not be watched
 	live       bool
-	stays      bool // nobody takes it over: its next answer is its last
+	unmovable  bool // nobody takes it over: its next answer is its last
 
 	// The timer: a link of the phase's list.
 	phase      conn.Phase

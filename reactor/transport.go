@@ -113,7 +113,7 @@ func (t *transport) Unacked() int { return socket.Unacked(int(t.slot.fd)) }
 // Hangup implements [conn.Transport].
 func (t *transport) Hangup() (half, all bool) { return socket.Hangup(int(t.slot.fd)) }
 
-// Accept implements [Direct]: the connection is non-blocking and closed on exec.
+// Accept implements [SyscallTransport]: the connection is non-blocking and closed on exec.
 func (t *transport) Accept(listener int) (fd int, remote conn.Addr, err error) {
 	fd, peer, err := t.calls.Accept(listener, false)
 	t.count.Calls[conn.CallAccept]++
@@ -123,8 +123,8 @@ func (t *transport) Accept(listener int) (fd int, remote conn.Addr, err error) {
 	return fd, conn.AddrFrom(peer), err
 }
 
-// Hold implements [Direct].
+// Hold implements [SyscallTransport].
 func (t *transport) Hold(bytes int) { t.local.Hold(bytes) }
 
-// Peer implements [Direct].
+// Peer implements [SyscallTransport].
 func (t *transport) Peer(fd int) conn.Addr { return conn.AddrFrom(t.calls.Peer(fd)) }

@@ -47,7 +47,7 @@ func userData(token poller.Token, op uint64) uint64 { return uint64(token) | op<
 type ring struct {
 	ring    *uring.Ring
 	buffers *uring.Buffers
-	direct  reactor.Direct
+	direct  reactor.SyscallTransport
 	enabled bool
 	err     error       // why the ring cannot go on
 	backlog []uring.SQE // requests that the ring had no room for, oldest first
@@ -99,7 +99,7 @@ func (r *ring) open(s size, buffers int) (err error) {
 }
 
 // Bind implements [reactor.Completer].
-func (r *ring) Bind(direct reactor.Direct) {
+func (r *ring) Bind(direct reactor.SyscallTransport) {
 	r.direct = direct
 	r.out.hold = func(bytes int) { direct.Hold(bytes) }
 }

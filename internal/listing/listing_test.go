@@ -24,10 +24,13 @@ func TestAppendJSONString(t *testing.T) {
 
 // TestCompareNames has each name before all that follow it.
 func TestCompareNames(t *testing.T) {
-	names := []string{"", "\x01", "-", "0", "00", "1", "01", "1.9", "1.10", "2", "10", "99999999999999999999998", "99999999999999999999999", "A", "a", "a0", "a00", "a1", "a01b", "a1c", "a2", "a10", "Ab", "B", "b", "_", "é", "\xff"}
+	names := []string{"", "\x01", "-", "0", "00", "1", "01", "1.9", "1.10", "2", "10", "99999999999999999999998",
+		"99999999999999999999999", "A", "a", "a0", "a00", "a1", "a01b", "a1c", "a2", "a10", "Ab", "B", "b", "_", "é",
+		"\xff"}
 	slices.SortFunc(names, func(a, b string) int { return compareNames([]byte(a), []byte(b)) })
 	want := strings.Join(names, "|")
-	if !strings.Contains(want, "1.9|1.10|2|10|") || !strings.Contains(want, "A|a|a0|a00|") || !strings.Contains(want, "a2|a10|Ab|B|b") {
+	if !strings.Contains(want, "1.9|1.10|2|10|") || !strings.Contains(want, "A|a|a0|a00|") ||
+		!strings.Contains(want, "a2|a10|Ab|B|b") {
 		t.Errorf("order: %q", names)
 	}
 	for i, a := range names {

@@ -17,7 +17,8 @@ import (
 //go:embed types.txt
 var typesText string
 
-// defaultType is that of a file of unknown kind (RFC 9110 section 8.3). A browser that is told nosniff offers to save it.
+// defaultType is that of a file of unknown kind (RFC 9110 section 8.3). A browser that is told nosniff offers to save
+// it.
 const defaultType = "application/octet-stream"
 
 // builtinTypes are by extension, in lower case and without its dot.
@@ -71,8 +72,8 @@ func CheckExtension(ext string) error {
 	return nil
 }
 
-// Check says what is wrong with a media type of a configuration. It is sent as it is written, without a charset where there
-// is none: HTML, CSS and XML may name their own, and the field would overrule that.
+// Check says what is wrong with a media type of a configuration. It is sent as it is written, without a charset where
+// there is none: HTML, CSS and XML may name their own, and the field would overrule that.
 func Check(mediaType string) error {
 	kind, _, err := mime.ParseMediaType(mediaType)
 	if err != nil || !strings.Contains(kind, "/") || !http1.IsValue(mediaType) {
@@ -81,9 +82,9 @@ func Check(mediaType string) error {
 	return nil
 }
 
-// Of returns the media type of a file by its name. The longest extension that is known counts, so that .tar.gz may differ
-// from .gz. The table's own, however short, come before the built-in ones. A name that only begins with a dot has no
-// extension.
+// Of returns the media type of a file by its name. The longest extension that is known counts, so that .tar.gz may
+// differ from .gz. The table's own, however short, come before the built-in ones. A name that only begins with a dot
+// has no extension.
 func (types Table) Of(name string) string {
 	name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
 	for _, known := range []map[string]string{types, builtinTypes} {
@@ -99,9 +100,9 @@ func (types Table) Of(name string) string {
 	return defaultType
 }
 
-// OfPart reports whether a file of that type is a part of a page rather than a page: a style sheet, a script, data, a font,
-// an image, sound or film. An extension of another type, or an unknown one, may well belong to a name in an application's
-// own addresses: /users/jane.doe, /release/v1.2.
+// OfPart reports whether a file of that type is a part of a page rather than a page: a style sheet, a script, data, a
+// font, an image, sound or film. An extension of another type, or an unknown one, may well belong to a name in an
+// application's own addresses: /users/jane.doe, /release/v1.2.
 func OfPart(mediaType string) bool {
 	kind, _, _ := strings.Cut(mediaType, ";")
 	main, sub, _ := strings.Cut(kind, "/")

@@ -197,18 +197,26 @@ func TestTypes(t *testing.T) {
 	if len(seen) < 1000 {
 		t.Errorf("only %d extensions", len(seen))
 	}
-	types, err := New(map[string]string{".wasm": "application/x-own", ".Foo.Bar": "text/x-foo", ".lat": "text/plain; charset=latin1", ".gz": "application/x-mine", ".d.x": "application/x-long"})
+	types, err := New(map[string]string{".wasm": "application/x-own", ".Foo.Bar": "text/x-foo",
+		".lat": "text/plain; charset=latin1", ".gz": "application/x-mine", ".d.x": "application/x-long"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"index.html": "text/html; charset=utf-8", "INDEX.HTM": "text/html; charset=utf-8", "a.css": "text/css; charset=utf-8",
-		"jquery.min.js": "text/javascript; charset=utf-8", "m.mjs": "text/javascript; charset=utf-8", "a.json": "application/json",
-		"a.svg": "image/svg+xml", "a.xml": "application/xml", "a.png": "image/png", "a.JPG": "image/jpeg", "a.woff2": "font/woff2",
-		"a.tar.gz": "application/x-mine", "a.tar.bz2": "application/x-bzip2", "a.d.x": "application/x-long", "a.mp4": "video/mp4", "a.webp": "image/webp", "a.avif": "image/avif", "a.pdf": "application/pdf",
-		"a.txt": "text/plain; charset=utf-8", "a.md": "text/markdown; charset=utf-8", "README": "application/octet-stream",
-		".bashrc": "application/octet-stream", ".html": "application/octet-stream", "a.": "application/octet-stream", "dir.html/file": "application/octet-stream",
-		"a.wasm": "application/x-own", "a.foo.bar": "text/x-foo", "a.lat": "text/plain; charset=latin1", "a.go": "text/plain; charset=utf-8",
+		"index.html": "text/html; charset=utf-8", "INDEX.HTM": "text/html; charset=utf-8",
+		"a.css":         "text/css; charset=utf-8",
+		"jquery.min.js": "text/javascript; charset=utf-8", "m.mjs": "text/javascript; charset=utf-8",
+		"a.json": "application/json",
+		"a.svg":  "image/svg+xml", "a.xml": "application/xml", "a.png": "image/png", "a.JPG": "image/jpeg",
+		"a.woff2":  "font/woff2",
+		"a.tar.gz": "application/x-mine", "a.tar.bz2": "application/x-bzip2", "a.d.x": "application/x-long",
+		"a.mp4": "video/mp4", "a.webp": "image/webp", "a.avif": "image/avif", "a.pdf": "application/pdf",
+		"a.txt": "text/plain; charset=utf-8", "a.md": "text/markdown; charset=utf-8",
+		"README":  "application/octet-stream",
+		".bashrc": "application/octet-stream", ".html": "application/octet-stream", "a.": "application/octet-stream",
+		"dir.html/file": "application/octet-stream",
+		"a.wasm":        "application/x-own", "a.foo.bar": "text/x-foo", "a.lat": "text/plain; charset=latin1",
+		"a.go": "text/plain; charset=utf-8",
 	} {
 		if got := types.Of(name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
@@ -219,9 +227,11 @@ func TestTypes(t *testing.T) {
 func TestCompressible(t *testing.T) {
 	var types Table
 	for name, want := range map[string]bool{
-		"a.html": true, "a.css": true, "a.js": true, "a.json": true, "a.svg": true, "a.wasm": true, "a.xml": true, "a.txt": true,
+		"a.html": true, "a.css": true, "a.js": true, "a.json": true, "a.svg": true, "a.wasm": true, "a.xml": true,
+		"a.txt": true,
 		"a.ttf": true, "a.ico": true, "a.webmanifest": true, "a.atom": true,
-		"a.png": false, "a.jpg": false, "a.mp4": false, "a.zip": false, "a.gz": false, "a.woff2": false, "a.pdf": false, "a": false,
+		"a.png": false, "a.jpg": false, "a.mp4": false, "a.zip": false, "a.gz": false, "a.woff2": false, "a.pdf": false,
+		"a": false,
 	} {
 		if got := Compressible(types.Of(name)); got != want {
 			t.Errorf("%s (%s): %v", name, types.Of(name), got)

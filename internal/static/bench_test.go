@@ -124,8 +124,9 @@ const (
 	benchLarge    = "GET /large.bin HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 	benchMissing  = "GET /missing HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 	benchCoded    = "GET /coded.js HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n"
-	benchNotCoded = "GET /small.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n"
-	bench304      = "GET /small.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nIf-None-Match: \"a-b\", *\r\n\r\n"
+	benchNotCoded = "GET /small.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n" +
+		"Accept-Encoding: gzip, deflate, br, zstd\r\n\r\n"
+	bench304 = "GET /small.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nIf-None-Match: \"a-b\", *\r\n\r\n"
 )
 
 func BenchmarkHit(b *testing.B)      { benchmark(b, benchSmall, func(*loop) {}) }

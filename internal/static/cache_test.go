@@ -182,7 +182,8 @@ func TestCacheClosesDescriptors(t *testing.T) {
 				t.Fatalf("%d descriptors", n)
 			}
 		}
-		testkit.Until(t, "more files are open than the cache may keep", func() bool { return descriptors(t) <= before+10+1 })
+		testkit.Until(t, "more files are open than the cache may keep",
+			func() bool { return descriptors(t) <= before+10+1 })
 		s.Close()
 		testkit.Until(t, "descriptors are left open", func() bool { return descriptors(t) <= before })
 	})

@@ -44,7 +44,8 @@ func compressOptions(root string) Options {
 // TestCompress: on the fly, off the loop, once for as long as the file stays, never for ranges.
 func TestCompress(t *testing.T) {
 	dir := t.TempDir()
-	files := map[string]string{"/small.js": strings.Repeat("var a = 1;\n", 500), "/large.js": strings.Repeat("var b = 2;\n", 20_000)}
+	files := map[string]string{"/small.js": strings.Repeat("var a = 1;\n", 500),
+		"/large.js": strings.Repeat("var b = 2;\n", 20_000)}
 	for name, body := range files {
 		write(t, dir+name, body)
 	}
@@ -56,11 +57,13 @@ func TestCompress(t *testing.T) {
 			plain := l.get(name)
 			plain.want(t, 200, body)
 			jobs := l.jobs
-			for accept, want := range map[string]string{"gzip, br, zstd": "zstd", "gzip, br": "gzip", "br": "", "zstd;q=0.5, gzip": "gzip", "*;q=0": ""} {
+			for accept, want := range map[string]string{"gzip, br, zstd": "zstd", "gzip, br": "gzip", "br": "",
+				"zstd;q=0.5, gzip": "gzip", "*;q=0": ""} {
 				fields := "Accept-Encoding: " + accept + "\r\n"
 				r := l.request("GET", name, fields)
 				h := r.Header
-				if r.StatusCode != 200 || h.Get("Content-Encoding") != want || r.decoded(t) != body || r.ContentLength != int64(len(r.body)) ||
+				if r.StatusCode != 200 || h.Get("Content-Encoding") != want || r.decoded(t) != body ||
+					r.ContentLength != int64(len(r.body)) ||
 					h.Get("Vary") != "Accept-Encoding" || h.Get("Content-Type") != plain.Header.Get("Content-Type") {
 					t.Errorf("%s %s: %d %v, want %q", name, accept, r.StatusCode, h, want)
 				}
@@ -76,11 +79,13 @@ func TestCompress(t *testing.T) {
 					l.request("GET", name, fields+"If-None-Match: "+plain.Header.Get("ETag")+"\r\n").wantStatus(t, 200)
 				}
 				part := l.request("GET", name, fields+"Range: bytes=4-9\r\n")
-				if part.want(t, 206, body[4:10]); part.Header.Get("Content-Encoding") != "" || part.Header.Get("Vary") == "" {
+				if part.want(t, 206, body[4:10]); part.Header.Get("Content-Encoding") != "" ||
+					part.Header.Get("Vary") == "" {
 					t.Errorf("%s %s: %v", name, accept, part.Header)
 				}
 				l.request("GET", name, fields+"Range: bytes=4-9\r\nIf-Range: "+tag+"\r\n").want(t, 200, body)
-				if head := l.request("HEAD", name, fields+"Range: bytes=4-9\r\n"); head.ContentLength != r.ContentLength {
+				if head := l.request("HEAD", name,
+					fields+"Range: bytes=4-9\r\n"); head.ContentLength != r.ContentLength {
 					t.Errorf("%s: HEAD has %d bytes, GET %d", name, head.ContentLength, r.ContentLength)
 				}
 			}
@@ -107,12 +112,14 @@ func TestNotCompressed(t *testing.T) {
 	}
 	l := serve(t, compressOptions(dir), false)
 	for _, name := range []string{"/tiny.txt", "/image.png", "/huge.txt"} {
-		if r := l.request("GET", name, "Accept-Encoding: gzip\r\n"); r.StatusCode != 200 || r.Header.Get("Content-Encoding") != "" {
+		if r := l.request("GET", name, "Accept-Encoding: gzip\r\n"); r.StatusCode != 200 ||
+			r.Header.Get("Content-Encoding") != "" {
 			t.Errorf("%s: %d %v", name, r.StatusCode, r.Header)
 		}
 	}
 	l.request("GET", "/sibling.txt", "Accept-Encoding: gzip\r\n").want(t, 200, "gz stored")
-	if r := l.request("GET", "/sibling.txt", "Accept-Encoding: zstd\r\n"); r.Header.Get("Content-Encoding") != "zstd" || r.decoded(t) != text {
+	if r := l.request("GET", "/sibling.txt", "Accept-Encoding: zstd\r\n"); r.Header.Get("Content-Encoding") != "zstd" ||
+		r.decoded(t) != text {
 		t.Errorf("%v", r.Header)
 	}
 

@@ -92,7 +92,8 @@ func TestPreconditions(t *testing.T) {
 				if want == 304 {
 					checkNotModified(t, r, whole)
 				}
-				if want == 206 && (r.body != "234" || r.Header.Get("Content-Type") != whole.Header.Get("Content-Type")) {
+				if want == 206 && (r.body != "234" ||
+					r.Header.Get("Content-Type") != whole.Header.Get("Content-Type")) {
 					t.Errorf("206 with %q %q", r.body, r.Header)
 				}
 			}
@@ -130,8 +131,10 @@ func TestAListOnSeveralLines(t *testing.T) {
 	} {
 		one := l.request("GET", c.path, c.field+": "+strings.Join(c.elements, ", ")+"\r\n")
 		lines := l.request("GET", c.path, c.field+": "+strings.Join(c.elements, "\r\n"+c.field+": ")+"\r\n")
-		if one.StatusCode != lines.StatusCode || one.body != lines.body || one.Header.Get("Content-Type") != lines.Header.Get("Content-Type") {
-			t.Errorf("%s: %q: on one line %d %q, on several %d %q", c.field, c.elements, one.StatusCode, one.body, lines.StatusCode, lines.body)
+		if one.StatusCode != lines.StatusCode || one.body != lines.body ||
+			one.Header.Get("Content-Type") != lines.Header.Get("Content-Type") {
+			t.Errorf("%s: %q: on one line %d %q, on several %d %q", c.field, c.elements, one.StatusCode, one.body,
+				lines.StatusCode, lines.body)
 		}
 	}
 }
@@ -139,7 +142,8 @@ func TestAListOnSeveralLines(t *testing.T) {
 // checkNotModified: RFC 9110 section 15.4.5.
 func checkNotModified(t *testing.T, r, whole response) {
 	t.Helper()
-	if r.Header.Get("ETag") != whole.Header.Get("ETag") || r.Header.Get("Last-Modified") != whole.Header.Get("Last-Modified") {
+	if r.Header.Get("ETag") != whole.Header.Get("ETag") ||
+		r.Header.Get("Last-Modified") != whole.Header.Get("Last-Modified") {
 		t.Errorf("304 without its validators: %v", r.Header)
 	}
 	if r.Header.Get("Content-Length") != "" || r.Header.Get("Content-Type") != "" || r.body != "" {
@@ -195,7 +199,8 @@ func TestRanges(t *testing.T) {
 	}
 	for _, c := range cases {
 		r := l.request("GET", c.path, "Range: "+c.value+"\r\n")
-		if r.StatusCode != c.status || c.status != 416 && r.body != c.body || r.Header.Get("Content-Range") != c.contentSpan {
+		if r.StatusCode != c.status || c.status != 416 && r.body != c.body ||
+			r.Header.Get("Content-Range") != c.contentSpan {
 			t.Errorf("%s %s: %d %q %.40q", c.path, c.value, r.StatusCode, r.Header.Get("Content-Range"), r.body)
 		}
 	}
@@ -232,7 +237,8 @@ func TestValidators(t *testing.T) {
 		}
 	}
 	l := serve(t, testOptions(dir), false)
-	if r := l.get("/first"); r.Header.Get("ETag") != `"8c24d6667470000-5"` || r.Header.Get("Last-Modified") != "Mon, 01 Jan 1990 00:00:00 GMT" {
+	if r := l.get("/first"); r.Header.Get("ETag") != `"8c24d6667470000-5"` ||
+		r.Header.Get("Last-Modified") != "Mon, 01 Jan 1990 00:00:00 GMT" {
 		t.Errorf("first: %v", r.Header)
 	}
 	r := l.get("/future")
@@ -240,7 +246,8 @@ func TestValidators(t *testing.T) {
 		// Both are of the same second of the loop's clock.
 		t.Errorf("Last-Modified %q is not the Date %q", r.Header.Get("Last-Modified"), r.Header.Get("Date"))
 	}
-	l.request("GET", "/future", "Range: bytes=0-1\r\nIf-Range: "+r.Header.Get("Last-Modified")+"\r\n").wantStatus(t, 200)
+	l.request("GET", "/future", "Range: bytes=0-1\r\nIf-Range: "+r.Header.Get("Last-Modified")+"\r\n").wantStatus(t,
+		200)
 
 	opts := testOptions(dir)
 	opts.ETag = ETagOff
@@ -270,7 +277,8 @@ func TestETagContent(t *testing.T) {
 			r.want(t, 200, body[name])
 			tag := r.Header.Get("ETag")
 			sum := sha256.Sum256([]byte(body[name]))
-			if want := fmt.Sprintf("\"%x\"", sum[:16]); tag != want || (r.Header.Get("Last-Modified") == "") != (i == 1) {
+			if want := fmt.Sprintf("\"%x\"", sum[:16]); tag != want ||
+				(r.Header.Get("Last-Modified") == "") != (i == 1) {
 				t.Errorf("%s: %v, want ETag %s", name, r.Header, want)
 			}
 			tags = append(tags, tag)

@@ -31,7 +31,8 @@ type faultyFile struct {
 	dir *faultyDir
 }
 
-func (f *faultyFile) Read(ctx context.Context, h fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+func (f *faultyFile) Read(ctx context.Context, h fs.FileHandle, dest []byte, off int64) (fuse.ReadResult,
+	syscall.Errno) {
 	if f.dir.broken.Load() {
 		return nil, syscall.EIO
 	}
@@ -106,14 +107,16 @@ func TestListingOfFaults(t *testing.T) {
 		var told []string
 		opts.Tell.Fail = func(msg, path string) { told = append(told, path+": "+msg) }
 		l := serve(t, opts, walks)
-		const text = "denied\t-\t-\ndisk\t-\t-\ngood\t8\t2024-02-29T12:30:15Z\nlate\t-\t-\nstale\t-\t-\nto-disk\t-\t-\n" +
+		const text = "denied\t-\t-\ndisk\t-\t-\ngood\t8\t2024-02-29T12:30:15Z\n" +
+			"late\t-\t-\nstale\t-\t-\nto-disk\t-\t-\n" +
 			"to-good\t8\t2024-02-29T12:30:15Z\n"
 		l.get("/?format=text").want(t, 200, text)
 		if len(told) != 1 || !strings.HasPrefix(told[0], dir+"/") || !strings.Contains(told[0], "cannot be read: ") {
 			t.Errorf("the operator was told %q", told)
 		}
 		list := l.get("/?format=json").body
-		for _, want := range []string{`{"name":"disk","type":"unknown","url":"disk"}`, `{"name":"good","type":"file","size":8,`} {
+		for _, want := range []string{`{"name":"disk","type":"unknown","url":"disk"}`,
+			`{"name":"good","type":"file","size":8,`} {
 			if !strings.Contains(list, want) {
 				t.Errorf("no %s in %s", want, list)
 			}
@@ -147,7 +150,8 @@ func TestLinkThroughAFaultElsewhere(t *testing.T) {
 		l := serve(t, opts, walks)
 		l.get("/link").wantStatus(t, 500)
 		l.get("/broken").wantStatus(t, 404)
-		if body := l.get("/?format=text").body; !strings.Contains(body, "link\t-\t-\n") || strings.Contains(body, "broken") {
+		if body := l.get("/?format=text").body; !strings.Contains(body, "link\t-\t-\n") ||
+			strings.Contains(body, "broken") {
 			t.Errorf("listed: %q", body)
 		}
 	})
@@ -242,7 +246,8 @@ func TestPrecompressedWithoutDescriptors(t *testing.T) {
 		restore := leave(t, l.site, 1)
 		r := l.request("GET", "/a.js", accepts)
 		restore()
-		if r.StatusCode != 503 && (r.StatusCode != 200 || r.body != "script" || r.Header.Get("Vary") != "Accept-Encoding") {
+		if r.StatusCode != 503 && (r.StatusCode != 200 || r.body != "script" ||
+			r.Header.Get("Vary") != "Accept-Encoding") {
 			t.Errorf("%d %q %v", r.StatusCode, r.body, r.Header)
 		}
 		r = l.request("GET", "/a.js", accepts)
@@ -255,7 +260,8 @@ func TestPrecompressedWithoutDescriptors(t *testing.T) {
 // TestPrecompressedOfAFault: as without descriptors, where the disk fails.
 func TestPrecompressedOfAFault(t *testing.T) {
 	dir := t.TempDir()
-	mountFaulty(t, dir, map[string]syscall.Errno{"a.js": 0, "a.js.gz": syscall.EIO, "b.js": 0, "b.js.gz": syscall.EACCES})
+	mountFaulty(t, dir, map[string]syscall.Errno{"a.js": 0, "a.js.gz": syscall.EIO, "b.js": 0,
+		"b.js.gz": syscall.EACCES})
 	opts := testOptions(dir)
 	opts.Precompressed = []string{"gz"}
 	l := serve(t, opts, false)

@@ -131,7 +131,8 @@ func TestRecentChange(t *testing.T) {
 			l.request("GET", "/file", "If-None-Match: "+etag+"\r\n").wantStatus(t, 304)
 			l.request("GET", "/file", "If-Match: "+etag+"\r\n").wantStatus(t, 412)
 			l.request("GET", "/file", "Range: bytes=0-1\r\nIf-Range: "+etag+"\r\n").wantStatus(t, 200)
-			l.request("GET", "/file", "Range: bytes=0-1\r\nIf-Range: "+r.Header.Get("Last-Modified")+"\r\n").wantStatus(t, 200)
+			l.request("GET", "/file",
+				"Range: bytes=0-1\r\nIf-Range: "+r.Header.Get("Last-Modified")+"\r\n").wantStatus(t, 200)
 			ahead = 3 * time.Second
 			l.advance(ahead)
 			if got := l.get("/file").Header.Get("ETag"); "W/"+got != etag {

@@ -19,13 +19,15 @@ func TestMethods(t *testing.T) {
 	}
 	for _, target := range []string{"/file", "*"} {
 		r := l.request("OPTIONS", target, "")
-		if r.StatusCode != 204 || r.Header.Get("Allow") != "GET, HEAD, OPTIONS" || r.Header.Get("Content-Length") != "" {
+		if r.StatusCode != 204 || r.Header.Get("Allow") != "GET, HEAD, OPTIONS" ||
+			r.Header.Get("Content-Length") != "" {
 			t.Errorf("OPTIONS %s: %d %v", target, r.StatusCode, r.Header)
 		}
 	}
 	// What a client sends ahead into its tunnel is no request.
 	raw := l.send("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\nGET /file HTTP/1.1\r\nHost: a\r\n\r\n")
-	if !strings.HasPrefix(raw, "HTTP/1.1 405 ") || !strings.Contains(raw, "\r\nConnection: close\r\n") || strings.Count(raw, "HTTP/1.1 ") != 1 {
+	if !strings.HasPrefix(raw, "HTTP/1.1 405 ") || !strings.Contains(raw, "\r\nConnection: close\r\n") ||
+		strings.Count(raw, "HTTP/1.1 ") != 1 {
 		t.Errorf("CONNECT: %q", raw)
 	}
 	write(t, dir+"/index.html", "index")
@@ -47,17 +49,21 @@ func TestRedirect(t *testing.T) {
 		opts.RelativeRedirects = true
 		relative := serve(t, opts, walks)
 		for target, want := range map[string][2]string{
-			"/sub": {"/sub/", "./sub/"}, "/sub/dir": {"/sub/dir/", "./dir/"}, "/sub/dir?a=b&c": {"/sub/dir/?a=b&c", "./dir/?a=b&c"},
+			"/sub": {"/sub/", "./sub/"}, "/sub/dir": {"/sub/dir/", "./dir/"}, "/sub/dir?a=b&c": {"/sub/dir/?a=b&c",
+				"./dir/?a=b&c"},
 			"/sub?": {"/sub/?", "./sub/?"}, "/sub?//evil.example": {"/sub/?//evil.example", "./sub/?//evil.example"},
-			"//evil.example": {"/evil.example/", "./evil.example/"}, "///evil.example": {"/evil.example/", "./evil.example/"},
+			"//evil.example": {"/evil.example/", "./evil.example/"}, "///evil.example": {"/evil.example/",
+				"./evil.example/"},
 			"/%2fevil.example":          {"/evil.example/", "./evil.example/"},
 			"/%2F%2Fevil.example":       {"/evil.example/", "./evil.example/"},
 			"/.//evil.example":          {"/evil.example/", "./evil.example/"},
 			"/x/..//evil.example":       {"/evil.example/", "./evil.example/"},
 			"/sub/..%2f%2Fevil.example": {"/evil.example/", "404"},
-			`/\evil`:                    {"/%5Cevil/", "./%5Cevil/"}, "/%5cevil": {"/%5Cevil/", "./%5Cevil/"}, "/%09evil": {"/%09evil/", "./%09evil/"},
+			`/\evil`:                    {"/%5Cevil/", "./%5Cevil/"}, "/%5cevil": {"/%5Cevil/",
+				"./%5Cevil/"}, "/%09evil": {"/%09evil/", "./%09evil/"},
 			"/a:%20b%3F": {"/a:%20b%3F/", "./a:%20b%3F/"}, "/ü": {"/%C3%BC/", "./%C3%BC/"},
-			"/sub%2Fdir": {"/sub/dir/", "./sub/dir/"}, "/sub/../sub": {"/sub/", "./sub/"}, "/x/%2e%2e/sub": {"/sub/", "./sub/"},
+			"/sub%2Fdir": {"/sub/dir/", "./sub/dir/"}, "/sub/../sub": {"/sub/", "./sub/"}, "/x/%2e%2e/sub": {"/sub/",
+				"./sub/"},
 			"///sub//dir": {"/sub/dir/", "./dir/"}, "http://a/sub": {"/sub/", "./sub/"},
 		} {
 			for i, l := range []*loop{rooted, relative} {
@@ -94,7 +100,8 @@ func TestHide(t *testing.T) {
 		opts.Hide = append(opts.Hide, "*.bak")
 		l := serve(t, opts, walks)
 		for range 2 {
-			for _, target := range []string{"/.git/config", "/%2egit/config", "/.git/", "/.git", "/sub/.env", "/sub/%2Eenv", "/sub%2F.env",
+			for _, target := range []string{"/.git/config", "/%2egit/config", "/.git/", "/.git", "/sub/.env",
+				"/sub/%2Eenv", "/sub%2F.env",
 				"/..2024/config.json", "/..data/config.json", "/.well-known/.secret", "/notes.bak", "/.missing"} {
 				l.get(target).want(t, 404, "404: no such file\n")
 			}
@@ -119,7 +126,8 @@ func TestPipelined(t *testing.T) {
 	}
 	got := l.send(raw.String())
 	statuses := regexp.MustCompile(`HTTP/1\.1 (\d+)`).FindAllString(got, -1)
-	if strings.Join(statuses, " ") != "HTTP/1.1 200 HTTP/1.1 200 HTTP/1.1 404 HTTP/1.1 200" || !strings.HasSuffix(got, "\r\n\r\nsmall") {
+	if strings.Join(statuses, " ") != "HTTP/1.1 200 HTTP/1.1 200 HTTP/1.1 404 HTTP/1.1 200" ||
+		!strings.HasSuffix(got, "\r\n\r\nsmall") {
 		t.Errorf("%q", statuses)
 	}
 }

@@ -33,7 +33,8 @@ func TestListingsOfOneReading(t *testing.T) {
 	dirs := make(chan *listing.Directory, workers)
 	var all sync.WaitGroup
 	for i := range workers {
-		q := query(t, fmt.Sprintf("format=%s&sort=%s", []string{"json", "text"}[i%2], []string{"name", "size", "time"}[i%3]))
+		q := query(t, fmt.Sprintf("format=%s&sort=%s", []string{"json", "text"}[i%2],
+			[]string{"name", "size", "time"}[i%3]))
 		j := &listJob{site: l.site, path: "/", query: q, mono: mono, asked: l.site.now()}
 		j.oldest = mono - l.site.valid + 1
 		all.Go(func() {
@@ -72,7 +73,8 @@ func TestUnwantedListingEnds(t *testing.T) {
 	l := listed(t, many(t, names))
 	mono := l.local.Clock.Mono
 	job := func() *listJob {
-		return &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: mono, asked: l.site.now(), oldest: mono - l.site.valid + 1}
+		return &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: mono,
+			asked: l.site.now(), oldest: mono - l.site.valid + 1}
 	}
 	g := &gone{}
 	g.after.Store(100)

@@ -20,8 +20,10 @@ import (
 	"github.com/evhttpd/evhttpd/internal/listing"
 )
 
-var linkPattern = regexp.MustCompile(`<tr(?: class="d")?><th scope="row"><a href="([^"<>]*)"(?: aria-label="Parent folder")?>([^<>"]*)</a></th>` +
-	`<td(?: title="[0-9,]* bytes">[0-9.]* [KMGTPE]?i?B|>)</td><td>(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2})?</td></tr>`)
+var linkPattern = regexp.MustCompile(`<tr(?: class="d")?><th scope="row">` +
+	`<a href="([^"<>]*)"(?: aria-label="Parent folder")?>([^<>"]*)</a></th>` +
+	`<td(?: title="[0-9,]* bytes">[0-9.]* [KMGTPE]?i?B|>)</td><td>` +
+	`(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2})?</td></tr>`)
 
 // listedNames follows each link of a listing as a browser does and returns the paths.
 func listedNames(t *testing.T, page, at string) (paths []string) {
@@ -54,8 +56,10 @@ func TestListing(t *testing.T) {
 				t.Fatal(err)
 			}
 			names := []string{
-				"plain.txt", "a b", "100%", "%41", "what?", "#1", "a&b", "&amp;", "<script>alert(1)</script"[:8] + ">", `"quoted"`, "'single'",
-				"javascript:alert(1)", "http:", "new\nline", "tab\t", "\xff\xfe", "ünïcödé", "日本語", "\u202Ereversed", ";semi=1", "+plus", "back\\slash", "~tilde", "x:y", "\x01\x7f",
+				"plain.txt", "a b", "100%", "%41", "what?", "#1", "a&b", "&amp;", "<script>alert(1)</script"[:8] + ">",
+				`"quoted"`, "'single'",
+				"javascript:alert(1)", "http:", "new\nline", "tab\t", "\xff\xfe", "ünïcödé", "日本語", "\u202Ereversed",
+				";semi=1", "+plus", "back\\slash", "~tilde", "x:y", "\x01\x7f",
 			}
 			for _, name := range names {
 				write(t, root+"/sub/"+name, "contents of "+name)
@@ -100,13 +104,15 @@ func TestListing(t *testing.T) {
 			if found != len(names) {
 				t.Errorf("%d of %d names", found, len(names))
 			}
-			for _, no := range []string{"hidden<", "leaves", "broken", "loops", "fifo", "<script", "\x01", "\xff", "new\nline"} {
+			for _, no := range []string{"hidden<", "leaves", "broken", "loops", "fifo", "<script", "\x01", "\xff",
+				"new\nline"} {
 				if strings.Contains(r.body, no) {
 					t.Errorf("%q is in the page", no)
 				}
 			}
 			if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") ||
-				r.Header.Get("Content-Type") != "text/html; charset=utf-8" || r.Header.Get("Cache-Control") != "no-cache" || r.Header.Get("Vary") != "Accept" {
+				r.Header.Get("Content-Type") != "text/html; charset=utf-8" ||
+				r.Header.Get("Cache-Control") != "no-cache" || r.Header.Get("Vary") != "Accept" {
 				t.Errorf("fields: %v", r.Header)
 			}
 			if r := l.get("/"); strings.Contains(r.body, "../") {
@@ -203,12 +209,14 @@ func TestListingIsBounded(t *testing.T) {
 	store := l.site.cache.listings
 	store.DirectoryMax = kept*rowCost + namesBlock
 	r := l.get("/?page=2")
-	if n := len(linkPattern.FindAllString(r.body, -1)); n != listing.PageRows || !strings.Contains(r.body, "and 7 more, not listed") {
+	if n := len(linkPattern.FindAllString(r.body, -1)); n != listing.PageRows ||
+		!strings.Contains(r.body, "and 7 more, not listed") {
 		t.Errorf("%d rows", n)
 	}
 	// A browser's page says how many are missing. A program gets no HTML that looks whole and is not.
 	l.request("GET", "/", browserAccept).wantStatus(t, 200)
-	if r := l.get("/"); r.StatusCode != 500 || r.Header.Get("Vary") != "Accept" || !strings.Contains(r.body, "?format=text") {
+	if r := l.get("/"); r.StatusCode != 500 || r.Header.Get("Vary") != "Accept" ||
+		!strings.Contains(r.body, "?format=text") {
 		t.Errorf("%d %.200q %v", r.StatusCode, r.body, r.Header)
 	}
 	if r := l.get("/?format=text"); strings.Count(r.body, "\n") != kept || r.Header.Get("X-Not-Listed") != "7" {
@@ -245,7 +253,8 @@ func TestListingsShareMemory(t *testing.T) {
 	start := func() *listing.Directory {
 		t.Helper()
 		mono := l.local.Clock.Mono
-		job := &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: mono, asked: l.site.now()}
+		job := &listJob{site: l.site, path: "/", query: listing.Query{Format: listing.FormatJSON}, mono: mono,
+			asked: l.site.now()}
 		job.oldest = mono + 1
 		result, ok := job.Run(wanted{}).(*listResult)
 		if !ok || result.whole != nil {
@@ -321,7 +330,8 @@ func turnPages(t *testing.T, l *loop, first string, n int) {
 		if strings.Contains(r.body, "read me") != (pages == 1) {
 			t.Errorf("page %d: the README stands on the first page alone", pages)
 		}
-		if (pages > 1) != strings.Contains(r.body, `rel="prev"`) || !strings.Contains(r.body, fmt.Sprintf("Page %d of 3", pages)) {
+		if (pages > 1) != strings.Contains(r.body, `rel="prev"`) ||
+			!strings.Contains(r.body, fmt.Sprintf("Page %d of 3", pages)) {
 			t.Errorf("page %d has not the right links", pages)
 		}
 		at = ""
@@ -347,7 +357,8 @@ func TestListingStreams(t *testing.T) {
 	check := func(body string) {
 		t.Helper()
 		var rows []jsonRow
-		if err := json.Unmarshal([]byte(body), &rows); err != nil || len(rows) != n || rows[n-1].Name != fmt.Sprint("entry-", n-1) {
+		if err := json.Unmarshal([]byte(body), &rows); err != nil || len(rows) != n ||
+			rows[n-1].Name != fmt.Sprint("entry-", n-1) {
 			t.Errorf("%d rows, %v", len(rows), err)
 		}
 	}
@@ -361,7 +372,8 @@ func TestListingStreams(t *testing.T) {
 	if old.TransferEncoding != nil || !old.Close {
 		t.Errorf("HTTP/1.0: %v, close %v", old.TransferEncoding, old.Close)
 	}
-	two := l.send("GET /?format=json HTTP/1.1\r\nHost: a\r\n\r\nHEAD /?format=text HTTP/1.1\r\nHost: a\r\n\r\nGET /entry-1 HTTP/1.1\r\nHost: a\r\n\r\n")
+	two := l.send("GET /?format=json HTTP/1.1\r\nHost: a\r\n\r\nHEAD /?format=text HTTP/1.1\r\nHost: a\r\n\r\n" +
+		"GET /entry-1 HTTP/1.1\r\nHost: a\r\n\r\n")
 	if got := strings.Count(two, "HTTP/1.1 200 OK\r\n"); got != 3 || !strings.HasSuffix(two, "\r\n\r\n") {
 		t.Errorf("%d answers on one connection", got)
 	}
@@ -403,7 +415,8 @@ func TestListingStreamIsGivenUp(t *testing.T) {
 // TestListingJSON: every name that JSON can hold comes back, and every url leads to its file.
 func TestListingJSON(t *testing.T) {
 	dir := t.TempDir()
-	names := []string{"plain", "a b", `q"uote`, `back\slash`, "new\nline", "tab\t", "\x01", "\x7f", "</script>"[:1] + "b>", "é", "日本", "\u2028", "a:b", "%41", "?x", "#y", "💡"}
+	names := []string{"plain", "a b", `q"uote`, `back\slash`, "new\nline", "tab\t", "\x01", "\x7f",
+		"</script>"[:1] + "b>", "é", "日本", "\u2028", "a:b", "%41", "?x", "#y", "💡"}
 	for _, name := range append(names, "\xff\xfe") {
 		write(t, dir+"/"+name, name)
 	}
@@ -414,7 +427,8 @@ func TestListingJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.body), &rows); err != nil {
 		t.Fatalf("%v in %s", err, r.body)
 	}
-	if r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Vary") != "Accept" || len(rows) != len(names)+2 {
+	if r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Vary") != "Accept" ||
+		len(rows) != len(names)+2 {
 		t.Errorf("%d rows, %v", len(rows), r.Header)
 	}
 	if d := rows[0]; d.Name != "folder:" || d.Type != "directory" || d.URL != "./folder:/" || d.Size != nil {
@@ -430,7 +444,8 @@ func TestListingJSON(t *testing.T) {
 		}
 		name, _ := url.PathUnescape(ref.EscapedPath()[1:])
 		l.get(ref.EscapedPath()).want(t, 200, name)
-		if name != row.Name && row.Name != "\uFFFD\uFFFD" || row.Type != "file" || row.Size == nil || *row.Size != int64(len(name)) || !row.Mtime.Equal(longAgo.Truncate(time.Second)) {
+		if name != row.Name && row.Name != "\uFFFD\uFFFD" || row.Type != "file" || row.Size == nil ||
+			*row.Size != int64(len(name)) || !row.Mtime.Equal(longAgo.Truncate(time.Second)) {
 			t.Errorf("%q: %+v", name, row)
 		}
 		if want := fmt.Sprintf("%s\t%d\t2024-02-29T12:30:15Z\n", row.URL, len(name)); !strings.Contains(text, want) {
@@ -440,7 +455,8 @@ func TestListingJSON(t *testing.T) {
 	if got := strings.Count(text, "\n"); got != len(rows) {
 		t.Errorf("%d lines of text", got)
 	}
-	if got := l.get("/folder:/?format=json").body; !strings.HasPrefix(got, "[\n{") || !strings.HasSuffix(got, "}\n]\n") {
+	if got := l.get("/folder:/?format=json").body; !strings.HasPrefix(got, "[\n{") ||
+		!strings.HasSuffix(got, "}\n]\n") {
 		t.Errorf("one row: %q", got)
 	}
 	if err := os.Mkdir(dir+"/empty", 0o755); err != nil {
@@ -497,7 +513,8 @@ func TestListingRefusesBadQueries(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/x", "x")
 	l := listed(t, dir)
-	for _, bad := range []string{"format=xml", "format=", "format", "sort=Name", "sort=%6eame", "order=up", "page=0", "page=-1", "page=1e3", "page=99999999999999999999", "page=1000001", "page=", "sort=size&page=<b>", "page=+1"} {
+	for _, bad := range []string{"format=xml", "format=", "format", "sort=Name", "sort=%6eame", "order=up", "page=0",
+		"page=-1", "page=1e3", "page=99999999999999999999", "page=1000001", "page=", "sort=size&page=<b>", "page=+1"} {
 		r := l.get("/?" + bad)
 		r.wantStatus(t, 400)
 		if !strings.Contains(r.body, "want ") || strings.Contains(r.body, "<b>") {
@@ -563,11 +580,14 @@ func TestListingTakesAnyAccept(t *testing.T) {
 		return rapid.SliceOfN(rapid.SampledFrom(parts), 0, 12)
 	}
 	rapid.Check(t, func(r *rapid.T) {
-		accept := strings.Join(part("text/html", "text/plain", "application/json", "*/*", "text/*", "/", ",", ";", " ", "q=", "Q=0.5", "0", "1.000", "=", `"`, `\`, "\xff").Draw(r, "accept"), "")
-		query := strings.Join(part("format=", "json", "text", "sort=", "size", "order=", "desc", "page=", "1", "9", "&", "=", "%00", "?", "+").Draw(r, "query"), "")
+		accept := strings.Join(part("text/html", "text/plain", "application/json", "*/*", "text/*", "/", ",", ";", " ",
+			"q=", "Q=0.5", "0", "1.000", "=", `"`, `\`, "\xff").Draw(r, "accept"), "")
+		query := strings.Join(part("format=", "json", "text", "sort=", "size", "order=", "desc", "page=", "1", "9", "&",
+			"=", "%00", "?", "+").Draw(r, "query"), "")
 		got := l.request("GET", "/?"+query, "Accept: "+accept+"\r\n")
 		switch kind, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";"); {
-		case got.StatusCode == 200 && (kind == "text/html" || kind == "application/json" || kind == "text/plain") && strings.Contains(got.body, "x"):
+		case got.StatusCode == 200 && (kind == "text/html" || kind == "application/json" || kind == "text/plain") &&
+			strings.Contains(got.body, "x"):
 		case (got.StatusCode == 400 || got.StatusCode == 404) && kind == "text/plain":
 		default:
 			r.Errorf("%q, %q: %d %s", query, accept, got.StatusCode, got.body)
@@ -586,14 +606,16 @@ func TestListingReadme(t *testing.T) {
 			make func(at string)
 			want string // the text of <pre>, "" for none
 		}{
-			{"md", func(at string) { write(t, at+"/README.md", "# <b>Title</b> & \"more\"\r\nnext\r\n") }, "# &lt;b&gt;Title&lt;/b&gt; &amp; &#34;more&#34;\nnext\n"},
+			{"md", func(at string) { write(t, at+"/README.md", "# <b>Title</b> & \"more\"\r\nnext\r\n") },
+				"# &lt;b&gt;Title&lt;/b&gt; &amp; &#34;more&#34;\nnext\n"},
 			{"first", func(at string) {
 				write(t, at+"/README.txt", "txt")
 				write(t, at+"/README.md", "md")
 				write(t, at+"/README", "plain")
 			}, "plain"},
 			{"second", func(at string) { write(t, at+"/README.txt", "txt"); write(t, at+"/README.md", "md") }, "md"},
-			{"bytes", func(at string) { write(t, at+"/README", "\uFEFFa\x00b\xffc\x1b[31m\td\re") }, "a\uFFFDb\uFFFDc\uFFFD[31m\tde"},
+			{"bytes", func(at string) { write(t, at+"/README", "\uFEFFa\x00b\xffc\x1b[31m\td\re") },
+				"a\uFFFDb\uFFFDc\uFFFD[31m\tde"},
 			{"link", func(at string) { write(t, at+"/x", "linked"); symlink(t, "x", at+"/README") }, "linked"},
 			{"outside", func(at string) { symlink(t, dir+"/outside", at+"/README") }, ""},
 			{"fifo", func(at string) {
@@ -606,8 +628,10 @@ func TestListingReadme(t *testing.T) {
 			{"empty", func(at string) { write(t, at+"/README", "") }, ""},
 			{"hidden", func(at string) { write(t, at+"/README.txt", "hidden") }, ""},
 			{"case", func(at string) { write(t, at+"/readme.md", "other") }, ""},
-			{"large", func(at string) { write(t, at+"/README", strings.Repeat("x", listing.ReadmeMax-1)+"é<") }, strings.Repeat("x", listing.ReadmeMax-1)},
-			{"quotes", func(at string) { write(t, at+"/README", strings.Repeat("<", listing.ReadmeMax)) }, strings.Repeat("&lt;", listing.ReadmeMax)},
+			{"large", func(at string) { write(t, at+"/README", strings.Repeat("x", listing.ReadmeMax-1)+"é<") },
+				strings.Repeat("x", listing.ReadmeMax-1)},
+			{"quotes", func(at string) { write(t, at+"/README", strings.Repeat("<", listing.ReadmeMax)) },
+				strings.Repeat("&lt;", listing.ReadmeMax)},
 		}
 		for _, c := range cases {
 			c.make(root + "/" + c.name)
@@ -624,10 +648,12 @@ func TestListingReadme(t *testing.T) {
 			if found != (c.want != "") || strings.TrimSuffix(text, "\n") != strings.TrimSuffix(c.want, "\n") {
 				t.Errorf("%s: %.200q, want %.200q", c.name, text, c.want)
 			}
-			if strings.Contains(r.body, "secret") || strings.Contains(r.body, "The beginning of") != (c.name == "large") {
+			if strings.Contains(r.body, "secret") || strings.Contains(r.body,
+				"The beginning of") != (c.name == "large") {
 				t.Errorf("%s: %.3000s", c.name, r.body)
 			}
-			if _, text, _ := strings.Cut(l.get("/"+c.name+"/?format=json").body, "["); strings.Contains(text, "linked") {
+			if _, text, _ := strings.Cut(l.get("/"+c.name+"/?format=json").body, "["); strings.Contains(text,
+				"linked") {
 				t.Errorf("%s: the README is in the JSON", c.name)
 			}
 		}
@@ -657,7 +683,8 @@ func TestListingCrumbs(t *testing.T) {
 		}
 		return paths
 	}
-	if got, want := crumbs("/a:b/%3Ci%3E/c%20d/"), []string{"/ Home", "/a:b/ a:b", "/a:b/<i>/ <i>"}; !slices.Equal(got, want) {
+	if got, want := crumbs("/a:b/%3Ci%3E/c%20d/"), []string{"/ Home", "/a:b/ a:b", "/a:b/<i>/ <i>"}; !slices.Equal(got,
+		want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if got := crumbs("/"); len(got) != 0 {
@@ -675,7 +702,8 @@ func TestListingAnswersAlike(t *testing.T) {
 	write(t, dir+"/index/index.html", "index")
 	l := listed(t, dir)
 	bodies := make(map[string]string)
-	queries := []string{"", "?sort=name&order=desc", "?sort=size", "?sort=size&order=desc", "?sort=time", "?format=json", "?format=text", "?format=text&page=1"}
+	queries := []string{"", "?sort=name&order=desc", "?sort=size", "?sort=size&order=desc", "?sort=time",
+		"?format=json", "?format=text", "?format=text&page=1"}
 	for range 3 {
 		for _, q := range queries {
 			r := l.get("/" + q)

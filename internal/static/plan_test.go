@@ -51,7 +51,8 @@ func servePlans(t testing.TB, opts Options, walks bool, more func(s *Site, p *Pl
 	}
 	fallback := NewCachedPath(s, "/app.html")
 	far.plan = func(path string) *Plan {
-		p := &Plan{Path: path, ErrorPages: pages, Candidates: []Candidate{{CachedPath: NewCachedPath(s, path), Derived: true}}}
+		p := &Plan{Path: path, ErrorPages: pages, Candidates: []Candidate{{CachedPath: NewCachedPath(s, path),
+			Derived: true}}}
 		if !strings.HasSuffix(path, "/") {
 			p.Candidates = append(p.Candidates, Candidate{CachedPath: NewCachedPath(s, path+".html"), Derived: true})
 		}
@@ -170,7 +171,8 @@ func TestPlansKeepTheFilesProperties(t *testing.T) {
 		l, _ := servePlans(t, precompressedOptions(dir), walks, nil)
 		for range 2 {
 			r := l.get("/about")
-			if r.Header.Get("Content-Type") != "text/html; charset=utf-8" || r.Header.Get("Vary") != "Accept-Encoding" || r.Header.Get("ETag") == "" {
+			if r.Header.Get("Content-Type") != "text/html; charset=utf-8" ||
+				r.Header.Get("Vary") != "Accept-Encoding" || r.Header.Get("ETag") == "" {
 				t.Errorf("%v", r.Header)
 			}
 			l.request("GET", "/about", "If-None-Match: "+r.Header.Get("ETag")+"\r\n").want(t, 304, "")
@@ -196,7 +198,8 @@ func TestErrorPages(t *testing.T) {
 		writePlans(t, dir)
 		l, far := servePlans(t, precompressedOptions(dir), walks, nil)
 		for range 2 {
-			for _, fields := range []string{"", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n", "If-Modified-Since: " + "Thu, 29 Feb 2024 12:30:16 GMT\r\n", "If-Match: \"a\"\r\n"} {
+			for _, fields := range []string{"", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n",
+				"If-Modified-Since: " + "Thu, 29 Feb 2024 12:30:16 GMT\r\n", "If-Match: \"a\"\r\n"} {
 				r := l.request("GET", "/nothing", fields)
 				r.want(t, 404, "not here")
 				for _, name := range []string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Range"} {
@@ -204,10 +207,12 @@ func TestErrorPages(t *testing.T) {
 						t.Errorf("%s: %s", name, r.Header.Get(name))
 					}
 				}
-				if r.Header.Get("Content-Type") != "text/html; charset=utf-8" || r.Header.Get("X-Content-Type-Options") != "nosniff" || r.Header.Get("Server") != "evhttpd" {
+				if r.Header.Get("Content-Type") != "text/html; charset=utf-8" ||
+					r.Header.Get("X-Content-Type-Options") != "nosniff" || r.Header.Get("Server") != "evhttpd" {
 					t.Errorf("%v", r.Header)
 				}
-				if vary := r.Header.Values("Vary"); strings.Join(vary, ",") != "Accept-Encoding,Accept" && strings.Join(vary, ",") != "Accept,Accept-Encoding" {
+				if vary := r.Header.Values("Vary"); strings.Join(vary, ",") != "Accept-Encoding,Accept" &&
+					strings.Join(vary, ",") != "Accept,Accept-Encoding" {
 					t.Errorf("Vary %q", vary)
 				}
 			}
@@ -283,11 +288,13 @@ func TestCandidatesHaveViewsAndEdits(t *testing.T) {
 			status     int
 			viewed     bool
 		}{
-			{"/file.txt", "1", 200, true}, {"/about", "2", 200, true}, {"/only", "1", 301, false}, {"/list/", "1", 200, false},
+			{"/file.txt", "1", 200, true}, {"/about", "2", 200, true}, {"/only", "1", 301, false}, {"/list/", "1", 200,
+				false},
 			{"/route", "fallback", 200, false}, {"/list/?page=0", "1", 400, false},
 		} {
 			r := l.request("GET", c.path, navigates)
-			if r.StatusCode != c.status || r.Header.Get("X-Step") != c.step || (r.Header.Get("Content-Type") == "text/x-viewed") != c.viewed ||
+			if r.StatusCode != c.status || r.Header.Get("X-Step") != c.step ||
+				(r.Header.Get("Content-Type") == "text/x-viewed") != c.viewed ||
 				c.viewed && r.Header.Get("ETag") != "" {
 				t.Errorf("%s: %d %v", c.path, r.StatusCode, r.Header)
 			}
@@ -333,7 +340,8 @@ func TestFallbackToAListing(t *testing.T) {
 		for range 2 {
 			asked = 0
 			r := l.request("GET", "/route", navigates)
-			if r.StatusCode != 200 || r.Header.Get("X-Step") != "fallback" || asked != 2 || !strings.Contains(r.body, `<a href="x">x</a>`) {
+			if r.StatusCode != 200 || r.Header.Get("X-Step") != "fallback" || asked != 2 ||
+				!strings.Contains(r.body, `<a href="x">x</a>`) {
 				t.Errorf("%d %v, asked %d times", r.StatusCode, r.Header, asked)
 			}
 			closed = true
@@ -390,7 +398,8 @@ func TestAcceptsHTML(t *testing.T) {
 	for accept, status := range map[string]int{
 		"text/html": 200, "TEXT/HTML;q=0.1": 200, "application/xhtml+xml": 200, "image/png, text/html": 200,
 		"text/html;level=1": 200, "application/json;a=\",text/html\", text/html;q=1": 200,
-		"*/*": 404, "text/*": 404, "text/css,*/*;q=0.1": 404, "text/html;q=0": 404, "text/html;q=0.0, */*": 404, "": 404,
+		"*/*": 404, "text/*": 404, "text/css,*/*;q=0.1": 404, "text/html;q=0": 404, "text/html;q=0.0, */*": 404,
+		"":                                   404,
 		"application/json;a=\",text/html,\"": 404, "text/htmlx": 404, "x/text/html": 404,
 		strings.Repeat("a/b,", 64) + "text/html": 404,
 	} {
@@ -437,7 +446,8 @@ func TestPlansOfShells(t *testing.T) {
 			for range 2 {
 				l.get("/about").want(t, 200, want)
 				l.get("/large").want(t, 200, strings.Repeat("0123456789", 10_000))
-				l.get("/nothing").want(t, 404, map[bool]string{true: "not here", false: "not in the second"}[want == "about, in HTML"])
+				l.get("/nothing").want(t, 404, map[bool]string{true: "not here",
+					false: "not in the second"}[want == "about, in HTML"])
 				for i := range l.site.cache.shards {
 					s := &l.site.cache.shards[i]
 					for _, e := range s.entries {

@@ -21,7 +21,8 @@ func precompressedOptions(root string) Options {
 func (r response) coding(t *testing.T) string {
 	t.Helper()
 	coding := r.Header.Get("Content-Encoding")
-	if want := map[string]string{"": "plain", "br": "br", "zstd": "zst", "gzip": "gz"}[coding]; !strings.HasPrefix(r.body, want+" ") {
+	if want := map[string]string{"": "plain", "br": "br", "zstd": "zst",
+		"gzip": "gz"}[coding]; !strings.HasPrefix(r.body, want+" ") {
 		t.Errorf("Content-Encoding %q with %.20q", coding, r.body)
 	}
 	return coding
@@ -42,7 +43,8 @@ func TestNegotiation(t *testing.T) {
 			write(t, dir+name+".gz", strings.Repeat("gz ", size))
 		}
 		l := serve(t, precompressedOptions(dir), walks)
-		types := map[string]string{"/small.js": "text/javascript; charset=utf-8", "/large.js": "text/javascript; charset=utf-8", "/sub/": "text/html; charset=utf-8"}
+		types := map[string]string{"/small.js": "text/javascript; charset=utf-8",
+			"/large.js": "text/javascript; charset=utf-8", "/sub/": "text/html; charset=utf-8"}
 		for name, mediaType := range types {
 			tags := make(map[string]string)
 			for fields, want := range map[string]string{
@@ -67,9 +69,11 @@ func TestNegotiation(t *testing.T) {
 			} {
 				r := l.request("GET", name, fields)
 				if got := r.coding(t); r.StatusCode != 200 || got != want || r.ContentLength != int64(len(r.body)) {
-					t.Errorf("%s %q: %d with %q, %d bytes; want %q", name, fields, r.StatusCode, got, r.ContentLength, want)
+					t.Errorf("%s %q: %d with %q, %d bytes; want %q", name, fields, r.StatusCode, got, r.ContentLength,
+						want)
 				}
-				if r.Header.Get("Vary") != "Accept-Encoding" || r.Header.Get("Content-Type") != mediaType || r.Header.Get("Last-Modified") == "" {
+				if r.Header.Get("Vary") != "Accept-Encoding" || r.Header.Get("Content-Type") != mediaType ||
+					r.Header.Get("Last-Modified") == "" {
 					t.Errorf("%s %q: %v", name, fields, r.Header)
 				}
 				if tag := r.Header.Get("ETag"); tags[want] != "" && tags[want] != tag || tag == "" {
@@ -99,7 +103,8 @@ func checkCoded(t *testing.T, l *loop, name, fields string, whole response) {
 		if r.Header.Get("Vary") != "Accept-Encoding" || status < 400 && r.Header.Get("ETag") != tag {
 			t.Errorf("%s %q: %d with %v", name, fields, r.StatusCode, r.Header)
 		}
-		if got := r.Header.Get("Content-Encoding"); (status == 200 || status == 206) && got != coding || status > 206 && got != "" {
+		if got := r.Header.Get("Content-Encoding"); (status == 200 || status == 206) && got != coding || status > 206 &&
+			got != "" {
 			t.Errorf("%s %q: %d with Content-Encoding %q", name, fields, r.StatusCode, got)
 		}
 	}
@@ -122,7 +127,8 @@ func TestCodedMultipart(t *testing.T) {
 	write(t, dir+"/a.html.gz", whole)
 	l := serve(t, precompressedOptions(dir), false)
 	r := l.request("GET", "/a.html", "Accept-Encoding: gzip\r\nRange: bytes=5-6,0-1\r\n")
-	if got := parts(t, r, whole, "text/html; charset=utf-8"); strings.Join(got, " ") != "5-6 0-1" || r.Header.Get("Content-Encoding") != "gzip" {
+	if got := parts(t, r, whole, "text/html; charset=utf-8"); strings.Join(got, " ") != "5-6 0-1" ||
+		r.Header.Get("Content-Encoding") != "gzip" {
 		t.Errorf("%q, %v", got, r.Header)
 	}
 }
@@ -137,11 +143,13 @@ func TestPrecompressedItself(t *testing.T) {
 	l := serve(t, precompressedOptions(dir), false)
 	r := l.request("GET", "/a.js.gz", "Accept-Encoding: gzip\r\n")
 	r.want(t, 200, "gz a")
-	if h := r.Header; h.Get("Content-Encoding") != "" || h.Get("Vary") != "" || h.Get("Content-Type") != "application/gzip" {
+	if h := r.Header; h.Get("Content-Encoding") != "" || h.Get("Vary") != "" ||
+		h.Get("Content-Type") != "application/gzip" {
 		t.Errorf("%v", h)
 	}
 	l.request("GET", "/b.js", "Accept-Encoding: gzip\r\n").wantStatus(t, 404) // a precompressed file of nothing
-	if r := serve(t, testOptions(dir), false).request("GET", "/a.js", "Accept-Encoding: gzip\r\n"); r.body != "plain a" || r.Header.Get("Vary") != "" {
+	if r := serve(t, testOptions(dir), false).request("GET", "/a.js",
+		"Accept-Encoding: gzip\r\n"); r.body != "plain a" || r.Header.Get("Vary") != "" {
 		t.Errorf("with none configured: %q %v", r.body, r.Header)
 	}
 	for _, name := range []string{"", ".gz", "gzip", "../x"} {
@@ -159,7 +167,8 @@ func TestHostilePrecompressed(t *testing.T) {
 		dir := t.TempDir()
 		root := dir + "/root"
 		write(t, dir+"/secret.gz", "secret")
-		for _, name := range []string{"out", "absolute", "fifo", "folder", "loop", "broken", "device", "inside", "unreadable"} {
+		for _, name := range []string{"out", "absolute", "fifo", "folder", "loop", "broken", "device", "inside",
+			"unreadable"} {
 			write(t, root+"/"+name, "plain ")
 		}
 		symlink(t, "../secret.gz", root+"/out.gz")
@@ -267,7 +276,8 @@ func TestPrecompressedOfContent(t *testing.T) {
 	opts := precompressedOptions(dir)
 	opts.ETag = ETagContent
 	l := serve(t, opts, false)
-	plain, coded := l.get("/a.js").Header.Get("ETag"), l.request("GET", "/a.js", "Accept-Encoding: gzip\r\n").Header.Get("ETag")
+	plain, coded := l.get("/a.js").Header.Get("ETag"), l.request("GET", "/a.js",
+		"Accept-Encoding: gzip\r\n").Header.Get("ETag")
 	if want := strings.TrimSuffix(plain, `"`) + `-gzip"`; coded != want || len(plain) != 34 {
 		t.Errorf("%s and %s", plain, coded)
 	}

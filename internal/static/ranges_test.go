@@ -40,7 +40,8 @@ func parts(t *testing.T, r response, whole, mediaType string) (spans []string) {
 		if _, err := fmt.Sscanf(span, "bytes %d-%d/%d", &first, &last, &size); err != nil {
 			t.Fatalf("Content-Range %q: %v", span, err)
 		}
-		if size != len(whole) || string(body) != whole[first:last+1] || part.Header.Get("Content-Type") != mediaType || len(part.Header) != 2 {
+		if size != len(whole) || string(body) != whole[first:last+1] || part.Header.Get("Content-Type") != mediaType ||
+			len(part.Header) != 2 {
 			t.Errorf("%q of %d bytes: %v %.40q", span, len(whole), part.Header, body)
 		}
 		spans = append(spans, fmt.Sprintf("%d-%d", first, last))
@@ -81,7 +82,8 @@ func TestMultipartRanges(t *testing.T) {
 				t.Errorf("%s %s: got %s, want %s", name, c.value, got, c.want)
 			}
 			etag := l.get(name).Header.Get("ETag")
-			if r.Header.Get("ETag") != etag || r.Header.Get("Accept-Ranges") != "bytes" || r.Header.Get("Last-Modified") == "" {
+			if r.Header.Get("ETag") != etag || r.Header.Get("Accept-Ranges") != "bytes" ||
+				r.Header.Get("Last-Modified") == "" {
 				t.Errorf("%s: %v", name, r.Header)
 			}
 			head := l.request("HEAD", name, "Range: bytes="+c.value+"\r\n")
@@ -93,7 +95,8 @@ func TestMultipartRanges(t *testing.T) {
 		}
 	}
 	first := l.request("GET", "/memory.html", "Range: bytes=0-0,2-2\r\n").Header.Get("Content-Type")
-	if again := l.request("GET", "/memory.html", "Range: bytes=0-0,2-2\r\n").Header.Get("Content-Type"); again == first {
+	if again := l.request("GET", "/memory.html",
+		"Range: bytes=0-0,2-2\r\n").Header.Get("Content-Type"); again == first {
 		t.Errorf("the same boundary twice: %s", first)
 	}
 }

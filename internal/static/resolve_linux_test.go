@@ -103,7 +103,8 @@ func TestPermissionDenied(t *testing.T) {
 		write(t, dir+"/secret", "secret")
 		write(t, dir+"/closed/file", "secret")
 		write(t, dir+"/unlisted/file", "file")
-		for name, mode := range map[string]os.FileMode{"/..": 0o755, "": 0o755, "/secret": 0, "/closed": 0, "/unlisted": 0o711} {
+		for name, mode := range map[string]os.FileMode{"/..": 0o755, "": 0o755, "/secret": 0, "/closed": 0,
+			"/unlisted": 0o711} {
 			if err := os.Chmod(dir+name, mode); err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +120,8 @@ func TestPermissionDenied(t *testing.T) {
 					return
 				}
 			}
-			if s, err := newSite(testOptions(dir+"/closed"), NewCache(testLimits()), walks || !haveOpenat2()); err == nil {
+			if s, err := newSite(testOptions(dir+"/closed"), NewCache(testLimits()),
+				walks || !haveOpenat2()); err == nil {
 				s.Close()
 				t.Error("a root that may not be searched is served")
 			}
@@ -162,7 +164,8 @@ func TestLinkRace(t *testing.T) {
 					return
 				default:
 				}
-				if err := unix.Renameat2(unix.AT_FDCWD, dir+"/root/dir", unix.AT_FDCWD, dir+"/root/link", unix.RENAME_EXCHANGE); err != nil {
+				if err := unix.Renameat2(unix.AT_FDCWD, dir+"/root/dir", unix.AT_FDCWD, dir+"/root/link",
+					unix.RENAME_EXCHANGE); err != nil {
 					t.Errorf("rename: %v", err)
 					return
 				}

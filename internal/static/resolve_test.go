@@ -58,9 +58,11 @@ func TestSymbolicLinks(t *testing.T) {
 		}
 		write(t, dir+"/releases/42-other/file", "outside")
 		inside := map[string]string{
-			"/relative": "inside", "/chain": "inside", "/directory/file": "inside", "/directory/": "index", "/up": "inside",
+			"/relative": "inside", "/chain": "inside", "/directory/file": "inside", "/directory/": "index",
+			"/up":       "inside",
 			"/absolute": "inside", "/absolute-dir/file": "inside", "/by-current": "inside", "/by-alias": "inside",
-			"/out-and-in": "inside", "/self/sub/file": "inside", "/self/absolute": "inside", "/sub/back": "inside", "/far-up": "inside",
+			"/out-and-in": "inside", "/self/sub/file": "inside", "/self/absolute": "inside", "/sub/back": "inside",
+			"/far-up":        "inside",
 			"/absolute-dir/": "index",
 		}
 		outside := []string{"/leaves", "/leaves-absolute", "/leaves-dir/file", "/parent/42-other/file", "/sibling/file"}

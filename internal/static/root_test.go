@@ -19,13 +19,17 @@ func TestNewErrors(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		"no such root":     {func(o *Options) { o.Root = dir + "/missing" }, "root " + dir + "/missing: no such directory"},
-		"a file as root":   {func(o *Options) { o.Root = dir + "/file" }, "not a directory: name the directory that the file is in (" + dir + ")"},
+		"no such root": {func(o *Options) { o.Root = dir + "/missing" },
+			"root " + dir + "/missing: no such directory"},
+		"a file as root": {func(o *Options) { o.Root = dir + "/file" },
+			"not a directory: name the directory that the file is in (" + dir + ")"},
 		"a bad pattern":    {func(o *Options) { o.Hide = []string{"[a"} }, `hide: "[a": is no pattern`},
 		"a pattern's path": {func(o *Options) { o.Hide = []string{"a/b"} }, `hide: "a/b": is no pattern`},
 		"an index path":    {func(o *Options) { o.Index = []string{"../x"} }, `index: "../x": want the name of a file`},
-		"a bad type":       {func(o *Options) { o.Types = map[string]string{".x": "nonsense"} }, `types: .x: "nonsense": want a media type`},
-		"a field in it":    {func(o *Options) { o.Types = map[string]string{".x": "a/b\r\nX: y"} }, "want a media type"},
+		"a bad type": {func(o *Options) { o.Types = map[string]string{".x": "nonsense"} },
+			`types: .x: "nonsense": want a media type`},
+		"a field in it": {func(o *Options) { o.Types = map[string]string{".x": "a/b\r\nX: y"} },
+			"want a media type"},
 	} {
 		opts := testOptions(dir)
 		c.change(&opts)

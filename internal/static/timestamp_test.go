@@ -13,7 +13,8 @@ import (
 )
 
 // browserAccept is what a browser sends when somebody follows a link.
-const browserAccept = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n"
+const browserAccept = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9," +
+	"image/avif,image/webp,*/*;q=0.8\r\n"
 
 // setTime sets the time of a file, also one that os.Chtimes cannot (it counts nanoseconds in 64 bits). It
 // reports false where the file system keeps another.
@@ -73,7 +74,8 @@ func TestTimesThatTellNothing(t *testing.T) {
 				l.request("GET", "/"+target, coded+"If-Modified-Since: "+r.Header.Get("Date")+"\r\n").wantStatus(t, 200)
 				if name != "large" {
 					l.request("GET", "/"+target, coded+"If-None-Match: "+old[name]+"\r\n").wantStatus(t, 304)
-					l.request("GET", "/"+target, coded+"Range: bytes=1-2\r\nIf-Range: "+old[name]+"\r\n").wantStatus(t, 206)
+					l.request("GET", "/"+target, coded+"Range: bytes=1-2\r\nIf-Range: "+old[name]+"\r\n").wantStatus(t,
+						206)
 				}
 			}
 			put("b")
@@ -124,7 +126,8 @@ func TestFarTimes(t *testing.T) {
 		listed               string // empty: no time
 	}{
 		{"a-billions", -1 << 60, 0, ""}, {"b-1601", y1601, 0, "1601-01-01T00:00:00Z"},
-		{"c-near", near, 5, longAgo.Format(time.RFC3339)}, {"d-2400", y2400, 0, "2400-01-01T00:00:00Z"}, {"e-wrapped", near + wrapsSeconds, 5 + wrapsNanoseconds, ""},
+		{"c-near", near, 5, longAgo.Format(time.RFC3339)}, {"d-2400", y2400, 0, "2400-01-01T00:00:00Z"}, {"e-wrapped",
+			near + wrapsSeconds, 5 + wrapsNanoseconds, ""},
 		{"f-12000", y12000, 0, ""}, {"g-billions", 1 << 60, 7, ""},
 	}
 	tags := make(map[string]string)
@@ -150,7 +153,8 @@ func TestFarTimes(t *testing.T) {
 		tags[tag] = f.name
 	}
 	var rows []struct{ Name, Mtime string }
-	if err := json.Unmarshal([]byte(l.get("/?format=json&sort=time").body), &rows); err != nil || len(rows) != len(times) {
+	if err := json.Unmarshal([]byte(l.get("/?format=json&sort=time").body), &rows); err != nil ||
+		len(rows) != len(times) {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
 	text, page := strings.Split(l.get("/?format=text&sort=time").body, "\n"), l.get("/?sort=time").body

@@ -82,53 +82,56 @@ func (h *Histogram) add(other *Histogram) {
 
 // Counters are what happened to the connections of one loop, or thread, or of
 // several: the sum of two is made by Add. A loop owns its own and counts without
-// locks or atomics; others get copies, from iomodel's Server. But for
-// Connections all only grow.
+// locks or atomics; others get copies. All but Connections and the last four only grow.
 type Counters struct {
-	Requests [6]uint64 // answered, by the first digit of the status; 0: none of 1 to 5
-	// Latency is the time from a request's first byte to the whole answer's being
-	// with the kernel (in memory: being queued), on the clock of batches: an answer begun and
-	// ended in one batch took as long as the batch.
-	Latency Histogram
+	// Requests are the answered ones, by the first digit of the status; 0: none of 1 to 5.
+	Requests [6]uint64
+	// Latency is the time from a request's first byte to when the kernel had the whole answer (for an
+	// answer in memory: to when it was queued). It is told by the clock of batches: an answer begun
+	// and ended in one batch took as long as the batch.
+	Latency  Histogram
+	Timeouts [NumPhases]uint64 // timers that ended a request or a connection
 
-	Accepted uint64 // connections
-	Refused  uint64 // connections of Accepted over limits.connections: the first request gets 503
-	// RefusedClient are those over limits.connections_per_client: 503, or closed at once.
-	RefusedClient uint64
-	Evicted       uint64 // closed while idle, to make room for new ones
-	Relieved      uint64 // closed for what they held, to keep within limits.buffers
-	AcceptErrors  uint64 // of accepting, but for an empty queue
-	Connections   [NumPhases]uint64
-	Timeouts      [NumPhases]uint64 // timers that ended a request or a connection
-
-	Received   uint64 // bytes
+	Received   uint64 // bytes received
 	SentCopied uint64 // bytes copied to be sent: heads, bodies of at most 4 KiB, files that sendfile(2) does not do
 	SentMemory uint64 // bytes sent from where they are cached
 	SentFile   uint64 // bytes sent by sendfile(2)
 
+	// What a handler counts.
+
+	CacheHits   uint64 // requests answered by what was known
+	CacheMisses uint64 // requests for a path of which nothing was known: the file system was asked
+	CacheLooks  uint64 // requests for which what was known was compared with the file again
+
+	// What an IO model counts.
+
+	Accepted      uint64 // connections that were accepted
+	Refused       uint64 // accepted connections over limits.connections: the first request gets 503
+	RefusedClient uint64 // accepted connections over limits.connections_per_client: 503, or closed at once
+	Evicted       uint64 // connections closed while idle, to make room for new ones
+	Relieved      uint64 // connections closed for the memory that they held, to keep within limits.buffers
+	AcceptErrors  uint64 // errors of accepting, but for an empty queue
+
 	Calls      [NumCalls]uint64 // system calls, but for those that a signal ended early
-	Again      [NumCalls]uint64 // of them, those that answered EAGAIN
+	Again      [NumCalls]uint64 // system calls that answered EAGAIN
 	Operations uint64           // requests to io_uring, many of which one call submits
-	Overflows  uint64           // of the queue that tells a poller (sigio)
+	Overflows  uint64           // overflows of the queue that tells a poller (sigio)
 
-	Waits    uint64    // of loops, for events
-	Events   uint64    // that waits gave
+	Waits    uint64    // waits of loops for events
+	Events   uint64    // events that the waits gave
 	Batch    Histogram // from a wait's return to the end of what it gave to do: a loop's lag
-	Lateness Histogram // of timers: from when they were due to when they ran
+	Lateness Histogram // of timers, from when they were due to when they ran
 
-	JobsSubmitted uint64 // work off the loops, or off the connection's thread
-	JobsRefused   uint64 // the queue was full: 503
-	JobsDone      uint64 // those submitted and neither refused nor done are in flight
-	JobsDropped   uint64 // of them, those that nobody waited for any more
+	JobsSubmitted uint64 // jobs for the workers
+	JobsRefused   uint64 // jobs for which the queue was full: 503
+	JobsDone      uint64 // jobs that have ended
+	JobsDropped   uint64 // jobs of JobsDone that no connection waited for any more
 
-	CacheHits   uint64 // answered by what was known
-	CacheMisses uint64 // nothing was known of the path: the file system was asked
-	CacheLooks  uint64 // what was known was compared with the file again
-
-	Resting int // listeners that are left alone for a while, after an error; now
-	Loops   int // that were asked; 0: the model has none
-	Silent  int // of them, those that did not answer in time: of these it is what they said last
-	// Unknown are the calls that are not ours to count: those of package net, say. Their Calls and Again mean nothing.
+	Connections [NumPhases]uint64 // connections that are open now
+	Resting     int               // listeners that are left alone for a while now, after an error
+	Loops       int               // loops that were asked; 0: the model has none
+	Silent      int               // loops that did not answer in time: their last counts stand for them
+	// Unknown are the calls that are not ours to count, such as those of package net. Their Calls and Again mean nothing.
 	Unknown CallSet
 }
 

@@ -50,7 +50,8 @@ func ParseAddress(s string) (Address, error) {
 	}
 	if name, ok := strings.CutPrefix(s, "systemd:"); ok {
 		// FileDescriptorName= of systemd.socket(5): up to 255 printable ASCII characters but colons.
-		if name == "" || len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
+		if name == "" || len(name) > 255 ||
+			strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
 			return badAddress(s, "no name of a systemd socket")
 		}
 		return Address{Systemd: name}, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/evhttpd/evhttpd/iomodel"
 )
 
-// checker looks at values together, after each alone has been found right.
+// checker looks for values that do not go together, after each value alone has been found right.
 type checker struct {
 	*Effective
 	*problems
@@ -35,7 +35,7 @@ func (c *checker) where(path string) string {
 	}
 }
 
-// check looks at what no value says alone.
+// check looks for what is wrong with values together, and on this machine.
 func check(e *Effective, p *problems, s *Sources) {
 	c := &checker{e, p}
 	c.model()
@@ -56,18 +56,21 @@ func check(e *Effective, p *problems, s *Sources) {
 	c.served(s)
 }
 
-// served looks that somebody has said what is to be served. Without a file it is the
-// working directory, which a file that was emptied, or cut off, does not mean. A file that is wrong
-// elsewhere is not asked: its sites may be what is misspelled there.
+// served finds a file that does not say what is to be served. Without a file that is the working directory, which a
+// file that was emptied or cut off does not mean. A file in which something else is wrong is left alone: the
+// misspelled key may be its sites.
 func (c *checker) served(s *Sources) {
 	inFile := func(p Problem) bool { return p.File == c.File }
-	if c.File == "" || s.Root != nil || s.AnyRoot || c.origins["sites"].From == FromFile || slices.ContainsFunc(c.all, inFile) {
+	if c.File == "" || s.Root != nil || s.AnyRoot || c.origins["sites"].From == FromFile ||
+		slices.ContainsFunc(c.all, inFile) {
 		return
 	}
-	c.all = append(c.all, Problem{File: c.File, Text: "says nothing of what is to be served: add sites, such as sites: [{root: /srv/www}], or give ROOT on the command line"})
+	c.all = append(c.all, Problem{File: c.File,
+		Text: "says nothing of what is to be served: add sites, such as sites: [{root: /srv/www}], or give ROOT " +
+			"on the command line"})
 }
 
-// passwords looks at the files of users.
+// passwords finds files of users that cannot be used.
 func (c *checker) passwords(path string, rules []site.Rule) {
 	for i, r := range rules {
 		at := fmt.Sprintf("%s.paths[%d].auth.htpasswd", path, i)
@@ -84,7 +87,7 @@ func (c *checker) model() {
 	if !c.fine("io_model") {
 		return
 	}
-	// A trigger that is wrong is still auto: the model's name is checked all the same.
+	// If the trigger was wrong, it has kept its default, auto, so that the model's name is checked all the same.
 	if _, err := iomodel.Resolve(c.Config.IOModel, c.Config.Trigger); err != nil {
 		c.wrong("io_model", "%v", err)
 	}
@@ -100,22 +103,26 @@ func (c *checker) sizes() {
 	}
 }
 
-// exceeds says that a part is more than its whole, of the one that somebody has set.
+// exceeds notes that a part is larger than its whole. The problem is put where somebody has set one of the two.
 func (c *checker) exceeds(part string, partSize int64, whole string, wholeSize int64) {
 	switch {
 	case !c.fine(part, whole):
 	case c.origins.of(part).From == FromDefault:
-		c.wrong(whole, "%q: is less than its part %s: want at least %s, or set that too", FormatSize(wholeSize), part, FormatSize(partSize))
+		c.wrong(whole, "%q: is less than its part %s: want at least %s, or set that too", FormatSize(wholeSize),
+			part, FormatSize(partSize))
 	default:
-		c.wrong(part, "%q: is more than the whole that it is a part of: want at most %s (%s)", FormatSize(partSize), FormatSize(wholeSize), c.where(whole))
+		c.wrong(part, "%q: is more than the whole that it is a part of: want at most %s (%s)", FormatSize(partSize),
+			FormatSize(wholeSize), c.where(whole))
 	}
 }
 
-// addresses finds those of the control plane that clients have too.
+// addresses finds addresses of the control plane at which clients are served too.
 func (c *checker) addresses() {
 	for i, a := range c.Config.Admin.Listen {
 		if j := slices.Index(c.Config.Listen, a); j >= 0 && repeats(a) && c.fine("listen", "admin.listen") {
-			c.wrong(fmt.Sprintf("admin.listen[%d]", i), "%q: clients are served there (%s): want an address of its own", a, c.where(fmt.Sprintf("listen[%d]", j)))
+			c.wrong(fmt.Sprintf("admin.listen[%d]", i),
+				"%q: clients are served there (%s): want an address of its own", a,
+				c.where(fmt.Sprintf("listen[%d]", j)))
 		}
 	}
 }
@@ -123,7 +130,8 @@ func (c *checker) addresses() {
 func (c *checker) logs() {
 	events, access := c.Config.Log.Output, c.Config.AccessLog.Output
 	if events == access && c.fine("log.output", "access_log.output") {
-		c.wrong("log.output", "%q: access lines are written there (%s): want a file of its own", events, c.where("access_log.output"))
+		c.wrong("log.output", "%q: access lines are written there (%s): want a file of its own", events,
+			c.where("access_log.output"))
 	}
 }
 
@@ -138,7 +146,9 @@ func (c *checker) hosts() {
 				by = first["*"]
 			}
 			if by != "" && c.fine(path) {
-				c.wrong(path, "%q: is never reached: %s comes first and matches it; put this site before it, or remove one of them", host, c.where(by))
+				c.wrong(path,
+					"%q: is never reached: %s comes first and matches it; put this site before it, or remove "+
+						"one of them", host, c.where(by))
 			}
 			if first[host] == "" {
 				first[host] = path
@@ -163,11 +173,13 @@ func (c *checker) site(path string, s *site.Site) {
 
 func (c *checker) rule(path string, r *site.Rule) {
 	if said := reflect.ValueOf(*r); c.fine(path+".match") && onlyMatch(said) && !c.anyBad(path) {
-		c.wrong(path+".match", "%q: nothing is said of these paths: add headers, listing, allow or another key", r.Match)
+		c.wrong(path+".match", "%q: nothing is said of these paths: add headers, listing, allow or another key",
+			r.Match)
 	}
 	for i, network := range r.Deny {
 		if slices.Contains(r.Allow, network) {
-			c.wrong(fmt.Sprintf("%s.deny[%d]", path, i), "%q: is allowed too (%s): remove one of them", network, c.where(path+".allow"))
+			c.wrong(fmt.Sprintf("%s.deny[%d]", path, i), "%q: is allowed too (%s): remove one of them", network,
+				c.where(path+".allow"))
 		}
 	}
 	names := make(map[string]string)
@@ -194,7 +206,7 @@ func onlyMatch(rule reflect.Value) bool {
 	return true
 }
 
-// anyBad reports whether something beneath path is wrong.
+// anyBad reports whether a value beneath path is wrong.
 func (c *checker) anyBad(path string) bool {
 	for bad := range c.bad {
 		if strings.HasPrefix(bad, path+".") {

@@ -1,13 +1,11 @@
-// Package config is what a server is told: the defaults, a YAML file, variables
-// and flags in one checked struct.
+// Package config is what a server is told: the defaults, a YAML file, variables and flags in one checked struct.
 //
-// [Config] is the struct, and evhttpd.yaml beside it the same in words: every key
-// with its default. The table kinds says how each key's value is written, the
-// table flags which keys the command line has. [Sources] reads them all and
+// [Config] is the struct, and evhttpd.yaml beside it the same in words: every key with its default. The table kinds
+// says how each key's value is written, the table flags which keys the command line has. [Sources] reads them all and
 // reports everything that is wrong, each with its place.
 //
-// What a value may be is for its owner to say: internal/site, internal/guard, internal/static and iomodel check what they
-// are given, and this package asks them.
+// What a value may be is for its owner to say: internal/site, internal/guard, internal/static and iomodel check what
+// they are given, and this package asks them.
 //
 // It imports those four, and http1 for what a field is.
 package config
@@ -22,8 +20,8 @@ import (
 	"github.com/evhttpd/evhttpd/internal/static"
 )
 
-// Config is the whole configuration, checked. The yaml tag of a field is its key
-// in the file; evhttpd.yaml says what each means.
+// Config is the whole configuration, checked. The yaml tag of a field is its key in the file; evhttpd.yaml says what
+// each means.
 type Config struct {
 	Listen         []Address      `yaml:"listen"`
 	Backlog        int            `yaml:"backlog"`
@@ -110,8 +108,9 @@ type AccessLog struct {
 // Admin is the control plane.
 type Admin struct {
 	Listen []Address `yaml:"listen"` // none: there is no control plane
-	Hosts  []string  `yaml:"hosts"`  // names by which it is asked, beside addresses, localhost, names in Listen and the machine's
-	Pprof  bool      `yaml:"pprof"`
+	// names by which it is asked, beside addresses, localhost, names in Listen and the machine's
+	Hosts []string `yaml:"hosts"`
+	Pprof bool     `yaml:"pprof"`
 }
 
 // Default returns the configuration that holds when nothing is said.

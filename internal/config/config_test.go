@@ -22,9 +22,8 @@ import (
 // equal compares configurations; no list is like an empty one.
 var equal = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.EquateEmpty()}
 
-// write puts a configuration file into a folder of its own, beside a folder
-// www and a file of passwords, secret, and returns its name. The working directory is that folder, so that
-// errors have short names.
+// write puts a configuration file into a folder of its own, beside a folder www and a file of passwords, secret, and
+// returns its name. The working directory is that folder, so that errors have short names.
 func write(t *testing.T, text string) string {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -80,8 +79,8 @@ func TestDocumentedIsDefault(t *testing.T) {
 	}
 }
 
-// TestDefaultsFromNothing: without a file, flags and variables the defaults
-// hold, with the listing, as whoever runs it in a folder wants.
+// TestDefaultsFromNothing: without a file, flags and variables the defaults hold, with the listing, as whoever runs
+// it in a folder wants.
 func TestDefaultsFromNothing(t *testing.T) {
 	got, err := sources("").Load()
 	if err != nil {
@@ -205,10 +204,12 @@ func TestEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Listen: []Address{{Host: "127.0.0.1", Port: 80}, {Port: 8081}, {Host: "::1", Port: 82}, {Host: "example.org", Port: 83},
+		Listen: []Address{{Host: "127.0.0.1", Port: 80}, {Port: 8081}, {Host: "::1", Port: 82},
+			{Host: "example.org", Port: 83},
 			{Unix: folder + "/run/s.sock"}, {Systemd: "web"}},
-		Backlog: 128, UnixMode: 0o600, IOModel: "poll", Trigger: "level", Loops: 3, Accept: "shared", Threads: 10, Workers: 4,
-		Turn: Turn{Bytes: MiB},
+		Backlog: 128, UnixMode: 0o600, IOModel: "poll", Trigger: "level", Loops: 3, Accept: "shared", Threads: 10,
+		Workers: 4,
+		Turn:    Turn{Bytes: MiB},
 		Limits: Limits{Connections: 1000, RequestsPerConnection: 7, RequestLine: 4096, Head: 16 * KiB, Fields: 50,
 			Ranges: 256, Output: 64 * KiB},
 		Timeouts: Timeouts{FirstByte: time.Second, Head: 2 * time.Second, Body: 3 * time.Second, Send: 90 * time.Second,
@@ -217,7 +218,8 @@ func TestEveryKey(t *testing.T) {
 		Log:       Log{Output: folder + "/logs/events", Level: "debug", Format: "json"},
 		AccessLog: AccessLog{Output: "syslog:unix:" + folder + "/log", Format: "json"},
 		Admin:     Admin{Listen: []Address{{Host: "127.0.0.1", Port: 9180}}, Pprof: true},
-		Sites: []site.Site{{Hosts: []string{"*"}, Root: folder + "/www", Index: []string{"a.html", "b.html"}, Listing: true, Hide: []string{},
+		Sites: []site.Site{{Hosts: []string{"*"}, Root: folder + "/www", Index: []string{"a.html", "b.html"},
+			Listing: true, Hide: []string{},
 			Precompressed: []string{"br", "zst", "gz"}}},
 	}
 	if diff := cmp.Diff(&want, got, equal); diff != "" {
@@ -272,7 +274,8 @@ sites:
 	plain := DefaultSite()
 	plain.Root = "www"
 	want.Sites = []site.Site{{
-		Hosts: []string{"example.org", "*.example.org", "[2001:db8::1]"}, Root: "www", Index: plain.Index, Hide: plain.Hide,
+		Hosts: []string{"example.org", "*.example.org", "[2001:db8::1]"}, Root: "www", Index: plain.Index,
+		Hide:  plain.Hide,
 		Links: static.LinksFollow, ETag: static.ETagContent,
 		Types:    map[string]string{".wasm": "application/wasm", ".txt": "text/plain; charset=utf-8"},
 		Compress: []string{"zstd", "gzip"}, TryFiles: []string{"$path", "$path.html", "/x"}, Fallback: "/index.html",
@@ -281,10 +284,13 @@ sites:
 			{From: "/old/**", To: "/new/$1", Status: 301}, {From: "/a/*/b", To: "https://example.com/$1", Status: 308},
 		},
 		Rules: []site.Rule{
-			{Match: "/private/**", Auth: &guard.Auth{Realm: "Staff", Htpasswd: "secret"}, Allow: []netip.Prefix{network("10.0.0.0/8")},
-				Deny: []netip.Prefix{network("10.1.0.0/16")}, Listing: &off, Hide: []string{}},
-			{Match: "/**", Headers: map[string]string{"X-A": "1", "X-Content-Type-Options": ""}, ETag: new(static.ETagOff), Links: new(static.LinksDeny),
-				CORS: &guard.CORS{Origins: []string{"https://example.org"}, Methods: []string{"GET", "HEAD"}, Headers: []string{"X-B"},
+			{Match: "/private/**", Auth: &guard.Auth{Realm: "Staff", Htpasswd: "secret"},
+				Allow: []netip.Prefix{network("10.0.0.0/8")},
+				Deny:  []netip.Prefix{network("10.1.0.0/16")}, Listing: &off, Hide: []string{}},
+			{Match: "/**", Headers: map[string]string{"X-A": "1", "X-Content-Type-Options": ""},
+				ETag: new(static.ETagOff), Links: new(static.LinksDeny),
+				CORS: &guard.CORS{Origins: []string{"https://example.org"}, Methods: []string{"GET", "HEAD"},
+					Headers:     []string{"X-B"},
 					Credentials: true, MaxAge: 10 * time.Minute}},
 		},
 	}, plain}
@@ -308,12 +314,14 @@ func TestPrecedence(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := e.Config
-	if c.IOModel != "select" || c.Trigger != "level" || c.Loops != 2 || c.Accept != "shared" || c.Threads != 9 || c.Turn.Bytes != KiB {
+	if c.IOModel != "select" || c.Trigger != "level" || c.Loops != 2 || c.Accept != "shared" || c.Threads != 9 ||
+		c.Turn.Bytes != KiB {
 		t.Errorf("%+v", c)
 	}
 	for path, want := range map[string]string{
 		"io_model": "flag --io-model", "trigger": "variable EVHTTPD_TRIGGER", "loops": "f.yaml:3", "accept": "f.yaml:4",
-		"threads": "variable EVHTTPD_THREADS", "turn.bytes": "flag --turn-bytes", "turn.requests": "default", "sites[0].root": "ROOT",
+		"threads": "variable EVHTTPD_THREADS", "turn.bytes": "flag --turn-bytes", "turn.requests": "default",
+		"sites[0].root": "ROOT",
 	} {
 		if got := e.origins.of(path).String(); got != want {
 			t.Errorf("%s comes from %q, want %q", path, got, want)
@@ -361,14 +369,17 @@ func TestReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte("io_model: poll\nlimits: {head: 64KiB}\nadmin: {listen: [9180]}\nsites: [{root: www}]\n"), 0o600); err != nil {
+	if err := os.WriteFile(file,
+		[]byte("io_model: poll\nlimits: {head: 64KiB}\nadmin: {listen: [9180]}\nsites: [{root: www}]\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	changed, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"io_model: auto → poll", "loops: 2 → auto", "limits.head: 16KiB → 64KiB", `admin.listen: [] → [":9180"]`, `sites[0].root: "." → www`}
+	want := []string{"io_model: auto → poll", "loops: 2 → auto", "limits.head: 16KiB → 64KiB",
+		`admin.listen: [] → [":9180"]`, `sites[0].root: "." → www`}
 	if got := Diff(old, changed); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -387,7 +398,8 @@ func TestReadAgain(t *testing.T) {
 
 // TestEffectiveIsAFile: what is printed can be used, and means the same from any folder.
 func TestEffectiveIsAFile(t *testing.T) {
-	for name, text := range map[string]string{"defaults": "sites: [{root: .}]\n", "whole": whole, "documented": Documented} {
+	for name, text := range map[string]string{"defaults": "sites: [{root: .}]\n", "whole": whole,
+		"documented": Documented} {
 		t.Run(name, func(t *testing.T) {
 			e, err := sources(write(t, text), "loops=7").Effective()
 			if err != nil {

@@ -27,7 +27,8 @@ func TestDocs(t *testing.T) {
 			byDefault = "`" + d + "`"
 		}
 		usage := strings.ReplaceAll(strings.ReplaceAll(f.Usage, "`", ""), "|", " or ")
-		fmt.Fprintf(&table, "| %s | `%s` | `%s` | %s | %s |\n", names, f.Variable(), strings.ReplaceAll(f.Key, "[0]", "[]"), byDefault, usage)
+		key := strings.ReplaceAll(f.Key, "[0]", "[]")
+		fmt.Fprintf(&table, "| %s | `%s` | `%s` | %s | %s |\n", names, f.Variable(), key, byDefault, usage)
 	}
 	want := replaceBetween(t, string(page), "<!-- flags:", table.String())
 	want = replaceBetween(t, want, "<!-- defaults:", "```yaml\n"+Documented+"```\n")

@@ -12,9 +12,8 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// WriteTo writes the configuration as a file that says every key, each with a
-// comment where its value comes from. Paths are whole, so that the file means
-// the same wherever it is put.
+// WriteTo writes the configuration as a file that says every key, each with a comment where its value comes from.
+// Paths are whole, so that the file means the same wherever it is put.
 func (e *Effective) WriteTo(w io.Writer) (int64, error) {
 	f := effectiveFile{e: e}
 	f.section("", 0, reflect.ValueOf(e.Config))
@@ -36,7 +35,8 @@ func (e *Effective) Summary() string {
 	for i, s := range e.Config.Sites {
 		roots[i] = s.Root
 	}
-	return fmt.Sprintf("%s: the configuration is right: serves %s at %s", name, strings.Join(roots, ", "), strings.Join(where, ", "))
+	return fmt.Sprintf("%s: the configuration is right: serves %s at %s", name, strings.Join(roots, ", "),
+		strings.Join(where, ", "))
 }
 
 // effectiveFile is the text of a configuration.
@@ -149,8 +149,8 @@ func quoted(s string, as shape) string {
 	return doubleQuoted(s)
 }
 
-// doubleQuoted writes s in YAML's double quotes (YAML 1.2.2 section 5.7). A byte
-// that is not UTF-8, which no YAML can hold, becomes U+FFFD.
+// doubleQuoted writes s in YAML's double quotes (YAML 1.2.2 section 5.7). A byte that is not UTF-8, which no YAML can
+// hold, becomes U+FFFD.
 func doubleQuoted(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -171,8 +171,8 @@ func doubleQuoted(s string) string {
 	return b.String()
 }
 
-// Diff lists the keys whose values differ, each as "key: old → new", in the
-// order of the file. What only one of the two has is "nothing" in the other.
+// Diff lists the keys whose values differ, each as "key: old → new", in the order of the file. What only one of the
+// two has is "nothing" in the other.
 func Diff(old, new *Config) []string {
 	was, order := flat(old)
 	is, added := flat(new)

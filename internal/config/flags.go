@@ -16,25 +16,28 @@ type Flag struct {
 	Usage string // the value's name stands in backquotes
 }
 
-// flags is the one table of what the command line can set: flags, variables,
-// help, completion and the origins of values are made from it. The order is
-// that of the help. No flag may be called port, host or service-*: Kubernetes
+// flags is the one table of what the command line can set: flags, variables, help, completion and the origins of
+// values are made from it. The order is that of the help. No flag may be called port, host or service-*: Kubernetes
 // gives every container variables that would then be taken for ours.
 var flags = []Flag{
 	{"listen", "l", "listen", "`addresses`: host:port, [v6]:port, a port, unix:PATH, systemd:NAME"},
-	{"io-model", "", "io_model", "`name` of the way that connections are driven: auto, " + strings.Join(iomodel.Names(), ", ")},
+	{"io-model", "", "io_model", "`name` of the way that connections are driven: auto, " +
+		strings.Join(iomodel.Names(), ", ")},
 	{"trigger", "", "trigger", "`kind` of readiness events: edge, level, auto"},
 	{"loops", "", "loops", "`number` of event loops; auto: the CPUs this process may use"},
 	{"accept", "", "accept", "`how` loops share a port: reuseport, shared, auto"},
 	{"threads", "", "threads", "`number` of connections that io-model blocking serves at a time; at most 8192"},
 	{"listing", "", "sites[0].listing", "list directories without an index: `on|off` (default on without --config)"},
 	{"hide", "", "sites[0].hide", "`patterns` of names that are not served; ! excepts"},
-	{"fallback", "", "sites[0].fallback", "`path` of the file for a page that is not there: /index.html of an application that routes in the browser"},
+	{"fallback", "", "sites[0].fallback",
+		"`path` of the file for a page that is not there: /index.html of an application that routes in the browser"},
 	{"cache-valid", "", "cache.valid", "how `long` an answer may be stale under load; 0s looks at the file every time"},
 	{"access-log", "", "access_log.output", "off, - (stdout), a `file`, syslog:udp://HOST:PORT or syslog:unix:PATH"},
 	{"log-format", "", "access_log.format", "`format` of access lines: combined, json"},
-	{"turn-requests", "", "turn.requests", "`number` of requests in one connection's turn before the others'; 0: no bound, for the lab"},
-	{"turn-bytes", "", "turn.bytes", "`size` of one connection's turn before the others', received and sent; 0: no bound, for the lab"},
+	{"turn-requests", "", "turn.requests",
+		"`number` of requests in one connection's turn before the others'; 0: no bound, for the lab"},
+	{"turn-bytes", "", "turn.bytes",
+		"`size` of one connection's turn before the others', received and sent; 0: no bound, for the lab"},
 }
 
 // fileFlag is the flag that names the configuration file; it is no key of it.
@@ -121,8 +124,7 @@ func (f Flag) setList(into reflect.Value, values []string, o Origin, p *problems
 	}
 }
 
-// elementsOf splits values at commas. Nothing at all is an empty list, if the
-// list may be empty.
+// elementsOf splits values at commas. Empty text is an empty list, if the list may be empty.
 func elementsOf(values []string, least int) []string {
 	if strings.Join(values, "") == "" && least == 0 {
 		return nil

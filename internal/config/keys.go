@@ -14,11 +14,11 @@ import (
 	"github.com/evhttpd/evhttpd/iomodel"
 )
 
-// threadsMax keeps the program below the 10,000 threads at which Go ends it.
+// threadsMax keeps the program below the 10,000 threads at which Go ends it (debug.SetMaxThreads).
 const threadsMax = 8192
 
-// kinds is how the value of every key is written. [] is each element of a list.
-// A key whose field is a struct, or a list of them, has no row: its own keys do.
+// kinds says how the value of every key is written. [] stands for each element of a list. A key whose field is a
+// struct, or a list of structs, has no row: the keys within it have.
 var kinds = map[string]kind{
 	"listen":          atLeastOne(address),
 	"backlog":         number(1, countMax, false),
@@ -76,14 +76,15 @@ var kinds = map[string]kind{
 	"admin.hosts":  hostName,
 	"admin.pprof":  boolean,
 
-	"sites[].hosts":              atLeastOne(hostName),
-	"sites[].root":               file("/srv/www"),
-	"sites[].index":              unique(checked("index.html", static.CheckIndex)),
-	"sites[].listing":            boolean,
-	"sites[].hide":               checked(`".*"`, static.CheckHide),
-	"sites[].symlinks":           enum[static.Links](static.LinksNames),
-	"sites[].etag":               enum[static.ETag](static.ETagNames),
-	"sites[].types":              mapOf(checked(".wasm", mediatype.CheckExtension), checked("application/wasm", mediatype.Check)),
+	"sites[].hosts":    atLeastOne(hostName),
+	"sites[].root":     file("/srv/www"),
+	"sites[].index":    unique(checked("index.html", static.CheckIndex)),
+	"sites[].listing":  boolean,
+	"sites[].hide":     checked(`".*"`, static.CheckHide),
+	"sites[].symlinks": enum[static.Links](static.LinksNames),
+	"sites[].etag":     enum[static.ETag](static.ETagNames),
+	"sites[].types": mapOf(checked(".wasm", mediatype.CheckExtension),
+		checked("application/wasm", mediatype.Check)),
 	"sites[].precompressed":      unique(oneOf(static.PrecompressedNames...)),
 	"sites[].compress":           unique(oneOf(static.CodingNames...)),
 	"sites[].try_files":          unique(checked("$path.html", site.CheckTry)),
@@ -101,7 +102,7 @@ var kinds = map[string]kind{
 	"sites[].paths[].etag":          enum[static.ETag](static.ETagNames),
 	"sites[].paths[].hide":          checked(`".*"`, static.CheckHide),
 	"sites[].paths[].symlinks":      enum[static.Links](static.LinksNames),
-	"sites[].paths[].allow":         atLeastOne(prefix), // of an empty list one thinks that nobody is allowed
+	"sites[].paths[].allow":         atLeastOne(prefix), // an empty list would look as if nobody was allowed
 	"sites[].paths[].deny":          atLeastOne(prefix),
 	"sites[].paths[].auth.realm":    checked("text", guard.CheckRealm, fieldValue.check),
 	"sites[].paths[].auth.htpasswd": file("/etc/evhttpd/htpasswd"),
@@ -113,14 +114,14 @@ var kinds = map[string]kind{
 	"sites[].paths[].cors.max_age":     duration(24 * time.Hour),
 }
 
-// required are the keys that an element or a section does not do without.
+// required are the keys that an element of a list or a section must have.
 var required = []string{
-	"sites[].root", // else a file served whatever directory the process was started in
+	"sites[].root", // the default would be the directory that the process was started in
 	"sites[].redirects[].from", "sites[].redirects[].to", "sites[].paths[].match",
 	"sites[].paths[].auth.realm", "sites[].paths[].auth.htpasswd", "sites[].paths[].cors.origins",
 }
 
-// requiredOf are the names of the keys that the section with that row does not do without.
+// requiredOf are the names of the keys that the section with that row must have.
 func requiredOf(section string) (names []string) {
 	for _, key := range required {
 		if name, ok := strings.CutPrefix(key, section+"."); ok && !strings.ContainsAny(name, ".[") {
@@ -130,8 +131,7 @@ func requiredOf(section string) (names []string) {
 	return names
 }
 
-// elements are what an element of a list, or a section that is not there by
-// default, says when it says nothing.
+// elements are the defaults within an element of a list, and within a section that is not there by default.
 var elements = map[string]any{
 	"sites[]":              DefaultSite(),
 	"sites[].redirects[]":  site.Redirect{Status: 301},
@@ -162,7 +162,7 @@ func mapOf(key, value kind) kind {
 	return value
 }
 
-// row is the row of kinds for a path: sites[0].root is sites[].root.
+// row is the key in kinds of a path: sites[].root for sites[0].root.
 func row(path string) string {
 	for i := 0; i < len(path); i++ {
 		if path[i] == '[' {
@@ -197,8 +197,8 @@ func join(section, key string) string {
 	return section + "." + key
 }
 
-// visit calls f with each key of the section that has a value of its own, and
-// with each list of sections that is empty, in the order of the struct.
+// visit calls f with each key of a section that has a value of its own, and with each empty list of sections, in the
+// order of the struct.
 func visit(section string, v reflect.Value, f func(path string, v reflect.Value)) {
 	for _, key := range fieldsOf(v.Type()) {
 		path, value := join(section, key.name), v.Field(key.index)
@@ -220,8 +220,8 @@ func visit(section string, v reflect.Value, f func(path string, v reflect.Value)
 	}
 }
 
-// formatted writes the values of a key, each as its kind does: one for a scalar,
-// any number for a list, "key: value" sorted for a map.
+// formatted writes the values of a key, each as its kind does: one for a scalar, any number for a list, and "key:
+// value" in order for a map.
 func formatted(path string, v reflect.Value) []string {
 	k := kinds[row(path)]
 	switch {
@@ -238,7 +238,8 @@ func formatted(path string, v reflect.Value) []string {
 	case v.Kind() == reflect.Map:
 		var all []string
 		for _, key := range v.MapKeys() {
-			all = append(all, quoted(k.key.format(key.Interface()), k.key.shape)+": "+quoted(k.format(v.MapIndex(key).Interface()), k.shape))
+			value := k.format(v.MapIndex(key).Interface())
+			all = append(all, quoted(k.key.format(key.Interface()), k.key.shape)+": "+quoted(value, k.shape))
 		}
 		slices.Sort(all)
 		return all

@@ -24,28 +24,30 @@ const (
 	onlyBool
 )
 
-// kind is how the value of a key is written. A list has its kind for each
-// element, a map for each value.
+// kind is how the value of a key is written. The kind of a list is that of each element, the kind of a map that of each
+// value.
 type kind struct {
-	shape  shape
-	want   string                         // what a value is, for errors; empty: one such as sample
-	parse  func(text string) (any, error) // of the field's own type, or convertible to it; an error begins with the quoted text
-	format func(v any) string             // as parse reads it
-	sample string                         // a value that is right, for errors
+	shape shape
+	want  string // what a value is, for errors; empty: one such as sample
+	// gives the field's type or one convertible to it; an error begins with the quoted text
+	parse  func(text string) (any, error)
+	format func(v any) string // writes a value as parse reads it
+	sample string             // a value that is right, for errors
 
-	quotes  bool                                           // of a value that would be a number without
-	least   int                                            // elements that a list has
-	unique  bool                                           // no element of a list stands twice
-	key     *kind                                          // of a map: how its keys are written
-	rebase  func(v any, move func(path string) string) any // moves what is a path in a value
-	choices []string                                       // all values, if they are few
-	schema  map[string]any                                 // JSON schema of a scalar
+	quotes  bool           // the value is written in quotes, because it would be a number without
+	least   int            // a list has at least this many elements
+	unique  bool           // no element of a list stands there twice
+	key     *kind          // of a map: how its keys are written
+	choices []string       // all values, if they are few
+	schema  map[string]any // the JSON schema of a scalar
+	// rebase moves what is a path in a value; nil: there is no path in it.
+	rebase func(v any, move func(path string) string) any
 }
 
 // wrong is the error of a value that is not what is wanted.
 func wrong(text, want string) error { return fmt.Errorf("%q: want %s", text, want) }
 
-// text is a string of which right decides.
+// text is a string that right accepts.
 func text(sample, want string, right func(text string) bool) kind {
 	k := checked(sample, func(s string) error {
 		if !right(s) {
@@ -166,7 +168,8 @@ func size(least, most int64) kind {
 			return FormatSize(v.(int64))
 		},
 		sample: FormatSize(max(least, 64*KiB)),
-		schema: map[string]any{"type": []string{"string", "integer"}, "pattern": "^[0-9]+ *([KMG]iB)?$", "minimum": least},
+		schema: map[string]any{"type": []string{"string", "integer"}, "pattern": "^[0-9]+ *([KMG]iB)?$",
+			"minimum": least},
 	}
 }
 
@@ -207,7 +210,8 @@ func duration(most time.Duration) kind {
 		},
 		format: func(v any) string { return FormatDuration(v.(time.Duration)) },
 		sample: "30s",
-		schema: map[string]any{"type": []string{"string", "integer"}, "pattern": `^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`, "maximum": 0},
+		schema: map[string]any{"type": []string{"string", "integer"},
+			"pattern": `^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`, "maximum": 0},
 	}
 }
 
@@ -292,8 +296,8 @@ var rate = kind{
 	schema: map[string]any{"type": "string", "pattern": "^([0-9]+/(s|m|h)( burst [0-9]+)?)?$"},
 }
 
-// file is the path of a file or a folder, relative to the working directory, or
-// to the folder of the configuration file that says it.
+// file is the path of a file or a folder. A relative path begins at the folder of the configuration file that has it,
+// on the command line at the working directory.
 func file(sample string) kind {
 	k := text(sample, "a path", func(s string) bool { return s != "" && !strings.ContainsRune(s, 0) })
 	parse := k.parse
@@ -307,7 +311,7 @@ func file(sample string) kind {
 	return k
 }
 
-// logFile is a file or one of some words; stray words are what it is not, though it might be thought.
+// logFile is a file or one of some words. Stray words are refused, because they might be taken for such words.
 func logFile(want string, words, stray []string) kind {
 	k := file(words[0])
 	isWord := func(s string) bool { return slices.Contains(words, s) || strings.HasPrefix(s, "syslog:") }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// From is what a value comes from, the weakest first.
+// From is a kind of origin. They are listed from the weakest to the strongest.
 type From uint8
 
 const (
@@ -19,9 +19,9 @@ const (
 // Origin is where a value comes from.
 type Origin struct {
 	From         From
-	File         string // of FromFile
-	Line, Column int    // of FromFile, from 1
-	Name         string // of FromVariable and FromFlag, as it is typed
+	File         string // with FromFile
+	Line, Column int    // with FromFile, from 1
+	Name         string // with FromVariable and FromFlag, as it is typed
 }
 
 // String names the origin in a few words.
@@ -55,8 +55,8 @@ func (o Origin) subject(path string) string {
 // origins are where the values come from, by path; a value without one is a default.
 type origins map[string]Origin
 
-// near is where the value at path comes from or, if it is a default, the
-// innermost of the sections around it that somebody wrote.
+// near is where the value at path comes from. If it is a default, near is the innermost section around it that was
+// written.
 func (m origins) near(path string) Origin {
 	for {
 		if o := m.of(path); o.From != FromDefault {
@@ -77,7 +77,7 @@ func (m origins) of(path string) Origin {
 			return o
 		}
 		if !strings.HasSuffix(path, "]") {
-			return Origin{} // a key that was not said, whether its section was or not
+			return Origin{} // the key was not written, whether its section was or not
 		}
 		path = path[:strings.LastIndexByte(path, '[')]
 	}

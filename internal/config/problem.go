@@ -9,8 +9,8 @@ import (
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	File         string // the configuration file; empty: a variable or a flag
-	Line, Column int    // from 1; 0: the file as a whole
+	File         string // the configuration file; empty: a variable or a flag is wrong
+	Line, Column int    // from 1; 0: the file as a whole is wrong
 	Text         string // what is wrong with what, and what would be right
 }
 
@@ -39,15 +39,16 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// problems collects them.
+// problems collects what is wrong.
 type problems struct {
 	all []Problem
-	bad map[string]bool // the keys that are wrong, which have kept their default
+	bad map[string]bool // the keys whose values are wrong; they have kept their defaults
 }
 
 // add notes a problem of the value at path, where it came from.
 func (p *problems) add(path string, o Origin, format string, args ...any) {
-	p.all = append(p.all, Problem{File: o.File, Line: o.Line, Column: o.Column, Text: o.subject(path) + " " + fmt.Sprintf(format, args...)})
+	p.all = append(p.all, Problem{File: o.File, Line: o.Line, Column: o.Column, Text: o.subject(path) + " " +
+		fmt.Sprintf(format, args...)})
 	p.bad[path] = true
 }
 
@@ -56,7 +57,7 @@ func (p *problems) fine(paths ...string) bool {
 	return !slices.ContainsFunc(paths, func(path string) bool { return p.bad[path] })
 }
 
-// err is all of them: the file's by line, then the others as they were found.
+// err is the error with all problems: first those of the file by their lines, then the others as they were found.
 func (p *problems) err() error {
 	if len(p.all) == 0 {
 		return nil
@@ -70,7 +71,7 @@ func (p *problems) err() error {
 	return &Error{p.all}
 }
 
-// nearest is the candidate that word may have been meant for; empty: none is near.
+// nearest is the candidate that may have been meant by word; empty: none is near.
 func nearest(word string, candidates []string) string {
 	word = strings.ToLower(strings.ReplaceAll(word, "-", "_"))
 	best, least := "", max(len(word)/3, 1)+1
@@ -82,8 +83,8 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// distance is how many letters are to be added, removed, replaced or swapped
-// with their neighbour to make b from a (optimal string alignment).
+// distance is the number of letters that are to be added, removed, replaced or swapped with their neighbour to make b
+// from a (optimal string alignment).
 func distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)

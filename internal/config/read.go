@@ -171,7 +171,9 @@ func (r *reader) list(path string, e entry, k kind, into reflect.Value) {
 			continue
 		}
 		if first, twice := seen[v.Interface()]; twice && k.unique && repeats(v.Interface()) {
-			r.add(each, r.origins[each], "%q is in the list a second time: it is element %d already, keep one of them", k.format(v.Interface()), first)
+			r.add(each, r.origins[each],
+				"%q is in the list a second time: it is element %d already, keep one of them",
+				k.format(v.Interface()), first)
 			continue
 		}
 		seen[v.Interface()] = i
@@ -193,7 +195,8 @@ func (r *reader) mapping(path string, e entry, k kind, into reflect.Value) {
 		return
 	}
 	if _, ok := pairs(n); !ok {
-		r.add(path, r.origin(e.value.GetToken()), "is %s: want keys and values such as {%s: %s}", describe(n), k.key.sample, k.sample)
+		r.add(path, r.origin(e.value.GetToken()), "is %s: want keys and values such as {%s: %s}", describe(n),
+			k.key.sample, k.sample)
 		return
 	}
 	m := reflect.MakeMap(into.Type())

@@ -31,17 +31,22 @@ func asNobody(t *testing.T, f func()) {
 	<-done
 }
 
-// TestRootPermissions: a root that this user may not search cannot be served, and one
-// that it may not read cannot be listed.
+// TestRootPermissions: a root that this user may not search cannot be served, and one that it may not read cannot be
+// listed.
 func TestRootPermissions(t *testing.T) {
 	for _, c := range []struct {
 		mode    os.FileMode
 		listing bool
 		want    string // empty: it is right
 	}{
-		{0, false, fmt.Sprintf(`"www": permission denied: let user %d search it (chmod o+x), or run as one who may`, os.Geteuid())},
-		{0o444, true, fmt.Sprintf(`"www": permission denied: let user %d search it (chmod o+x), or run as one who may`, os.Geteuid())},
-		{0o111, true, fmt.Sprintf(`"www": permission denied to list it: let user %d read it (chmod o+r), or set listing to off`, os.Geteuid())},
+		{0, false, fmt.Sprintf(`"www": permission denied: let user %d search it (chmod o+x), or run as one who may`,
+			os.Geteuid())},
+		{0o444, true,
+			fmt.Sprintf(`"www": permission denied: let user %d search it (chmod o+x), or run as one who may`,
+				os.Geteuid())},
+		{0o111, true,
+			fmt.Sprintf(`"www": permission denied to list it: let user %d read it (chmod o+r), or set listing `+
+				`to off`, os.Geteuid())},
 		{0o111, false, ""},
 		{0o555, true, ""},
 	} {
@@ -54,7 +59,8 @@ func TestRootPermissions(t *testing.T) {
 			}
 			asNobody(t, func() {
 				_, err := sources(file).Load()
-				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasSuffix(err.Error(), c.want)) {
+				if c.want == "" && err != nil || c.want != "" &&
+					(err == nil || !strings.HasSuffix(err.Error(), c.want)) {
 					t.Errorf("got  %v\nwant %s", err, c.want)
 				}
 			})

@@ -10,8 +10,8 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// Schema is the JSON schema (draft 2020-12) of a configuration file, by which
-// editors complete keys and mark mistakes. It is looser than the loader, never stricter.
+// Schema is the JSON schema (draft 2020-12) of a configuration file, by which editors complete keys and mark
+// mistakes. It is looser than the loader, never stricter.
 func Schema() ([]byte, error) {
 	root := documented().section("", reflect.TypeFor[Config]())
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -30,13 +30,15 @@ var unlisted = map[string]string{
 	"sites[].redirects[].to":     "path or URL that they are redirected to, written as in a URL",
 	"sites[].redirects[].status": "301, 302, 303, 307 or 308",
 
-	"sites[].paths[].match":         "pattern of the paths that the rule is for; among rules the later wins, key by key",
-	"sites[].paths[].headers":       `fields of the answer: "" removes one; nosniff is set unless removed`,
-	"sites[].paths[].listing":       "list directories without an index",
-	"sites[].paths[].etag":          "mtime, content, off",
-	"sites[].paths[].hide":          "patterns of names that are not served; ! excepts",
-	"sites[].paths[].symlinks":      "beneath the root (links relative or absolute), follow anywhere, deny",
-	"sites[].paths[].allow":         "networks that may ask; the most specific of allow and deny wins; with allow alone all others get 403",
+	"sites[].paths[].match": "pattern of the paths that the rule is for; among rules the later wins, " +
+		"key by key",
+	"sites[].paths[].headers":  `fields of the answer: "" removes one; nosniff is set unless removed`,
+	"sites[].paths[].listing":  "list directories without an index",
+	"sites[].paths[].etag":     "mtime, content, off",
+	"sites[].paths[].hide":     "patterns of names that are not served; ! excepts",
+	"sites[].paths[].symlinks": "beneath the root (links relative or absolute), follow anywhere, deny",
+	"sites[].paths[].allow": "networks that may ask; the most specific of allow and deny wins; with " +
+		"allow alone all others get 403",
 	"sites[].paths[].deny":          "networks that get 403; the most specific of allow and deny wins",
 	"sites[].paths[].auth":          "who may ask, by name and password",
 	"sites[].paths[].auth.realm":    "what a browser shows when it asks for the password",

@@ -14,7 +14,8 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-var update = flag.Bool("update", false, "write anew what is made from the code: configs/evhttpd.schema.json, tables in docs")
+var update = flag.Bool("update", false,
+	"write anew what is made from the code: configs/evhttpd.schema.json, tables in docs")
 
 const schemaFile = "../../configs/evhttpd.schema.json"
 
@@ -74,7 +75,8 @@ func TestSchemaHasEveryKey(t *testing.T) {
 	}
 	for _, path := range required {
 		section, _ := find(path)
-		if name := path[strings.LastIndexByte(path, '.')+1:]; section == nil || !strings.Contains(strings.Join(section.Required, " "), name) {
+		if name := path[strings.LastIndexByte(path, '.')+1:]; section == nil ||
+			!strings.Contains(strings.Join(section.Required, " "), name) {
 			t.Errorf("%s is not required by the schema", path)
 		}
 	}
@@ -128,14 +130,15 @@ for line in sys.stdin:
     print("wrong" if list(check.iter_errors(json.loads(line))) else "right")
 `
 
-// TestSchemaValidates: another implementation takes by it what the loader
-// takes, and finds mistakes.
+// TestSchemaValidates: another implementation takes by it what the loader takes, and finds mistakes.
 func TestSchemaValidates(t *testing.T) {
 	if err := testkit.Command("python3", "-c", "import jsonschema; jsonschema.Draft202012Validator").Run(); err != nil {
 		testkit.Skip(t, "python3 with jsonschema")
 	}
-	texts := []string{Documented, whole, "{}", "limits:\n", "listn: [80]", "loops: many", "timeouts: {head: 30}", "cache: {memory: 64MB}",
-		"sites: [{listing: true}]", "sites: []", "trigger: up", "sites: [{root: www, paths: [{match: /a, auth: {realm: x}}]}]"}
+	texts := []string{Documented, whole, "{}", "limits:\n", "listn: [80]", "loops: many", "timeouts: {head: 30}",
+		"cache: {memory: 64MB}",
+		"sites: [{listing: true}]", "sites: []", "trigger: up",
+		"sites: [{root: www, paths: [{match: /a, auth: {realm: x}}]}]"}
 	want := "right\nright\nright\nright\n" + strings.Repeat("wrong\n", len(texts)-4)
 	examples, err := filepath.Glob("../../configs/*.yaml")
 	if err != nil || len(examples) == 0 {

@@ -38,7 +38,8 @@ func TestParseSize(t *testing.T) {
 		switch {
 		case c.says == "" && (err != nil || got != c.want):
 			t.Errorf("%q: %d, %v; want %d", c.text, got, err, c.want)
-		case c.says != "" && (err == nil || got != 0 || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), `"`+c.text+`"`)):
+		case c.says != "" && (err == nil || got != 0 || !strings.Contains(err.Error(), c.says) ||
+			!strings.Contains(err.Error(), `"`+c.text+`"`)):
 			t.Errorf("%q: %d, %v; want an error that names it and says %q", c.text, got, err, c.says)
 		}
 	}
@@ -47,7 +48,8 @@ func TestParseSize(t *testing.T) {
 // TestFormatSize: what is written is read back as the same, and is short.
 func TestFormatSize(t *testing.T) {
 	for bytes, want := range map[int64]string{
-		0: "0", 1: "1", 1023: "1023", 1 << 10: "1KiB", 1536: "1536", 256 << 10: "256KiB", 3 << 20: "3MiB", 5 << 30: "5GiB", 1<<30 + 1<<10: "1048577KiB",
+		0: "0", 1: "1", 1023: "1023", 1 << 10: "1KiB", 1536: "1536", 256 << 10: "256KiB", 3 << 20: "3MiB",
+		5 << 30: "5GiB", 1<<30 + 1<<10: "1048577KiB",
 	} {
 		got := FormatSize(bytes)
 		if back, err := ParseSize(got); got != want || err != nil || back != bytes {

@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// Sources are what a configuration is read from. Reading them again, as a
-// reload does, sees what has changed in the file; flags and variables are those
-// that the process was started with.
+// Sources are what a configuration is read from. They may be read again, as a reload does: the file may have changed,
+// while flags and variables are those that the process was started with.
 type Sources struct {
 	Flags   map[string][]string // by name, as typed; a flag that was not typed is not there
 	Environ []string            // NAME=value, as [os.Environ] has it
-	Root    *string             // ROOT, if there was one
-	// AnyRoot: nothing is served by this configuration, and a file need not say what is.
+	Root    *string             // ROOT; nil: it was not typed
+	// AnyRoot says that nothing will be served by this configuration, so that the file need not say what is served.
 	AnyRoot bool
 
-	// Subcommand names what a ROOT that does not exist was meant for, or nothing; nil is not asked.
+	// Subcommand names the subcommand that may have been meant by a ROOT which does not exist; empty: none. It may be
+	// nil.
 	Subcommand func(root string) string
 }
 
-// Effective is a configuration that holds, with where its values come from.
+// Effective is a checked configuration, with the origins of its values.
 type Effective struct {
 	Config Config
 	File   string // the configuration file; empty: there was none
@@ -46,8 +46,8 @@ func (s *Sources) file() (string, Origin) {
 	return "", Origin{}
 }
 
-// environ is the value of a variable. An empty one is one that is not set:
-// that is how compose files and shells pass on what nobody has set.
+// environ is the value of a variable. An empty variable is as good as none, because compose files and shells pass on
+// empty what nobody has set.
 func (s *Sources) environ(name string) string {
 	for _, entry := range s.Environ {
 		if value, ok := strings.CutPrefix(entry, name+"="); ok {
@@ -57,9 +57,9 @@ func (s *Sources) environ(name string) string {
 	return ""
 }
 
-// Load reads the sources and checks them whole. An error is an [*Error] with
-// everything that is wrong. It opens nothing but the file and those of passwords, and looks at the
-// roots, so it may be called beside a running server; it may block on a file system.
+// Load reads the sources and checks them whole. An error is an [*Error] with everything that is wrong. Load opens
+// only the file and the files of passwords, and looks at the roots. So it may be called beside a running server. It
+// may block on a file system.
 func (s *Sources) Load() (*Config, error) {
 	e, err := s.Effective()
 	if err != nil {
@@ -82,7 +82,9 @@ func (s *Sources) Effective() (*Effective, error) {
 		p.add(fileFlag, from, `"": want the name of a YAML file`)
 	}
 	hasSites := e.origins["sites"]
-	e.Config.Sites[0].Listing = e.Config.Sites[0].Listing || name == "" // whoever runs it in a folder wants to see what is there
+	if name == "" {
+		e.Config.Sites[0].Listing = true // who runs the server in a folder wants to see what is there
+	}
 	for _, f := range flags {
 		if value := s.environ(f.Variable()); value != "" {
 			s.apply(f, []string{value}, Origin{From: FromVariable, Name: f.Variable()}, hasSites, e, p)
@@ -99,7 +101,8 @@ func (s *Sources) Effective() (*Effective, error) {
 // apply takes over one flag or variable.
 func (s *Sources) apply(f Flag, values []string, o Origin, hasSites Origin, e *Effective, p *problems) {
 	if f.ofSite() && hasSites.From == FromFile {
-		p.add(f.Key, o, "%q: %s has sites in line %d: say it there, or leave sites out", strings.Join(values, ","), hasSites.File, hasSites.Line)
+		p.add(f.Key, o, "%q: %s has sites in line %d: say it there, or leave sites out", strings.Join(values, ","),
+			hasSites.File, hasSites.Line)
 		return
 	}
 	f.set(&e.Config, values, o, p)
@@ -113,14 +116,15 @@ func (s *Sources) root(hasSites Origin, e *Effective, p *problems) {
 	}
 	o := Origin{From: FromRoot}
 	if hasSites.From == FromFile {
-		p.add("ROOT", o, "%q: %s has sites in line %d: say root there, or leave sites out", *s.Root, hasSites.File, hasSites.Line)
+		p.add("ROOT", o, "%q: %s has sites in line %d: say root there, or leave sites out", *s.Root, hasSites.File,
+			hasSites.Line)
 		return
 	}
 	e.Config.Sites[0].Root = *s.Root
 	e.origins["sites[0].root"] = o
 }
 
-// checkRoot says what is wrong with a root that cannot be served; listing: it is to be listed too.
+// checkRoot says why a root cannot be served. listing says that it is to be listed too.
 func (s *Sources) checkRoot(root string, listing bool, o Origin) error {
 	if root == "" {
 		return errors.New("is empty: give the directory to serve, . for the current one")
@@ -142,18 +146,20 @@ func (s *Sources) checkRoot(root string, listing bool, o Origin) error {
 	return fmt.Errorf("%q: there is no such directory to serve", root)
 }
 
-// mayServe says what this process may not do with a root that it would have to.
+// mayServe says which permission this process lacks to serve a root.
 func mayServe(root string, listing bool) error {
 	// A name is looked up in the root: that takes the right to search it (path_resolution(7)).
 	if _, err := os.Stat(root + "/."); err != nil {
-		return fmt.Errorf("%q: %s: let user %d search it (chmod o+x), or run as one who may", root, reason(err), os.Geteuid())
+		return fmt.Errorf("%q: %s: let user %d search it (chmod o+x), or run as one who may", root, reason(err),
+			os.Geteuid())
 	}
 	if !listing {
 		return nil
 	}
 	f, err := os.Open(root)
 	if err != nil {
-		return fmt.Errorf("%q: %s to list it: let user %d read it (chmod o+r), or set listing to off", root, reason(err), os.Geteuid())
+		return fmt.Errorf("%q: %s to list it: let user %d read it (chmod o+r), or set listing to off", root,
+			reason(err), os.Geteuid())
 	}
 	return f.Close()
 }

@@ -12,7 +12,7 @@ import (
 
 // The kinds of what concerns HTTP.
 var (
-	// A field value (RFC 9110 section 5.5) that we send: no control characters, not even a tab.
+	// The value of a field that we send (RFC 9110 section 5.5).
 	fieldValue = text("text", "text without control characters, and no space at either end", http1.IsValue)
 	// A token (RFC 9110 section 5.6.2).
 	fieldName = text("X-Name", "a field's name: letters, digits and hyphens", http1.IsToken)
@@ -26,8 +26,9 @@ var (
 	}
 )
 
-// ownFields frame or date every answer; a configuration that sets them breaks HTTP.
-var ownFields = []string{"Connection", "Content-Length", "Content-Range", "Date", "Keep-Alive", "Server", "Transfer-Encoding", "Upgrade"}
+// ownFields are the fields that frame or date every answer. A configuration that set them would break HTTP.
+var ownFields = []string{"Connection", "Content-Length", "Content-Range", "Date", "Keep-Alive", "Server",
+	"Transfer-Encoding", "Upgrade"}
 
 // notOwn refuses the fields that the server makes itself.
 func notOwn(name string) error {
@@ -68,7 +69,8 @@ func parseHost(s string) (string, error) {
 	}
 	host := strings.ToLower(strings.TrimPrefix(s, "*."))
 	if inner, ok := strings.CutPrefix(s, "["); ok {
-		if ip, err := netip.ParseAddr(strings.TrimSuffix(inner, "]")); err == nil && ip.Is6() && strings.HasSuffix(inner, "]") {
+		if ip, err := netip.ParseAddr(strings.TrimSuffix(inner, "]")); err == nil && ip.Is6() &&
+			strings.HasSuffix(inner, "]") {
 			return "[" + ip.String() + "]", nil
 		}
 	}
@@ -78,7 +80,8 @@ func parseHost(s string) (string, error) {
 		}
 	}
 	if !isHostName(host) {
-		return "", fmt.Errorf("%q: want a host such as example.org, *.example.org, [2001:db8::1], or * for any; other scripts in punycode (xn--...)", s)
+		return "", fmt.Errorf("%q: want a host such as example.org, *.example.org, [2001:db8::1], or * for any; "+
+			"other scripts in punycode (xn--...)", s)
 	}
 	return strings.ToLower(s), nil
 }

@@ -17,9 +17,11 @@ import (
 )
 
 const (
-	fileMax    = 1 * MiB // bytes of a configuration file: its parser takes many times that
-	nestingMax = 32      // brackets or dashes within each other on a line, on which the parser's time grows with the square
-	nodesMax   = 200_000 // values read, aliases followed: an alias of aliases is short in a file and long when it is read
+	fileMax = 1 * MiB // bytes of a configuration file: its parser takes many times that
+	// brackets or dashes within each other on a line, on which the parser's time grows with the square
+	nestingMax = 32
+	// values read, aliases followed: an alias of aliases is short in a file and long when it is read
+	nodesMax = 200_000
 )
 
 // reader reads a file into a Config.
@@ -91,7 +93,8 @@ func (r *reader) read(text []byte, cfg *Config) {
 	case !ok:
 		return
 	case body == nil:
-		r.whole("is empty: was it cut off while it was written? \"evhttpd config --defaults\" prints all that it can say")
+		r.whole("is empty: was it cut off while it was written? \"evhttpd config --defaults\" prints all that " +
+			"it can say")
 		return
 	}
 	r.anchors = make(map[string]ast.Node)
@@ -101,8 +104,7 @@ func (r *reader) read(text []byte, cfg *Config) {
 // parse returns the tree of the text, nil if there is nothing in it.
 func (r *reader) parse(text string) (body ast.Node, ok bool) {
 	defer func() {
-		// The library's parser is known to have panicked on malformed text; a
-		// reload must not end the server.
+		// The library's parser is known to have panicked on malformed text; a reload must not end the server.
 		if v := recover(); v != nil {
 			r.whole("is no YAML: the parser failed: %v", v)
 			body, ok = nil, false
@@ -128,7 +130,8 @@ func (r *reader) parse(text string) (body ast.Node, ok bool) {
 		case doc.Body.Type() == ast.DirectiveType:
 			r.at(doc.Body.GetToken(), "a YAML directive is not used here: remove the line")
 		case body != nil:
-			r.at(doc.Body.GetToken(), "a second document begins here: a configuration is one; remove the --- or what follows")
+			r.at(doc.Body.GetToken(),
+				"a second document begins here: a configuration is one; remove the --- or what follows")
 			return body, true
 		default:
 			body = doc.Body
@@ -210,8 +213,7 @@ type entry struct {
 	value ast.Node
 }
 
-// entries are the keys of a mapping, with what << merges behind them. Only the
-// first of duplicates is among them.
+// entries are the keys of a mapping, with what << merges behind them. Only the first of duplicates is among them.
 func (r *reader) entries(path string, n ast.Node) []entry {
 	values, _ := pairs(n)
 	var own []entry
@@ -229,7 +231,8 @@ func (r *reader) entries(path string, n ast.Node) []entry {
 		}
 		e := entry{scalar(key), p.Key.GetToken(), p.Value}
 		if line, twice := lines[e.name]; twice {
-			r.at(e.key, "%s is here a second time: it stands in line %d already, keep one of them", join(path, e.name), line)
+			r.at(e.key, "%s is here a second time: it stands in line %d already, keep one of them",
+				join(path, e.name), line)
 			continue
 		}
 		lines[e.name] = e.key.Position.Line

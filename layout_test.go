@@ -43,6 +43,7 @@ var system = []string{
 
 // rules is who may import whom; a folder is looked up by its longest prefix here,
 // and one without a row fails the test. Everything may import itself and what lies beneath it.
+// The rows are in the order of the floors: none names one that comes after it.
 var rules = []rule{
 	{folder: "http1", denied: append([]string{"net/netip", "net/url", "fmt", "unsafe"}, system...)},
 	{folder: "poller", modules: []string{xsys}},
@@ -54,26 +55,33 @@ var rules = []rule{
 	{folder: "conn", project: []string{"clock", "http1", "proxyproto", "sendfile"}, denied: system},
 	{folder: "workers", project: []string{"conn"}, denied: system},
 	{folder: "model", project: []string{"conn", "socket", "workers"}, modules: []string{xsys}},
-	{folder: "reactor", project: []string{"clock", "poller", "conn", "model", "sendfile", "socket"}, modules: []string{xsys}},
+	{folder: "reactor", project: []string{"clock", "poller", "conn", "model", "sendfile", "socket"},
+		modules: []string{xsys}},
 	// Every model implements conn.Transport, so a model names sendfile's types too.
-	{folder: "iomodel/ring", project: []string{"conn", "model", "poller", "reactor", "sendfile", "uring"}, modules: []string{xsys}},
+	{folder: "iomodel/ring", project: []string{"conn", "model", "poller", "reactor", "sendfile", "uring"},
+		modules: []string{xsys}},
 	{folder: "iomodel", project: []string{"reactor", "clock", "conn", "model", "poller", "sendfile", "socket"},
 		modules: []string{xsys, "github.com/cloudwego/netpoll"}},
 	{folder: "internal/background"},
 	{folder: "internal/mediatype", project: []string{"http1"}},
 	{folder: "internal/pattern"},
 	{folder: "internal/listing", project: []string{"conn", "http1", "internal/background"}, denied: system},
-	{folder: "internal/static", project: []string{"conn", "http1", "sendfile", "internal/background", "internal/listing", "internal/mediatype", "internal/pattern"},
+	{folder: "internal/static", project: []string{"conn", "http1", "sendfile", "internal/background",
+		"internal/listing", "internal/mediatype", "internal/pattern"},
 		modules: []string{xsys, "github.com/klauspost/compress"}},
-	{folder: "internal/guard", project: []string{"clock", "conn", "http1"}, modules: []string{"golang.org/x/crypto/bcrypt"}},
-	{folder: "internal/site", project: []string{"conn", "http1", "internal/guard", "internal/mediatype", "internal/pattern", "internal/static"}},
-	{folder: "internal/config", project: []string{"http1", "iomodel", "internal/guard", "internal/mediatype", "internal/site", "internal/static"},
+	{folder: "internal/guard", project: []string{"clock", "conn", "http1"},
+		modules: []string{"golang.org/x/crypto/bcrypt"}},
+	{folder: "internal/site", project: []string{"conn", "http1", "internal/guard", "internal/mediatype",
+		"internal/pattern", "internal/static"}},
+	{folder: "internal/config", project: []string{"http1", "iomodel", "internal/guard", "internal/mediatype",
+		"internal/site", "internal/static"},
 		modules: []string{"github.com/goccy/go-yaml"}},
 	{folder: "internal/sink", modules: []string{xsys}},
 	{folder: "internal/accesslog", project: []string{"conn", "http1", "internal/sink"}, modules: []string{xsys}},
 	{folder: "internal/grace"},
 	{folder: "internal/memory", modules: []string{xsys}},
-	{folder: "internal/eventlog", project: []string{"internal/config", "internal/grace", "internal/sink"}, modules: []string{xsys, "go.uber.org/zap"}},
+	{folder: "internal/eventlog", project: []string{"internal/config", "internal/grace", "internal/sink"},
+		modules: []string{xsys, "go.uber.org/zap"}},
 	{folder: "internal/admin", project: []string{"conn"},
 		modules: []string{"go.uber.org/zap", "github.com/prometheus/client_golang"}},
 	{folder: "internal/listener", project: []string{"model", "internal/config", "socket"}, modules: []string{xsys}},
@@ -81,34 +89,36 @@ var rules = []rule{
 		modules: []string{"go.uber.org/zap", "github.com/coreos/go-systemd/v22"}},
 	{folder: "internal/healthcheck", project: []string{"conn", "internal/config"}},
 	{folder: "internal/upgrade", modules: []string{xsys}},
-	{folder: "internal/daemon", project: []string{"conn", "http1", "internal/accesslog", "internal/admin", "internal/config",
-		"internal/eventlog", "internal/grace", "internal/guard", "internal/listener", "internal/memory", "internal/sink",
+	{folder: "internal/daemon", project: []string{"conn", "http1", "internal/accesslog", "internal/admin",
+		"internal/config",
+		"internal/eventlog", "internal/grace", "internal/guard", "internal/listener", "internal/memory",
+		"internal/sink",
 		"internal/site", "internal/static", "internal/systemd", "internal/upgrade", "iomodel", "model", "workers"},
 		modules: []string{xsys, "go.uber.org/zap"}},
 	// What tests stand on: no row names it, so that no file but a test's may import it.
 	{folder: "internal/testkit", modules: []string{xsys}},
-	// A client: it knows the server only from outside.
-	{folder: "bench", project: []string{"bench/experiment", "bench/load", "bench/machine", "bench/results",
-		"bench/scenario", "bench/server"}},
 	{folder: "bench/chart"},
+	{folder: "bench/text"},
+	{folder: "bench/stats"},
+	{folder: "bench/machine", modules: []string{xsys}},
+	{folder: "bench/load", project: []string{"poller", "socket"},
+		modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
+	{folder: "bench/scenario", project: []string{"bench/load"}},
+	{folder: "bench/slowfs", modules: []string{"github.com/hanwen/go-fuse/v2"}},
 	{folder: "bench/experiment", project: []string{"bench/chart", "bench/machine", "bench/stats", "bench/text"}},
+	{folder: "bench/server", project: []string{"bench/machine"}},
+	{folder: "bench/results", project: []string{"bench/experiment", "bench/scenario", "bench/stats"}},
+	// What shows a comparison knows nothing of how it was made.
+	{folder: "bench/report", project: []string{"bench/chart", "bench/experiment", "bench/machine", "bench/results",
+		"bench/stats", "bench/text"}},
+	{folder: "bench/loadtest", project: []string{"bench/experiment", "bench/load", "bench/machine", "bench/text"}},
 	// It waits with the pollers and with io_uring itself, and measures the server from outside, but for two parts
 	// of it that have no switch: the parser and the counters.
 	{folder: "bench/lab", project: []string{"bench/chart", "bench/experiment", "bench/load", "bench/machine",
 		"bench/server", "bench/stats", "bench/text", "conn", "http1", "uring", "poller"}, modules: []string{xsys}},
-	{folder: "bench/load", project: []string{"poller", "socket"},
-		modules: []string{xsys, "github.com/HdrHistogram/hdrhistogram-go"}},
-	{folder: "bench/loadtest", project: []string{"bench/experiment", "bench/load", "bench/machine", "bench/text"}},
-	{folder: "bench/machine", modules: []string{xsys}},
-	// What shows a comparison knows nothing of how it was made.
-	{folder: "bench/report", project: []string{"bench/chart", "bench/experiment", "bench/machine", "bench/results",
-		"bench/stats", "bench/text"}},
-	{folder: "bench/results", project: []string{"bench/experiment", "bench/scenario", "bench/stats"}},
-	{folder: "bench/scenario", project: []string{"bench/load"}},
-	{folder: "bench/server", project: []string{"bench/machine"}},
-	{folder: "bench/slowfs", modules: []string{"github.com/hanwen/go-fuse/v2"}},
-	{folder: "bench/stats"},
-	{folder: "bench/text"},
+	// A client: it knows the server only from outside.
+	{folder: "bench", project: []string{"bench/experiment", "bench/load", "bench/machine", "bench/results",
+		"bench/scenario", "bench/server"}},
 	// What is linked runs its initialization in every start, so the server links no FUSE.
 	{folder: "cmd/evhttpd-slowfs", project: []string{"bench/slowfs", "internal/config"}},
 	{folder: "cmd", project: []string{"bench", "bench/experiment", "bench/lab", "bench/load", "bench/loadtest",
@@ -140,6 +150,37 @@ func TestImportRules(t *testing.T) {
 	}
 }
 
+// TestRulesAreFloorsAndUsed: no import runs upwards, so none goes in a circle, and nothing is allowed that nobody
+// does.
+func TestRulesAreFloorsAndUsed(t *testing.T) {
+	used := make(map[string]bool) // "folder of the row imported"
+	for _, s := range parseTree(t, ".") {
+		row, _ := ruleFor(s.folder)
+		for _, imported := range s.imports {
+			used[row.folder+" "+strings.TrimPrefix(imported, module+"/")] = true
+			for _, allowed := range row.modules {
+				if beneath(imported, allowed) {
+					used[row.folder+" "+allowed] = true
+				}
+			}
+		}
+	}
+	above := make(map[string]bool)
+	for _, r := range rules {
+		for _, allowed := range slices.Concat(r.project, r.modules) {
+			if !used[r.folder+" "+allowed] {
+				t.Errorf("%s may import %s, and does not", r.folder, allowed)
+			}
+		}
+		for _, allowed := range r.project {
+			if !above[allowed] {
+				t.Errorf("%s may import %s, whose row does not stand above its own", r.folder, allowed)
+			}
+		}
+		above[r.folder] = true
+	}
+}
+
 // violations is every breach of rules and oneFile, and every package without its comment.
 func violations(sources []source) []string {
 	var found []string
@@ -151,7 +192,8 @@ func violations(sources []source) []string {
 		names[s.folder] = s.pkg
 		row, ok := ruleFor(s.folder)
 		if !ok {
-			found = append(found, fmt.Sprintf("%s: no row in the table of rules of layout_test.go covers folder %q", s.name, s.folder))
+			found = append(found, fmt.Sprintf("%s: no row in the table of rules of layout_test.go covers folder %q",
+				s.name, s.folder))
 			continue
 		}
 		for _, imported := range s.imports {
@@ -167,7 +209,8 @@ func violations(sources []source) []string {
 	}
 	for dependency, files := range users {
 		if len(files) > 1 {
-			found = append(found, fmt.Sprintf("%s is to be imported by one file, not %d: %s", dependency, len(files), strings.Join(files, ", ")))
+			found = append(found, fmt.Sprintf("%s is to be imported by one file, not %d: %s", dependency,
+				len(files), strings.Join(files, ", ")))
 		}
 	}
 	for folder, doc := range docs {
@@ -236,7 +279,8 @@ func parseTree(t *testing.T, root string) []source {
 		}
 		name := entry.Name()
 		if entry.IsDir() {
-			if file != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" || hasModule(file)) {
+			if file != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") ||
+				name == "testdata" || hasModule(file)) {
 				return filepath.SkipDir
 			}
 			return nil
@@ -285,7 +329,8 @@ func parseSource(t *testing.T, root, file string) source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := source{folder: strings.TrimPrefix(filepath.ToSlash(folder), "."), name: filepath.Base(file), pkg: tree.Name.Name, doc: tree.Doc.Text()}
+	s := source{folder: strings.TrimPrefix(filepath.ToSlash(folder), "."), name: filepath.Base(file),
+		pkg: tree.Name.Name, doc: tree.Doc.Text()}
 	for _, spec := range tree.Imports {
 		s.imports = append(s.imports, importPath(t, spec))
 	}
@@ -306,7 +351,8 @@ func TestImportRulesCatchBreaches(t *testing.T) {
 	const netpoll = "github.com/cloudwego/netpoll"
 	file := func(folder string, imports ...string) source {
 		pkg := path.Base(folder)
-		return source{folder: folder, name: "x.go", pkg: pkg, doc: "Package " + pkg + " does a thing. It imports nothing.", imports: imports}
+		return source{folder: folder, name: "x.go", pkg: pkg, doc: "Package " + pkg +
+			" does a thing. It imports nothing.", imports: imports}
 	}
 	second := file("iomodel", netpoll)
 	second.name, second.doc = "y.go", ""
@@ -325,9 +371,11 @@ func TestImportRulesCatchBreaches(t *testing.T) {
 		{"http1 and x/sys", []source{file("http1", xsys+"/unix")}, "only []"},
 		{"http1 and the project", []source{file("http1", module+"/conn")}, "only []"},
 		{"poller may use x/sys", []source{file("poller", "syscall", xsys+"/unix")}, ""},
-		{"poller and the project", []source{file("poller", module+"/conn")}, "poller may import of the project only []"},
+		{"poller and the project", []source{file("poller", module+"/conn")},
+			"poller may import of the project only []"},
 		{"sendfile and the project", []source{file("sendfile", module+"/http1")}, "sendfile may import"},
-		{"conn may use http1, sendfile and addresses", []source{file("conn", "net/netip", module+"/http1", module+"/sendfile")}, ""},
+		{"conn may use http1, sendfile and addresses",
+			[]source{file("conn", "net/netip", module+"/http1", module+"/sendfile")}, ""},
 		{"conn and the loop", []source{file("conn", module+"/reactor")}, "only [clock http1 proxyproto sendfile]"},
 		{"conn and system calls", []source{file("conn", "syscall")}, "makes no system call"},
 		{"conn and x/sys", []source{file("conn", xsys+"/unix")}, "only []"},
@@ -337,7 +385,8 @@ func TestImportRulesCatchBreaches(t *testing.T) {
 		{"iomodel may use a folder of its own", []source{file("iomodel/x", module+"/iomodel", module+"/socket")}, ""},
 		{"zap in reactor", []source{file("reactor", "go.uber.org/zap")}, "imports go.uber.org/zap"},
 		{"zap in daemon", []source{file("internal/daemon", "go.uber.org/zap/zapcore")}, ""},
-		{"zap's neighbour by name", []source{file("internal/daemon", "go.uber.org/zapped")}, "imports go.uber.org/zapped"},
+		{"zap's neighbour by name", []source{file("internal/daemon", "go.uber.org/zapped")},
+			"imports go.uber.org/zapped"},
 		{"cmd and static", []source{file("cmd/x", module+"/internal/static")}, "cmd may import"},
 		{"netpoll in reactor", []source{file("reactor", netpoll)}, "imports " + netpoll},
 		{"netpoll in one file", []source{file("iomodel", netpoll)}, ""},
@@ -360,8 +409,8 @@ func TestImportRulesCatchBreaches(t *testing.T) {
 	}
 }
 
-// TestStandardErrorHasOneWriter: what runs within the server says what it has to say by internal/eventlog, which waits for
-// no reader. Package os would have the process killed by SIGPIPE, or have it wait for ever.
+// TestStandardErrorHasOneWriter: what runs within the server says what it has to say by internal/eventlog, which
+// waits for no reader. Package os would have the process killed by SIGPIPE, or have it wait for ever.
 func TestStandardErrorHasOneWriter(t *testing.T) {
 	for _, s := range parseTree(t, ".") {
 		if beneath(s.folder, "cmd") || beneath(s.folder, "bench") {
@@ -400,7 +449,8 @@ func standardOutputs(t *testing.T, file string) (uses []string) {
 // TestStandardOutputsAreFound breaks that rule in each way.
 func TestStandardOutputsAreFound(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.go")
-	const text = "package x\nfunc f() { os.Stderr.Write(nil); fmt.Fprintln(os.Stdout); fmt.Println(); log.Printf(\"\"); fmt.Sprint(); os.Open(\"\") }\n"
+	const text = "package x\nfunc f() { os.Stderr.Write(nil); fmt.Fprintln(os.Stdout); fmt.Println(); " +
+		"log.Printf(\"\"); fmt.Sprint(); os.Open(\"\") }\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

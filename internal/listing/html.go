@@ -71,8 +71,8 @@ func (r *Renderer) appendHead(b []byte) []byte {
 	return b
 }
 
-// appendCrumbs links the directories above. The references are relative, so that they
-// hold behind a proxy that takes a prefix away.
+// appendCrumbs appends links to the directories above. The references are relative, so that they hold behind a proxy
+// that takes a prefix away.
 func appendCrumbs(b []byte, path string) []byte {
 	if path == "/" {
 		return b
@@ -100,7 +100,8 @@ func appendCrumbs(b []byte, path string) []byte {
 	return append(b, "</span></li>\n</ol>\n</nav>\n"...)
 }
 
-// appendColumn writes a column's head, whose link sorts by it, or the other way round.
+// appendColumn appends the head of a column. Its link sorts by the column, or in the other direction if that is so
+// already.
 func (r *Renderer) appendColumn(b []byte, by sortKey, title string) []byte {
 	q := Query{sort: by}
 	b = append(b, "<th scope=\"col\""...)
@@ -121,8 +122,8 @@ func (r *Renderer) appendColumn(b []byte, by sortKey, title string) []byte {
 	return append(b, "</a></th>"...)
 }
 
-// appendRow writes a row for people and for programs, which read listings with patterns: the link holds the
-// name and nothing else, and the cells size and time as text without markup.
+// appendRow appends a row, for people and for programs that read listings with patterns: the link holds the name and
+// nothing else, and the cells hold size and time as text without markup.
 func appendRow(b, name []byte, r *row) []byte {
 	if r.kind == KindDirectory {
 		b = append(b, "<tr class=\"d\">"...)
@@ -148,7 +149,7 @@ func appendRow(b, name []byte, r *row) []byte {
 	return append(b, "</td></tr>\n"...)
 }
 
-// appendBelow writes what stands between the rows and the README's text.
+// appendBelow appends what stands between the rows and the README's text.
 func (r *Renderer) appendBelow(b []byte) []byte {
 	d := r.dir
 	b = append(b, "</tbody>\n</table>\n"...)
@@ -214,8 +215,8 @@ func appendCount(b []byte, n int, one, many string) []byte {
 	return append(b, many...)
 }
 
-// appendText writes a name as HTML text. Bytes that are not UTF-8, and control characters,
-// which HTML does not allow, become U+FFFD.
+// appendText appends a name as HTML text. Bytes that are not UTF-8 become U+FFFD, and so do control characters, which
+// HTML does not allow.
 func appendText(b []byte, name string) []byte {
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; c < ' ' || c >= 0x7f {
@@ -231,7 +232,7 @@ func appendText(b []byte, name string) []byte {
 	return appendEscaped(b, []byte(name))
 }
 
-// appendEscaped writes text with HTML's own characters escaped. Text may be cut anywhere.
+// appendEscaped appends text with the characters escaped that mean something in HTML. The text may be cut anywhere.
 func appendEscaped(b, text []byte) []byte {
 	if bytes.IndexByte(text, '<') < 0 && !bytes.ContainsAny(text, `>&"'`) {
 		return append(b, text...)
@@ -239,14 +240,14 @@ func appendEscaped(b, text []byte) []byte {
 	return append(b, html.EscapeString(string(text))...)
 }
 
-// appendSizeTitle writes a size for people, with the bytes as its title.
+// appendSizeTitle appends a size for people, with the bytes as its title.
 func appendSizeTitle(b []byte, size int64) []byte {
 	b = appendGrouped(append(b, "<span title=\""...), size)
 	b = appendSize(append(b, " bytes\">"...), size)
 	return append(b, "</span>"...)
 }
 
-// appendGrouped writes a number that is not negative with a comma between thousands.
+// appendGrouped appends a number that is not negative, with a comma between thousands.
 func appendGrouped(b []byte, n int64) []byte {
 	digits := strconv.FormatInt(n, 10)
 	for i := range len(digits) {
@@ -258,7 +259,7 @@ func appendGrouped(b []byte, n int64) []byte {
 	return b
 }
 
-// appendSize writes a size in bytes for people: three digits and a binary unit.
+// appendSize appends a size in bytes for people: three digits and a binary unit.
 func appendSize(b []byte, size int64) []byte {
 	if size < 1024 {
 		return append(strconv.AppendInt(b, size, 10), " B"...)

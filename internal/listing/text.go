@@ -47,8 +47,9 @@ func appendJSONRow(b, name []byte, r *row, last bool) []byte {
 	return append(b, '\n')
 }
 
-// appendJSONString writes a string of RFC 8259. Bytes that are not UTF-8 become U+FFFD. What
-// means something in HTML or ends a line in JavaScript is escaped, too.
+// appendJSONString appends a string of RFC 8259. Bytes that are not UTF-8 become U+FFFD. Characters that mean something
+// in HTML or to a terminal, or end a line in JavaScript, are escaped too. The access log has another writer: it bounds
+// the length, and keeps the bytes that are not UTF-8.
 func appendJSONString(b, s []byte) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')

@@ -80,7 +80,7 @@ func (r *root) openBeneath(name []byte, links Links, peek, cached bool) (int, er
 	return -1, unix.EAGAIN
 }
 
-// readNow reads what is in memory, and returns errWait if that is nothing.
+// readNow reads what is in memory. It returns errWait if nothing is.
 func readNow(fd int, p []byte, offset int64, inMemory bool) (int, error) {
 	vec := unix.Iovec{Base: &p[0]}
 	vec.SetLen(len(p))
@@ -106,9 +106,8 @@ func readNow(fd int, p []byte, offset int64, inMemory bool) (int, error) {
 	}
 }
 
-// localFS reports whether lookups and fstat on the file system of fd wait for nothing but
-// what RESOLVE_CACHED and RWF_NOWAIT refuse to wait for. fstat(2) on FUSE and
-// NFS asks the server when the attributes have run out.
+// localFS reports whether look-ups and fstat on the file system of fd wait for nothing but what RESOLVE_CACHED and
+// RWF_NOWAIT refuse to wait for. fstat(2) on FUSE and NFS asks the server when the attributes have run out.
 func localFS(fd int) bool {
 	var st unix.Statfs_t
 	if !features().cached || unix.Fstatfs(fd, &st) != nil {
@@ -122,9 +121,8 @@ func localFS(fd int) bool {
 	return false
 }
 
-// lookNow looks at what the root's path leads to, without waiting: the path is
-// walked with RESOLVE_CACHED, and statx is asked for no field, since device
-// and inode come without asking a server.
+// lookNow looks at what the root's path leads to, without waiting: the path is resolved with RESOLVE_CACHED, and statx
+// is asked for no field, since device and inode come without a question to a server.
 func (r *root) lookNow() rootState {
 	if !features().cached || r.dir == nil {
 		return rootUnknown

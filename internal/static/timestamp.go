@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// timestamp is a time that a file has, as the kernel tells it. Seconds and nanoseconds stand apart: one
+// timestamp is a time of a file, as the kernel tells it. Seconds and nanoseconds stand apart: one
 // number of nanoseconds in 64 bits ends in the years 1678 and 2262, and tmpfs, XFS, Btrfs and ext4 go beyond.
 type timestamp struct {
 	seconds     int64 // since 1970

@@ -13,15 +13,13 @@ const (
 	linkTargetMax = 4096
 )
 
-// walk opens a name beneath the root, one component after the other, none
-// through a link: links are read and their targets walked in the same way. It is
-// what there is without openat2, and beside it for links that openat2 takes for
-// an escape: absolute ones, and those that leave the root and come back.
+// walk opens a name beneath the root, one component after the other, none through a link: links are read, and their
+// targets walked in the same way. It is used where there is no openat2, and for links that openat2 takes for an escape:
+// absolute ones, and those that leave the root and come back.
 //
-// Beneath the root every step is from a descriptor that was reached from the
-// root without a link, and ".." goes back to the one held before, so that no
-// directory renamed or replaced meanwhile leads out. Outside the root nothing
-// is opened but directories, to look for the way back.
+// Beneath the root every step is made from a descriptor that was reached from the root without a link, and ".." goes
+// back to the one held before, so that no directory which is renamed or replaced meanwhile leads out. Outside the root
+// only directories are opened, to look for the way back.
 func (r *root) walk(name string, follow Links) (int, error) {
 	if follow == LinksFollow {
 		if err := statOpenable(r.dir.FD(), name, 0); err != nil {
@@ -38,10 +36,10 @@ func (r *root) walk(name string, follow Links) (int, error) {
 type walker struct {
 	root    *root
 	follow  Links
-	dirs    []int // open, from the root's child down to where the walk is
-	outside int   // the directory it is in instead; -1: beneath the root
-	rest    string
-	links   int
+	dirs    []int  // open directories, from the root's child down to the one that the walk is in
+	outside int    // the open directory that the walk is in instead; -1: it is beneath the root
+	rest    string // the path that is left to walk
+	links   int    // how many links were read
 }
 
 func (w *walker) run() (int, error) {
@@ -67,7 +65,7 @@ func (w *walker) run() (int, error) {
 	}
 }
 
-// step opens one component. last: it is what was asked for.
+// step opens one component. last: the component is what was asked for, and fd is open.
 func (w *walker) step(name string) (fd int, last bool, err error) {
 	last = w.rest == "" && w.outside < 0
 	flags := searchFlag | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
@@ -148,7 +146,7 @@ func (w *walker) leave(fd int) error {
 	return err
 }
 
-// up is "..".
+// up goes to the directory above.
 func (w *walker) up() error {
 	if n := len(w.dirs); n > 0 {
 		unix.Close(w.dirs[n-1])

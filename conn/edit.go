@@ -26,7 +26,7 @@ type Edit struct {
 }
 
 type editItem struct {
-	name      string // in lower case
+	name      []byte // in lower case
 	line      string // the whole field line with its CRLF; empty: there is none to be set
 	successes bool
 	beside    bool
@@ -39,8 +39,8 @@ func NewEdit(fields []EditField) *Edit {
 	}
 	e := &Edit{}
 	for _, f := range fields {
-		name := strings.ToLower(f.Name)
-		e.items = slices.DeleteFunc(e.items, func(before editItem) bool { return before.name == name })
+		name := []byte(strings.ToLower(f.Name))
+		e.items = slices.DeleteFunc(e.items, func(before editItem) bool { return bytes.Equal(before.name, name) })
 		item := editItem{name: name, successes: f.Successes, beside: f.Beside && f.Value != ""}
 		if f.Value != "" {
 			item.line = f.Name + ": " + f.Value + "\r\n"
@@ -94,15 +94,7 @@ func (e *Edit) drops(line []byte, failed bool) bool {
 		if item.beside || failed && item.successes || len(line) <= len(item.name) || line[len(item.name)] != ':' {
 			continue
 		}
-		same := true
-		for j := 0; j < len(item.name) && same; j++ {
-			c := line[j]
-			if c >= 'A' && c <= 'Z' {
-				c |= 0x20
-			}
-			same = c == item.name[j]
-		}
-		if same {
+		if bytes.EqualFold(line[:len(item.name)], item.name) {
 			return true
 		}
 	}

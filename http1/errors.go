@@ -44,127 +44,79 @@ func (e *Error) at(offset int) Error {
 	return bad
 }
 
+// The errors, each with its Status, Rule, Source and Hint. The place is set by at.
+
 // Line endings and the request line.
 var (
-	errBareLF     = Error{Status: 400, Rule: "LF without CR", Source: "RFC 9112 section 2.2", Hint: "with nc use -C"}
-	errBareCR     = Error{Status: 400, Rule: "CR without LF", Source: "RFC 9112 section 2.2"}
-	errFirstByte  = Error{Status: 400, Rule: "not the first byte of a request", Source: "RFC 9112 section 3"}
-	errEmptyLines = Error{Status: 400, Rule: "more than one empty line before a request", Source: "RFC 9112 section 2.2"}
-	errTLS        = Error{
-		Status: 400,
-		Rule:   "a TLS handshake, not a request",
-		Source: "RFC 9112 section 3",
-		Hint:   "use http:// here, not https://",
-	}
-	errMethod    = Error{Status: 400, Rule: "bad byte in the method", Source: "RFC 9110 section 5.6.2"}
-	errNoTarget  = Error{Status: 400, Rule: "request line without a target", Source: "RFC 9112 section 3"}
-	errNoVersion = Error{
-		Status: 400,
-		Rule:   "request line without a version",
-		Source: "RFC 9112 section 3",
-		Hint:   "HTTP/0.9 is not served",
-	}
-	errSpaces = Error{
-		Status: 400,
-		Rule:   "not exactly one space between the parts of the request line",
-		Source: "RFC 9112 section 3",
-		Hint:   "a space in a path is written %20",
-	}
-	errVersion = Error{
-		Status: 400,
-		Rule:   "bad HTTP version",
-		Source: "RFC 9112 section 2.3",
-		Hint:   "HTTP/1.1 or HTTP/1.0",
-	}
-	errMajor = Error{
-		Status: 505,
-		Rule:   "HTTP version not served",
-		Source: "RFC 9110 section 15.6.6",
-		Hint:   "HTTP/1.1 or HTTP/1.0",
-	}
-	errPreface = Error{
-		Status: 505,
-		Rule:   "HTTP version not served: the preface of HTTP/2",
-		Source: "RFC 9113 section 3.4",
-		Hint:   "HTTP/1.1 is served here; with curl no --http2-prior-knowledge",
-	}
-	errUnknown     = Error{Status: 501, Rule: "unknown method", Source: "RFC 9110 section 9.1"}
-	errRequestLine = Error{Status: 414, Rule: "request line over the limit", Source: "RFC 9112 section 3"}
-	errTargetByte  = Error{
-		Status: 400,
-		Rule:   "control character in the request target",
-		Source: "RFC 9112 section 3.2",
-		Hint:   "percent-encode it",
-	}
-	errFragment = Error{
-		Status: 400,
-		Rule:   "fragment in the request target",
-		Source: "RFC 9112 section 3.2",
-		Hint:   "a # in a path is written %23",
-	}
-	errTargetForm = Error{
-		Status: 400,
-		Rule:   "the request target is neither a path nor an http URL",
-		Source: "RFC 9112 section 3.2",
-	}
-	errAsterisk     = Error{Status: 400, Rule: "the target * without OPTIONS", Source: "RFC 9112 section 3.2.4"}
-	errAuthority    = Error{Status: 400, Rule: "the target of CONNECT is not host:port", Source: "RFC 9112 section 3.2.3"}
-	errUserInfo     = Error{Status: 400, Rule: "user information in the request target", Source: "RFC 9110 section 4.2.4"}
-	errTargetHost   = Error{Status: 400, Rule: "bad host in the request target", Source: "RFC 3986 section 3.2.2"}
-	errTargetNoHost = Error{Status: 400, Rule: "empty host in the request target", Source: "RFC 9110 section 4.2.1"}
+	errBareLF     = Error{400, "LF without CR", 0, "RFC 9112 section 2.2", "with nc use -C"}
+	errBareCR     = Error{400, "CR without LF", 0, "RFC 9112 section 2.2", ""}
+	errFirstByte  = Error{400, "not the first byte of a request", 0, "RFC 9112 section 3", ""}
+	errEmptyLines = Error{400, "more than one empty line before a request", 0, "RFC 9112 section 2.2", ""}
+	errTLS        = Error{400, "a TLS handshake, not a request", 0,
+		"RFC 9112 section 3", "use http:// here, not https://"}
+	errMethod    = Error{400, "bad byte in the method", 0, "RFC 9110 section 5.6.2", ""}
+	errNoTarget  = Error{400, "request line without a target", 0, "RFC 9112 section 3", ""}
+	errNoVersion = Error{400, "request line without a version", 0, "RFC 9112 section 3", "HTTP/0.9 is not served"}
+	errSpaces    = Error{400, "not exactly one space between the parts of the request line", 0,
+		"RFC 9112 section 3", "a space in a path is written %20"}
+	errVersion = Error{400, "bad HTTP version", 0, "RFC 9112 section 2.3", "HTTP/1.1 or HTTP/1.0"}
+	errMajor   = Error{505, "HTTP version not served", 0, "RFC 9110 section 15.6.6", "HTTP/1.1 or HTTP/1.0"}
+	errPreface = Error{505, "HTTP version not served: the preface of HTTP/2", 0,
+		"RFC 9113 section 3.4", "HTTP/1.1 is served here; with curl no --http2-prior-knowledge"}
+	errUnknown     = Error{501, "unknown method", 0, "RFC 9110 section 9.1", ""}
+	errRequestLine = Error{414, "request line over the limit", 0, "RFC 9112 section 3", ""}
+	errTargetByte  = Error{400, "control character in the request target", 0, "RFC 9112 section 3.2", "percent-encode it"}
+	errFragment    = Error{400, "fragment in the request target", 0,
+		"RFC 9112 section 3.2", "a # in a path is written %23"}
+	errTargetForm   = Error{400, "the request target is neither a path nor an http URL", 0, "RFC 9112 section 3.2", ""}
+	errAsterisk     = Error{400, "the target * without OPTIONS", 0, "RFC 9112 section 3.2.4", ""}
+	errAuthority    = Error{400, "the target of CONNECT is not host:port", 0, "RFC 9112 section 3.2.3", ""}
+	errUserInfo     = Error{400, "user information in the request target", 0, "RFC 9110 section 4.2.4", ""}
+	errTargetHost   = Error{400, "bad host in the request target", 0, "RFC 3986 section 3.2.2", ""}
+	errTargetNoHost = Error{400, "empty host in the request target", 0, "RFC 9110 section 4.2.1", ""}
 )
 
 // The fields.
 var (
-	errHead          = Error{Status: 431, Rule: "head over the limit", Source: "RFC 6585 section 5"}
-	errFields        = Error{Status: 431, Rule: "more fields than the limit", Source: "RFC 6585 section 5"}
-	errLeadingSpace  = Error{Status: 400, Rule: "white space before the first field", Source: "RFC 9112 section 2.2"}
-	errFold          = Error{Status: 400, Rule: "folded field line", Source: "RFC 9112 section 5.2"}
-	errNameEmpty     = Error{Status: 400, Rule: "empty field name", Source: "RFC 9110 section 5.1"}
-	errNameByte      = Error{Status: 400, Rule: "bad byte in a field name", Source: "RFC 9110 section 5.1"}
-	errNoColon       = Error{Status: 400, Rule: "field line without a colon", Source: "RFC 9112 section 5"}
-	errSpaceColon    = Error{Status: 400, Rule: "white space before the colon", Source: "RFC 9112 section 5.1"}
-	errValueByte     = Error{Status: 400, Rule: "control character in a field value", Source: "RFC 9110 section 5.5"}
-	errTwice         = Error{Status: 400, Rule: "a field twice that may stand once", Source: "RFC 9110 section 5.3"}
-	errNoHost        = Error{Status: 400, Rule: "no Host field", Source: "RFC 9112 section 3.2"}
-	errTwoHosts      = Error{Status: 400, Rule: "second Host field", Source: "RFC 9112 section 3.2"}
-	errHost          = Error{Status: 400, Rule: "bad host in the Host field", Source: "RFC 3986 section 3.2.2"}
-	errLength        = Error{Status: 400, Rule: "Content-Length is not a number", Source: "RFC 9110 section 8.6"}
-	errLengthRange   = Error{Status: 400, Rule: "Content-Length overflows", Source: "RFC 9110 section 8.6"}
-	errTwoLengths    = Error{Status: 400, Rule: "second Content-Length", Source: "RFC 9112 section 6.3"}
-	errLengthCoding  = Error{Status: 400, Rule: "Content-Length with Transfer-Encoding", Source: "RFC 9112 section 6.3"}
-	errCodingSyntax  = Error{Status: 400, Rule: "bad Transfer-Encoding", Source: "RFC 9112 section 6.1"}
-	errCodingOld     = Error{Status: 400, Rule: "Transfer-Encoding in HTTP/1.0", Source: "RFC 9112 section 6.1"}
-	errCodingUnknown = Error{
-		Status: 501,
-		Rule:   "unknown transfer coding",
-		Source: "RFC 9112 section 6.1",
-		Hint:   "chunked alone is served",
-	}
-	errChunkedTwice = Error{Status: 400, Rule: "chunked twice", Source: "RFC 9112 section 6.1"}
-	errChunkedLast  = Error{Status: 400, Rule: "chunked is not the last transfer coding", Source: "RFC 9112 section 6.3"}
+	errHead          = Error{431, "head over the limit", 0, "RFC 6585 section 5", ""}
+	errFields        = Error{431, "more fields than the limit", 0, "RFC 6585 section 5", ""}
+	errLeadingSpace  = Error{400, "white space before the first field", 0, "RFC 9112 section 2.2", ""}
+	errFold          = Error{400, "folded field line", 0, "RFC 9112 section 5.2", ""}
+	errNameEmpty     = Error{400, "empty field name", 0, "RFC 9110 section 5.1", ""}
+	errNameByte      = Error{400, "bad byte in a field name", 0, "RFC 9110 section 5.1", ""}
+	errNoColon       = Error{400, "field line without a colon", 0, "RFC 9112 section 5", ""}
+	errSpaceColon    = Error{400, "white space before the colon", 0, "RFC 9112 section 5.1", ""}
+	errValueByte     = Error{400, "control character in a field value", 0, "RFC 9110 section 5.5", ""}
+	errTwice         = Error{400, "a field twice that may stand once", 0, "RFC 9110 section 5.3", ""}
+	errNoHost        = Error{400, "no Host field", 0, "RFC 9112 section 3.2", ""}
+	errTwoHosts      = Error{400, "second Host field", 0, "RFC 9112 section 3.2", ""}
+	errHost          = Error{400, "bad host in the Host field", 0, "RFC 3986 section 3.2.2", ""}
+	errLength        = Error{400, "Content-Length is not a number", 0, "RFC 9110 section 8.6", ""}
+	errLengthRange   = Error{400, "Content-Length overflows", 0, "RFC 9110 section 8.6", ""}
+	errTwoLengths    = Error{400, "second Content-Length", 0, "RFC 9112 section 6.3", ""}
+	errLengthCoding  = Error{400, "Content-Length with Transfer-Encoding", 0, "RFC 9112 section 6.3", ""}
+	errCodingSyntax  = Error{400, "bad Transfer-Encoding", 0, "RFC 9112 section 6.1", ""}
+	errCodingOld     = Error{400, "Transfer-Encoding in HTTP/1.0", 0, "RFC 9112 section 6.1", ""}
+	errCodingUnknown = Error{501, "unknown transfer coding", 0, "RFC 9112 section 6.1", "chunked alone is served"}
+	errChunkedTwice  = Error{400, "chunked twice", 0, "RFC 9112 section 6.1", ""}
+	errChunkedLast   = Error{400, "chunked is not the last transfer coding", 0, "RFC 9112 section 6.3", ""}
 )
 
 // Bodies.
 var (
-	errBody       = Error{Status: 413, Rule: "body over the limit", Source: "RFC 9110 section 15.5.14"}
-	errChunkSize  = Error{Status: 400, Rule: "bad chunk size", Source: "RFC 9112 section 7.1"}
-	errChunkLong  = Error{Status: 400, Rule: "chunk size of more than 128 digits", Source: "RFC 9112 section 7.1"}
-	errChunkRange = Error{Status: 400, Rule: "chunk size overflows", Source: "RFC 9112 section 7.1"}
-	errChunkExt   = Error{Status: 400, Rule: "bad chunk extension", Source: "RFC 9112 section 7.1.1"}
-	errChunkExts  = Error{Status: 413, Rule: "chunk extensions over the limit", Source: "RFC 9112 section 7.1.1"}
-	errChunkEnd   = Error{Status: 400, Rule: "chunk data longer than its size", Source: "RFC 9112 section 7.1"}
+	errBody       = Error{413, "body over the limit", 0, "RFC 9110 section 15.5.14", ""}
+	errChunkSize  = Error{400, "bad chunk size", 0, "RFC 9112 section 7.1", ""}
+	errChunkLong  = Error{400, "chunk size of more than 128 digits", 0, "RFC 9112 section 7.1", ""}
+	errChunkRange = Error{400, "chunk size overflows", 0, "RFC 9112 section 7.1", ""}
+	errChunkExt   = Error{400, "bad chunk extension", 0, "RFC 9112 section 7.1.1", ""}
+	errChunkExts  = Error{413, "chunk extensions over the limit", 0, "RFC 9112 section 7.1.1", ""}
+	errChunkEnd   = Error{400, "chunk data longer than its size", 0, "RFC 9112 section 7.1", ""}
 )
 
 // Paths.
 var (
-	errPathStart  = Error{Status: 400, Rule: "path without a leading slash", Source: "RFC 3986 section 3.3"}
-	errPathEscape = Error{
-		Status: 400,
-		Rule:   "bad percent-encoding",
-		Source: "RFC 3986 section 2.1",
-		Hint:   "a percent sign is written %25",
-	}
-	errPathNUL   = Error{Status: 400, Rule: "NUL in the path", Source: "RFC 3986 section 7.3"}
-	errPathAbove = Error{Status: 400, Rule: "path above the root", Source: "RFC 3986 section 5.2.4"}
+	errPathStart  = Error{400, "path without a leading slash", 0, "RFC 3986 section 3.3", ""}
+	errPathEscape = Error{400, "bad percent-encoding", 0, "RFC 3986 section 2.1", "a percent sign is written %25"}
+	errPathNUL    = Error{400, "NUL in the path", 0, "RFC 3986 section 7.3", ""}
+	errPathAbove  = Error{400, "path above the root", 0, "RFC 3986 section 5.2.4", ""}
 )

@@ -34,18 +34,25 @@ func onceAsRoot(t *testing.T) {
 	testkit.Root(t)
 }
 
+// keptFolder is what outlasts a run: a folder in the user's cache, beside Go's build cache.
+func keptFolder(t *testing.T) string {
+	t.Helper()
+	folder := os.Getenv("EVHTTPD_TEST_CACHE")
+	if folder == "" {
+		base, err := os.UserCacheDir()
+		must(t, err)
+		folder = filepath.Join(base, "evhttpd-test")
+	}
+	must(t, os.MkdirAll(folder, 0o755))
+	return folder
+}
+
 // debian is the folder of a minimal Debian with systemd, which nobody changes.
-// debootstrap makes it, once: it is kept in the user's cache, beside Go's build cache.
+// debootstrap makes it, once.
 func debian(t *testing.T) string {
 	t.Helper()
 	debootstrap := tool(t, "debootstrap")
-	cache := os.Getenv("EVHTTPD_TEST_CACHE")
-	if cache == "" {
-		base, err := os.UserCacheDir()
-		must(t, err)
-		cache = filepath.Join(base, "evhttpd-test")
-	}
-	must(t, os.MkdirAll(cache, 0o755))
+	cache := keptFolder(t)
 	lock, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	must(t, err)
 	defer lock.Close()

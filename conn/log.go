@@ -41,13 +41,8 @@ func class(status int) int {
 func (c *Conn) log(w *Workspace, req *http1.Request, in []byte) {
 	out := &w.out
 	w.access = Access{
-		Wall:   w.Clock.Wall,
-		Remote: out.Remote(),
-		Req:    req,
-		Buf:    in,
-		Status: out.status,
-		Reason: out.reason,
-		User:   out.user,
+		Wall: w.Clock.Wall, Remote: out.Remote(), Req: req, Buf: in,
+		Status: out.status, Reason: out.reason, User: out.user,
 	}
 	if out.streaming {
 		out.log = w.Log

@@ -26,8 +26,8 @@ type Output struct {
 	noBody    bool   // the answer has no body: HEAD, 204, 304
 	job       Job
 	result    Result
-	client    Addr   // whom the handler has found behind the peer
-	hasClient bool   // it has
+	client    Addr   // the client that the handler has found behind the peer
+	hasClient bool   // the handler has found one
 	edit      *Edit  // what changes the head; nil: nothing
 	added     []byte // field lines that are added to the head
 	scratch   []byte // room for the text of Fail
@@ -206,15 +206,15 @@ func (o *Output) source(s segment) {
 	o.streaming = true
 }
 
+const plainText = "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+
 // Fail answers with an error: a short text body made of the status and the
 // reason, which also goes to the access log. fields are further fields, each
 // with its CRLF ("Allow: GET, HEAD\r\n").
 func (o *Output) Fail(status int, fields, reason string) {
 	o.reason = reason
 	body := len(reason) + len("400: \n")
-	b := append(
-		o.scratch[:0],
-		"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "...)
+	b := append(o.scratch[:0], plainText+"Content-Length: "...)
 	b = http1.AppendInt(b, int64(body))
 	b = append(append(b, "\r\n"...), fields...)
 	o.Head(status, b)

@@ -5,7 +5,7 @@
 //	npm pack mime-db@1.54.0
 //	apt-get download media-types=10.0.0
 //	dpkg-deb --fsys-tarfile media-types_10.0.0_all.deb | tar -xO ./etc/mime.types > mime.types
-//	MEDIATYPES=$PWD go generate ./internal/static
+//	MEDIATYPES=$PWD go generate ./internal/mediatype
 //
 // Another version of a source needs its name and digest below.
 package main

@@ -103,6 +103,9 @@ func (d *Directory) Release() {
 	}
 }
 
+// Len returns the number of names that the directory has.
+func (d *Directory) Len() int { return d.n }
+
 // ReadAt is when the directory was last found to be as it is, of clock.Time.Mono.
 func (d *Directory) ReadAt() int64 { return d.readAt.Load() }
 

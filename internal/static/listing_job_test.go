@@ -87,7 +87,7 @@ func TestUnwantedListingEnds(t *testing.T) {
 	}
 	result.Release()
 	result = job().Run(wanted{})
-	if l, ok := result.(*listResult); !ok || l.dir == nil {
+	if l, ok := result.(*listResult); !ok || l.dir == nil || l.dir.Len() != names {
 		t.Error("the next one has no listing")
 	}
 	result.Release()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 	"github.com/evhttpd/evhttpd/model"
 )
 
@@ -61,11 +62,7 @@ func testUpdateWithinATurn(t *testing.T, m Model) {
 		t.Fatal(r, err)
 	}
 	<-updated
-	for end := time.Now().Add(10 * time.Second); config.Clients.Len() != 1; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("the connection is not counted for its client: %d are", config.Clients.Len())
-		}
-	}
+	testkit.Until(t, "the connection is not counted for its client", func() bool { return config.Clients.Len() == 1 })
 }
 
 // TestHandoverWithinATurn: whoever asks when the server has begun to hand over is told that the answer is the last

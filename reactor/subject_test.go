@@ -452,16 +452,10 @@ func (s *server) await(what string, done <-chan struct{}) {
 // until waits until the condition holds; it is evaluated on the first loop.
 func (s *server) until(what string, condition func(l *Loop) bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		holds := false
+	testkit.Until(s.t, "waited in vain: "+what, func() (holds bool) {
 		s.on(0, func(l *Loop) { holds = condition(l) })
-		if holds {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatal("waited in vain: " + what)
-		}
-	}
+		return holds
+	})
 }
 
 // wants waits until the only connection is in that state and all its events are handled.

@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestSharedHandsOverByItself: no thread ticks, and the line is written.
@@ -23,18 +26,13 @@ func TestSharedHandsOverByItself(t *testing.T) {
 		} else {
 			s.Log(a, 1, 0)
 		}
-		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		testkit.Eventually(t, func() error {
 			text, err := os.ReadFile(l.path)
-			if err != nil {
-				t.Fatal(err)
+			if err == nil && strings.Count(string(text), "\n") != lines {
+				err = fmt.Errorf("line %d is not written: %q", lines, text)
 			}
-			if strings.Count(string(text), "\n") == lines {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatalf("line %d is not written: %q", lines, text)
-			}
-		}
+			return err
+		})
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // vault is a htpasswd file and a door that it guards.
@@ -359,16 +360,14 @@ func TestAuthFloodIsRefusedAtOnce(t *testing.T) {
 			client: conn.ClientOf(address("192.0.2.1")), mono: v.local.Clock.Mono}
 		wg.Go(func() { j.Run(wanted{}); inside <- j })
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	testkit.Eventually(t, func() error {
 		gate.mu.Lock()
-		n := len(gate.within)
-		gate.mu.Unlock()
-		if n == gate.each {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("%d comparisons are under way, want %d", n, gate.each)
+		defer gate.mu.Unlock()
+		if n := len(gate.within); n != gate.each {
+			return fmt.Errorf("%d comparisons are under way, want %d", n, gate.each)
 		}
-	}
+		return nil
+	})
 	r := v.ask("GET", basicField("alice:flood"))
 	if text := body(r); r.StatusCode != 429 || r.Header.Get("Retry-After") != "1" ||
 		!strings.Contains(text, "this client") || r.Header.Get("WWW-Authenticate") != "" {

@@ -65,15 +65,13 @@ func TestWriterOfFIFOIsLeftAlone(t *testing.T) {
 			}
 			defer writer.Process.Kill()
 			sleeping := fmt.Sprintf("%d (sh) S ", writer.Process.Pid)
-			for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+			testkit.Eventually(t, func() error {
 				stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", writer.Process.Pid))
-				if err != nil || time.Now().After(end) {
-					t.Fatalf("the writer does not wait: %q, %v", stat, err)
+				if err == nil && !strings.HasPrefix(string(stat), sleeping) {
+					err = fmt.Errorf("the writer does not wait: %q", stat)
 				}
-				if strings.HasPrefix(string(stat), sleeping) {
-					break
-				}
-			}
+				return err
+			})
 			opts := testOptions(dir)
 			opts.Links, opts.Listing = links, true
 			l := serve(t, opts, walks)

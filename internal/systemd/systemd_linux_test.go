@@ -213,9 +213,7 @@ func TestWatchdogPingHangs(t *testing.T) {
 	if got := m.next(); !slices.Equal(got, []string{"WATCHDOG=1"}) {
 		t.Errorf("told first: %q", got)
 	}
-	for logs.FilterMessageSnippet("is not fed").Len() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Until(t, "no event says it", func() bool { return logs.FilterMessageSnippet("is not fed").Len() > 0 })
 	if n := pings.Load(); n != 2 {
 		t.Errorf("%d pings while one hangs", n)
 	}
@@ -223,9 +221,7 @@ func TestWatchdogPingHangs(t *testing.T) {
 	if got := m.next(); !slices.Equal(got, []string{"WATCHDOG=1"}) {
 		t.Errorf("told after it returned: %q", got)
 	}
-	for logs.FilterMessageSnippet("fed again").Len() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Until(t, "no event says it", func() bool { return logs.FilterMessageSnippet("fed again").Len() > 0 })
 	if logs.Len() != 2 {
 		t.Errorf("events: %v", logs.All())
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
+	"github.com/evhttpd/evhttpd/internal/testkit"
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/reactor"
@@ -220,16 +221,10 @@ func (s *ringServer) look(f func(*ring)) {
 // until looks until the condition holds.
 func (s *ringServer) until(what string, condition func(*ring) bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(ringPatience); ; time.Sleep(time.Millisecond) {
-		holds := false
+	testkit.Until(s.t, "waited in vain: "+what, func() (holds bool) {
 		s.look(func(r *ring) { holds = condition(r) })
-		if holds {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatal("waited in vain: " + what)
-		}
-	}
+		return holds
+	})
 }
 
 type ringClient struct {
@@ -470,12 +465,7 @@ func TestRingReset(t *testing.T) {
 			c.send("/small", false).expect(200)
 			c.send(path, false)
 		}
-		served := s.served.Load
-		for deadline := time.Now().Add(ringPatience); served() < 2; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatal("it is not served")
-			}
-		}
+		testkit.Until(t, "it is not served", func() bool { return s.served.Load() >= 2 })
 		noErr(t, c.SetLinger(0))
 		c.Close()
 	}

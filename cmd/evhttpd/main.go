@@ -53,8 +53,9 @@ func run(args []string) int {
 	}
 }
 
-// standardError is for what this program says of itself. Who does not read it, or has gone, holds up nothing and
-// changes no exit code: an upgrade's new process has the old one's standard error, whatever became of its reader.
+// standardError is for what this program says of itself. A reader that does not read, or has gone, holds up nothing
+// and changes no exit code: the new process of an upgrade has the standard error of the old one, whose reader may
+// have gone long ago.
 var standardError = sync.OnceValue(func() io.Writer {
 	return sink.Bounded{To: sink.Inherited(syscall.Stderr), Grace: complaintMax}
 })

@@ -18,14 +18,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// What a client of the control plane may take.
+// Bounds of what a client of the control plane may use.
 const (
 	headMax        = 16 << 10 // bytes
-	connectionsMax = 64       // of a listener at a time (see boundedListener)
-	scrapesMax     = 4        // at a time; more get 503
+	connectionsMax = 64       // connections of a listener at a time (see boundedListener)
+	scrapesMax     = 4        // requests for /metrics at a time; further ones get 503
 	// headTimeout bounds the time to a request's first byte and to the end of its head.
 	headTimeout = 5 * time.Second
-	// activeMax is how long an answer has its place for certain when others wait for one.
+	// activeMax is how long an answer keeps its connection while other clients wait for one.
 	activeMax   = 2 * time.Second
 	readTimeout = 10 * time.Second
 	// writeTimeout bounds an answer. pprof's profiles set one of their own.
@@ -38,7 +38,7 @@ const (
 // any number of goroutines at a time.
 type Options struct {
 	Version string
-	// Snapshot returns what was counted so far. It may take seconds when a loop is stuck.
+	// Snapshot returns what was counted so far. It may take seconds if a loop is stuck.
 	Snapshot func() *Snapshot
 	// Ready reports whether new clients are served: not before the server has
 	// started, and not while it drains.
@@ -50,8 +50,8 @@ type Options struct {
 	Hosts []string
 	// Pprof adds /debug/pprof.
 	Pprof bool
-	Log   *zap.Logger // of what goes wrong
-	// Warn tells of what may go wrong many times a second. It is to be seldom told again, and must not block.
+	Log   *zap.Logger // gets what goes wrong
+	// Warn gets what may go wrong many times a second. It is to limit how often that is logged, and must not block.
 	Warn func(what string, err error)
 }
 
@@ -60,7 +60,7 @@ type Server struct {
 	options Options
 	http    *http.Server
 	running sync.WaitGroup
-	evicted atomic.Uint64 // connections
+	evicted atomic.Uint64 // connections closed to make room for others
 }
 
 // Start serves the control plane from those listeners, which it takes over, until Close.

@@ -223,9 +223,9 @@ func (s *Server) post(do func()) {
 	}
 }
 
-// echoMax is how long after a signal that stops the server another one is the same wish: timeout(1)
-// and supervisors signal the process and then its group, and a terminal's Ctrl-C comes from the
-// terminal and from whoever passes it on. Nobody has seen yet by then that the first was not enough.
+// echoMax is how long after a signal that stops the server another one counts as the same. timeout(1) and supervisors
+// signal the process and then its group, and Ctrl-C comes from the terminal and from a parent that passes it on.
+// Nobody can have seen in that time that the first one was not enough.
 const echoMax = 250 * time.Millisecond
 
 // signalled does what a signal asks for, except for cut, which run does.

@@ -47,7 +47,7 @@ type transcript = testkit.Transcript
 // hostile is what a client may have put into a path.
 const hostile = "/\x1b[31m\x07\u009b2J\u202e\x7f\n\xff\"\\é"
 
-// What a client sent never reaches who reads the log raw, in either format.
+// What a client sent never reaches the reader of the log raw, in either format.
 func TestEventsAreHarmless(t *testing.T) {
 	for _, format := range []string{"json", "console"} {
 		var out transcript
@@ -190,7 +190,7 @@ func (s *stalled) Write(p []byte) (int, error) {
 	return s.out.Write(p)
 }
 
-// Events to who does not read are counted, and nobody waits.
+// Events that the reader does not take are counted, and nothing waits for it.
 func TestEventsAreDroppedAndCounted(t *testing.T) {
 	w := &stalled{release: make(chan struct{})}
 	l := newLog(t, config.Log{Output: "stderr", Level: "info", Format: "json"}, w)

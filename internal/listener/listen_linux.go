@@ -16,9 +16,9 @@ const notSentLow = 128 << 10
 // reusePort is the option that shares a port out among sockets (Linux 3.9).
 const reusePort = unix.SO_REUSEPORT
 
-// sharesLater: a socket that listens already can be given the option, and others join it. The kernel looks at
-// the option of each socket that has the port when another one is bound (3.9), and its groups of
-// sockets allow for a first one that was bound without it (since 4.5, which has them).
+// sharesLater says that a listening socket can be given reusePort, and others join it then. The kernel looks at the
+// option of each socket that has the port when another one is bound (3.9), and its groups of sockets, which it has
+// since 4.5, allow for a first one that was bound without the option.
 const sharesLater = true
 
 // tune sets on a listener what its connections inherit (tcp(7)), and

@@ -4,6 +4,7 @@ package listener
 
 import (
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,5 +17,12 @@ func tune(fd int, _ bool) error {
 	return nil
 }
 
-// BacklogMax is not asked for here.
+// BacklogMax is the kernel's cap on a listener's queue, 0 if it is not known, as here.
 func BacklogMax() int { return 0 }
+
+// sharesLater says that a listening socket can be given reusePort, and others join it then. Here the kernel looks at
+// the option only when a socket is bound.
+const sharesLater = false
+
+// occupied is not found out here: only Linux has sockets join a port of ours.
+func occupied(netip.AddrPort, []*Listener) bool { return false }

@@ -4,6 +4,3 @@ import "golang.org/x/sys/unix"
 
 // reusePort is the option that shares a port out among sockets (FreeBSD 12).
 const reusePort = unix.SO_REUSEPORT_LB
-
-// sharesLater: the kernel looks at the option when a socket is bound alone.
-const sharesLater = false

@@ -108,7 +108,7 @@ func TestNotifications(t *testing.T) {
 	}
 }
 
-// TestNotificationsWithoutSystemd: who was not started by systemd tells nobody, and that is no event.
+// TestNotificationsWithoutSystemd: a server that systemd has not started sends nothing, and that is no event.
 func TestNotificationsWithoutSystemd(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	t.Setenv("WATCHDOG_USEC", "")

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/guard"
-	"github.com/evhttpd/evhttpd/internal/mediatype"
 	"github.com/evhttpd/evhttpd/internal/pattern"
 	"github.com/evhttpd/evhttpd/internal/static"
 )
@@ -37,8 +37,11 @@ func (r *Rule) check() error {
 			return fmt.Errorf("hide: %w", err)
 		}
 	}
-	if mediaType, ok := valueOf(r.Headers, contentType); ok && mediaType != "" {
-		return mediatype.Check(mediaType)
+	// The value of a field is not as strict as an entry of Site.Types: what stands behind the type is sent as it is.
+	mediaType, ok := valueOf(r.Headers, contentType)
+	main, sub, _ := strings.Cut(mediaType, "/")
+	if ok && mediaType != "" && (main == "" || sub == "" || http1.HasControl(mediaType)) {
+		return fmt.Errorf("%q: want a media type such as application/wasm", mediaType)
 	}
 	return nil
 }

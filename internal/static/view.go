@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-
-	"github.com/evhttpd/evhttpd/internal/mediatype"
 )
 
 // ViewOptions are what a view of a root has of its own.
@@ -70,12 +68,7 @@ func (s *Site) newView(opts ViewOptions) (*Site, error) {
 		v.precompressed, v.compress = nil, nil
 	}
 	var err error
-	if v.hide, err = newHidden(opts.Hide); err != nil {
-		return nil, err
-	}
-	if opts.Type != nil && *opts.Type != "" {
-		err = mediatype.Check(*opts.Type)
-	}
+	v.hide, err = newHidden(opts.Hide)
 	return &v, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/evhttpd/evhttpd/bench/chart"
+	"github.com/evhttpd/evhttpd/bench/text"
 )
 
 // Files of a folder of results, beside the charts.
@@ -89,13 +90,15 @@ func WriteFolder(folder string, charts []Chart, files ...File) error {
 	return nil
 }
 
-// Written says what there is in the folder now.
+// Written says what there is in the folder now, in lines of a terminal without the last one's end.
 func Written(folder string, charts []Chart, files ...string) string {
 	var names []string
 	for _, c := range charts {
 		names = append(names, c.File)
 	}
-	return fmt.Sprintf("Written to %s: %s.", folder, strings.Join(append(names, files...), ", "))
+	var b strings.Builder
+	text.Wrap(&b, fmt.Sprintf("Written to %s: %s.", folder, strings.Join(append(names, files...), ", ")))
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // WriteJSON writes one value for programs and people.

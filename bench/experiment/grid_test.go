@@ -65,6 +65,20 @@ func TestWithoutAControlNothingIsADifference(t *testing.T) {
 	}
 }
 
+// TestWrittenFitsTheTerminal: no line of what a command prints last is wider than a terminal.
+func TestWrittenFitsTheTerminal(t *testing.T) {
+	said := Written("/tmp/report", []Chart{{File: "first.svg"}, {File: "second.svg"}},
+		"index.html (open it in a browser)", JSONFile, CSVFile, TextFile, "benchstat.txt")
+	for line := range strings.Lines(said) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > text.Width {
+			t.Errorf("%d columns, want at most %d: %q", n, text.Width, line)
+		}
+	}
+	if strings.Count(said, "\n") == 0 || strings.HasSuffix(said, "\n") {
+		t.Errorf("%q: want several lines, the last one without its end", said)
+	}
+}
+
 // TestFolder writes everything and reads it again.
 func TestFolder(t *testing.T) {
 	head := Head{Version: ResultVersion, Command: "evhttpd lab g", Notes: []string{strings.Repeat("A long note. ", 30)}}

@@ -14,8 +14,9 @@ import (
 
 const (
 	// freeMin is the number of descriptors that must be free when everything is open: a connection needs one, its
-	// file one, and finding the file two. With fewer, every request would be answered with 503.
-	freeMin = 4
+	// file or directory one, finding it two, and a link in a listing one more. With fewer, every request would be
+	// answered with 503.
+	freeMin = 5
 	// ownMost is about the number of descriptors that a server needs besides connections and files. It is for the
 	// error of a server that could not open them all. With 1 to 4 loops, 14 to 26 were counted, depending on the
 	// model.

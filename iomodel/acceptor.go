@@ -2,6 +2,7 @@ package iomodel
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -54,18 +55,40 @@ type accepted struct {
 	model.AcceptPolicy
 }
 
-// newAcceptor returns an acceptor for those listening sockets. The server's stop ends it.
-func newAcceptor(s *ownedServer, listeners []int, blocking bool, begin func(arrival)) (*acceptor, error) {
-	a := &acceptor{server: s, blocking: blocking, begin: begin, ended: make(chan struct{})}
+// acceptingServer is an ownedServer for which an acceptor accepts.
+type acceptingServer struct {
+	*ownedServer
+	acceptor *acceptor
+}
+
+// accept starts a, which knows how connections are begun, with these listeners. The server's stop ends it.
+func (s *acceptingServer) accept(a *acceptor, listeners [][]model.Listener) error {
+	a.server, a.ended = s.ownedServer, make(chan struct{})
 	a.calls.Init()
 	if err := a.waker.Open("acceptor"); err != nil {
-		return nil, fmt.Errorf("iomodel: %w", err)
+		s.share.Leave()
+		return fmt.Errorf("iomodel: %w", err)
 	}
-	a.set(listeners)
+	a.set(descriptors(listeners))
 	a.reserve.Refill()
-	s.stop = a.wake
+	s.acceptor, s.stop = a, a.wake
 	s.pinged = []model.Pinged{{Name: "the acceptor", Pulse: &a.pulse, Nudge: a.wake}}
-	return a, nil
+	s.accepting.Add(1)
+	s.all.Add(1)
+	go func() {
+		defer s.all.Done()
+		defer s.accepting.Done()
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		a.run()
+	}()
+	return nil
+}
+
+// SetListeners implements [Server].
+func (s *acceptingServer) SetListeners(listeners [][]model.Listener) error {
+	s.acceptor.listen(descriptors(listeners))
+	return nil
 }
 
 // wake ends the acceptor's wait, from any goroutine.

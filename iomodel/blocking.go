@@ -27,29 +27,30 @@ const threadsMax = 8192
 // The listeners are the exception: they are non-blocking, since others share
 // them, and one more thread polls them.
 //
-// What this model cannot do: serve more connections at a time than it has
-// threads. While all are taken, each answer is its connection's last, so that those
-// who wait in the listener's queue get a turn, and who is idle is closed for
-// them. Work that may block (a cold file, a listing) runs in place, so a thread
-// that does it is not bounded by timeouts.deferred, nor does it end before it when the grace of Drain is over.
+// While all threads are taken, each answer is its connection's last, so that connections which wait in
+// the listener's queue get a turn, and idle ones are closed for them. A thread that does
+// work which may block does not end before it when the grace of Drain is over.
 func blocking() Model {
 	return Model{
 		Name:      "blocking",
 		Class:     "blocking",
 		Mechanism: "poll the listener, accept, then recv and send on OS threads",
 		Threads:   true,
+		Cannot: "Serves no more connections at a time than it has threads: on a port that is open to anybody, " +
+			"so many slow clients keep all others waiting. While all are taken each answer is its connection's " +
+			"last, so that others get a turn. What may block (cold files, listings) runs in place: timeouts.deferred does not bound it.",
+		ownLimits: blockingLimits,
 		Probe:     func() error { return nil },
 		// A thread back from a blocking call must find a P: with few of them it waits for one.
-		Procs: func(o *Options) int { return o.Threads + 1 },
-		New:   newBlocking,
+		MaxProcs: func(o *Options) int { return o.Threads + 1 },
+		New:      newBlocking,
 	}
 }
 
 // blockingServer is a [Server] on a pool of threads.
 type blockingServer struct {
-	*ownedServer
-	acceptor *acceptor
-	threads  int
+	acceptingServer
+	threads int
 
 	mu      sync.Mutex
 	work    sync.Cond
@@ -64,36 +65,15 @@ func newBlocking(o Options) (Server, error) {
 	if o.Threads < 1 || o.Threads > threadsMax {
 		return nil, fmt.Errorf("iomodel: blocking takes 1 to %d threads, not %d", threadsMax, o.Threads)
 	}
-	s := &blockingServer{ownedServer: newOwnedServer(o, ownedTraits{onThread: true}), threads: o.Threads}
+	s := &blockingServer{threads: o.Threads}
+	s.ownedServer = newOwnedServer(o, ownedTraits{onThread: true})
 	s.work.L = &s.mu
 	return s, nil
 }
 
 // Serve implements [Server].
 func (s *blockingServer) Serve(listeners [][]model.Listener) error {
-	a, err := newAcceptor(s.ownedServer, descriptors(listeners), true, s.begin)
-	if err != nil {
-		s.share.Leave()
-		return err
-	}
-	a.full = s.full
-	s.acceptor = a
-	s.accepting.Add(1)
-	s.all.Add(1)
-	go func() {
-		defer s.all.Done()
-		defer s.accepting.Done()
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		a.run()
-	}()
-	return nil
-}
-
-// SetListeners implements [Server].
-func (s *blockingServer) SetListeners(listeners [][]model.Listener) error {
-	s.acceptor.listen(descriptors(listeners))
-	return nil
+	return s.accept(&acceptor{blocking: true, begin: s.begin, full: s.full}, listeners)
 }
 
 // Adopt implements [Server]. With all threads taken, a connection that has
@@ -152,7 +132,8 @@ func (s *blockingServer) begin(a arrival) {
 		s.running.Go(s.thread)
 	}
 	if s.free == 0 && s.started == s.threads && !s.crowded.Swap(true) {
-		s.opts.Warn("all threads are taken: each answer is its connection's last, so that others get a turn (raise --threads)", nil)
+		s.opts.Warn("all threads are taken: each answer is its connection's last, so that others get a turn "+
+			"(raise --threads)", nil)
 	}
 }
 

@@ -39,14 +39,13 @@ const (
 // whose client is slow holds no scratch, and a file is sent from an offset of its own
 // (io.Copy of an *os.File moves the position of a descriptor that connections
 // share, and would mix the bodies of two clients).
-//
-// What this model cannot do: be cheap for connections that do nothing. An idle
-// one is a goroutine's stack, a buffer and a place in the runtime's poller. How the
-// runtime accepts and polls cannot be chosen, nor which connection comes first.
 func goroutine() Model {
 	return Model{
 		Name:      "goroutine",
 		Mechanism: "package net, a goroutine a connection (the runtime's edge-triggered poller inside)",
+		Cannot: "An idle connection costs a goroutine's stack and a buffer of 4 KiB. How the runtime accepts and polls " +
+			"cannot be chosen, nor whose turn comes first.",
+		ownLimits: epollLimits,
 		Probe:     func() error { return nil },
 		New:       newGoroutine,
 	}
@@ -133,12 +132,13 @@ func (s *goroutineServer) relisten(fds []int) (gone []*goroutineAcceptor, err er
 	return gone, nil
 }
 
-// Ping implements [Server]: those who accept answer.
+// Ping implements [Server]: the acceptors answer.
 func (s *goroutineServer) Ping(timeout time.Duration) error {
 	var all []model.Pinged
 	s.mu.Lock()
 	for _, a := range s.listeners {
-		all = append(all, model.Pinged{Name: "who accepts at " + a.listener.Addr().String(), Pulse: &a.pulse, Nudge: a.nudge})
+		name := "the acceptor at " + a.listener.Addr().String()
+		all = append(all, model.Pinged{Name: name, Pulse: &a.pulse, Nudge: a.nudge})
 	}
 	s.mu.Unlock()
 	return model.Ping(timeout, all)
@@ -188,7 +188,8 @@ func listenerOf(fd int) (netListener, error) {
 	}
 	stoppable, ok := ln.(netListener)
 	if !ok {
-		return nil, errors.Join(fmt.Errorf("iomodel: descriptor %d is a listener of a kind that cannot be stopped: %T", fd, ln), ln.Close())
+		err := fmt.Errorf("iomodel: descriptor %d is a listener of a kind that cannot be stopped: %T", fd, ln)
+		return nil, errors.Join(err, ln.Close())
 	}
 	return stoppable, nil
 }
@@ -232,9 +233,7 @@ func (a *goroutineAcceptor) serve() {
 // halt ends accepting, but for what waits, soon.
 func (a *goroutineAcceptor) halt() {
 	a.halted.Store(true)
-	if err := a.listener.SetDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
-		a.server.opts.Warn("stopping a listener", err)
-	}
+	a.nudge()
 }
 
 // run accepts until it is halted, and then what still waits.
@@ -260,7 +259,7 @@ func (a *goroutineAcceptor) run() {
 // nudge ends a wait in Accept.
 func (a *goroutineAcceptor) nudge() {
 	if err := a.listener.SetDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
-		a.server.opts.Warn("waking who accepts", err)
+		a.server.opts.Warn("waking an acceptor", err)
 	}
 }
 
@@ -278,8 +277,8 @@ func (a *goroutineAcceptor) one() {
 	s := a.server
 	c, err := a.listener.Accept()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// It was nudged, or is to stop: who stops it sets halted before the
-		// deadline, which run looks at after this.
+		// The acceptor was nudged, or is to stop: halt sets halted before the
+		// deadline, and run looks at it after this.
 		if err := a.listener.SetDeadline(time.Time{}); err != nil {
 			s.opts.Warn("accepting from a listener again", err)
 		}

@@ -1,6 +1,12 @@
 // Package iomodel knows every way to drive connections by name: what is
 // available on this machine, with which triggers, and why something is not.
-// A new model is one file here and one line in the list of models.
+//
+// A new model is one file, with a function that returns its [Model], and one line in the list in
+// models.go: flags, checks, reports and the tests here go by that list. For a readiness
+// mechanism, which is a poller.Backend, the line alone does. A model that gives each connection a
+// thread or goroutine stands on ownedServer and brings an ownedTransport; any other one implements
+// [Server] itself. Outside, docs/io-models.md describes each model, and the end-to-end tests name
+// those that they run on (variants in test/main_test.go).
 //
 // It imports conn, model, poller, reactor, sendfile, socket, iomodel/ring and, in one file,
 // cloudwego/netpoll; it knows no file, site or configuration file.
@@ -53,7 +59,7 @@ type Server interface {
 	// Ping waits, at most for timeout, until everything that goes round has done
 	// so once: every loop has handled a message through its own inbox; a model
 	// without loops, its acceptors have come back to accepting. The error
-	// names who has not. What has ended is not stuck. It may be called from any goroutine, after Serve.
+	// names the first that has not. What has ended is not stuck. It may be called from any goroutine, after Serve.
 	Ping(timeout time.Duration) error
 	// Open is the number of connections now.
 	Open() int
@@ -82,9 +88,13 @@ type Model struct {
 	Threads   bool           // it has at most Options.Threads threads, and serves no more connections at a time
 	// Probe reports why the model cannot run on this machine as it is now; nil: it can.
 	Probe func() error
-	// Procs is what GOMAXPROCS is to be; nil: as many as there are loops, and one more; with workers, where loops are.
-	Procs func(*Options) int
-	New   func(Options) (Server, error)
+	// Cannot is what the model cannot do here, or only at a price, in whole sentences; empty: nothing.
+	Cannot string
+	// ownLimits lists what bounds this model besides what bounds all; nil: nothing does.
+	ownLimits func() []Limit
+	// MaxProcs overrides GOMAXPROCS. nil: loops + 1, plus Options.Workers if the model runs loops.
+	MaxProcs func(*Options) int
+	New      func(Options) (Server, error)
 }
 
 // Choice is a model as it will run.
@@ -109,8 +119,8 @@ func (c Choice) Start(o Options) (Server, error) {
 
 // MaxProcs is what GOMAXPROCS is to be for the choice.
 func (c Choice) MaxProcs(o *Options) int {
-	if c.Procs != nil {
-		return c.Procs(o)
+	if c.Model.MaxProcs != nil {
+		return c.Model.MaxProcs(o)
 	}
 	// One more than the loops: the log's writer need not wait for a loop.
 	if !c.Loops {

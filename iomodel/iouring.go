@@ -9,6 +9,9 @@ func ioUring() Model {
 		Class:     "asynchronous",
 		Mechanism: "io_uring_enter",
 		Loops:     true,
+		Cannot: "What is sent is copied once more, to memory that the kernel may see; bodies over 8 KiB and files " +
+			"are sent by direct calls.",
+		ownLimits: ringLimits,
 		Probe:     ring.Probe,
 		New:       func(o Options) (Server, error) { return loops(ring.New(o.Loops, o.Options)) },
 	}

@@ -34,55 +34,12 @@ const (
 	inCommand = "command line"
 )
 
-// trait is what holds for one model besides what holds for all.
-type trait struct {
-	cannot string         // what it cannot do, or only at a price
-	limits func() []Limit // besides those of every model; nil: none
-}
-
-// traits are those of the models by name. A model that can do everything at no price has none.
-var traits = map[string]trait{
-	"blocking": {
-		cannot: "Serves no more connections at a time than it has threads: on a port that is open to anybody, so many slow clients " +
-			"keep all others waiting. While all are taken each answer is its connection's last, so that others get a turn. " +
-			"What may block (cold files, listings) runs in place: timeouts.deferred does not bound it.",
-		limits: blockingLimits,
-	},
-	"spin": {cannot: "Keeps one CPU a loop busy, requests or none, and tries every connection in each turn."},
-	"select": {
-		cannot: "A wait costs time in proportion to the highest descriptor, ready or not.",
-		limits: selectLimits,
-	},
-	"poll":  {cannot: "A wait costs time in proportion to the connections, ready or not."},
-	"epoll": {limits: epollLimits},
-	"sigio": {
-		cannot: "A signal names a descriptor and little more: whoever was signalled is asked again, in one ppoll. Listeners, which loops may share, are in each.",
-		limits: sigioLimits,
-	},
-	"io_uring": {
-		cannot: "What is sent is copied once more, to memory that the kernel may see; bodies over 8 KiB and files are sent by direct calls.",
-		limits: ringLimits,
-	},
-	"goroutine": {
-		cannot: "An idle connection costs a goroutine's stack and a buffer of 4 KiB. How the runtime accepts and polls cannot be chosen, nor whose turn comes first.",
-		limits: epollLimits,
-	},
-	"netpoll": {
-		cannot: "Holds no client back: what is sent is read at once, so one with more than 256 KiB of requests not yet taken is closed. Its pollers are the process's and outlive the server.",
-		limits: epollLimits,
-	},
-}
-
-// Cannot is what the model cannot do here, or only at a price, in whole
-// sentences; empty: nothing.
-func (m Model) Cannot() string { return traits[m.Name].cannot }
-
 // Limits lists what bounds the model on this machine as it is now: those of
 // every model first. What this system does not have is not listed.
 func (m Model) Limits() []Limit {
 	limits := append(descriptorLimits(), queueLimits()...)
-	if own := traits[m.Name].limits; own != nil {
-		limits = append(limits, own()...)
+	if m.ownLimits != nil {
+		limits = append(limits, m.ownLimits()...)
 	}
 	return limits
 }
@@ -94,10 +51,14 @@ func descriptorLimits() []Limit {
 	if err != nil {
 		return nil
 	}
-	l := Limit{Name: "RLIMIT_NOFILE", Value: now, Bounds: "open descriptors of the process; a connection is one, a cached file another"}
+	l := Limit{
+		Name: "RLIMIT_NOFILE", Value: now,
+		Bounds: "open descriptors of the process; a connection is one, a cached file another",
+	}
 	if now != Unlimited {
 		before, more := descriptorCeiling(now)
-		l.Bounds += fmt.Sprintf("; limits.connections is 90 %%: %d, and cache.descriptors at most %d", now/10*9, (now-now/10*9)/2)
+		l.Bounds += fmt.Sprintf("; limits.connections is 90 %%: %d, and cache.descriptors at most %d",
+			now/10*9, (now-now/10*9)/2)
 		l.Lift = []Lift{
 			{inShell, fmt.Sprintf("%sulimit -n %d", before, more)},
 			{inUnit, fmt.Sprintf("LimitNOFILE=%d", more)},

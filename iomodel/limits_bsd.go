@@ -44,7 +44,11 @@ func selectLimits() []Limit {
 	if !ok || b.MaxFD == 0 {
 		return nil
 	}
-	return []Limit{{Name: "FD_SETSIZE", Value: uint64(b.MaxFD), Bounds: "the highest descriptor that a set has room for, compiled in; beyond, a connection is refused: use poll or kqueue, or lower limits.connections"}}
+	return []Limit{{
+		Name: "FD_SETSIZE", Value: uint64(b.MaxFD),
+		Bounds: "the highest descriptor that a set has room for, compiled in; beyond, a connection is refused: " +
+			"use poll or kqueue, or lower limits.connections",
+	}}
 }
 
 // sigioLimits is none: real-time signals for descriptors are Linux's.

@@ -32,12 +32,14 @@ func descriptorCeiling(now uint64) (before string, more uint64) {
 
 // queueLimits is what caps a listener's queue (listen(2)).
 func queueLimits() []Limit {
-	return setting("net.core.somaxconn", queueMost, "connections that wait to be accepted, a listening socket; it caps backlog, 4096 by default. Clients beyond try again a second later")
+	return setting("net.core.somaxconn", queueMost, "connections that wait to be accepted, a listening socket; "+
+		"it caps backlog, 4096 by default. Clients beyond try again a second later")
 }
 
 // epollLimits is what one user may register with epoll (epoll(7)).
 func epollLimits() []Limit {
-	return setting("fs.epoll.max_user_watches", 0, "descriptors registered with epoll by one user's processes; beyond, a connection is closed at once")
+	return setting("fs.epoll.max_user_watches", 0, "descriptors registered with epoll by one user's processes; "+
+		"beyond, a connection is closed at once")
 }
 
 // selectLimits is none: the sets are as long as they have to be.
@@ -50,9 +52,10 @@ func sigioLimits() []Limit {
 		return nil
 	}
 	l := Limit{
-		Name:   "RLIMIT_SIGPENDING",
-		Value:  now,
-		Bounds: "signals queued for all processes of this user; beyond, SIGIO stands for all that found no room, and every descriptor is asked about once: slow, nothing is lost",
+		Name:  "RLIMIT_SIGPENDING",
+		Value: now,
+		Bounds: "signals queued for all processes of this user; beyond, SIGIO stands for all that found no room, " +
+			"and every descriptor is asked about once: slow, nothing is lost",
 	}
 	if now != Unlimited {
 		l.Lift = rlimitLifts("ulimit -i", "LimitSIGPENDING=", "sigpending", 4*now)
@@ -69,8 +72,8 @@ func ringLimits() []Limit {
 	l := Limit{
 		Name:  "RLIMIT_MEMLOCK",
 		Value: now,
-		Bounds: "locked memory, in bytes, of all processes of this user that lack CAP_IPC_LOCK. A loop's ring takes 200 KiB of it, or 36 or 12 " +
-			"if all loops and those of an upgrade would not fit otherwise",
+		Bounds: "locked memory, in bytes, of all processes of this user that lack CAP_IPC_LOCK. " +
+			"A loop's ring takes 200 KiB of it, or 36 or 12 if all loops and those of an upgrade would not fit otherwise",
 	}
 	if now != Unlimited {
 		l.Lift = []Lift{
@@ -225,7 +228,8 @@ func setting(name string, more uint64, bounds string) []Limit {
 	if now >= more {
 		more = 4 * now
 	}
-	return []Limit{{Name: name, Value: now, Bounds: bounds, Lift: []Lift{{inShell, fmt.Sprintf("sysctl -w %s=%d", name, more)}}}}
+	lift := []Lift{{inShell, fmt.Sprintf("sysctl -w %s=%d", name, more)}}
+	return []Limit{{Name: name, Value: now, Bounds: bounds, Lift: lift}}
 }
 
 // kernelSetting reads a setting as sysctl(8) names it.

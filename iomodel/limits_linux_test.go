@@ -56,8 +56,9 @@ func TestOwnLimits(t *testing.T) {
 		"select": "", "poll": "", "spin": "",
 	} {
 		t.Run(name, func(t *testing.T) {
+			m := models[slices.IndexFunc(models, func(m Model) bool { return m.Name == name })]
 			var names []string
-			for _, l := range (Model{Name: name}).Limits() {
+			for _, l := range m.Limits() {
 				names = append(names, l.Name)
 			}
 			if len(names) < 2 || names[0] != "RLIMIT_NOFILE" || names[1] != "net.core.somaxconn" {

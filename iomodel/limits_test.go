@@ -38,17 +38,11 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestTraits: whatever is said of a model is said of one that there is.
-func TestTraits(t *testing.T) {
-	for name, own := range traits {
-		if !slices.Contains(Names(), name) {
-			t.Errorf("there is no model %q", name)
-		}
-		if own.cannot == "" && own.limits == nil {
-			t.Errorf("nothing is said of %s", name)
-		}
-		if own.cannot != "" && !strings.HasSuffix(own.cannot, ".") {
-			t.Errorf("%s: %q is no sentence", name, own.cannot)
+// TestCannot: what is said of a model is in whole sentences.
+func TestCannot(t *testing.T) {
+	for _, m := range models {
+		if m.Cannot != "" && !strings.HasSuffix(m.Cannot, ".") {
+			t.Errorf("%s: %q is no sentence", m.Name, m.Cannot)
 		}
 	}
 }

@@ -6,18 +6,18 @@ package iomodel
 // one that waits for room or for work keeps it.
 //
 // Accepting is ours, since netpoll's server cannot stop accepting without closing
-// who is idle. So is what is sent, by the descriptor: its Writer gives up when the client has
+// idle connections. So is what is sent, by the descriptor: its Writer gives up when the client has
 // closed its sending side, and waits for all to be sent at once.
 //
-// What this model cannot do: hold a client back. netpoll reads whatever is
-// sent, wanted or not, so a client with more than 256 KiB of requests that
-// were not taken yet is closed. Nor give a connection to another server, since what its
-// pollers are reading cannot be asked: see ownedServer.immovable. Its pollers wait without a bound (golang/go#81759),
-// and they are the process's: they stay when the server has ended.
+// What its pollers are reading cannot be asked, so that connections cannot move: see ownedTraits.immovable. They
+// wait without a bound (golang/go#81759).
 func netpollModel() Model {
 	return Model{
 		Name:      "netpoll",
 		Mechanism: "cloudwego/netpoll: level-triggered epoll or kqueue, and a goroutine pool",
+		Cannot: "Holds no client back: what is sent is read at once, so one with more than 256 KiB of requests not yet taken " +
+			"is closed. Its pollers are the process's and outlive the server.",
+		ownLimits: epollLimits,
 		Probe:     probeNetpoll,
 		New:       newNetpoll,
 	}

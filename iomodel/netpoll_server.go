@@ -38,8 +38,7 @@ const (
 
 // netpollServer is a [Server] on netpoll's pollers.
 type netpollServer struct {
-	*ownedServer
-	acceptor *acceptor
+	acceptingServer
 	writable *writableWatcher
 
 	mu      sync.Mutex
@@ -95,7 +94,7 @@ func growNetpollPollers(n int) (err error) {
 	return nil
 }
 
-// lacking is why two descriptors cannot be opened now; if they can, whoever could not does not say why.
+// lacking is why two descriptors cannot be opened now.
 func lacking() error {
 	var pair [2]int
 	if err := unix.Pipe(pair[:]); err != nil {
@@ -123,25 +122,9 @@ func newNetpoll(o Options) (Server, error) {
 
 // Serve implements [Server].
 func (s *netpollServer) Serve(listeners [][]model.Listener) error {
-	a, err := newAcceptor(s.ownedServer, descriptors(listeners), false, s.begin)
-	if err != nil {
-		s.share.Leave()
+	if err := s.accept(&acceptor{begin: s.begin}, listeners); err != nil {
 		return errors.Join(err, s.writable.close())
 	}
-	s.acceptor = a
-	s.accepting.Add(1)
-	s.all.Add(1)
-	go func() {
-		defer s.all.Done()
-		defer s.accepting.Done()
-		a.run()
-	}()
-	return nil
-}
-
-// SetListeners implements [Server].
-func (s *netpollServer) SetListeners(listeners [][]model.Listener) error {
-	s.acceptor.listen(descriptors(listeners))
 	return nil
 }
 
@@ -249,7 +232,7 @@ type netpollTransport struct {
 	c  netpoll.Connection // nil: netpoll has refused it
 	in netpoll.Reader
 
-	turn    sync.Mutex // held by who steps the connection; what follows is under it
+	turn    sync.Mutex // held while the connection is stepped; it guards what follows
 	ended   bool
 	timer   *time.Timer
 	firesAt int64 // Clock.Mono; 0: it does not
@@ -340,7 +323,7 @@ func (t *netpollTransport) wait(want conn.Want, timeout time.Duration) bool {
 	return true
 }
 
-// look implements ownedTransport. What is there and not in the buffer is netpoll's to receive: its poller is about to.
+// look implements ownedTransport. What is there and not in the buffer is about to be received by netpoll's poller.
 func (t *netpollTransport) look() bool {
 	return t.in.Len() == 0 && t.c.IsActive() && ready(t.fd, unix.POLLIN)
 }

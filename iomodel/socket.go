@@ -8,7 +8,7 @@ import (
 
 // send is send(2), or sendmsg(2) for two parts, again after a signal. It
 // returns n > 0 and nil, or 0 and an error: unix.EAGAIN for no room, or, of a
-// blocking socket, when SO_SNDTIMEO was over first. more: a file follows.
+// blocking socket, when SO_SNDTIMEO was over first. more: a file follows, or the end of our side.
 func send(fd int, head, body []byte, more bool) (int, error) {
 	flags := unix.MSG_NOSIGNAL
 	if more {

@@ -38,7 +38,8 @@ func (c Choice) fit(o *Options, most uint64, by Limit) error {
 	base, each := c.tasks(&one), c.tasks(&two)-c.tasks(&one)
 	if uint64(base) > most {
 		return fmt.Errorf("io_model %s: %s leaves this process %d threads, and it takes %d to serve one connection: "+
-			"raise the limit to %d for %d connections at a time, or take a model with loops", c.Name, by.Name, most, base, need, o.Threads)
+			"raise the limit to %d for %d connections at a time, or take a model with loops",
+			c.Name, by.Name, most, base, need, o.Threads)
 	}
 	o.Threads = 1 + (int(most)-base)/each
 	return nil

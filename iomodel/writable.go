@@ -13,7 +13,7 @@ import (
 )
 
 // writableWatcher tells when sockets that were full have room: one goroutine and
-// one poller for all who wait, so that none of them needs a thread.
+// one poller for all connections that wait, so that none of them needs a thread.
 type writableWatcher struct {
 	poller  poller.Poller
 	warn    func(string, error)
@@ -26,7 +26,7 @@ type writableWatcher struct {
 	closed bool
 }
 
-// writableWait is one who waits.
+// writableWait is one connection that waits.
 type writableWait struct {
 	fd    int
 	token poller.Token
@@ -123,7 +123,7 @@ func (w *writableWatcher) run() {
 	}
 }
 
-// release lets go of who waits under that token, if anybody does.
+// release ends the wait of that token, if there is one.
 func (w *writableWatcher) release(asks map[poller.Token]*writableWait, token poller.Token) {
 	ask := asks[token]
 	if ask == nil {

@@ -15,7 +15,7 @@ type Pulse struct {
 }
 
 // Ask returns a channel that is closed at the next Beat. first reports that
-// nobody else waits for it yet: who is first has the round made. However
+// nobody else waits for it yet: the first one is to have the round made. However
 // often is asked of what does not beat, it is one question.
 func (p *Pulse) Ask() (beaten <-chan struct{}, first bool) {
 	p.mu.Lock()

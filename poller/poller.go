@@ -115,7 +115,8 @@ type Poller interface {
 	// Wait fills events and returns their number. A negative timeout waits
 	// without bound, 0 does not wait at all. It returns 0, nil when the time
 	// is up (never before), when Wake was called, and when a signal
-	// interrupted it (EINTR). After an error that is [Transient] nothing was lost, and it may be called again. events must have room for one at least; a call
+	// interrupted it (EINTR). After an error that is [Transient] nothing was lost, and it may
+	// be called again. events must have room for one at least; a call
 	// fills 512 at most, and what did not fit comes in the next calls. (spin
 	// never waits: it returns at once, whatever the timeout.)
 	Wait(events []Event, timeout time.Duration) (int, error)

@@ -16,7 +16,8 @@ var selectBackend = Backend{Name: "select", Triggers: Level, MaxFD: selectMax, O
 
 // ErrSetSize is returned by select's Add, but on Linux, for a descriptor that
 // its sets have no room for.
-var ErrSetSize = errors.New("poller: the descriptor is beyond FD_SETSIZE, which bounds select on this system: use poll or kqueue, or lower limits.connections")
+var ErrSetSize = errors.New("poller: the descriptor is beyond FD_SETSIZE, which bounds select on this system: " +
+	"use poll or kqueue, or lower limits.connections")
 
 // selects implements Poller. The sets hold what to ask for; select writes what
 // is ready over a copy. Both, and so the time that a wait costs, are as long as

@@ -161,7 +161,8 @@ func (p *sigio) Wait(events []Event, timeout time.Duration) (int, error) {
 			return 0, err
 		}
 	} else if thread := unix.Gettid(); thread != p.thread {
-		return 0, fmt.Errorf("sigio: Wait on thread %d while signals go to thread %d: its goroutine must be locked to its thread", thread, p.thread)
+		return 0, fmt.Errorf("sigio: Wait on thread %d while signals go to thread %d: "+
+			"its goroutine must be locked to its thread", thread, p.thread)
 	}
 	for {
 		var slice time.Duration

@@ -52,8 +52,9 @@ func (a *acceptor) set(listeners []model.Listener) {
 	}
 }
 
-// replace has the loop accept from these listeners, and calls onEmpty when the queues of those that are gone are
-// empty. all: that is waited for with listeners that stay too, of which there may be events under their old tokens.
+// replace has the loop accept from these listeners, and calls onEmpty when the queues of those
+// that are gone are empty. all: the queues of listeners that stay are emptied first too, since
+// there may be events under their old tokens.
 // A loop that ends takes no new ones.
 func (a *acceptor) replace(listeners []model.Listener, all bool, now int64, onEmpty func()) {
 	if a.ending {
@@ -91,7 +92,7 @@ func (a *acceptor) stop() {
 	}
 }
 
-// emptied lets those know who wait until the queues of last are empty.
+// emptied calls what waits until the queues of last are empty.
 func (a *acceptor) emptied() {
 	for _, f := range a.onEmpty {
 		f()

@@ -10,7 +10,7 @@ import (
 )
 
 // answerMax is how long the loops may take to say what they have counted: many
-// times a batch, and short enough for who asks whether they are alive.
+// times a batch, and short enough for a question whether they are alive.
 const answerMax = time.Second
 
 // published is what a loop has counted, as it said last. The loop counts in plain memory
@@ -67,7 +67,7 @@ func (l *Loop) publishCounters() {
 // operationCounter is a Completer that counts what it asks of the kernel.
 type operationCounter interface{ Operations() uint64 }
 
-// answered lets those who asked go.
+// answered ends the waits for an answer.
 func (q *published) answered() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -23,7 +23,7 @@ type message struct {
 // inbox is a loop's queue of messages. What the loop gave away bounds it: a
 // connection has one job at most, and wake-ups of one token are one message.
 //
-// The protocol: who posts enqueues, then looks whether the loop sleeps. The
+// The protocol: post enqueues, then looks whether the loop sleeps. The
 // loop says that it will sleep, then looks at the queue. Whichever is second
 // sees the other, so a message never waits for the end of a wait.
 type inbox struct {
@@ -53,7 +53,7 @@ func (b *inbox) post(m message) bool {
 	if !m.done && m.do == nil && m.handed == nil {
 		if _, ok := b.woken[m.token]; ok {
 			b.mu.Unlock()
-			return true // who posted the first one wakes the loop
+			return true // the first one wakes the loop
 		}
 		if b.woken == nil {
 			b.woken = make(map[poller.Token]struct{})

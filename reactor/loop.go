@@ -156,7 +156,7 @@ func (l *Loop) run() {
 	}
 }
 
-// round waits for events and handles them: one turn for everyone who can use
+// round waits for events and handles them: one turn for every connection that can use
 // it. It reports whether the loop has ended.
 func (l *Loop) round() (ended bool) {
 	n, err := l.wait()
@@ -403,7 +403,7 @@ func (l *Loop) leaveJob(s *slot) {
 
 // watch has the poller report what the connection wants. With an edge trigger
 // that is one registration in its life, made when it first has to wait. With
-// a level trigger the interest follows what it wants, and who wants neither direction
+// a level trigger the interest follows what it wants, and a connection that wants neither direction
 // is not registered: a hangup would be reported on and on.
 func (l *Loop) watch(s *slot) error {
 	var want poller.Ready
@@ -617,7 +617,7 @@ func (l *Loop) end(err error) {
 		case m.handed != nil:
 			l.orphan(m.handed)
 		case m.do != nil:
-			m.do(l) // who asked may wait for it
+			m.do(l) // something may wait for it
 		}
 	}
 	if l.local.Log != nil {

@@ -20,7 +20,7 @@ const failedGrace = 10 * time.Second
 type Reactor struct {
 	opts   Options
 	loops  []*Loop
-	adopts atomic.Uint32 // whose turn it is
+	adopts atomic.Uint32 // counts adoptions, for the loop whose turn it is
 	wg     sync.WaitGroup
 }
 

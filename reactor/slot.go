@@ -6,7 +6,7 @@ import (
 )
 
 // slot is a connection as the loop sees it. Slots are reused; the generation
-// tells whose an event is.
+// tells which connection an event is for.
 type slot struct {
 	conn conn.Conn
 

@@ -48,14 +48,14 @@ type Receiver interface {
 	Deliver(token uint64, ticket uint32, result conn.Result)
 }
 
-// waiterKey names who waits for a result.
+// waiterKey names a connection that waits for a result.
 type waiterKey struct {
 	to     Receiver
 	token  uint64
 	ticket uint32
 }
 
-// waiter is one who waits.
+// waiter is one of a task.
 type waiter struct {
 	waiterKey
 	doubtful bool
@@ -290,7 +290,7 @@ func (p *Pool) pop(last *task) *task {
 	}
 }
 
-// ended wakes those who wait for a closed pool's last tasks.
+// ended wakes the workers that wait for a closed pool's last tasks.
 func (p *Pool) ended() {
 	if p.closed && p.queued == 0 {
 		p.work.Broadcast()

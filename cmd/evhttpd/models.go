@@ -98,7 +98,7 @@ func describeModels(models []iomodel.Model, auto iomodel.Choice, hasAuto bool) *
 		line := modelLine{
 			Name: m.Name, Available: true, Auto: hasAuto && m.Name == auto.Name,
 			Triggers: triggers(m.Triggers), Class: m.Class, Mechanism: m.Mechanism,
-			Cannot: m.Cannot(), Limits: []limitLine{},
+			Cannot: m.Cannot, Limits: []limitLine{},
 		}
 		if err := m.Probe(); err != nil {
 			line.Available = false

@@ -16,25 +16,35 @@ type connection struct {
 	kept   int   // bytes of the copy
 	err    error // the socket is broken
 
-	// What Send has taken and the kernel may not have, in the outbox: queued,
-	// in its arena, or sending, in a piece of its own.
+	// What Send has taken and the kernel may not have, in the outbox: in its arena while it is
+	// queued, in a piece of its own while the rest of a send is out.
 	out   []byte
 	piece int32
 
-	fresh     bool // its first turn: system calls are made directly
-	reading   bool // it waits for bytes
-	receiving bool // an opRecv is out, or waits for a buffer
-	detaching bool // and is being cancelled, for another server to go on
+	fresh bool // the connection's first turn: system calls are made directly
+	recv  receiving
+	send  sending
+}
+
+// receiving is where a connection's recv stands.
+type receiving struct {
+	wanted    bool // the connection waits for bytes
+	out       bool // an opRecv is out, or waits for a buffer
+	cancelled bool // it is being cancelled, for another server to go on
 	more      bool // there was more to be received than data
 	eof       bool
-	queued    bool // an opSend is to be submitted
-	awaited   bool // it is to be reported when nothing is queued any more
-	sending   bool // an opRest is out
-	polling   bool // an opPoll is out
+}
+
+// sending is where a connection's sends stand.
+type sending struct {
+	queued  bool // an opSend is to be submitted
+	awaited bool // the connection is to be reported when nothing is queued any more
+	rest    bool // an opRest is out
+	polling bool // an opPoll is out
 }
 
 // pending reports whether there is something to be received at once.
-func (k *connection) pending() bool { return len(k.data) > 0 || k.eof || k.err != nil }
+func (k *connection) pending() bool { return len(k.data) > 0 || k.recv.eof || k.err != nil }
 
 // connectionsChunk is how many of them are allocated at a time, as slots are.
 const connectionsChunk = 128

@@ -119,11 +119,11 @@ func (r *ring) left() {
 		if k == nil {
 			continue
 		}
-		if k.queued = false; !k.sending {
+		if k.send.queued = false; !k.send.rest {
 			k.out = nil
 		}
-		if k.awaited {
-			k.awaited = false
+		if k.send.awaited {
+			k.send.awaited = false
 			r.report(token, poller.Writable)
 		}
 	}
@@ -146,7 +146,7 @@ func (r *ring) cutShort(token poller.Token, c *uring.CQE) {
 		r.broken(k, err)
 		return
 	}
-	k.sending, k.piece, k.out = true, piece, rest
+	k.send.rest, k.piece, k.out = true, piece, rest
 	r.sendRest(k)
 }
 
@@ -171,7 +171,7 @@ func (r *ring) continued(token poller.Token, c *uring.CQE) {
 		return
 	}
 	r.out.put(k.piece)
-	k.sending, k.piece, k.out = false, -1, nil
+	k.send.rest, k.piece, k.out = false, -1, nil
 	if c.Res < 0 {
 		r.broken(k, c.Error())
 		return

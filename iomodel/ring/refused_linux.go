@@ -68,13 +68,13 @@ func (r *ring) withdraw(k *connection) {
 		}
 		switch s.UserData >> opShift & 0xff {
 		case opRecv:
-			k.receiving = false
+			k.recv.out = false
 			r.inFlight--
 		case opPoll:
-			k.polling = false
+			k.send.polling = false
 			r.inFlight--
 		case opRest:
-			k.sending = false
+			k.send.rest = false
 			r.out.put(k.piece)
 			r.inFlight--
 		}

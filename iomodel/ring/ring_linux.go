@@ -154,9 +154,9 @@ func (r *ring) arm() (waiting bool) {
 	waiting = r.armListeners()
 	for _, token := range r.rearm {
 		switch k := r.connections.lookup(token); {
-		case k == nil || !k.receiving:
-		case k.detaching:
-			k.receiving, k.detaching = false, false
+		case k == nil || !k.recv.out:
+		case k.recv.cancelled:
+			k.recv.out, k.recv.cancelled = false, false
 			waiting = true // for Detach: no completion will say so
 		default:
 			r.request(token, opRecv).PrepareRecv(int(k.fd), recvGroup, false)
@@ -240,7 +240,7 @@ func (r *ring) reap() {
 			r.continued(token, &c)
 		case opPoll:
 			if k := r.connections.lookup(token); k != nil {
-				k.polling = false
+				k.send.polling = false
 				r.report(token, poller.Writable)
 			}
 		case opAccept, opListen:
@@ -256,22 +256,22 @@ func (r *ring) report(token poller.Token, ready poller.Ready) {
 	r.events = append(r.events, poller.Event{Token: token, Ready: ready})
 }
 
-// Watch implements [reactor.Completer]. A recv is asked for only here: who
-// does not read has none, so that TCP's window holds its peer back.
+// Watch implements [reactor.Completer]. A recv is asked for only here: a connection
+// which does not read has none, so that TCP's window holds its peer back.
 func (r *ring) Watch(token poller.Token, want conn.Want) {
 	k := r.connections.lookup(token)
-	k.fresh, k.reading = false, want == conn.WantRead
-	if !k.reading {
+	k.fresh, k.recv.wanted = false, want == conn.WantRead
+	if !k.recv.wanted {
 		r.keep(k)
 	}
 	switch {
 	case want == conn.WantRead && k.pending():
 		r.report(token, poller.Readable)
-	case want == conn.WantRead && !k.receiving:
-		k.receiving = true
+	case want == conn.WantRead && !k.recv.out:
+		k.recv.out = true
 		r.request(token, opRecv).PrepareRecv(int(k.fd), recvGroup, true)
-	case want == conn.WantWrite && !k.sending && !k.polling:
-		k.polling = true
+	case want == conn.WantWrite && !k.send.rest && !k.send.polling:
+		k.send.polling = true
 		r.request(token, opPoll).PreparePoll(int(k.fd), unix.POLLOUT)
 	}
 }
@@ -289,27 +289,27 @@ func (r *ring) received(token poller.Token, c *uring.CQE) {
 		r.rearm = append(r.rearm, token) // when this batch has given its buffers back
 		return
 	}
-	cancelled := k.detaching && c.Res == -int32(unix.ECANCELED)
-	k.receiving, k.detaching = false, false
+	cancelled := k.recv.cancelled && c.Res == -int32(unix.ECANCELED)
+	k.recv.out, k.recv.cancelled = false, false
 	switch {
 	case cancelled: // nothing was taken; Detach is to be called again
 		r.report(token, poller.Writable)
 		return
 	case c.Res > 0:
 		k.buffer, k.data = int32(c.Buffer()), r.buffers.Bytes(c.Buffer(), int(c.Res))
-		k.more = c.Flags&uring.CompletionNonEmpty != 0 || int(c.Res) == recvBufferSize
-		if !k.reading { // a timer has made it answer meanwhile
+		k.recv.more = c.Flags&uring.CompletionNonEmpty != 0 || int(c.Res) == recvBufferSize
+		if !k.recv.wanted { // a timer has made it answer meanwhile
 			r.keep(k)
 		}
 	case c.Res == 0:
-		k.eof = true
+		k.recv.eof = true
 	default:
 		k.err = c.Error()
 	}
 	r.report(token, poller.Readable)
 }
 
-// keep moves what was received out of the ring's buffer: who does not read holds none.
+// keep moves what was received out of the ring's buffer: a connection which does not read holds none.
 func (r *ring) keep(k *connection) {
 	if k.buffer >= 0 {
 		k.data = append([]byte(nil), k.data...)
@@ -337,19 +337,19 @@ func (r *ring) Detach(token poller.Token) bool {
 	if k == nil {
 		return true
 	}
-	if k.queued && r.flush() != nil {
-		k.awaited = true
+	if k.send.queued && r.flush() != nil {
+		k.send.awaited = true
 		return false
 	}
 	switch {
 	case k.pending():
 		r.report(token, poller.Readable)
 		return false
-	case k.receiving && !k.detaching:
-		k.detaching = true
+	case k.recv.out && !k.recv.cancelled:
+		k.recv.cancelled = true
 		r.cancel(token, opRecv)
 		return false
-	case k.receiving || k.sending || k.queued || k.polling:
+	case k.recv.out || k.send.rest || k.send.queued || k.send.polling:
 		return false
 	}
 	r.connections.drop(k)
@@ -363,23 +363,23 @@ func (r *ring) Release(token poller.Token, cut bool) bool {
 	if k == nil {
 		return true
 	}
-	if (k.queued || k.receiving || k.polling || k.sending) && r.unsubmitted() > 0 {
+	if (k.send.queued || k.recv.out || k.send.polling || k.send.rest) && r.unsubmitted() > 0 {
 		// What is not submitted yet would meet whoever has the descriptor's number next.
 		// An error is the next Wait's too; withdraw does without the kernel.
 		_ = r.flush()
 	}
-	if (k.sending || k.queued) && k.err == nil && !cut {
-		k.reading, k.awaited = false, true
+	if (k.send.rest || k.send.queued) && k.err == nil && !cut {
+		k.recv.wanted, k.send.awaited = false, true
 		return false
 	}
 	r.withdraw(k)
-	if k.receiving {
+	if k.recv.out {
 		r.cancel(token, opRecv)
 	}
-	if k.polling {
+	if k.send.polling {
 		r.cancel(token, opPoll)
 	}
-	if k.sending {
+	if k.send.rest {
 		r.cancel(token, opRest)
 		r.out.orphan(token, k.piece) // until the kernel has let go of it
 	}
@@ -394,7 +394,7 @@ func (r *ring) Held(token poller.Token) int {
 	switch {
 	case k == nil:
 		return 0
-	case k.sending:
+	case k.send.rest:
 		return k.kept + sendMax
 	default:
 		return k.kept

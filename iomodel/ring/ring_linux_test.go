@@ -352,7 +352,7 @@ func TestRingBackpressure(t *testing.T) {
 	}()
 	s.until("the greedy one is stuck", func(r *ring) bool {
 		stuck := false
-		r.eachLink(func(k *connection) { stuck = stuck || (k.sending || k.polling) && !k.receiving })
+		r.eachLink(func(k *connection) { stuck = stuck || (k.send.rest || k.send.polling) && !k.recv.out })
 		return stuck
 	})
 	other := s.dial(0)
@@ -362,7 +362,7 @@ func TestRingBackpressure(t *testing.T) {
 	served := s.served.Load()
 	s.look(func(r *ring) {
 		r.eachLink(func(k *connection) {
-			if (k.sending || k.polling) && (k.receiving || k.buffer >= 0) {
+			if (k.send.rest || k.send.polling) && (k.recv.out || k.buffer >= 0) {
 				t.Error("a recv is out for the one that does not read")
 			}
 		})
@@ -412,7 +412,7 @@ func TestRingLeaves(t *testing.T) {
 
 func sendingLinks(r *ring) (n int) {
 	r.eachLink(func(k *connection) {
-		if k.sending {
+		if k.send.rest {
 			n++
 		}
 	})
@@ -429,7 +429,7 @@ func (s *ringServer) stick(c *ringClient) (answers int) {
 		c.send("/medium", false)
 		s.until("it is served and submitted", func(r *ring) bool {
 			queued := false
-			r.eachLink(func(k *connection) { queued = queued || k.queued })
+			r.eachLink(func(k *connection) { queued = queued || k.send.queued })
 			stuck = sendingLinks(r) == 1
 			return s.medium.Load() > served && !queued
 		})
@@ -529,7 +529,7 @@ func TestRingKeeps(t *testing.T) {
 	s := startRing(t)
 	c := s.dial(0)
 	c.send("/small", false).expect(200)
-	s.look(func(r *ring) { r.eachLink(func(k *connection) { k.reading = false }) })
+	s.look(func(r *ring) { r.eachLink(func(k *connection) { k.recv.wanted = false }) })
 	for range 2 {
 		if got := c.send("/small", false).expect(200); !bytes.Equal(got, ringSmall) {
 			t.Errorf("%d bytes came", len(got))

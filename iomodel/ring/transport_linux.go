@@ -33,9 +33,9 @@ func (t *transport) Recv(p []byte) (int, error) {
 	switch {
 	case n == len(p):
 		return n, nil
-	case k.more:
+	case k.recv.more:
 		m, err := r.direct.Recv(p[n:])
-		k.more = m == len(p)-n
+		k.recv.more = m == len(p)-n
 		if n+m > 0 {
 			return n + m, nil // the next call meets the error
 		}
@@ -44,7 +44,7 @@ func (t *transport) Recv(p []byte) (int, error) {
 		return n, nil
 	case k.err != nil:
 		return 0, k.err
-	case k.eof:
+	case k.recv.eof:
 		return 0, io.EOF
 	case k.fresh:
 		return r.direct.Recv(p)
@@ -58,7 +58,7 @@ func (t *transport) Recv(p []byte) (int, error) {
 func (t *transport) Send(head, body []byte, more bool) (int, error) {
 	k, r := t.connection, t.ring
 	size := len(head) + len(body)
-	if k.fresh || k.queued || k.sending || more || size > sendMax {
+	if k.fresh || k.send.queued || k.send.rest || more || size > sendMax {
 		if err := t.drained(); err != nil {
 			return 0, err
 		}
@@ -82,7 +82,7 @@ func (t *transport) Send(head, body []byte, more bool) (int, error) {
 // send queues a send that takes what the socket has room for and ends. If
 // that is everything it does so in silence: a request is one completion, its recv's.
 func (r *ring) send(k *connection, p []byte) {
-	k.queued, k.out = true, p
+	k.send.queued, k.out = true, p
 	s := r.request(k.token, opSend)
 	s.PrepareSend(int(k.fd), p, unix.MSG_DONTWAIT|unix.MSG_WAITALL|unix.MSG_NOSIGNAL)
 	s.Flags |= uring.FlagSkipSuccess
@@ -93,7 +93,7 @@ func (r *ring) send(k *connection, p []byte) {
 // returns ErrAgain if the socket has no room for it, or the kernel takes no requests just now: the
 // poll that [ring.Watch] asks for is then submitted behind it.
 func (t *transport) drained() error {
-	if t.connection.queued {
+	if t.connection.send.queued {
 		if err := t.ring.flush(); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (t *transport) drained() error {
 	switch {
 	case t.connection.err != nil:
 		return t.connection.err
-	case t.connection.sending:
+	case t.connection.send.rest:
 		return conn.ErrAgain
 	}
 	return nil

@@ -17,9 +17,8 @@ var epollBackend = Backend{Name: "epoll", Triggers: Level | Edge, Open: openEpol
 // epoll implements Poller. The kernel keeps each descriptor's token in the data
 // union of its epoll_event, so no table of ours is needed to translate events.
 type epoll struct {
-	waker
+	fdWaker
 	epfd   int
-	wake   WakeFD
 	edge   uint32 // EPOLLET or 0: or'ed into every registration that is not in forced
 	forced fdSet  // descriptors added with ForceLevel: Modify must know
 	calls  Calls
@@ -111,16 +110,6 @@ func (p *epoll) Wait(events []Event, timeout time.Duration) (int, error) {
 			return 0, nil
 		}
 	}
-}
-
-// Wake implements Poller.
-func (p *epoll) Wake() error {
-	if !p.claim() {
-		return nil
-	}
-	err := p.wake.Send()
-	p.release(err)
-	return err
 }
 
 // Close implements Poller.

@@ -15,8 +15,7 @@ var pollBackend = Backend{Name: "poll", Triggers: Level, Open: openPoll}
 // poll implements Poller. The kernel is handed the whole array in each Wait
 // and walks it, so a wait costs time in proportion to the descriptors.
 type poll struct {
-	waker
-	wake  WakeFD
+	fdWaker
 	table table
 	fds   []unix.PollFd // the wake-up's, then one for each entry of table
 	next  int           // the position in table that collect starts at
@@ -93,16 +92,6 @@ func (p *poll) Wait(events []Event, timeout time.Duration) (int, error) {
 	}
 }
 
-// Wake implements Poller.
-func (p *poll) Wake() error {
-	if !p.claim() {
-		return nil
-	}
-	err := p.wake.Send()
-	p.release(err)
-	return err
-}
-
 // Close implements Poller.
 func (p *poll) Close() error {
 	if !p.stop() {
@@ -124,10 +113,9 @@ func (p *poll) Calls() Calls { return p.calls }
 func (p *poll) collect(events []Event, count int) (n int, err error) {
 	if p.fds[0].Revents != 0 {
 		count--
-		if err := p.wake.Drain(); err != nil {
+		if err := p.woken(); err != nil {
 			return 0, err
 		}
-		p.clear()
 	}
 	entries := p.table.entries
 	i := p.next

@@ -24,8 +24,7 @@ var ErrSetSize = errors.New("poller: the descriptor is beyond FD_SETSIZE, which 
 // the highest descriptor is high. An error on a descriptor is reported in the
 // directions that were asked for, and a Hangup never: recv finds it.
 type selects struct {
-	waker
-	wake       WakeFD
+	fdWaker
 	table      table
 	read       selectSet // asked for; the wake-up's among them
 	write      selectSet
@@ -116,16 +115,6 @@ func (p *selects) Wait(events []Event, timeout time.Duration) (int, error) {
 	}
 }
 
-// Wake implements Poller.
-func (p *selects) Wake() error {
-	if !p.claim() {
-		return nil
-	}
-	err := p.wake.Send()
-	p.release(err)
-	return err
-}
-
 // Close implements Poller.
 func (p *selects) Close() error {
 	if !p.stop() {
@@ -163,10 +152,9 @@ func (p *selects) ask(fd int, want Interest) {
 func (p *selects) collect(events []Event) (n int, err error) {
 	if p.readReady.has(p.wake.read) {
 		p.readReady.put(p.wake.read, false)
-		if err := p.wake.Drain(); err != nil {
+		if err := p.woken(); err != nil {
 			return 0, err
 		}
-		p.clear()
 	}
 	for _, part := range [...]struct{ from, to int }{{p.next, p.top + 1}, {0, min(p.next, p.top+1)}} {
 		for fd := part.from; n < len(events); fd++ {

@@ -53,8 +53,7 @@ var errNoSignals = errors.New("this kind of file sends no signals (O_ASYNC)")
 // A descriptor that was added with ForceLevel sends no signals: it is in every
 // ppoll. Several loops may share it, but a file has only one owner to signal.
 type sigio struct {
-	waker
-	wake      WakeFD
+	fdWaker
 	sigfd     int
 	thread    int           // that of the first Wait; 0: there was none
 	mask      unix.Sigset_t // of the thread, before
@@ -186,16 +185,6 @@ func (p *sigio) Wait(events []Event, timeout time.Duration) (int, error) {
 			return found, err
 		}
 	}
-}
-
-// Wake implements Poller.
-func (p *sigio) Wake() error {
-	if !p.claim() {
-		return nil
-	}
-	err := p.wake.Send()
-	p.release(err)
-	return err
 }
 
 // Close implements Poller. Signals of descriptors that are still registered
@@ -393,10 +382,9 @@ func (p *sigio) pollNow() error {
 // collect turns the answers into events and takes the wake-up out.
 func (p *sigio) collect(events []Event) (int, error) {
 	if p.asked[askedWake].Revents != 0 {
-		if err := p.wake.Drain(); err != nil {
+		if err := p.woken(); err != nil {
 			return 0, err
 		}
-		p.clear()
 	}
 	return p.settle(events), nil
 }

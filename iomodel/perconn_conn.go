@@ -185,8 +185,8 @@ func (c *ownedConn) expire() conn.Want {
 	return c.turn(func() conn.Want {
 		ticket, waits := c.conn.Awaits()
 		want := c.conn.Expire(c.transport, c.local)
-		if waits {
-			c.reviewJob(ticket)
+		if waits && !c.server.onThread {
+			c.server.opts.Pool.Review(c.waiting(), ticket, &c.local.Counters)
 		}
 		return want
 	})
@@ -255,8 +255,8 @@ func (c *ownedConn) end() {
 	}
 	s := c.server
 	c.beginTurn()
-	if ticket, waits := c.conn.Awaits(); waits {
-		c.leaveJob(ticket)
+	if !s.onThread {
+		s.opts.Pool.LeaveFor(c.waiting(), &c.local.Counters)
 	}
 	c.conn.Release(c.local)
 	c.local.Hold(-s.perConn)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // mailbox is how other goroutines reach a connection that waits for a job or its Source.
@@ -90,25 +91,26 @@ func (s *ownedServer) Deliver(token uint64, ticket uint32, result conn.Result) {
 	}
 }
 
+// waiting is the connection as the pool knows it.
+func (c *ownedConn) waiting() workers.Waiting {
+	return workers.Waiting{Conn: &c.conn, To: c.server, Token: c.token}
+}
+
 // work does the connection's job, or waits for it to be done, no longer than timeout.
 func (c *ownedConn) work(timeout time.Duration) {
 	s := c.server
-	job, ticket, must := c.conn.TakeJob()
-	switch {
-	case job == nil: // the pool has it
-	case s.onThread:
-		s.addCounters(&conn.Counters{JobsSubmitted: 1, JobsDone: 1})
-		c.conn.Resume(ticket, job.Run(c), nil)
-		return
-	default:
-		err := s.opts.Pool.Submit(job, must, c.conn.JobClient(), s, c.token, ticket)
-		s.addCounters(&conn.Counters{JobsSubmitted: 1})
-		if err != nil {
-			s.addCounters(&conn.Counters{JobsRefused: 1})
-			c.conn.Resume(ticket, nil, err)
-			conn.DropJob(job, must)
-			return
+	if s.onThread {
+		if job, ticket, _ := c.conn.TakeJob(); job != nil {
+			s.addCounters(&conn.Counters{JobsSubmitted: 1, JobsDone: 1})
+			c.conn.Resume(ticket, job.Run(c), nil)
 		}
+		return
+	}
+	var count conn.Counters
+	taken := s.opts.Pool.SubmitFor(c.waiting(), &count)
+	s.addCounters(&count)
+	if !taken {
+		return
 	}
 	c.sleep(timeout)
 	for _, r := range c.take() {
@@ -120,24 +122,3 @@ func (c *ownedConn) work(timeout time.Duration) {
 
 // Wanted implements [conn.Demand] for a job that runs on the connection's thread.
 func (c *ownedConn) Wanted() bool { return c.cut.Load() == 0 && !c.server.graceOver.Load() }
-
-// reviewJob takes back the job that the connection waited for before its timer ran out, if it does not any more, and
-// says so where it may not.
-func (c *ownedConn) reviewJob(ticket uint32) {
-	now, waits := c.conn.Awaits()
-	switch {
-	case c.server.onThread:
-	case waits && now == ticket && c.conn.Doubtful():
-		c.server.opts.Pool.Doubt(c.server, c.token, ticket)
-	case waits && now == ticket:
-	default:
-		c.leaveJob(ticket)
-	}
-}
-
-// leaveJob takes a job back: nobody waits for it any more.
-func (c *ownedConn) leaveJob(ticket uint32) {
-	if !c.server.onThread && c.server.opts.Pool.Leave(c.server, c.token, ticket) {
-		c.server.addCounters(&conn.Counters{JobsDone: 1, JobsDropped: 1})
-	}
-}

@@ -67,23 +67,31 @@ func Ping(timeout time.Duration, all []Pinged) error {
 		}
 		waits[i] = beaten
 	}
-	over := time.NewTimer(timeout)
-	defer over.Stop()
-	for i, beaten := range waits {
-		select {
-		case <-beaten:
-			continue
-		case <-over.C:
-		}
-		// The timer fires once: the others are only looked at.
-		for j := range waits[i:] {
-			select {
-			case <-waits[i+j]:
-			default:
-				return fmt.Errorf("%s has not answered for %v", all[i+j].Name, timeout)
-			}
-		}
-		break
+	for _, i := range Late(timeout, waits) {
+		return fmt.Errorf("%s has not answered for %v", all[i].Name, timeout)
 	}
 	return nil
+}
+
+// Late waits until all channels are closed, at most for timeout, and returns the positions of those that are not.
+func Late(timeout time.Duration, all []<-chan struct{}) (late []int) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	over := false
+	for i, c := range all {
+		if !over {
+			select {
+			case <-c:
+				continue
+			case <-timer.C: // which fires once: the others are only looked at
+				over = true
+			}
+		}
+		select {
+		case <-c:
+		default:
+			late = append(late, i)
+		}
+	}
+	return late
 }

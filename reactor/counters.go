@@ -6,6 +6,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 )
 
@@ -17,24 +18,17 @@ const answerMax = time.Second
 // of its own and says so when asked, between two connections: so nothing is
 // published that nobody reads, and a request pays for nothing but the counting.
 type published struct {
-	mu     sync.Mutex
-	last   conn.Counters
-	answer chan struct{} // closed by the loop's answer; nil: it has not been asked
+	mu    sync.Mutex
+	last  conn.Counters
+	pulse model.Pulse // beats when last is new
 }
 
 // requestCounters asks the loop, unless it has yet to answer somebody else. The channel is
 // closed when it has answered.
 func (l *Loop) requestCounters() <-chan struct{} {
-	q := &l.counted
-	q.mu.Lock()
-	answer, asked := q.answer, q.answer != nil
-	if !asked {
-		answer = make(chan struct{})
-		q.answer = answer
-	}
-	q.mu.Unlock()
-	if !asked && !l.post((*Loop).publishCounters) {
-		q.answered() // it has ended, and said its last words or is about to
+	answer, first := l.counted.pulse.Ask()
+	if first && !l.post((*Loop).publishCounters) {
+		l.counted.pulse.End() // the loop has ended, and published its last counts or is about to
 	}
 	return answer
 }
@@ -61,21 +55,11 @@ func (l *Loop) publishCounters() {
 	q.mu.Lock()
 	q.last = *c
 	q.mu.Unlock()
-	q.answered()
+	q.pulse.Beat()
 }
 
 // operationCounter is a Completer that counts what it asks of the kernel.
 type operationCounter interface{ Operations() uint64 }
-
-// answered ends the waits for an answer.
-func (q *published) answered() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.answer != nil {
-		close(q.answer)
-		q.answer = nil
-	}
-}
 
 // read returns what the loop said last.
 func (q *published) read() conn.Counters {
@@ -92,32 +76,11 @@ func (r *Reactor) Counters() (sum conn.Counters) {
 	for i, l := range r.loops {
 		answers[i] = l.requestCounters()
 	}
-	timer := time.NewTimer(answerMax)
-	defer timer.Stop()
-	over := false
-	for i, l := range r.loops {
-		if !over {
-			select {
-			case <-answers[i]:
-			case <-timer.C:
-				over = true
-			}
-		}
-		if over && !closed(answers[i]) {
-			sum.Silent++
-		}
+	sum.Silent = len(model.Late(answerMax, answers))
+	for _, l := range r.loops {
 		c := l.counted.read()
 		sum.Add(&c)
 	}
 	sum.Loops = len(r.loops)
 	return sum
-}
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

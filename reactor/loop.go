@@ -15,6 +15,7 @@ import (
 	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/socket"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 const (
@@ -312,7 +313,7 @@ func (l *Loop) step(s *slot) {
 
 // arrange does what the connection wants.
 func (l *Loop) arrange(s *slot, want conn.Want) {
-	if _, waits := s.conn.Awaits(); want == conn.WantDeferred && !waits && !l.submit(s) {
+	if _, waits := s.conn.Awaits(); want == conn.WantDeferred && !waits && !l.opts.Pool.SubmitFor(l.waiting(s), &l.local.Counters) {
 		want = conn.WantYield
 	}
 	s.want = want
@@ -364,41 +365,9 @@ func (l *Loop) watchAgain() {
 	}
 }
 
-// submit has the pool do the connection's job. If the pool refuses, the
-// connection has been told and it reports false.
-func (l *Loop) submit(s *slot) bool {
-	job, ticket, must := s.conn.TakeJob()
-	err := l.opts.Pool.Submit(job, must, s.conn.JobClient(), l, uint64(s.token()), ticket)
-	l.local.Counters.JobsSubmitted++
-	if err == nil {
-		return true
-	}
-	l.local.Counters.JobsRefused++
-	s.conn.Resume(ticket, nil, err)
-	conn.DropJob(job, must)
-	return false
-}
-
-// reviewJob takes back the job that the connection waited for before its timer ran out, if it does not any more, and
-// says so where it may not.
-func (l *Loop) reviewJob(s *slot, ticket uint32) {
-	now, waits := s.conn.Awaits()
-	switch {
-	case waits && now == ticket && s.conn.Doubtful():
-		l.opts.Pool.Doubt(l, uint64(s.token()), ticket)
-	case waits && now == ticket:
-	case l.opts.Pool.Leave(l, uint64(s.token()), ticket):
-		l.local.Counters.JobsDone++
-		l.local.Counters.JobsDropped++
-	}
-}
-
-// leaveJob takes back the connection's job, if it waits for one: nobody does any more.
-func (l *Loop) leaveJob(s *slot) {
-	if ticket, waits := s.conn.Awaits(); waits && l.opts.Pool.Leave(l, uint64(s.token()), ticket) {
-		l.local.Counters.JobsDone++
-		l.local.Counters.JobsDropped++
-	}
+// waiting is the connection as the pool knows it.
+func (l *Loop) waiting(s *slot) workers.Waiting {
+	return workers.Waiting{Conn: &s.conn, To: l, Token: uint64(s.token())}
 }
 
 // watch has the poller report what the connection wants. With an edge trigger
@@ -475,7 +444,7 @@ func (l *Loop) expire() {
 		ticket, waits := s.conn.Awaits()
 		want := s.conn.Expire(t, l.local)
 		if waits {
-			l.reviewJob(s, ticket)
+			l.opts.Pool.Review(l.waiting(s), ticket, &l.local.Counters)
 		}
 		l.arrange(s, want)
 	}
@@ -533,7 +502,7 @@ func (l *Loop) post(do func(*Loop)) bool { return l.inbox.post(message{do: do}) 
 // close ends a connection. Its descriptor is closed when the batch is done, so
 // that no event of the batch can meet a successor with the same number.
 func (l *Loop) close(s *slot) {
-	l.leaveJob(s)
+	l.opts.Pool.LeaveFor(l.waiting(s), &l.local.Counters)
 	s.conn.Release(l.local)
 	if s.registered {
 		if err := l.poller.Remove(int(s.fd)); err != nil {

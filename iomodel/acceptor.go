@@ -18,9 +18,6 @@ import (
 )
 
 const (
-	// waitMax bounds a wait: garbage collection has been seen stuck behind
-	// unbounded blocking system calls (golang/go#81759).
-	waitMax = time.Second
 	// roomEvery is how often an acceptor that waits for room looks whether somebody has become idle.
 	roomEvery = 100 * time.Millisecond
 )
@@ -221,7 +218,7 @@ func (a *acceptor) gather(now int64) (timeout time.Duration) {
 		time.Sleep(time.Duration(a.polling.Until - now))
 		a.polling.Until = 0
 	}
-	timeout = waitMax
+	timeout = poller.WaitMax
 	a.fds = append(a.fds[:0], unix.PollFd{Fd: int32(a.waker.FD()), Events: unix.POLLIN})
 	resting := 0
 	for i := range a.list {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
+	"github.com/evhttpd/evhttpd/poller"
 	"github.com/evhttpd/evhttpd/sendfile"
 )
 
@@ -193,7 +194,7 @@ type blockingTransport struct {
 
 // init bounds what a Send waits.
 func (t *blockingTransport) init() error {
-	slice := waitMax
+	slice := poller.WaitMax
 	if timeout := t.conn.server.settings.Load().config.Timeout(conn.PhaseSending); timeout > 0 {
 		slice = min(slice, timeout)
 	}
@@ -209,7 +210,7 @@ func setTimeout(fd, option int, d time.Duration) error {
 // wait has the next turn's first Recv do the waiting; a Send needs no telling.
 func (t *blockingTransport) wait(want conn.Want, timeout time.Duration) bool {
 	t.waits, t.empty = want == conn.WantRead, false
-	if slice := min(timeout, waitMax); t.waits && slice != t.bound {
+	if slice := min(timeout, poller.WaitMax); t.waits && slice != t.bound {
 		t.bound = slice
 		t.boundErr = setTimeout(t.fd, unix.SO_RCVTIMEO, slice)
 	}

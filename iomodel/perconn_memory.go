@@ -5,10 +5,8 @@ import (
 
 	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 )
-
-// warnHeld is the warning of [model.Options.Budget].
-const warnHeld = "connections hold too much memory: the largest and oldest holders are closed (limits.buffers)"
 
 // tellHeld makes known what the connection holds between two turns, for others to look at.
 func (c *ownedConn) tellHeld() {
@@ -61,6 +59,6 @@ func (s *ownedServer) relieve() {
 	s.mu.Unlock()
 	if relieved > 0 {
 		s.addCounters(&conn.Counters{Relieved: relieved})
-		s.opts.Warn(warnHeld, nil)
+		s.opts.Warn(model.WarnHeld, nil)
 	}
 }

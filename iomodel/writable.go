@@ -80,7 +80,7 @@ func (w *writableWatcher) tell(list *[]*writableWait, ask *writableWait) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	*list = append(*list, ask)
-	// If the wake-up cannot be written, ask is found when the wait ends, waitMax later at most.
+	// If the wake-up cannot be written, ask is found when the wait ends, poller.WaitMax later at most.
 	_ = w.poller.Wake()
 }
 
@@ -110,7 +110,7 @@ func (w *writableWatcher) run() {
 		for _, ask := range leave {
 			w.release(asks, ask.token)
 		}
-		n, err := w.poller.Wait(events, waitMax)
+		n, err := w.poller.Wait(events, poller.WaitMax)
 		if err != nil {
 			w.warn("waiting for room in sockets fails: it is tried again, at least once a second", err)
 			time.Sleep(w.failing.Fail(clock.Mono()))

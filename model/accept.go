@@ -22,10 +22,11 @@ const (
 	silentMin = time.Second
 )
 
-// What an operator is told of accepting. The cause is the error beside it.
+// What an operator is told of connections. The cause is the error beside it.
 const (
 	WarnTooMany = "too many connections: idle ones are closed, others get 503 (limits.connections)"
 	WarnStarved = "out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)"
+	WarnHeld    = "connections hold too much memory: the largest and oldest holders are closed (limits.buffers)"
 	WarnAccept  = "accepting fails: it is tried again, at least once a second"
 )
 

@@ -425,7 +425,7 @@ func TestDescriptorsBeyondFDSetsize(t *testing.T) {
 
 func TestWaitReturnsWhenTheTimeIsUpAndNotBefore(t *testing.T) {
 	timeouts := []time.Duration{0, 1, time.Microsecond, 300 * time.Microsecond, time.Millisecond,
-		2500 * time.Microsecond, 20 * time.Millisecond, waitMax + 10*time.Millisecond}
+		2500 * time.Microsecond, 20 * time.Millisecond, WaitMax + 10*time.Millisecond}
 	each(t, func(t *testing.T, s *subject) {
 		if s.traits.hints {
 			return // it never waits: the test below is for it
@@ -482,13 +482,13 @@ func TestHintsAreGivenAtOnce(t *testing.T) {
 
 func TestNextSlice(t *testing.T) {
 	for _, c := range []struct{ timeout, slice, rest time.Duration }{
-		{-1, waitMax, -1},
-		{-time.Hour, waitMax, -time.Hour},
+		{-1, WaitMax, -1},
+		{-time.Hour, WaitMax, -time.Hour},
 		{0, 0, 0},
 		{1, 1, 0},
-		{waitMax, waitMax, 0},
-		{waitMax + 1, waitMax, 1},
-		{3 * waitMax, waitMax, 2 * waitMax},
+		{WaitMax, WaitMax, 0},
+		{WaitMax + 1, WaitMax, 1},
+		{3 * WaitMax, WaitMax, 2 * WaitMax},
 	} {
 		if slice, rest := nextSlice(c.timeout); slice != c.slice || rest != c.rest {
 			t.Errorf("nextSlice(%s) is %s, %s, want %s, %s", c.timeout, slice, rest, c.slice, c.rest)

@@ -115,7 +115,7 @@ func TestSignalEndsTheWaitWithoutAnError(t *testing.T) {
 		}
 		ours, _ := unixPair(t)
 		s.add(t, ours, tokenA, Readable, 0)
-		for _, timeout := range []time.Duration{-1, waitMax} {
+		for _, timeout := range []time.Duration{-1, WaitMax} {
 			thread := make(chan int, 1)
 			returned := make(chan struct{})
 			start := time.Now()

@@ -7,22 +7,22 @@ import "time"
 // and saves nothing once a call's cost is shared by hundreds.
 const batchMax = 512
 
-// waitMax bounds one blocking system call. Go's garbage collector was seen
+// WaitMax bounds one blocking system call. Go's garbage collector was seen
 // stuck behind waits without a bound (golang/go#81759); one return a second
 // costs nothing.
-const waitMax = time.Second
+const WaitMax = time.Second
 
-// nextSlice cuts the next system call's timeout, at most waitMax, from a
+// nextSlice cuts the next system call's timeout, at most WaitMax, from a
 // Wait's. When rest is 0 it is the last; without a bound rest stays negative.
 // A slice that runs out has taken its whole time, so no clock is read.
 func nextSlice(timeout time.Duration) (slice, rest time.Duration) {
 	switch {
 	case timeout < 0:
-		return waitMax, timeout
-	case timeout <= waitMax:
+		return WaitMax, timeout
+	case timeout <= WaitMax:
 		return timeout, 0
 	}
-	return waitMax, timeout - waitMax
+	return WaitMax, timeout - WaitMax
 }
 
 // ShortWait is how long a wait may be without Go's scheduler being told of it,

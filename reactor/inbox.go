@@ -68,7 +68,7 @@ func (b *inbox) post(m message) bool {
 	if b.asleep.CompareAndSwap(true, false) {
 		b.gap("claimed")
 		// If the wake-up cannot be written the loop finds the message when its
-		// wait ends, waitMax later at most, or when it ends itself.
+		// wait ends, poller.WaitMax later at most, or when it ends itself.
 		_ = b.wake()
 	}
 	return true

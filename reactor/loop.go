@@ -22,9 +22,6 @@ const (
 	// eventsMax is the size of a batch: every connection of a busy loop once,
 	// and still a bound on how long timers and messages wait.
 	eventsMax = 512
-	// waitMax bounds a wait: garbage collection has been seen stuck behind
-	// unbounded blocking system calls (golang/go#81759).
-	waitMax = time.Second
 	// completedFew is up to how many completions one call of a Completer's Wait
 	// submits and waits, all in one. After more of them the first call does not
 	// wait: it finds the next ones, mostly, and Go's scheduler need not hear of it.
@@ -260,7 +257,7 @@ func (l *Loop) timeout() time.Duration {
 	if l.acceptor.pending() {
 		return 0
 	}
-	timeout := waitMax
+	timeout := poller.WaitMax
 	now := l.local.Clock.Mono
 	s, next := l.timers.due(&l.slab, now)
 	if s != nil {

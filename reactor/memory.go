@@ -2,11 +2,9 @@ package reactor
 
 import (
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/poller"
 )
-
-// heldTooMuch is the warning of [model.Options.Budget].
-const heldTooMuch = "connections hold too much memory: the largest and oldest holders are closed (limits.buffers)"
 
 // relieve closes the connections of this loop that hold most for longest, as far as
 // this loop's Share of the Budget is to give up.
@@ -18,7 +16,7 @@ func (l *Loop) relieve() {
 		}
 	})
 	if closed > 0 {
-		l.opts.Warn(heldTooMuch, nil)
+		l.opts.Warn(model.WarnHeld, nil)
 	}
 }
 

@@ -79,7 +79,7 @@ func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 	}
 }
 
-// nap is how long a wait lasts at most, which spares the tests most of waitMax.
+// nap is how long a wait lasts at most, which spares the tests most of poller.WaitMax.
 const nap = 100 * time.Millisecond
 
 // restless reports whether a backend looks on and on by design.

@@ -33,7 +33,8 @@ race: ## all tests in their short form under the race detector
 	$(GO) test -race -count=1 -p 3 ./test ./...
 
 fuzz: ## one target: make fuzz PKG=./http1 FUZZ=FuzzParse FUZZTIME=60s
-	@[ -n "$(PKG)" ] && [ -n "$(FUZZ)" ] || { echo "usage: make fuzz PKG=./http1 FUZZ=FuzzParse [FUZZTIME=60s]; there are:"; \
+	@[ -n "$(PKG)" ] && [ -n "$(FUZZ)" ] || { \
+		echo "usage: make fuzz PKG=./http1 FUZZ=FuzzParse [FUZZTIME=60s]; there are:"; \
 		grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | sed 's/func /  /' | sort; exit 2; }
 	$(GO) test $(PKG) -run '^$$' -fuzz '^$(FUZZ)$$' -fuzztime $(FUZZTIME)
 

@@ -19,8 +19,10 @@ func TestProgramsAreInstalledByCI(t *testing.T) {
 		t.Fatal(".ci/run has no list of programs")
 	}
 	installed := map[string]bool{
-		"promtool": strings.Contains(string(text), "take_promtool"), "zckdl": true, "zsyncmake": true, // in zck's and zsync's packages
-		"apt-get": true, "env": true, "nohup": true, "ps": true, "sh": true, "timeout": true, "unshare": true, // of every Debian
+		"promtool": strings.Contains(string(text), "take_promtool"),
+		"zckdl":    true, "zsyncmake": true, // in the packages of zck and zsync
+		// Every Debian has these.
+		"apt-get": true, "env": true, "nohup": true, "ps": true, "sh": true, "timeout": true, "unshare": true,
 	}
 	for _, entry := range strings.Fields(string(listed[1])) {
 		program, _, _ := strings.Cut(entry, ":")

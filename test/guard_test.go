@@ -135,6 +135,8 @@ func TestServesUntilKilled(t *testing.T) {
 	if os.Getenv(stoppedEnv) == "" {
 		return
 	}
-	launch(t, testkit.Command("sh", "-c", `"$@" & wait`, "sh", binary, "serve", t.TempDir(), "--listen", "127.0.0.1:0", "--access-log", "off"))
+	// The server is not the test's own child, so that only the guard can end it.
+	launch(t, testkit.Command("sh", "-c", `"$@" & wait`, "sh", binary, "serve", t.TempDir(),
+		"--listen", "127.0.0.1:0", "--access-log", "off"))
 	select {}
 }

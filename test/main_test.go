@@ -30,7 +30,8 @@ func variants() []variant {
 	everywhere := []variant{{"poll", "level"}, {"select", "level"}, {"spin", "level"},
 		{"blocking", "auto"}, {"goroutine", "auto"}, {"netpoll", "auto"}}
 	if runtime.GOOS == "linux" {
-		return append([]variant{{"epoll", "edge"}, {"epoll", "level"}, {"sigio", "edge"}, {"io_uring", "auto"}}, everywhere...)
+		linux := []variant{{"epoll", "edge"}, {"epoll", "level"}, {"sigio", "edge"}, {"io_uring", "auto"}}
+		return append(linux, everywhere...)
 	}
 	return append([]variant{{"kqueue", "edge"}, {"kqueue", "level"}}, everywhere...)
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/evhttpd/evhttpd/sendfile"
 )
 
-// threadsMax is the most threads of a blocking server: Go ends a program that
+// ThreadsMax is the most threads of a blocking server: Go ends a program that
 // has 10,000 (runtime/debug.SetMaxThreads), and others need some too.
-const threadsMax = 8192
+const ThreadsMax = 8192
 
 // blocking is the model of a blocking connection on an OS thread: accept,
 // then recv and send until it ends. The threads are a pool of at most
@@ -63,8 +63,8 @@ type blockingServer struct {
 }
 
 func newBlocking(o Options) (Server, error) {
-	if o.Threads < 1 || o.Threads > threadsMax {
-		return nil, fmt.Errorf("iomodel: blocking takes 1 to %d threads, not %d", threadsMax, o.Threads)
+	if o.Threads < 1 || o.Threads > ThreadsMax {
+		return nil, fmt.Errorf("iomodel: blocking takes 1 to %d threads, not %d", ThreadsMax, o.Threads)
 	}
 	s := &blockingServer{threads: o.Threads}
 	s.ownedServer = newOwnedServer(o, ownedTraits{onThread: true})

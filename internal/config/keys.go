@@ -14,9 +14,6 @@ import (
 	"github.com/evhttpd/evhttpd/iomodel"
 )
 
-// threadsMax keeps the program below the 10,000 threads at which Go ends it (debug.SetMaxThreads).
-const threadsMax = 8192
-
 // kinds says how the value of every key is written. [] stands for each element of a list. A key whose field is a
 // struct, or a list of structs, has no row: the keys within it have.
 var kinds = map[string]kind{
@@ -32,7 +29,7 @@ var kinds = map[string]kind{
 	"trigger":       oneOf("auto", "edge", "level"),
 	"loops":         number(1, 1024, true),
 	"accept":        oneOf("auto", "reuseport", "shared"),
-	"threads":       number(1, threadsMax, false),
+	"threads":       number(1, iomodel.ThreadsMax, false),
 	"workers":       number(1, 1024, false),
 	"turn.requests": number(0, countMax, false),
 	"turn.bytes":    size(0, GiB),

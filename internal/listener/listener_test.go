@@ -145,6 +145,21 @@ func addresses(t *testing.T, texts ...string) (all []config.Address) {
 	return all
 }
 
+// openTogether has four servers open the same addresses at once, and returns what each has got.
+func openTogether(cfg *config.Config, addresses []config.Address, sockets int) (results [4][]*Listener) {
+	var starts sync.WaitGroup
+	begin := make(chan struct{})
+	for i := range results {
+		starts.Go(func() {
+			<-begin
+			results[i], _ = Open(cfg, addresses, sockets, nil)
+		})
+	}
+	close(begin)
+	starts.Wait()
+	return results
+}
+
 // opened opens listeners until the test ends.
 func opened(t *testing.T, sockets int, old []*Listener, texts ...string) ([]*Listener, error) {
 	t.Helper()
@@ -178,19 +193,8 @@ func TestPortIsTakenAlone(t *testing.T) {
 		if err := Close(free, nil, true); err != nil {
 			t.Fatal(err)
 		}
-		var starts sync.WaitGroup
-		var results [4][]*Listener
-		begin := make(chan struct{})
-		for i := range results {
-			starts.Go(func() {
-				<-begin
-				results[i], _ = Open(&cfg, address, 2, nil)
-			})
-		}
-		close(begin)
-		starts.Wait()
 		has := 0
-		for _, all := range results {
+		for _, all := range openTogether(&cfg, address, 2) {
 			has += len(all)
 			if err := Close(all, nil, true); err != nil {
 				t.Error(err)
@@ -217,17 +221,7 @@ func TestUnixIsTakenAlone(t *testing.T) {
 		stale.SetUnlinkOnClose(false)
 		stale.Close()
 		address := addresses(t, "unix:"+path)
-		var starts sync.WaitGroup
-		var results [4][]*Listener
-		begin := make(chan struct{})
-		for i := range results {
-			starts.Go(func() {
-				<-begin
-				results[i], _ = Open(&cfg, address, 1, nil)
-			})
-		}
-		close(begin)
-		starts.Wait()
+		results := openTogether(&cfg, address, 1)
 		has := 0
 		for _, all := range results {
 			has += len(all)

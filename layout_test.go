@@ -60,7 +60,8 @@ var rules = []rule{
 	// Every model implements conn.Transport, so a model names sendfile's types too.
 	{folder: "iomodel/ring", project: []string{"conn", "model", "poller", "reactor", "sendfile", "uring"},
 		modules: []string{xsys}},
-	{folder: "iomodel", project: []string{"reactor", "clock", "conn", "model", "poller", "sendfile", "socket", "workers"},
+	{folder: "iomodel", project: []string{"reactor", "clock", "conn", "model", "poller", "sendfile", "socket",
+		"workers"},
 		modules: []string{xsys, "github.com/cloudwego/netpoll"}},
 	{folder: "internal/background"},
 	{folder: "internal/mediatype", project: []string{"http1"}},

@@ -42,8 +42,8 @@ type small struct{ head, body []byte }
 func newSmall() *small {
 	return &small{
 		head: []byte("Content-Type: text/plain; charset=utf-8\r\n" +
-			"Content-Length: 1024\r\nETag: \"18b5c7a3f2e10000-400\"\r\nLast-Modified: Sat, 01 Nov 2025 10:00:00 GMT\r\n" +
-			"Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n"),
+			"Content-Length: 1024\r\nETag: \"18b5c7a3f2e10000-400\"\r\nLast-Modified: Sat, 01 Nov 2025 10:00:00 GMT" +
+			"\r\nAccept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n"),
 		body: bytes.Repeat([]byte("x"), 1024),
 	}
 }

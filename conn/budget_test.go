@@ -21,7 +21,8 @@ const connSizeMax = 112
 
 func TestSizeOfConn(t *testing.T) {
 	if size := unsafe.Sizeof(Conn{}); size > connSizeMax {
-		t.Errorf("a Conn has %d bytes, want at most %d: what few connections need belongs into pending", size, connSizeMax)
+		t.Errorf("a Conn has %d bytes, want at most %d: what few connections need belongs into pending", size,
+			connSizeMax)
 	}
 }
 

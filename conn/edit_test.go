@@ -48,12 +48,14 @@ func TestEdit(t *testing.T) {
 			strings.Replace(head, "vary: Accept-Encoding\r\n", "", 1),
 		},
 		{
-			"what was added is changed too", []EditField{{Name: "A"}, {Name: "C", Value: "e"}}, "A: b\r\nC: d\r\nF: g\r\n",
+			"what was added is changed too", []EditField{{Name: "A"}, {Name: "C", Value: "e"}},
+			"A: b\r\nC: d\r\nF: g\r\n",
 			head + "F: g\r\nC: e\r\n",
 		},
 		{"the later of two", []EditField{{Name: "A", Value: "1"}, {Name: "a", Value: "2"}}, "", head + "a: 2\r\n"},
 		{
-			"a name's beginning is another name", []EditField{{Name: "Content"}, {Name: "E"}, {Name: "HTTP/1.1 200 OK"}}, "",
+			"a name's beginning is another name", []EditField{{Name: "Content"}, {Name: "E"},
+				{Name: "HTTP/1.1 200 OK"}}, "",
 			head,
 		},
 	} {

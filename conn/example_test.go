@@ -60,7 +60,8 @@ func Example() {
 	}, greeter{}, nil)
 	w.Clock = clock.Time{Mono: 1, Wall: 784111777e9}
 	t := &script{
-		pieces: []string{"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HT", "TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
+		pieces: []string{"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HT",
+			"TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
 	}
 
 	var c conn.Conn

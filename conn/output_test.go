@@ -11,8 +11,9 @@ import (
 
 func TestAddr(t *testing.T) {
 	for in, want := range map[string]string{
-		"192.0.2.1:80": "192.0.2.1:80", "[2001:db8::1]:65535": "[2001:db8::1]:65535", "[::ffff:192.0.2.1]:1": "192.0.2.1:1",
-		"0.0.0.0:0": "0.0.0.0:0",
+		"192.0.2.1:80": "192.0.2.1:80", "[2001:db8::1]:65535": "[2001:db8::1]:65535",
+		"[::ffff:192.0.2.1]:1": "192.0.2.1:1",
+		"0.0.0.0:0":            "0.0.0.0:0",
 	} {
 		if got := AddrFrom(netip.MustParseAddrPort(in)).AddrPort().String(); got != want {
 			t.Errorf("%s became %s, want %s", in, got, want)

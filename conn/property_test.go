@@ -85,7 +85,8 @@ func book(method, target, version, connection, body string, log *[]string) excha
 func TestAnyStreamOverAnyTransport(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		target := rapid.SampledFrom(
-			[]string{"/a", "/shared/10", "/shared/5000", "/shared/70000", "/file", "/parts", "/source", "/fail", "/close"},
+			[]string{"/a", "/shared/10", "/shared/5000", "/shared/70000", "/file", "/parts", "/source", "/fail",
+				"/close"},
 		)
 		var input, want strings.Builder
 		var lines []string

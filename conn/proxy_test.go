@@ -35,7 +35,8 @@ var proxyCases = []proxyCase{
 	{name: "UNKNOWN", in: "PROXY UNKNOWN\r\n"},
 	{
 		name: "the longest",
-		in:   "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+		in: "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 " +
+			"65535\r\n",
 	},
 	{name: "port 0", in: "PROXY TCP4 192.0.2.1 198.51.100.1 0 0\r\n", from: "192.0.2.1:0"},
 
@@ -119,7 +120,8 @@ func TestProxiedConnection(t *testing.T) {
 			switch out := string(r.t.out); {
 			case c.bad == "-":
 			case c.bad != "":
-				if !strings.HasPrefix(out, "HTTP/1.1 400 ") || !strings.Contains(out, c.bad) || strings.Contains(out, "200 OK") ||
+				if !strings.HasPrefix(out, "HTTP/1.1 400 ") || !strings.Contains(out, c.bad) ||
+					strings.Contains(out, "200 OK") ||
 					r.served > 0 {
 					t.Fatalf("%s, split at %d: %q", c.name, at, out)
 				}
@@ -147,7 +149,8 @@ func TestProxyHeaderFromOthers(t *testing.T) {
 		r.t, r.started = newScript(t, in+get("/a")), true
 		r.c.Start(r.l, AddrFrom(source), false)
 		r.run()
-		if out := string(r.t.out); !strings.HasPrefix(out, "HTTP/1.1 400 ") || !strings.Contains(out, "proxy_protocol") ||
+		if out := string(r.t.out); !strings.HasPrefix(out, "HTTP/1.1 400 ") ||
+			!strings.Contains(out, "proxy_protocol") ||
 			r.served > 0 {
 			t.Errorf("%q: %q", in, out)
 		}

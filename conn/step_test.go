@@ -52,14 +52,16 @@ var chunked = "Transfer-Encoding: chunked"
 var scenarios = []scenario{
 	{name: "keep-alive in 1.1", send: get("/a") + get("/b"), want: []string{"200 GET /a", "200 GET /b"},
 		log: []string{"/a 200 6", "/b 200 6"}},
-	{name: "close in 1.1", send: get("/a", "Connection: close"), want: []string{"200 GET /a"}, close: true, direct: true},
+	{name: "close in 1.1", send: get("/a", "Connection: close"), want: []string{"200 GET /a"}, close: true,
+		direct: true},
 	{
 		name:  "close with more behind lingers",
 		send:  get("/a", "Connection: close") + get("/b"),
 		want:  []string{"200 GET /a"},
 		close: true,
 	},
-	{name: "1.0 closes", send: request("GET", "/a", "1.0", ""), want: []string{"200 GET /a"}, close: true, direct: true},
+	{name: "1.0 closes", send: request("GET", "/a", "1.0", ""), want: []string{"200 GET /a"}, close: true,
+		direct: true},
 	{name: "1.0 with keep-alive", send: strings.Repeat(request("GET", "/a", "1.0", "", "Connection: keep-alive"), 2),
 		want: []string{"200 GET /a", "200 GET /a"}},
 	{name: "a handler that closes lingers", send: get("/close") + get("/b"), want: []string{"200 bye"}, close: true},
@@ -151,7 +153,8 @@ var scenarios = []scenario{
 		send: post("hello", "Content-Length: 5") + get("/b"),
 		want: []string{"200 POST /p", "200 GET /b"},
 	},
-	{name: "an empty body", send: post("", "Content-Length: 0") + get("/b"), want: []string{"200 POST /p", "200 GET /b"}},
+	{name: "an empty body", send: post("", "Content-Length: 0") + get("/b"),
+		want: []string{"200 POST /p", "200 GET /b"}},
 	{
 		name: "a chunked body",
 		send: post("5;x=y\r\nhello\r\n0\r\nT: v\r\n\r\n", chunked) + get("/b"),
@@ -219,7 +222,8 @@ var scenarios = []scenario{
 		send: post("", "Content-Length: 0", "Expect: 100-continue") + get("/b"),
 		want: []string{"200 POST /p", "200 GET /b"},
 	},
-	{name: "100-continue in 1.0", send: request("POST", "/p", "1.0", "hello", "Content-Length: 5", "Expect: 100-continue"),
+	{name: "100-continue in 1.0", send: request("POST", "/p", "1.0", "hello", "Content-Length: 5",
+		"Expect: 100-continue"),
 		want: []string{"200 POST /p"}, close: true, direct: true},
 	{
 		name:  "100-continue with a body over the limit",
@@ -254,8 +258,10 @@ var scenarios = []scenario{
 		) + get(
 			"/a",
 		),
-		want: []string{"200 " + pattern(copyMax), "200 " + pattern(copyMax+1), "200 " + pattern(1), "200", "200 GET /a"},
-		log:  []string{"/shared/4096 200 4096", "/shared/4097 200 4097", "/shared/1 200 1", "/shared/0 200 0", "/a 200 6"},
+		want: []string{"200 " + pattern(copyMax), "200 " + pattern(copyMax+1), "200 " + pattern(1), "200",
+			"200 GET /a"},
+		log: []string{"/shared/4096 200 4096", "/shared/4097 200 4097", "/shared/1 200 1", "/shared/0 200 0",
+			"/a 200 6"},
 	},
 	{
 		name: "shared bodies one behind the other",
@@ -573,7 +579,8 @@ func TestPipelinedRequestsLeaveInOneSend(t *testing.T) {
 // the last answer for the end of the stream. Behind a source nothing may come for long.
 func TestMoreBeforeAFileOrTheEnd(t *testing.T) {
 	for target, want := range map[string][]bool{
-		"/close": {true}, "/a": {false}, "/shared/9000": {false}, "/file": {true}, "/parts": {true, true}, "/source": nil,
+		"/close": {true}, "/a": {false}, "/shared/9000": {false}, "/file": {true}, "/parts": {true, true},
+		"/source": nil,
 	} {
 		r := newRig(t, testConfig())
 		r.start(newScript(t, get(target)))

@@ -84,9 +84,11 @@ func TestStream(t *testing.T) {
 					if err != nil || string(body) != c.body {
 						t.Errorf("a body of %d bytes and %v, want %d", len(body), err, len(c.body))
 					}
-					if !slices.Equal(a.TransferEncoding, c.coding) || a.ContentLength != c.announced || a.Close != c.close ||
+					if !slices.Equal(a.TransferEncoding, c.coding) || a.ContentLength != c.announced ||
+						a.Close != c.close ||
 						a.Header.Get("A") != "b" {
-						t.Errorf("coding %q, length %d, close %v, fields %v", a.TransferEncoding, a.ContentLength, a.Close, a.Header)
+						t.Errorf("coding %q, length %d, close %v, fields %v", a.TransferEncoding, a.ContentLength,
+							a.Close, a.Header)
 					}
 				}
 				if in.Buffered() > 0 {

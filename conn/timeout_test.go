@@ -248,7 +248,8 @@ func TestBodyTimeoutGrowsWithTheBody(t *testing.T) {
 					return
 				}
 				want := r.l.Config.Body + time.Duration(sent)*time.Second/bodyRate
-				if took := time.Duration(r.l.Clock.Mono - start); took != want || took < tt.cutAt || took > tt.cutAt+time.Second {
+				if took := time.Duration(r.l.Clock.Mono - start); took != want || took < tt.cutAt ||
+					took > tt.cutAt+time.Second {
 					t.Errorf("cut after %v, want %v for %d bytes", took, want, sent)
 				}
 				got := replies(t, r.t.out)
@@ -309,7 +310,8 @@ func TestSendTimeout(t *testing.T) {
 			}
 		}
 		took := time.Duration(r.l.Clock.Mono - start)
-		if limit := r.l.Config.Send; want != WantClose || took < limit || took > limit+r.l.Config.Timeout(PhaseSending) {
+		if limit := r.l.Config.Send; want != WantClose || took < limit ||
+			took > limit+r.l.Config.Timeout(PhaseSending) {
 			t.Errorf("unacked %d: it wants %d after %v", unacked, want, took)
 		}
 		if r.t.unackedAsk == 0 || r.t.unackedAsk > looks+2 {

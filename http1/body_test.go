@@ -126,7 +126,8 @@ var refusedChunks = []struct{ name, body, want string }{
 		"400: chunk size of more than 128 digits at byte 128 (RFC 9112 section 7.1)",
 	},
 	{"RFC 9112 7.1 overflow", "8000000000000000\r\nx", "400: chunk size overflows at byte 15 (RFC 9112 section 7.1)"},
-	{"RFC 9112 7.1 LF behind the size", "1\nx\r\n", "400: LF without CR at byte 1 (RFC 9112 section 2.2; with nc use -C)"},
+	{"RFC 9112 7.1 LF behind the size", "1\nx\r\n",
+		"400: LF without CR at byte 1 (RFC 9112 section 2.2; with nc use -C)"},
 	{"RFC 9112 7.1 CR behind the size", "1\rx\r\n", "400: CR without LF at byte 2 (RFC 9112 section 2.2)"},
 	{
 		"RFC 9112 7.1 LF behind an extension",
@@ -138,7 +139,8 @@ var refusedChunks = []struct{ name, body, want string }{
 		"1;a=\"\n\"\r\nx\r\n",
 		"400: LF without CR at byte 5 (RFC 9112 section 2.2; with nc use -C)",
 	},
-	{"RFC 9112 7.1 CR in a quoted string", "1;a=\"\r\n\"\r\nx\r\n", "400: CR without LF at byte 5 (RFC 9112 section 2.2)"},
+	{"RFC 9112 7.1 CR in a quoted string", "1;a=\"\r\n\"\r\nx\r\n",
+		"400: CR without LF at byte 5 (RFC 9112 section 2.2)"},
 	{
 		"RFC 9112 7.1 LF behind the data",
 		"1\r\nx\n0\r\n",
@@ -155,7 +157,8 @@ var refusedChunks = []struct{ name, body, want string }{
 	{"RFC 9112 7.1.1 white space and no extension", "1 \r\nx", "400: CR without LF at byte 2 (RFC 9112 section 2.2)"},
 	{"RFC 9112 7.1.1 no name", "1;=a\r\n", "400: bad chunk extension at byte 2 (RFC 9112 section 7.1.1)"},
 	{"RFC 9112 7.1.1 two words", "1;a b\r\n", "400: bad chunk extension at byte 4 (RFC 9112 section 7.1.1)"},
-	{"RFC 9112 7.1.1 two words behind the size", "1 a\r\n", "400: bad chunk extension at byte 2 (RFC 9112 section 7.1.1)"},
+	{"RFC 9112 7.1.1 two words behind the size", "1 a\r\n",
+		"400: bad chunk extension at byte 2 (RFC 9112 section 7.1.1)"},
 	{
 		"RFC 9112 7.1.1 text behind a quoted string",
 		"1;a=\"b\"c\r\n",
@@ -179,7 +182,8 @@ var refusedChunks = []struct{ name, body, want string }{
 		"0\r\n\x00: b\r\n\r\n",
 		"400: bad byte in a field name at byte 3 (RFC 9110 section 5.1)",
 	},
-	{"RFC 9112 7.1.2 folded line", "0\r\nA: b\r\n c\r\n\r\n", "400: folded field line at byte 9 (RFC 9112 section 5.2)"},
+	{"RFC 9112 7.1.2 folded line", "0\r\nA: b\r\n c\r\n\r\n",
+		"400: folded field line at byte 9 (RFC 9112 section 5.2)"},
 	{
 		"RFC 9112 7.1.2 control in a value",
 		"0\r\nA: \x7f\r\n\r\n",
@@ -261,7 +265,8 @@ func TestBodyLimits(t *testing.T) {
 			"RFC 9110 15.5.14 chunks over the limit", chunked(), "3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n", Limits{Body: 5},
 			fmt.Sprintf(tooLarge, 10),
 		},
-		{"RFC 9110 15.5.14 largest chunk", chunked(), "7fffffffffffffff\r\n", Limits{Body: 5}, fmt.Sprintf(tooLarge, 17)},
+		{"RFC 9110 15.5.14 largest chunk", chunked(), "7fffffffffffffff\r\n", Limits{Body: 5},
+			fmt.Sprintf(tooLarge, 17)},
 		{
 			"RFC 9112 7.1 chunks whose sum overflows", chunked(), "1\r\na\r\n7fffffffffffffff\r\n", Limits{},
 			"400: chunk size overflows at byte 23 (RFC 9112 section 7.1)",

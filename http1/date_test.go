@@ -21,7 +21,8 @@ func TestParseDateRFC9110Section5_6_7(t *testing.T) {
 		{"asctime, one digit", "Sun Nov  6 08:49:37 1994", "2026-01-01T00:00:00Z", "1994-11-06T08:49:37Z"},
 		{"asctime, two digits", "Wed Nov 16 08:49:37 1994", "2026-01-01T00:00:00Z", "1994-11-16T08:49:37Z"},
 		{"RFC 850", "Sunday, 06-Nov-94 08:49:37 GMT", "2026-01-01T00:00:00Z", "1994-11-06T08:49:37Z"},
-		{"two-digit year: 50 years ahead", "Friday, 06-Nov-76 08:49:37 GMT", "2026-11-06T08:49:37Z", "2076-11-06T08:49:37Z"},
+		{"two-digit year: 50 years ahead", "Friday, 06-Nov-76 08:49:37 GMT", "2026-11-06T08:49:37Z",
+			"2076-11-06T08:49:37Z"},
 		{
 			"two-digit year: 50 years and a second ahead", "Saturday, 06-Nov-76 08:49:38 GMT", "2026-11-06T08:49:37Z",
 			"1976-11-06T08:49:38Z",

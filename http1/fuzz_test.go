@@ -39,7 +39,8 @@ func FuzzParse(f *testing.F) {
 			checkInvariants(t, buf, &got.req)
 			checkNetHTTP(t, buf, &got.req)
 		case Invalid:
-			if e := got.err; e.Status < 400 || e.Status > 505 || e.Rule == "" || e.Source == "" || e.At < 0 || e.At > len(buf) {
+			if e := got.err; e.Status < 400 || e.Status > 505 || e.Rule == "" || e.Source == "" || e.At < 0 ||
+				e.At > len(buf) {
 				t.Errorf("%q: %+v", buf, e)
 			}
 		}
@@ -69,7 +70,8 @@ func checkInvariants(t *testing.T, buf []byte, req *Request) {
 		values[field.ID] = append(values[field.ID], value)
 	}
 	for id := FieldHost; id < numFields; id++ {
-		if want := strings.Join(values[id], ", "); string(req.Get(id, buf)) != want || req.Has(id) != (values[id] != nil) {
+		if want := strings.Join(values[id], ", "); string(req.Get(id, buf)) != want ||
+			req.Has(id) != (values[id] != nil) {
 			t.Errorf("%q: %s is %q, want %q", buf, fieldNames[id], req.Get(id, buf), want)
 		}
 	}
@@ -166,7 +168,8 @@ func FuzzBody(f *testing.F) {
 			return
 		}
 		std, err := http.ReadRequest(
-			bufio.NewReader(io.MultiReader(strings.NewReader(get("Transfer-Encoding: chunked")), bytes.NewReader(p[:got.n]))),
+			bufio.NewReader(io.MultiReader(strings.NewReader(get("Transfer-Encoding: chunked")),
+				bytes.NewReader(p[:got.n]))),
 		)
 		if err != nil {
 			t.Fatal(err)

@@ -35,7 +35,8 @@ func parseFrom(buf []byte, seen int, lim *Limits) outcome {
 
 // same spares the fuzzer most of reflect's work.
 func (o outcome) same(other outcome) bool {
-	return o.result == other.result && o.err == other.err && (o.result != Complete || reflect.DeepEqual(o.req, other.req))
+	return o.result == other.result && o.err == other.err && (o.result != Complete ||
+		reflect.DeepEqual(o.req, other.req))
 }
 
 // checkSplits fails if the outcome depends on how buf arrives: in two parts
@@ -129,7 +130,8 @@ var acceptedHeads = []struct{ name, head, want string }{
 		"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n",
 		`CONNECT authority "" 1.1 host "h:443" fields 1`,
 	},
-	{"RFC 9112 3.2.4 asterisk form", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", `OPTIONS asterisk "" 1.1 host "h" fields 1`},
+	{"RFC 9112 3.2.4 asterisk form", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+		`OPTIONS asterisk "" 1.1 host "h" fields 1`},
 	{
 		"RFC 9110 9.1 registered method",
 		"PROPFIND / HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -310,7 +312,8 @@ var refusedHeads = []struct{ name, head, want string }{
 		"\nGET / HTTP/1.1\r\n",
 		"400: LF without CR at byte 0 (RFC 9112 section 2.2; with nc use -C)",
 	},
-	{"RFC 9112 2.2 CR before the request", "\rGET / HTTP/1.1\r\n", "400: CR without LF at byte 0 (RFC 9112 section 2.2)"},
+	{"RFC 9112 2.2 CR before the request", "\rGET / HTTP/1.1\r\n",
+		"400: CR without LF at byte 0 (RFC 9112 section 2.2)"},
 	{
 		"RFC 9112 2.2 two empty lines before",
 		"\r\n\r\nGET / HTTP/1.1\r\n\r\n",
@@ -367,32 +370,32 @@ var refusedHeads = []struct{ name, head, want string }{
 	{
 		"RFC 9112 3 two spaces before the target",
 		"GET  / HTTP/1.1\r\n\r\n",
-		"400: not exactly one space between the parts of the request line at byte 4 (RFC 9112 section 3; a space in a " +
-			"path is written %20)",
+		"400: not exactly one space between the parts of the request line at byte 4 (RFC 9112 section 3; a space in " +
+			"a path is written %20)",
 	},
 	{
 		"RFC 9112 3 two spaces before the version",
 		"GET /  HTTP/1.1\r\n\r\n",
-		"400: not exactly one space between the parts of the request line at byte 6 (RFC 9112 section 3; a space in a " +
-			"path is written %20)",
+		"400: not exactly one space between the parts of the request line at byte 6 (RFC 9112 section 3; a space in " +
+			"a path is written %20)",
 	},
 	{
 		"RFC 9112 3 space behind the version",
 		"GET / HTTP/1.1 \r\n\r\n",
-		"400: not exactly one space between the parts of the request line at byte 14 (RFC 9112 section 3; a space in a " +
-			"path is written %20)",
+		"400: not exactly one space between the parts of the request line at byte 14 (RFC 9112 section 3; a space in " +
+			"a path is written %20)",
 	},
 	{
 		"RFC 9112 3 space in the target",
 		"GET /a b HTTP/1.1\r\n\r\n",
-		"400: not exactly one space between the parts of the request line at byte 8 (RFC 9112 section 3; a space in a " +
-			"path is written %20)",
+		"400: not exactly one space between the parts of the request line at byte 8 (RFC 9112 section 3; a space in " +
+			"a path is written %20)",
 	},
 	{
 		"RFC 9112 3 tab before the version",
 		"GET /\tHTTP/1.1\r\n\r\n",
-		"400: not exactly one space between the parts of the request line at byte 5 (RFC 9112 section 3; a space in a " +
-			"path is written %20)",
+		"400: not exactly one space between the parts of the request line at byte 5 (RFC 9112 section 3; a space in " +
+			"a path is written %20)",
 	},
 	{
 		"RFC 9112 3 tab before the target",
@@ -437,8 +440,8 @@ var refusedHeads = []struct{ name, head, want string }{
 	{
 		"RFC 9113 3.4 preface",
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"505: HTTP version not served: the preface of HTTP/2 at byte 0 (RFC 9113 section 3.4; HTTP/1.1 is served here; " +
-			"with curl no --http2-prior-knowledge)",
+		"505: HTTP version not served: the preface of HTTP/2 at byte 0 (RFC 9113 section 3.4; HTTP/1.1 is served " +
+			"here; with curl no --http2-prior-knowledge)",
 	},
 	{
 		"RFC 9113 3.4 PRI of HTTP/1.1",
@@ -848,8 +851,9 @@ func TestPeekMethod(t *testing.T) {
 	for head, want := range map[string]Method{
 		"": 0, "\r": 0, "\r\n": 0, "HEA": 0, "HEAD": 0, "\r\nHEAD": 0, "HEADS ": 0, "head ": 0, "\r\n\r\nHEAD ": 0,
 		" HEAD ": 0, "FROB ": 0,
-		"HEAD ": MethodHEAD, "\r\nHEAD /": MethodHEAD, "HEAD\t/": MethodHEAD, "HEAD\r\n": MethodHEAD, "HEAD\n": MethodHEAD,
-		"GET /": MethodGET,
+		"HEAD ": MethodHEAD, "\r\nHEAD /": MethodHEAD, "HEAD\t/": MethodHEAD, "HEAD\r\n": MethodHEAD,
+		"HEAD\n": MethodHEAD,
+		"GET /":  MethodGET,
 	} {
 		if got := PeekMethod([]byte(head)); got != want {
 			t.Errorf("%q: %d, want %d", head, got, want)
@@ -937,7 +941,8 @@ func TestParseLimits(t *testing.T) {
 			"501: unknown method at byte 0 (RFC 9110 section 9.1)",
 		},
 		{
-			"RFC 9112 3 method over the limit behind an empty line", "\r\n" + strings.Repeat("A", 200) + " / HTTP/1.1\r\n",
+			"RFC 9112 3 method over the limit behind an empty line", "\r\n" + strings.Repeat("A", 200) +
+				" / HTTP/1.1\r\n",
 			Limits{RequestLine: 98}, "501: unknown method at byte 2 (RFC 9110 section 9.1)",
 		},
 		{
@@ -949,7 +954,8 @@ func TestParseLimits(t *testing.T) {
 			"414: request line over the limit at byte 100 (RFC 9112 section 3)",
 		},
 		{
-			"request line over the limit with an error in it", longLine[:90] + "\x00" + longLine[90:], Limits{RequestLine: 98},
+			"request line over the limit with an error in it", longLine[:90] + "\x00" + longLine[90:],
+			Limits{RequestLine: 98},
 			"414: request line over the limit at byte 100 (RFC 9112 section 3)",
 		},
 		{
@@ -970,7 +976,8 @@ func TestParseLimits(t *testing.T) {
 			"431: head over the limit at byte 200 (RFC 6585 section 5)",
 		},
 		{
-			"RFC 6585 5 head over the limit behind an empty line", "\r\n" + longLine + "Host:\r\n\r\n", Limits{Head: 109},
+			"RFC 6585 5 head over the limit behind an empty line", "\r\n" + longLine + "Host:\r\n\r\n",
+			Limits{Head: 109},
 			"431: head over the limit at byte 111 (RFC 6585 section 5)",
 		},
 		{"RFC 6585 5 fields at the limit", get("A: b", "C: d"), Limits{Fields: 3}, ""},
@@ -1032,7 +1039,8 @@ func TestHostRFC9110Section7_2(t *testing.T) {
 		"h:65536": 6, "h:99999999999999999999": 6, "h:-1": 2, "h:80:80": 4, "h:8a": 3, "a b": 1, "a/b": 1, "a@b": 1,
 		"a?": 1, "a#": 1,
 		":": 0, ":80": 0, ".": 0, "..": 0, ".:80": 0, ".a": 0, "a..b": 2, "a..": 2, "a.b..:80": 4,
-		"a%20b": 1, "%c3%A4": 0, "%65xample.org": 0, "a%2": 1, "a%zz": 1, "%": 0, "ä": 0, "a\"b": 1, "a<b": 1, "a\\b": 1,
+		"a%20b": 1, "%c3%A4": 0, "%65xample.org": 0, "a%2": 1, "a%zz": 1, "%": 0, "ä": 0, "a\"b": 1, "a<b": 1,
+		"a\\b":   1,
 		"[::1]x": 5, "a[::1]": 1,
 		"[": 0, "[]": 0, "[::1": 0, "[1.2.3.4]": 0, "[v.a]": 0, "[v1.]": 0, "[v1a]": 0, "[v1.a/]": 0, "[w1.a]": 0,
 		"[::1%25eth0]": 0, "[::1%eth0]": 0,

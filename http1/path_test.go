@@ -58,7 +58,8 @@ func TestAppendPath(t *testing.T) {
 		},
 		{"RFC 3986 7.3 NUL", "/a%00.html", "", "400: NUL in the path at byte 2 (RFC 3986 section 7.3)"},
 		{"RFC 3986 7.3 raw NUL", "/a\x00", "", "400: NUL in the path at byte 2 (RFC 3986 section 7.3)"},
-		{"RFC 3986 3.3 no leading slash", "a", "", "400: path without a leading slash at byte 0 (RFC 3986 section 3.3)"},
+		{"RFC 3986 3.3 no leading slash", "a", "",
+			"400: path without a leading slash at byte 0 (RFC 3986 section 3.3)"},
 		{
 			"RFC 3986 3.3 encoded leading slash", "%2fa", "",
 			"400: path without a leading slash at byte 0 (RFC 3986 section 3.3)",

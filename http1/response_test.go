@@ -25,7 +25,8 @@ func TestAppendStatusLineRFC9112Section4(t *testing.T) {
 
 func TestStatusTextIsRegistered(t *testing.T) {
 	renamed := map[int]string{ // RFC 9110 changed these names, and 418 is unassigned
-		413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 418: "", 422: "Unprocessable Content",
+		413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 418: "",
+		422: "Unprocessable Content",
 	}
 	for status := -1; status < 1000; status++ {
 		want, ok := renamed[status]
@@ -72,7 +73,8 @@ func TestErrorAppendText(t *testing.T) {
 			Error{400, "LF without CR", 14, "RFC 9112 section 2.2", "with nc use -C"},
 			"400: LF without CR at byte 14 (RFC 9112 section 2.2; with nc use -C)",
 		},
-		{Error{400, "LF without CR", 0, "RFC 9112 section 2.2", ""}, "400: LF without CR at byte 0 (RFC 9112 section 2.2)"},
+		{Error{400, "LF without CR", 0, "RFC 9112 section 2.2", ""},
+			"400: LF without CR at byte 0 (RFC 9112 section 2.2)"},
 		{Error{404, "no such file", -1, "", "look again"}, "404: no such file (look again)"},
 		{Error{408, "timeout", -1, "", ""}, "408: timeout"},
 	} {

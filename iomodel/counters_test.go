@@ -85,8 +85,10 @@ func checkCounters(c *conn.Counters, m iomodel.Model) error {
 	check("all bodies", c.SentCopied+c.SentMemory+c.SentFile > 2*uint64(len(body)), true)
 	check("received", c.Received, uint64(20*len(request("/small"))+len(request("/shared"))+len(request("/file"))+
 		len(request("/defer"))+len(request("/none"))+len("GET / HTTP/9.9\r\n\r\n")))
-	for _, call := range []conn.Call{conn.CallAccept, conn.CallRecv, conn.CallSend, conn.CallSendFile, conn.CallShutdown, conn.CallClose} {
-		least := map[conn.Call]uint64{conn.CallAccept: 2, conn.CallRecv: 25, conn.CallSend: 25, conn.CallSendFile: 0, conn.CallShutdown: 1, conn.CallClose: 1}[call]
+	for _, call := range []conn.Call{conn.CallAccept, conn.CallRecv, conn.CallSend, conn.CallSendFile,
+		conn.CallShutdown, conn.CallClose} {
+		least := map[conn.Call]uint64{conn.CallAccept: 2, conn.CallRecv: 25, conn.CallSend: 25, conn.CallSendFile: 0,
+			conn.CallShutdown: 1, conn.CallClose: 1}[call]
 		if m.Name == "io_uring" && call != conn.CallShutdown && call != conn.CallClose {
 			continue // its operations are no calls
 		}

@@ -19,7 +19,8 @@ func TestJobsOfWhomNobodyWaits(t *testing.T) {
 			continue
 		}
 		t.Run(c.String(), func(t *testing.T) {
-			s := start(t, c.Model, func(o *iomodel.Options) { o.Trigger = c.Trigger }, withConfig(func(c *conn.Config) { c.Deferred = 50 * time.Millisecond }))
+			s := start(t, c.Model, func(o *iomodel.Options) { o.Trigger = c.Trigger },
+				withConfig(func(c *conn.Config) { c.Deferred = 50 * time.Millisecond }))
 			demand := make(chan conn.Demand, 1)
 			let := make(chan struct{})
 			asks := func(d conn.Demand) { demand <- d; <-let }

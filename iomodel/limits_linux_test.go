@@ -21,13 +21,19 @@ func TestCgroupTasks(t *testing.T) {
 		{"no groups", nil, "", 0, Unlimited, false},
 		{"no such file", nil, "0::/\n", 0, Unlimited, false},
 		{"a container's own root", map[string]string{"pids.max": "100", "pids.current": "7"}, "0::/\n", 100, 93, true},
-		{"a unit", map[string]string{"system.slice/evhttpd.service/pids.max": "4915"}, "0::/system.slice/evhttpd.service\n", 4915, 4915, true},
+		{"a unit", map[string]string{"system.slice/evhttpd.service/pids.max": "4915"},
+			"0::/system.slice/evhttpd.service\n", 4915, 4915, true},
 		{"no bound", map[string]string{"a/pids.max": "max"}, "0::/a\n", 0, Unlimited, false},
-		{"a parent's is smaller", map[string]string{"a/b/pids.max": "50", "a/pids.max": "20", "pids.max": "max"}, "0::/a/b\n", 20, 20, true},
-		{"a parent has fewer to give", map[string]string{"a/b/pids.max": "20", "a/b/pids.current": "3", "a/pids.max": "50", "a/pids.current": "45"}, "0::/a/b\n", 20, 5, true},
-		{"more than there may be", map[string]string{"a/pids.max": "20", "a/pids.current": "30"}, "0::/a\n", 20, 0, true},
-		{"version 1", map[string]string{"pids/a/pids.max": "30", "cpu/a/pids.max": "1"}, "9:cpu,cpuacct:/a\n8:pids:/a\n1:name=systemd:/a\n", 30, 30, true},
-		{"version 1, controllers together", map[string]string{"pids/a/pids.max": "30"}, "8:cpu,pids:/a\n0::/\n", 30, 30, true},
+		{"a parent's is smaller", map[string]string{"a/b/pids.max": "50", "a/pids.max": "20", "pids.max": "max"},
+			"0::/a/b\n", 20, 20, true},
+		{"a parent has fewer to give", map[string]string{"a/b/pids.max": "20", "a/b/pids.current": "3",
+			"a/pids.max": "50", "a/pids.current": "45"}, "0::/a/b\n", 20, 5, true},
+		{"more than there may be", map[string]string{"a/pids.max": "20", "a/pids.current": "30"}, "0::/a\n", 20, 0,
+			true},
+		{"version 1", map[string]string{"pids/a/pids.max": "30", "cpu/a/pids.max": "1"},
+			"9:cpu,cpuacct:/a\n8:pids:/a\n1:name=systemd:/a\n", 30, 30, true},
+		{"version 1, controllers together", map[string]string{"pids/a/pids.max": "30"}, "8:cpu,pids:/a\n0::/\n", 30, 30,
+			true},
 		{"lines of no such form", map[string]string{"pids.max": "5"}, "nonsense\n", 0, Unlimited, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -51,8 +57,9 @@ func TestCgroupTasks(t *testing.T) {
 // TestOwnLimits: each model's own limits on Linux, which has them all.
 func TestOwnLimits(t *testing.T) {
 	for name, want := range map[string]string{
-		"epoll": "fs.epoll.max_user_watches", "goroutine": "fs.epoll.max_user_watches", "netpoll": "fs.epoll.max_user_watches",
-		"sigio": "RLIMIT_SIGPENDING", "blocking": "--threads", "io_uring": "RLIMIT_MEMLOCK",
+		"epoll": "fs.epoll.max_user_watches", "goroutine": "fs.epoll.max_user_watches",
+		"netpoll": "fs.epoll.max_user_watches",
+		"sigio":   "RLIMIT_SIGPENDING", "blocking": "--threads", "io_uring": "RLIMIT_MEMLOCK",
 		"select": "", "poll": "", "spin": "",
 	} {
 		t.Run(name, func(t *testing.T) {

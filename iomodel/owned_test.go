@@ -74,7 +74,8 @@ func TestRangesOfOneFile(t *testing.T) {
 					return
 				}
 				hash := sha256.New()
-				if _, err := io.Copy(hash, r.Body); err != nil || [32]byte(hash.Sum(nil)) != sha256.Sum256(body[from:from+n]) {
+				if _, err := io.Copy(hash, r.Body); err != nil ||
+					[32]byte(hash.Sum(nil)) != sha256.Sum256(body[from:from+n]) {
 					t.Errorf("client %d, bytes %d to %d: not these bytes of the file, %v", i, from, from+n, err)
 				}
 			})
@@ -161,7 +162,8 @@ func TestTimeouts(t *testing.T) {
 		}{
 			{"keep-alive", func(c *conn.Config) { c.KeepAlive = soon }, "", 0},
 			{"head", func(c *conn.Config) { c.Head = soon }, "GET /small HT", 408},
-			{"body", func(c *conn.Config) { c.Body = soon }, "GET /small HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx", 408},
+			{"body", func(c *conn.Config) { c.Body = soon },
+				"GET /small HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx", 408},
 			{"deferred", func(c *conn.Config) { c.Deferred = soon }, request("/defer"), 503},
 			{"source", func(c *conn.Config) { c.Send = soon }, request("/source"), 0},
 		} {

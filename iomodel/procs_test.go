@@ -16,7 +16,8 @@ func TestProcessorForEachWorker(t *testing.T) {
 		case m.Loops:
 			want = 2 + 16 + 1
 		}
-		if got := (iomodel.Choice{Model: m}).MaxProcs(&iomodel.Options{Loops: 2, Threads: 7, Workers: 16}); got != want {
+		if got := (iomodel.Choice{Model: m}).MaxProcs(&iomodel.Options{Loops: 2, Threads: 7,
+			Workers: 16}); got != want {
 			t.Errorf("%s: GOMAXPROCS %d, not %d", m.Name, got, want)
 		}
 	}

@@ -60,14 +60,20 @@ func TestResolveRefuses(t *testing.T) {
 		want          string
 		is            error
 	}{
-		{"nope", Auto, `"nope": there is no such model; available here: threads, array, queue, signals, elsewhere`, nil},
+		{"nope", Auto, `"nope": there is no such model; available here: threads, array, queue, signals, elsewhere`,
+			nil},
 		{"", Auto, `"": there is no such model; available here: threads, array, queue, signals, elsewhere`, nil},
-		{"absent", Auto, `"absent": this kernel has none; available here: threads, array, queue, signals, elsewhere`, errAbsent},
-		{"absent", "edge", `"absent": this kernel has none; available here: threads, array, queue, signals, elsewhere`, errAbsent},
+		{"absent", Auto, `"absent": this kernel has none; available here: threads, array, queue, signals, elsewhere`,
+			errAbsent},
+		{"absent", "edge", `"absent": this kernel has none; available here: threads, array, queue, signals, elsewhere`,
+			errAbsent},
 		{"rings", Auto, `rings: forbidden; available here: threads, array, queue, signals, elsewhere`, nil},
-		{"array", "edge", `"array" cannot be driven with the edge trigger: it has level only; with edge here: queue, signals, elsewhere`, nil},
-		{"signals", "level", `"signals" cannot be driven with the level trigger: it has edge only; with level here: array, queue, elsewhere`, nil},
-		{"threads", "edge", `"threads" cannot be driven with the edge trigger: there is no choice of trigger, leave it at auto; with edge here: queue, signals, elsewhere`, nil},
+		{"array", "edge", `"array" cannot be driven with the edge trigger: it has level only; ` +
+			`with edge here: queue, signals, elsewhere`, nil},
+		{"signals", "level", `"signals" cannot be driven with the level trigger: it has edge only; ` +
+			`with level here: array, queue, elsewhere`, nil},
+		{"threads", "edge", `"threads" cannot be driven with the edge trigger: ` +
+			`there is no choice of trigger, leave it at auto; with edge here: queue, signals, elsewhere`, nil},
 		{"queue", "both", `"queue": there is no "both" trigger: want edge, level, auto`, nil},
 	} {
 		t.Run(c.name+" "+c.trigger, func(t *testing.T) {
@@ -92,7 +98,8 @@ func TestResolveWithoutAny(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if _, err := resolve([]Model{fake("absent", poller.Edge, true, errAbsent)}, "absent", Auto); err == nil || !strings.HasSuffix(err.Error(), "available here: none") {
+	if _, err := resolve([]Model{fake("absent", poller.Edge, true, errAbsent)}, "absent", Auto); err == nil ||
+		!strings.HasSuffix(err.Error(), "available here: none") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -601,7 +601,8 @@ func TestLookup(t *testing.T) {
 }
 
 func TestTriggerString(t *testing.T) {
-	for trigger, want := range map[Trigger]string{0: "none", Level: "level", Edge: "edge", Level | Edge: "level, edge"} {
+	for trigger, want := range map[Trigger]string{0: "none", Level: "level", Edge: "edge",
+		Level | Edge: "level, edge"} {
 		if got := trigger.String(); got != want {
 			t.Errorf("Trigger(%d) is %q, want %q", trigger, got, want)
 		}

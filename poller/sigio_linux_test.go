@@ -131,7 +131,8 @@ func TestSigioRefusesAnotherThread(t *testing.T) {
 	inBackground(t, func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		if _, err := s.Wait(s.events, time.Millisecond); err == nil || !strings.Contains(err.Error(), "locked to its thread") {
+		if _, err := s.Wait(s.events, time.Millisecond); err == nil ||
+			!strings.Contains(err.Error(), "locked to its thread") {
 			t.Errorf("got %v, want an error about the thread", err)
 		}
 	})()

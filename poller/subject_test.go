@@ -250,7 +250,8 @@ func (s *subject) add(t testing.TB, fd int, token Token, want Interest, flags Fl
 
 func readyString(r Ready) string {
 	out := ""
-	for bit, name := range map[Ready]string{Readable: "readable ", Writable: "writable ", Hangup: "hangup ", Urgent: "urgent "} {
+	for bit, name := range map[Ready]string{Readable: "readable ", Writable: "writable ", Hangup: "hangup ",
+		Urgent: "urgent "} {
 		if r&bit != 0 {
 			out += name
 		}

@@ -44,7 +44,8 @@ var cases = []testCase{
 	{name: "UNKNOWN", in: "PROXY UNKNOWN\r\n"},
 	{
 		name: "the longest",
-		in:   "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+		in: "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 " +
+			"65535\r\n",
 	},
 	{name: "UNKNOWN, anything behind", in: "PROXY UNKNOWN nobody knows\r\n"},
 	{name: "port 0", in: "PROXY TCP4 192.0.2.1 198.51.100.1 0 0\r\n", from: "192.0.2.1:0"},

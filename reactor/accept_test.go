@@ -63,7 +63,8 @@ func TestRegistrations(t *testing.T) {
 		if l := s.loops[0]; l.edge && (a != 1 || m != 0) {
 			t.Errorf("with an edge trigger: %d Adds, %d Modifies", a, m)
 		} else if !l.edge && (a != 4 || m == 0) {
-			t.Errorf("with a level trigger: %d Adds for one connection that waited three times for work, %d Modifies", a, m)
+			t.Errorf("with a level trigger: %d Adds for one connection that waited three times for work, %d Modifies",
+				a, m)
 		}
 	})
 }
@@ -211,7 +212,8 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 		s.until("both have been silent for long", func(l *Loop) bool {
 			long := 0
 			l.slab.each(func(s *slot) {
-				if phase, since := s.conn.Phase(); phase == conn.PhaseFirstByte && model.Evictable(phase, since, l.local.Clock.Mono) {
+				if phase, since := s.conn.Phase(); phase == conn.PhaseFirstByte &&
+					model.Evictable(phase, since, l.local.Clock.Mono) {
 					long++
 				}
 			})

@@ -33,7 +33,9 @@ func TestCountersOfAStuckLoop(t *testing.T) {
 		}
 		close(release)
 		<-s.loops[0].requestCounters() // that, too, is answered
-		s.until("the request is counted", func(l *Loop) bool { return l.local.Counters.Requests == [6]uint64{2: 1, 4: 1} })
+		s.until("the request is counted", func(l *Loop) bool {
+			return l.local.Counters.Requests == [6]uint64{2: 1, 4: 1}
+		})
 		if got := s.Counters(); got.Silent != 0 || got.Requests != [6]uint64{2: 1, 4: 1} {
 			t.Errorf("%d loops are silent, and have counted %v", got.Silent, got.Requests)
 		}

@@ -74,7 +74,8 @@ func TestDeferredAnswersComeInOrder(t *testing.T) {
 		var clients []*client
 		for i := range 20 {
 			c := s.dial()
-			c.send(get("/small") + get(fmt.Sprint("/each/", i)) + get("/small") + get(fmt.Sprint("/defer/", i)) + getClose("/small"))
+			c.send(get("/small") + get(fmt.Sprint("/each/", i)) + get("/small") + get(fmt.Sprint("/defer/", i)) +
+				getClose("/small"))
 			clients = append(clients, c)
 		}
 		s.deferred(20)

@@ -107,7 +107,8 @@ func TestFairness(t *testing.T) {
 			before := s.answers.served.Load()
 			l.round()
 			if n := s.answers.served.Load() - before; n != others+turn {
-				t.Fatalf("round %d: %d requests were answered in a batch, not %d of others and %d of the greedy one", round, n, others, turn)
+				t.Fatalf("round %d: %d requests were answered in a batch, not %d of others and %d of the greedy one",
+					round, n, others, turn)
 			}
 		}
 		if more(); answers < rounds*turn {

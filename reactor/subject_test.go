@@ -552,7 +552,8 @@ func (c *client) read() (answer, error) {
 	defer resp.Body.Close()
 	text := make([]byte, 512)
 	n, err := io.ReadFull(resp.Body, text)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF || err == io.ErrUnexpectedEOF && int64(n) < resp.ContentLength {
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF ||
+		err == io.ErrUnexpectedEOF && int64(n) < resp.ContentLength {
 		return answer{}, err
 	}
 	rest, err := io.Copy(io.Discard, resp.Body)

@@ -32,7 +32,8 @@ func TestTimersAgainstAModel(t *testing.T) {
 				if m.phase != phase {
 					continue
 				}
-				if first == nil || m.since < model[first].since || m.since == model[first].since && m.order < model[first].order {
+				if first == nil || m.since < model[first].since ||
+					m.since == model[first].since && m.order < model[first].order {
 					first = s
 				}
 			}
@@ -83,7 +84,8 @@ func TestTimersAgainstAModel(t *testing.T) {
 				for phase := range conn.NumPhases {
 					first := oldest(phase)
 					got := timers.oldest(&slab, phase)
-					alike := got != nil && first != nil && inHeap[phase] && got.phase == phase && got.since == first.since
+					alike := got != nil && first != nil && inHeap[phase] && got.phase == phase &&
+						got.since == first.since
 					if got != first && !alike {
 						t.Fatalf("the oldest in phase %d is %p, not %p", phase, got, first)
 					}

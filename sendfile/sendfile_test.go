@@ -183,7 +183,8 @@ func TestSendToASlowReaderInShortCounts(t *testing.T) {
 					t.Error("the bytes differ from the file's")
 				}
 				if r.count > 1 && (full == 0 || short == 0) {
-					t.Errorf("%d times full, %d short counts: the buffer was not small enough to test anything", full, short)
+					t.Errorf("%d times full, %d short counts: the buffer was not small enough to test anything", full,
+						short)
 				}
 			})
 		}
@@ -310,7 +311,8 @@ func TestSendToAPeerThatResetIsAnErrorAndNoSignal(t *testing.T) {
 			f, _ := create(t, data, way.flags)
 			f.OnFault(func(err error) { t.Errorf("the peer's error is told of the file: %v", err) })
 			sender, receiver := connect(t, 4096)
-			if err := unix.SetsockoptLinger(receiver, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+			if err := unix.SetsockoptLinger(receiver, unix.SOL_SOCKET, unix.SO_LINGER,
+				&unix.Linger{Onoff: 1}); err != nil {
 				t.Fatal(err)
 			}
 			if err := unix.Close(receiver); err != nil {

@@ -90,16 +90,20 @@ func TestPasswordsWithCurl(t *testing.T) {
 			t.Parallel()
 			o := guarded(t, model, "", map[string]string{"alice": "pass word", "José": "ünïcode:x"})
 			for _, path := range []string{ // each of them is the same file, or none
-				"private/secret.txt", "/private//secret.txt", "%70rivate/secret.txt", "open/../private/secret.txt", "private%2Fsecret.txt", "./private/./secret.txt",
-				"private/secret.txt/", "private/secret.txt?x", "private/none", "private/", "private/%2e%2e/private/secret.txt",
+				"private/secret.txt", "/private//secret.txt", "%70rivate/secret.txt", "open/../private/secret.txt",
+				"private%2Fsecret.txt", "./private/./secret.txt",
+				"private/secret.txt/", "private/secret.txt?x", "private/none", "private/",
+				"private/%2e%2e/private/secret.txt",
 			} {
 				head, body := o.curl(t, path, "--path-as-is")
-				if !strings.HasPrefix(head, "HTTP/1.1 401 ") || !strings.Contains(head, "\r\nWWW-Authenticate: Basic realm=\"Staff\", charset=\"UTF-8\"\r\n") || strings.Contains(body, "secret of") {
+				if !strings.HasPrefix(head, "HTTP/1.1 401 ") || !strings.Contains(head, "\r\nWWW-Authenticate: Basic "+
+					"realm=\"Staff\", charset=\"UTF-8\"\r\n") || strings.Contains(body, "secret of") {
 					t.Errorf("%s: %s\n%s", path, head, body)
 				}
 			}
 			for _, c := range []struct{ user, status string }{
-				{"alice:pass word", "200"}, {"José:ünïcode:x", "200"}, {"alice:pass", "401"}, {"nobody:pass word", "401"}, {":", "401"},
+				{"alice:pass word", "200"}, {"José:ünïcode:x", "200"}, {"alice:pass", "401"},
+				{"nobody:pass word", "401"}, {":", "401"},
 				{strings.Repeat("x", 6000) + ":y", "401"},
 			} {
 				for range 2 {
@@ -108,7 +112,8 @@ func TestPasswordsWithCurl(t *testing.T) {
 					}
 				}
 			}
-			if got := o.status("private/secret.txt", "-u", "alice:pass word", "-H", "Authorization: Basic eDp5"); got != "400" && got != "401" {
+			if got := o.status("private/secret.txt", "-u", "alice:pass word", "-H",
+				"Authorization: Basic eDp5"); got != "400" && got != "401" {
 				t.Errorf("two Authorization fields: %s", got)
 			}
 			o.wantUser("alice")
@@ -164,12 +169,14 @@ func (o *operated) changePasswords() {
 		if got := o.status("private/secret.txt", "-u", "bob:b"); got != "200" {
 			t.Errorf("with a bad file: %s", got)
 		}
-		if said := o.stderr.String(); !strings.Contains(said, "the htpasswd file cannot be used, the users that were read last stay: line 1: ") {
+		if said := o.stderr.String(); !strings.Contains(said,
+			"the htpasswd file cannot be used, the users that were read last stay: line 1: ") {
 			return fmt.Errorf("no event says so: %s", tail(said))
 		}
 		return nil
 	})
-	if why := o.refuse(fmt.Sprintf(accessYAML, "auto", "")); !strings.Contains(why, "auth.htpasswd") || !strings.Contains(why, "htpasswd -B") {
+	if why := o.refuse(fmt.Sprintf(accessYAML, "auto", "")); !strings.Contains(why, "auth.htpasswd") ||
+		!strings.Contains(why, "htpasswd -B") {
 		t.Errorf("the reload says %s", why)
 	}
 	if got := o.status("private/secret.txt", "-u", "bob:b"); got != "200" {
@@ -187,12 +194,14 @@ func TestPasswordsOfHtpasswd(t *testing.T) {
 	file := filepath.Join(filepath.Dir(o.config), "htpasswd")
 	run(t, program, "-B", "-b", file, "carol", "c")
 	o.told(syscall.SIGHUP, " reloaded ")
-	if carol, alice := o.status("private/secret.txt", "-u", "carol:c"), o.status("private/secret.txt", "-u", "alice:a"); carol != "200" || alice != "200" {
+	if carol, alice := o.status("private/secret.txt", "-u", "carol:c"), o.status("private/secret.txt", "-u",
+		"alice:a"); carol != "200" || alice != "200" {
 		t.Errorf("carol %s, alice %s", carol, alice)
 	}
 	run(t, program, "-b", file, "dave", "d") // MD5
 	code, _, stderr := command(t, "check", "--config", o.config)
-	if want := `line 3: "dave" has an MD5 hash ($apr1$), and only bcrypt is taken`; code != 2 || !strings.Contains(stderr, want) {
+	if want := `line 3: "dave" has an MD5 hash ($apr1$), and only bcrypt is taken`; code != 2 ||
+		!strings.Contains(stderr, want) {
 		t.Errorf("check ends with %d and says %s", code, stderr)
 	}
 }
@@ -205,16 +214,29 @@ func TestCORSWithCurl(t *testing.T) {
 		status             string
 		with, without      []string
 	}{
-		{"preflight, without a password", "private/secret.txt", "https://app.example", []string{"-X", "OPTIONS", "-H", "Access-Control-Request-Method: GET", "-H", "Access-Control-Request-Headers: authorization, x-a"}, "204",
-			[]string{"Access-Control-Allow-Origin: https://app.example", "Access-Control-Allow-Credentials: true", "Access-Control-Allow-Methods: GET", "Access-Control-Allow-Headers: X-A, Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since", "Access-Control-Max-Age: 600", "Vary: Origin"}, []string{"Content-Length"}},
-		{"a stranger's preflight", "private/secret.txt", "https://evil.example", []string{"-X", "OPTIONS", "-H", "Access-Control-Request-Method: GET"}, "204", []string{"Vary: Origin"}, []string{"Access-Control-Allow"}},
-		{"a refusal", "private/secret.txt", "https://app.example", nil, "401", []string{"Access-Control-Allow-Origin: https://app.example", "WWW-Authenticate: Basic"}, nil},
-		{"a file", "private/secret.txt", "https://app.example", []string{"-u", "alice:a"}, "200", []string{"Access-Control-Allow-Origin: https://app.example", "Access-Control-Expose-Headers: ", "Vary: Origin", "ETag: "}, nil},
-		{"a file for a stranger", "private/secret.txt", "null", []string{"-u", "alice:a"}, "200", []string{"Vary: Origin"}, []string{"Access-Control-Allow"}},
-		{"open to all", "open/secret.txt", "null", nil, "200", []string{"Access-Control-Allow-Origin: *"}, []string{"Vary: Origin"}},
+		{"preflight, without a password", "private/secret.txt", "https://app.example", []string{"-X", "OPTIONS", "-H",
+			"Access-Control-Request-Method: GET", "-H", "Access-Control-Request-Headers: authorization, x-a"}, "204",
+			[]string{"Access-Control-Allow-Origin: https://app.example", "Access-Control-Allow-Credentials: true",
+				"Access-Control-Allow-Methods: GET", "Access-Control-Allow-Headers: X-A, Range, If-Range, If-Match, " +
+					"If-None-Match, If-Modified-Since, If-Unmodified-Since", "Access-Control-Max-Age: 600",
+				"Vary: Origin"}, []string{"Content-Length"}},
+		{"a stranger's preflight", "private/secret.txt", "https://evil.example", []string{"-X", "OPTIONS", "-H",
+			"Access-Control-Request-Method: GET"}, "204", []string{"Vary: Origin"}, []string{"Access-Control-Allow"}},
+		{"a refusal", "private/secret.txt", "https://app.example", nil, "401",
+			[]string{"Access-Control-Allow-Origin: https://app.example", "WWW-Authenticate: Basic"}, nil},
+		{"a file", "private/secret.txt", "https://app.example", []string{"-u", "alice:a"}, "200",
+			[]string{"Access-Control-Allow-Origin: https://app.example", "Access-Control-Expose-Headers: ",
+				"Vary: Origin", "ETag: "}, nil},
+		{"a file for a stranger", "private/secret.txt", "null", []string{"-u", "alice:a"}, "200",
+			[]string{"Vary: Origin"}, []string{"Access-Control-Allow"}},
+		{"open to all", "open/secret.txt", "null", nil, "200", []string{"Access-Control-Allow-Origin: *"},
+			[]string{"Vary: Origin"}},
 		{"no such file", "open/none", "https://a.example", nil, "404", []string{"Access-Control-Allow-Origin: *"}, nil},
-		{"no CORS there", "lan/secret.txt", "https://a.example", nil, "200", nil, []string{"Access-Control", "Vary: Origin"}},
-		{"no preflight there", "lan/secret.txt", "https://a.example", []string{"-X", "OPTIONS", "-H", "Access-Control-Request-Method: GET"}, "204", []string{"Allow: GET, HEAD, OPTIONS"}, []string{"Access-Control"}},
+		{"no CORS there", "lan/secret.txt", "https://a.example", nil, "200", nil,
+			[]string{"Access-Control", "Vary: Origin"}},
+		{"no preflight there", "lan/secret.txt", "https://a.example",
+			[]string{"-X", "OPTIONS", "-H", "Access-Control-Request-Method: GET"}, "204",
+			[]string{"Allow: GET, HEAD, OPTIONS"}, []string{"Access-Control"}},
 	} {
 		head, _ := o.curl(t, c.path, append(c.flags, "-H", "Origin: "+c.origin)...)
 		if !strings.HasPrefix(head, "HTTP/1.1 "+c.status+" ") {

@@ -41,7 +41,8 @@ func TestAccessLog(t *testing.T) {
 		s.get(t, "/large")
 		s.get(t, "/none")
 		s.exchange(t, "GET /\x1b[31m HTTP/1.1\r\nHost: x\r\n\r\n")
-		lines(`"GET /a HTTP/1.1" 200 13 "http://x/" "me `, `"GET /large HTTP/1.1" 200 300000 `, `"GET /none HTTP/1.1" 404 `, `" 400 `)
+		lines(`"GET /a HTTP/1.1" 200 13 "http://x/" "me `, `"GET /large HTTP/1.1" 200 300000 `,
+			`"GET /none HTTP/1.1" 404 `, `" 400 `)
 		text, err := os.ReadFile(log)
 		if err != nil {
 			t.Fatal(err)

@@ -34,7 +34,8 @@ func startControlled(t *testing.T, v variant, root, config string, flags ...stri
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	c := &controlled{socket: filepath.Join(folder, "s")}
-	write(t, folder, "evhttpd.yaml", []byte("admin: {listen: [\"127.0.0.1:0\", \"unix:"+c.socket+"\"], pprof: true}\n"+config))
+	write(t, folder, "evhttpd.yaml", []byte("admin: {listen: [\"127.0.0.1:0\", \"unix:"+c.socket+"\"], pprof: true}\n"+
+		config))
 	c.server = start(t, v, root, append([]string{"--config", filepath.Join(folder, "evhttpd.yaml")}, flags...)...)
 	eventually(t, func() error {
 		m := controlLine.FindStringSubmatch(c.stderr.String())
@@ -51,7 +52,10 @@ func startControlled(t *testing.T, v variant, root, config string, flags ...stri
 func (c *controlled) ask(overUnix bool, method, path string) (status int, body string, err error) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	if overUnix {
-		transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", c.socket) }
+		transport.DialContext = func(context.Context, string, string) (net.Conn,
+			error) {
+			return net.Dial("unix", c.socket)
+		}
 	}
 	client := http.Client{Timeout: patience, Transport: transport}
 	req, err := http.NewRequest(method, c.url+path, nil)
@@ -179,7 +183,8 @@ func TestMetricsAreWhatClientsSaw(t *testing.T) {
 		if sent != float64(in.Load()) {
 			t.Errorf("%v bytes are counted as sent, the clients have %d", sent, in.Load())
 		}
-		if lookups := got[`evhttpd_cache_lookups_total{result="hit"}`] + got[`evhttpd_cache_lookups_total{result="miss"}`] +
+		if lookups := got[`evhttpd_cache_lookups_total{result="hit"}`] +
+			got[`evhttpd_cache_lookups_total{result="miss"}`] +
 			got[`evhttpd_cache_lookups_total{result="revalidation"}`]; lookups < ok+missing {
 			t.Errorf("%v lookups for %v requests", lookups, ok+missing)
 		}
@@ -219,8 +224,10 @@ func TestControlPlane(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		c := startControlled(t, v, t.TempDir(), "")
 		for _, overUnix := range []bool{false, true} {
-			for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n", "/metrics": "evhttpd_info{", "/status": `"model": "` + v.model + `"`, "/debug/pprof/": "goroutine"} {
-				if status, body, err := c.ask(overUnix, "GET", path); status != 200 || err != nil || !strings.Contains(body, want) {
+			for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n",
+				"/metrics": "evhttpd_info{", "/status": `"model": "` + v.model + `"`, "/debug/pprof/": "goroutine"} {
+				if status, body, err := c.ask(overUnix, "GET", path); status != 200 || err != nil ||
+					!strings.Contains(body, want) {
 					t.Errorf("GET %s: %d, %v: %.200s", path, status, err, body)
 				}
 				if status, body, err := c.ask(overUnix, "HEAD", path); status != 200 || err != nil || body != "" {
@@ -245,8 +252,10 @@ func TestControlPlane(t *testing.T) {
 			Warnings               []any
 		}
 		must(t, json.Unmarshal([]byte(body), &status))
-		if status.Version == "" || status.PID != c.cmd.Process.Pid || !status.Ready || len(status.Listeners) != 1 || status.Listeners[0] != c.addr ||
-			status.Limits.Connections < 1 || status.Counters.Model != v.model || !strings.HasSuffix(status.Config, "evhttpd.yaml") || status.Warnings == nil {
+		if status.Version == "" || status.PID != c.cmd.Process.Pid || !status.Ready || len(status.Listeners) != 1 ||
+			status.Listeners[0] != c.addr ||
+			status.Limits.Connections < 1 || status.Counters.Model != v.model ||
+			!strings.HasSuffix(status.Config, "evhttpd.yaml") || status.Warnings == nil {
 			t.Errorf("%+v", status)
 		}
 	})
@@ -352,7 +361,8 @@ func TestAccessLogToSyslog(t *testing.T) {
 				t.Fatalf("not syslog: %q", text)
 			}
 			must(t, json.Unmarshal([]byte(text[at:]), &line))
-			if line.Method != "GET" || line.Target != "/a" || line.Status != 200 || line.Bytes != len(hello) || line.Host != "x" ||
+			if line.Method != "GET" || line.Target != "/a" || line.Status != 200 || line.Bytes != len(hello) ||
+				line.Host != "x" ||
 				line.Remote != "127.0.0.1" || line.UserAgent != `\x80\xE9` {
 				t.Errorf("%s: %+v", network, line)
 			}
@@ -368,7 +378,8 @@ func TestReopenUnderLoad(t *testing.T) {
 		root, logs := t.TempDir(), t.TempDir()
 		write(t, root, "a", []byte(hello))
 		access, events := filepath.Join(logs, "access"), filepath.Join(logs, "events")
-		c := startControlled(t, v, root, "log: {output: \""+events+"\", format: json}\n", "--access-log", access, "--log-format", "json")
+		c := startControlled(t, v, root, "log: {output: \""+events+"\", format: json}\n", "--access-log", access,
+			"--log-format", "json")
 		const requests, reopens = 2000, 8
 		conn := c.dial(t)
 		w := newWire(conn)
@@ -468,7 +479,8 @@ func TestControlPlaneThatCannotListen(t *testing.T) {
 	defer taken.Close()
 	folder := t.TempDir()
 	write(t, folder, "c.yaml", []byte("admin: {listen: [\""+taken.Addr().String()+"\"]}\n"))
-	code, stdout, stderr := command(t, "serve", t.TempDir(), "--listen", "127.0.0.1:0", "--config", filepath.Join(folder, "c.yaml"))
+	code, stdout, stderr := command(t, "serve", t.TempDir(), "--listen", "127.0.0.1:0", "--config",
+		filepath.Join(folder, "c.yaml"))
 	if code != 1 || stdout != "" || !strings.Contains(stderr, "admin: listen "+taken.Addr().String()) {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
@@ -497,8 +509,8 @@ func TestSilentClientsOfTheControlPlane(t *testing.T) {
 	}
 }
 
-// TestControlPlaneAnswersToItsNames: not to one that somebody else has lead here; the machine's own is one of them, and a
-// reload changes them.
+// TestControlPlaneAnswersToItsNames: not to one that somebody else has lead here; the machine's own is one of them,
+// and a reload changes them.
 func TestControlPlaneAnswersToItsNames(t *testing.T) {
 	c := startControlled(t, defaultVariant(), t.TempDir(), "")
 	machine, err := os.Hostname()
@@ -514,7 +526,8 @@ func TestControlPlaneAnswersToItsNames(t *testing.T) {
 		answer.Body.Close()
 		return answer.StatusCode
 	}
-	for host, want := range map[string]int{"": 200, machine: 200, machine + ":9180": 200, "localhost:1": 200, "evil.example": 421, "admin.example.org": 421} {
+	for host, want := range map[string]int{"": 200, machine: 200, machine + ":9180": 200, "localhost:1": 200,
+		"evil.example": 421, "admin.example.org": 421} {
 		if got := as(host); got != want {
 			t.Errorf("Host: %s: %d, want %d", host, got, want)
 		}
@@ -522,7 +535,8 @@ func TestControlPlaneAnswersToItsNames(t *testing.T) {
 	config := filepath.Join(filepath.Dir(c.socket), "evhttpd.yaml")
 	text, err := os.ReadFile(config)
 	must(t, err)
-	must(t, os.WriteFile(config, []byte(strings.Replace(string(text), "pprof: true", "hosts: [admin.example.org]", 1)), 0o600))
+	must(t, os.WriteFile(config, []byte(strings.Replace(string(text), "pprof: true", "hosts: [admin.example.org]", 1)),
+		0o600))
 	c.signal(t, syscall.SIGHUP)
 	eventually(t, says(c.stderr.String, `"msg":"reloaded"`))
 	_, body, err := c.ask(true, "GET", "/status")

@@ -20,14 +20,16 @@ func archive(t *testing.T, folder, version string, content []byte) {
 	t.Helper()
 	tree := t.TempDir()
 	write(t, tree, "usr/share/evhttpd-test/content", content)
-	control := "Package: evhttpd-test\nVersion: " + version + "\nArchitecture: all\nMaintainer: a <a@example.org>\nDescription: a package of a test\n"
+	control := "Package: evhttpd-test\nVersion: " + version +
+		"\nArchitecture: all\nMaintainer: a <a@example.org>\nDescription: a package of a test\n"
 	write(t, tree, "DEBIAN/control", []byte(control))
 	name := "pool/evhttpd-test_" + version + "_all.deb"
 	must(t, os.MkdirAll(filepath.Join(folder, "pool"), 0o755))
 	run(t, "dpkg-deb", "--root-owner-group", "-b", tree, filepath.Join(folder, name))
 	deb, err := os.ReadFile(filepath.Join(folder, name))
 	must(t, err)
-	packages := fmt.Appendf(nil, "%sFilename: %s\nSize: %d\nSHA256: %x\n\n", control, name, len(deb), sha256.Sum256(deb))
+	packages := fmt.Appendf(nil, "%sFilename: %s\nSize: %d\nSHA256: %x\n\n", control, name, len(deb),
+		sha256.Sum256(deb))
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	_, err = w.Write(packages)
@@ -35,7 +37,8 @@ func archive(t *testing.T, folder, version string, content []byte) {
 	must(t, w.Close())
 	write(t, folder, "dists/test/main/binary-all/Packages", packages)
 	write(t, folder, "dists/test/main/binary-all/Packages.gz", packed.Bytes())
-	release := "Suite: test\nCodename: test\nArchitectures: all\nComponents: main\nDate: " + time.Now().UTC().Format(time.RFC1123) + "\nSHA256:\n"
+	release := "Suite: test\nCodename: test\nArchitectures: all\nComponents: main\nDate: " +
+		time.Now().UTC().Format(time.RFC1123) + "\nSHA256:\n"
 	for file, body := range map[string][]byte{"Packages": packages, "Packages.gz": packed.Bytes()} {
 		release += fmt.Sprintf(" %x %d main/binary-all/%s\n", sha256.Sum256(body), len(body), file)
 	}
@@ -47,21 +50,26 @@ func aptMachine(t *testing.T, source string) (root string, apt func(args ...stri
 	t.Helper()
 	program := tool(t, "apt-get")
 	root = t.TempDir()
-	for _, folder := range []string{"etc/apt/apt.conf.d", "etc/apt/preferences.d", "etc/apt/trusted.gpg.d", "etc/apt/sources.list.d", "var/lib/apt/lists/partial",
+	for _, folder := range []string{"etc/apt/apt.conf.d", "etc/apt/preferences.d", "etc/apt/trusted.gpg.d",
+		"etc/apt/sources.list.d", "var/lib/apt/lists/partial",
 		"var/cache/apt/archives/partial", "var/lib/dpkg/info", "var/lib/dpkg/updates", "var/log/apt"} {
 		must(t, os.MkdirAll(filepath.Join(root, folder), 0o755))
 	}
 	write(t, root, "var/lib/dpkg/status", nil)
 	write(t, root, "etc/apt/sources.list", []byte("deb [trusted=yes] "+source+" test main\n"))
-	config := `Dir "` + root + `/"; Dir::State::status "` + root + `/var/lib/dpkg/status"; Dir::Bin::methods "/usr/lib/apt/methods"; Dir::Bin::dpkg "/usr/bin/dpkg";
-APT::Sandbox::User "root"; APT::Architecture "amd64"; APT::Architectures {"amd64";}; Acquire::http::Proxy "DIRECT"; Acquire::Languages "none";
-Acquire::Retries "0"; Acquire::http::Timeout "30"; DPkg::Options {"--root=` + root + `"; "--force-not-root"; "--force-bad-path"; "--log=` + root + `/var/log/dpkg.log";};
+	config := `Dir "` + root + `/"; Dir::State::status "` + root +
+		`/var/lib/dpkg/status"; Dir::Bin::methods "/usr/lib/apt/methods"; Dir::Bin::dpkg "/usr/bin/dpkg";
+APT::Sandbox::User "root"; APT::Architecture "amd64"; APT::Architectures {"amd64";}; Acquire::http::Proxy "DIRECT";
+Acquire::Languages "none";
+Acquire::Retries "0"; Acquire::http::Timeout "30"; DPkg::Options {"--root=` + root +
+		`"; "--force-not-root"; "--force-bad-path"; "--log=` + root + `/var/log/dpkg.log";};
 `
 	write(t, root, "apt.conf", []byte(config))
 	return root, func(args ...string) string {
 		t.Helper()
 		cmd := testkit.Command(program, append([]string{"-q", "-y"}, args...)...)
-		cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(root, "apt.conf"), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
+		cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(root, "apt.conf"), "DEBIAN_FRONTEND=noninteractive",
+			"LC_ALL=C")
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said
 		must(t, cmd.Start())

@@ -85,7 +85,8 @@ func TestBenchLoadServers(t *testing.T) {
 	check := func(t *testing.T, closes bool, args ...string) {
 		t.Helper()
 		code, r, stderr := loadOf(t, append([]string{"-c", "4", "-n", "100", "--fail-if", "errors>0"}, args...)...)
-		if code != 0 || stderr != "" || r.Answered != 100 || r.Statuses["200"] != 100 || r.Bytes != int64(100*len(content)) {
+		if code != 0 || stderr != "" || r.Answered != 100 || r.Statuses["200"] != 100 ||
+			r.Bytes != int64(100*len(content)) {
 			t.Errorf("%v: exit code %d, %q on stderr, %+v", args, code, stderr, r)
 		}
 		if closes != (r.Opened >= 100) {
@@ -216,7 +217,8 @@ func TestBenchLoadInterrupted(t *testing.T) {
 	once(t)
 	for _, rate := range []string{"0.02", "100000"} {
 		var stdout, stderr strings.Builder
-		cmd := testkit.Command(binary, "bench", "load", "--json", "-z", "1m", "-q", rate, "-c", "2", "--percentiles", "50,99.99")
+		cmd := testkit.Command(binary, "bench", "load", "--json", "-z", "1m", "-q", rate, "-c", "2", "--percentiles",
+			"50,99.99")
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		var asked atomic.Int64
 		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -236,7 +238,8 @@ func TestBenchLoadInterrupted(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); (code == 0) != (r.Answered > 0) || code > 1 {
 			t.Errorf("exit code %d, %q on stderr, %+v", code, stderr.String(), r)
 		}
-		if !r.Interrupted || r.Errors != 0 || fmt.Sprint(r.RateAsked) != fmt.Sprint(json.Number(rate)) || asked.Load() == 0 {
+		if !r.Interrupted || r.Errors != 0 || fmt.Sprint(r.RateAsked) != fmt.Sprint(json.Number(rate)) ||
+			asked.Load() == 0 {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -64,12 +64,14 @@ func TestBenchWholeRoundsSurvive(t *testing.T) {
 			s.CloseClientConnections()
 		})
 		defer other.Close()
-		code, stdout, stderr := command(t, append(append([]string{"bench"}, oneCell...), "--rounds", "3", "--root", root,
+		code, stdout, stderr := command(t, append(append([]string{"bench"}, oneCell...), "--rounds", "3", "--root",
+			root,
 			"--out", folder, "--target", "other="+other.URL+"/")...)
 		if whole, all := wholeRounds(t, stdout); whole != 1 || all != 3 || !strings.Contains(stdout, "\n  other ") {
 			t.Errorf("%d of %d rounds in\n%s", whole, all, stdout)
 		}
-		if code != 1 || strings.Count(withoutProgress(stderr), "\n") != 1 || !strings.Contains(stderr, "round 2, other: ") ||
+		if code != 1 || strings.Count(withoutProgress(stderr), "\n") != 1 ||
+			!strings.Contains(stderr, "round 2, other: ") ||
 			!strings.Contains(stderr, "refused") {
 			t.Errorf("exit code %d, %q on stderr", code, stderr)
 		}
@@ -139,7 +141,8 @@ func TestBenchTargetsOfEveryKind(t *testing.T) {
 		says   string // on standard error; empty: it is measured
 		notes  string
 	}{
-		{"chunked", always("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), false, "", ""},
+		{"chunked", always("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), false, "",
+			""},
 		{"until the close", always("HTTP/1.1 200 OK\r\n\r\nhello"), true, "",
 			"other closes the connection behind nearly every answer"},
 		{"HTTP/1.0", always("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"), true, "",
@@ -154,7 +157,8 @@ func TestBenchTargetsOfEveryKind(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			url := answering(t, c.answer, c.closes)
-			code, stdout, stderr := command(t, append(append([]string{"bench"}, oneCell...), "--rounds", "1", "--target",
+			code, stdout, stderr := command(t, append(append([]string{"bench"}, oneCell...), "--rounds", "1",
+				"--target",
 				"other="+url+"/file")...)
 			if c.says != "" {
 				oneLine(t, 1, code, stdout, withoutProgress(stderr), []string{"--target other", c.says})

@@ -41,10 +41,12 @@ type benchResults struct {
 }
 
 // runBench runs `bench` with at most so many descriptors, and returns what it wrote.
-func runBench(t *testing.T, descriptors int, limit time.Duration, args ...string) (r benchResults, stdout, stderr string) {
+func runBench(t *testing.T, descriptors int, limit time.Duration, args ...string) (r benchResults, stdout,
+	stderr string) {
 	t.Helper()
 	folder, temporary := t.TempDir(), t.TempDir()
-	cmd := testkit.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, descriptors), binary, "bench", "--out", folder}, args...)...)
+	cmd := testkit.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, descriptors), binary,
+		"bench", "--out", folder}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -66,8 +68,8 @@ func runBench(t *testing.T, descriptors int, limit time.Duration, args ...string
 // progressLine is what a comparison says at the beginning of a round.
 var progressLine = regexp.MustCompile(`^evhttpd: round \d+ of \d+, \S+ left\n$`)
 
-// withoutProgress is what a comparison that nobody watches wrote to standard error, without the lines that say how far it is
-// and that it is not alone on the machine.
+// withoutProgress is what a comparison that nobody watches wrote to standard error, without the lines that say how
+// far it is and that it is not alone on the machine.
 func withoutProgress(stderr string) string {
 	rest := ""
 	for line := range strings.Lines(stderr) {
@@ -104,11 +106,13 @@ func TestBenchSmoke(t *testing.T) {
 				t.Errorf("%s, %s: %+v", s.Name, c.Name, sample)
 			}
 			// Where there are too few threads, or no time to start them, the table says how many were served.
-			said := s.Model == "blocking" && strings.Contains(stdout, fmt.Sprintf("%d of %d served", sample.Served, sample.Wanted))
+			said := s.Model == "blocking" &&
+				strings.Contains(stdout, fmt.Sprintf("%d of %d served", sample.Served, sample.Wanted))
 			if sample.Served != sample.Wanted && !said {
 				t.Errorf("%s, %s: %+v", s.Name, c.Name, sample)
 			}
-			if known := sample.Calls != nil; sample.Requests > 0 && known == (s.Model == "goroutine" || s.Model == "netpoll") {
+			if known := sample.Calls != nil; sample.Requests > 0 && known == (s.Model == "goroutine" ||
+				s.Model == "netpoll") {
 				t.Errorf("%s, %s: system calls are known: %v", s.Name, c.Name, known)
 			}
 		}
@@ -138,7 +142,8 @@ func TestBenchTarget(t *testing.T) {
 	root := t.TempDir()
 	other := httptest.NewServer(http.FileServer(http.Dir(root)))
 	defer other.Close()
-	r, stdout, _ := runBench(t, 1024, 2*time.Minute, "--models", "epoll", "--triggers", "edge", "--scenarios", "small", "--rounds", "1", "--duration", "40ms",
+	r, stdout, _ := runBench(t, 1024, 2*time.Minute, "--models", "epoll", "--triggers", "edge", "--scenarios", "small",
+		"--rounds", "1", "--duration", "40ms",
 		"--root", root, "--target", "nethttp="+other.URL+"/")
 	last := r.Subjects[len(r.Subjects)-1]
 	if last.Name != "nethttp" || last.Model != "" || !strings.Contains(stdout, "\n  nethttp ") {
@@ -157,7 +162,8 @@ func TestBenchTarget(t *testing.T) {
 func TestBenchWrk(t *testing.T) {
 	once(t)
 	tool(t, "wrk")
-	r, stdout, _ := runBench(t, 1024, 2*time.Minute, "--models", "epoll", "--triggers", "edge", "--scenarios", "small,pipelined,churn,steady", "--rounds", "1", "--duration", "40ms", "--wrk")
+	r, stdout, _ := runBench(t, 1024, 2*time.Minute, "--models", "epoll", "--triggers", "edge", "--scenarios",
+		"small,pipelined,churn,steady", "--rounds", "1", "--duration", "40ms", "--wrk")
 	for _, c := range r.Cells {
 		for _, row := range c.Rows {
 			s := row.Samples[0]
@@ -175,7 +181,8 @@ func TestBenchWrk(t *testing.T) {
 func TestBenchCompareSame(t *testing.T) {
 	once(t)
 	folder := t.TempDir()
-	code, _, stderr := command(t, "bench", "--models", "epoll", "--triggers", "edge", "--scenarios", "small", "--rounds", "6", "--duration", "20ms", "--out", folder)
+	code, _, stderr := command(t, "bench", "--models", "epoll", "--triggers", "edge", "--scenarios", "small",
+		"--rounds", "6", "--duration", "20ms", "--out", folder)
 	if code != 0 {
 		t.Fatal(stderr)
 	}
@@ -207,8 +214,10 @@ func TestBenchErrors(t *testing.T) {
 		{"no rounds", []string{"--rounds", "0"}, 2, []string{"--rounds"}},
 		{"a TLS target", []string{"--target", "https://127.0.0.1/"}, 2, []string{"TLS", "http://"}},
 		{"no URL", []string{"--target", "127.0.0.1:80"}, 2, []string{"http://HOST", "unix:/SOCKET"}},
-		{"a target that refuses", []string{"--target", closed.URL + "/", "--scenarios", "small"}, 1, []string{"refused"}},
-		{"a target without the files", []string{"--target", "x=" + empty.URL + "/", "--scenarios", "small"}, 1, []string{"x", "404", "--root"}},
+		{"a target that refuses", []string{"--target", closed.URL + "/", "--scenarios", "small"}, 1,
+			[]string{"refused"}},
+		{"a target without the files", []string{"--target", "x=" + empty.URL + "/", "--scenarios", "small"}, 1,
+			[]string{"x", "404", "--root"}},
 		{"--out is a file", []string{"--out", file}, 1, []string{"--out", file}},
 		{"results that are none", []string{"compare", file, file}, 2, []string{file, "results.json"}},
 	} {
@@ -229,7 +238,8 @@ func TestBenchErrors(t *testing.T) {
 			if err := cmd.Run(); !errors.As(err, &exit) {
 				t.Fatal(err)
 			}
-			says := map[string][]string{"too few descriptors": {"64 descriptors", "ulimit -n"}, "no wrk": {"wrk", "PATH"}}[name]
+			says := map[string][]string{"too few descriptors": {"64 descriptors", "ulimit -n"},
+				"no wrk": {"wrk", "PATH"}}[name]
 			oneLine(t, 1, exit.ExitCode(), stdout.String(), withoutProgress(stderr.String()), says)
 		})
 	}

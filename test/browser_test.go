@@ -26,7 +26,8 @@ const listed = `[...document.querySelectorAll("tbody a")].map(a => decodeURIComp
 func TestBrowserListing(t *testing.T) {
 	once(t)
 	root := t.TempDir()
-	for name, size := range map[string]int{"small.txt": 10, "middle.txt": 5000, "large.bin": 2 << 20, "a <b>bold</b>"[:10] + ".txt": 100, "folder/inner/deep.txt": 1, "README": 50} {
+	for name, size := range map[string]int{"small.txt": 10, "middle.txt": 5000, "large.bin": 2 << 20,
+		"a <b>bold</b>"[:10] + ".txt": 100, "folder/inner/deep.txt": 1, "README": 50} {
 		write(t, root, name, bytes.Repeat([]byte("x"), size))
 	}
 	for i := range mirrored - 1 {
@@ -86,7 +87,8 @@ func TestBrowserListing(t *testing.T) {
 	eventually(t, func() error {
 		var title string
 		if err := b.tryEval(`document.title`, &title); err != nil || title != "shown again, kept: true" {
-			return fmt.Errorf("back: %s, %q, %v, %s", navigated.Type, title, err, b.taken("Page.backForwardCacheNotUsed"))
+			return fmt.Errorf("back: %s, %q, %v, %s", navigated.Type, title, err,
+				b.taken("Page.backForwardCacheNotUsed"))
 		}
 		return nil
 	})
@@ -126,10 +128,12 @@ func TestBrowserPage(t *testing.T) {
 	root := t.TempDir()
 	const pictures = 200
 	var page strings.Builder
-	page.WriteString(`<!doctype html><title>loading</title><link rel="stylesheet" href="style.css"><link rel="icon" href="data:,"><p id="styled">text</p>`)
+	page.WriteString(`<!doctype html><title>loading</title><link rel="stylesheet" href="style.css">
+		<link rel="icon" href="data:,"><p id="styled">text</p>`)
 	for i := range pictures {
 		fmt.Fprintf(&page, `<img src="pictures/%d.svg">`, i)
-		write(t, root, fmt.Sprintf("pictures/%d.svg", i), fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="8"><rect width="8" height="8"/></svg>`, i+1))
+		const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="8"><rect width="8" height="8"/></svg>`
+		write(t, root, fmt.Sprintf("pictures/%d.svg", i), fmt.Appendf(nil, svg, i+1))
 	}
 	page.WriteString(`<script type="module" src="app.mjs"></script>`)
 	for name, content := range map[string]string{
@@ -258,9 +262,11 @@ func label(id uint32, s string) []byte { return element(id, []byte(s)) }
 
 // webm is a film (RFC 9559) of so many seconds, with a picture each, in turn, and an index in front.
 func webm(seconds int, pictures [][]byte) []byte {
-	information := element(0x1549A966, number(0x2AD7B1, 1_000_000), element(0x4489, bin.BigEndian.AppendUint64(nil, math.Float64bits(float64(seconds)*1000))),
+	information := element(0x1549A966, number(0x2AD7B1, 1_000_000),
+		element(0x4489, bin.BigEndian.AppendUint64(nil, math.Float64bits(float64(seconds)*1000))),
 		label(0x4D80, "test"), label(0x5741, "test"))
-	tracks := element(0x1654AE6B, element(0xAE, number(0xD7, 1), number(0x73C5, 1), number(0x83, 1), label(0x86, "V_VP8"),
+	tracks := element(0x1654AE6B, element(0xAE, number(0xD7, 1), number(0x73C5, 1), number(0x83, 1),
+		label(0x86, "V_VP8"),
 		element(0xE0, number(0xB0, 320), number(0xBA, 240))))
 	var clusters [][]byte
 	for i := range seconds {
@@ -270,13 +276,15 @@ func webm(seconds int, pictures [][]byte) []byte {
 	index := func(at int) []byte { // at: where the first cluster is
 		var points [][]byte
 		for i, cluster := range clusters {
-			points = append(points, element(0xBB, number(0xB3, i*1000), element(0xB7, number(0xF7, 1), number(0xF1, at))))
+			points = append(points, element(0xBB, number(0xB3, i*1000),
+				element(0xB7, number(0xF7, 1), number(0xF1, at))))
 			at += len(cluster)
 		}
 		return element(0x1C53BB6B, points...)
 	}
 	front := len(information) + len(tracks) + len(index(0))
-	return append(element(0x1A45DFA3, number(0x4286, 1), number(0x42F7, 1), number(0x42F2, 4), number(0x42F3, 8), label(0x4282, "webm"), number(0x4287, 2), number(0x4285, 2)),
+	return append(element(0x1A45DFA3, number(0x4286, 1), number(0x42F7, 1), number(0x42F2, 4), number(0x42F3, 8),
+		label(0x4282, "webm"), number(0x4287, 2), number(0x4285, 2)),
 		element(0x18538067, append([][]byte{information, tracks, index(front)}, clusters...)...)...)
 }
 
@@ -287,7 +295,8 @@ func TestBrowserSeeks(t *testing.T) {
 	testkit.Long(t)
 	root := t.TempDir()
 	for _, media := range []string{"film.webm", "sound.wav"} {
-		write(t, root, media+".html", []byte(`<!doctype html><link rel="icon" href="data:,"><video id="v" preload="metadata" src="`+media+`"></video>`))
+		write(t, root, media+".html", []byte(`<!doctype html><link rel="icon" href="data:,">
+			<video id="v" preload="metadata" src="`+media+`"></video>`))
 	}
 	s := start(t, defaultVariant(), root)
 	b := openChromium(t)
@@ -299,7 +308,8 @@ func TestBrowserSeeks(t *testing.T) {
 	write(t, root, "sound.wav", sound)
 	b.seek(s, "film.webm", len(film), seconds, at)
 	var colour []int
-	b.eval(`(() => { const c = new OffscreenCanvas(320, 240).getContext("2d"); c.drawImage(v, 0, 0); return [...c.getImageData(100, 50, 1, 1).data]; })()`, &colour)
+	b.eval(`(() => { const c = new OffscreenCanvas(320, 240).getContext("2d"); c.drawImage(v, 0, 0);
+		return [...c.getImageData(100, 50, 1, 1).data]; })()`, &colour)
 	for bit := range 3 {
 		if (colour[bit] > 128) != (at%8>>bit&1 == 1) {
 			t.Errorf("the picture is %d, not that of second %d", colour, at)
@@ -316,7 +326,8 @@ func (b *chromium) seek(s *server, media string, size, seconds, to int) {
 	var at struct{ Duration, Time float64 }
 	b.eval(`new Promise((ok, bad) => {
 		v.onerror = () => bad(new Error("media error " + v.error.code + " " + v.error.message));
-		const seek = () => { v.onseeked = () => ok({duration: v.duration, time: v.currentTime}); v.currentTime = `+fmt.Sprint(to)+`; };
+		const seek = () => { v.onseeked = () => ok({duration: v.duration, time: v.currentTime}); v.currentTime = `+
+		fmt.Sprint(to)+`; };
 		v.readyState >= 1 ? seek() : v.onloadedmetadata = seek;
 	})`, &at)
 	if at.Duration != float64(seconds) || at.Time != float64(to) {
@@ -337,12 +348,14 @@ func (b *chromium) seek(s *server, media string, size, seconds, to int) {
 			continue
 		}
 		var first, last, whole int64
-		if _, err := fmt.Sscanf(got.Response.Headers["Content-Range"], "bytes %d-%d/%d", &first, &last, &whole); err != nil || got.Response.Status != 206 || whole != int64(size) {
+		if _, err := fmt.Sscanf(got.Response.Headers["Content-Range"], "bytes %d-%d/%d", &first, &last,
+			&whole); err != nil || got.Response.Status != 206 || whole != int64(size) {
 			b.t.Errorf("%s: %+v, %v", media, got.Response, err)
 		}
 		starts = append(starts, first)
 	}
-	if near := int64(size) / int64(seconds) * int64(to); !slices.ContainsFunc(starts, func(first int64) bool { return first > near-near/4 && first < near+near/4 }) {
+	if near := int64(size) / int64(seconds) * int64(to); !slices.ContainsFunc(starts,
+		func(first int64) bool { return first > near-near/4 && first < near+near/4 }) {
 		b.t.Errorf("%s: no range begins near %d: %d", media, near, starts)
 	}
 	b.eval(`v.play()`, nil)
@@ -363,9 +376,17 @@ func TestBrowserApplication(t *testing.T) {
 	testkit.Long(t)
 	root := t.TempDir()
 	for name, content := range map[string]string{
-		"index.html": `<!doctype html><base href="/"><link rel="icon" href="data:,"><title>loading</title><nav><a href="/users/7">seven</a></nav><main></main><script type="module" src="app.js"></script>`,
-		"app.js": `const show = () => { document.querySelector("main").textContent = "view " + location.pathname; document.title = "shown"; };
-document.querySelector("nav").onclick = (e) => { e.preventDefault(); history.pushState(null, "", e.target.getAttribute("href")); show(); };
+		"index.html": `<!doctype html><base href="/"><link rel="icon" href="data:,"><title>loading</title>
+<nav><a href="/users/7">seven</a></nav><main></main><script type="module" src="app.js"></script>`,
+		"app.js": `const show = () => {
+  document.querySelector("main").textContent = "view " + location.pathname;
+  document.title = "shown";
+};
+document.querySelector("nav").onclick = (e) => {
+  e.preventDefault();
+  history.pushState(null, "", e.target.getAttribute("href"));
+  show();
+};
 addEventListener("popstate", show);
 show();`,
 		"about.html": "<!doctype html><title>about</title>about",
@@ -380,7 +401,8 @@ sites: [{root: `+root+`, fallback: /index.html, try_files: [$path, $path.html]}]
 		t.Helper()
 		eventually(t, func() error {
 			var text string
-			if err := b.tryEval(`document.querySelector("main").textContent`, &text); err != nil || text != "view "+want {
+			if err := b.tryEval(`document.querySelector("main").textContent`, &text); err != nil ||
+				text != "view "+want {
 				return fmt.Errorf("%q, %v, want the view %s", text, err, want)
 			}
 			return nil
@@ -408,9 +430,12 @@ sites: [{root: `+root+`, fallback: /index.html, try_files: [$path, $path.html]}]
 	// What is loaded into a page does not ask for HTML.
 	for _, script := range []string{
 		`fetch("/api/none").then(r => r.status)`,
-		`fetch("/api/none", {method: "POST", headers: {Accept: "text/html"}}).then(r => r.status === 405 ? 404 : r.status)`,
-		`new Promise(ok => { const e = new Image(); e.onload = () => ok(200); e.onerror = () => ok(404); e.src = "/none.png"; })`,
-		`new Promise(ok => { const e = document.createElement("link"); e.rel = "stylesheet"; e.onload = () => ok(200); e.onerror = () => ok(404); e.href = "/none.css"; document.head.append(e); })`,
+		`fetch("/api/none", {method: "POST", headers: {Accept: "text/html"}})
+			.then(r => r.status === 405 ? 404 : r.status)`,
+		`new Promise(ok => { const e = new Image(); e.onload = () => ok(200); e.onerror = () => ok(404);
+			e.src = "/none.png"; })`,
+		`new Promise(ok => { const e = document.createElement("link"); e.rel = "stylesheet";
+			e.onload = () => ok(200); e.onerror = () => ok(404); e.href = "/none.css"; document.head.append(e); })`,
 		`import("/none.js").then(() => 200, () => 404)`,
 	} {
 		var status int

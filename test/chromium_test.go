@@ -55,9 +55,12 @@ func openChromium(t *testing.T) *chromium {
 	must(t, err)
 	profile, err := os.MkdirTemp("", "chromium")
 	must(t, err)
-	cmd := testkit.Command(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe",
-		"--user-data-dir="+profile, "--no-first-run", "--no-default-browser-check", "--disable-background-networking", "--disable-component-update",
-		"--disable-sync", "--disable-extensions", "--no-proxy-server", "--mute-audio", "--autoplay-policy=no-user-gesture-required",
+	cmd := testkit.Command(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+		"--remote-debugging-pipe",
+		"--user-data-dir="+profile, "--no-first-run", "--no-default-browser-check", "--disable-background-networking",
+		"--disable-component-update",
+		"--disable-sync", "--disable-extensions", "--no-proxy-server", "--mute-audio",
+		"--autoplay-policy=no-user-gesture-required",
 		"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--window-size=1000,800", "--lang=en-US")
 	cmd.ExtraFiles = []*os.File{itsIn, itsOut} // 3 and 4
 	cmd.Env = append(os.Environ(), "HOME="+profile, "TZ=UTC")
@@ -181,7 +184,8 @@ func (b *chromium) tryEval(expression string, into any) error {
 			Exception struct{ Description string }
 		}
 	}
-	err := b.tryCall("Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true}, &got)
+	err := b.tryCall("Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true,
+		"returnByValue": true, "userGesture": true}, &got)
 	switch {
 	case err != nil:
 		return err
@@ -211,10 +215,12 @@ func (b *chromium) click(selector string) {
 	quoted, err := json.Marshal(selector)
 	must(b.t, err)
 	var at struct{ X, Y float64 }
-	b.eval(fmt.Sprintf(`(() => { const e = document.querySelector(%s); e.scrollIntoView({block: "center"}); const r = e.getClientRects()[0];
+	b.eval(fmt.Sprintf(`(() => { const e = document.querySelector(%s); e.scrollIntoView({block: "center"});
+		const r = e.getClientRects()[0];
 		return {x: r.x + r.width / 2, y: r.y + r.height / 2}; })()`, quoted), &at)
 	for _, kind := range []string{"mousePressed", "mouseReleased"} {
-		b.call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
+		b.call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at.X, "y": at.Y, "button": "left",
+			"clickCount": 1}, nil)
 	}
 }
 
@@ -226,7 +232,8 @@ func (b *chromium) follow(selector string) {
 	b.await("Page.loadEventFired", nil)
 }
 
-// quiet fails the test if the page said anything on its console: a resource that was refused, a policy violated, an exception.
+// quiet fails the test if the page said anything on its console: a resource that was refused, a policy violated, an
+// exception.
 func (b *chromium) quiet() {
 	b.t.Helper()
 	b.eval("1", nil) // what was said before has come

@@ -59,8 +59,8 @@ func runClassic(t *testing.T, name string, descriptors int, args ...string) (r c
 	return r, folder, out.String()
 }
 
-// TestClassics makes the experiments of the literature for a moment each: everything is measured that was to be, and written.
-// How fast anything is is not asserted.
+// TestClassics makes the experiments of the literature for a moment each: everything is measured that was to be, and
+// written. How fast anything is is not asserted.
 func TestClassics(t *testing.T) {
 	once(t)
 	for _, c := range []struct {
@@ -72,9 +72,12 @@ func TestClassics(t *testing.T) {
 		charts      []string
 		says        []string
 	}{
-		{"waits", 300, "1ms", "whole", []string{"10", "100"}, []string{"waits.svg"}, []string{"table 63-9", "2.6.25", "0.410"}},
-		{"pipes", 300, "1ms", "chain", []string{"100", "118"}, []string{"pipes-1.svg", "pipes-100.svg"}, []string{"bench.c", "Published"}},
-		{"rates", 1024, "5ms", "replies", nil, []string{"rates-requests-0-p99.svg", "rates-connections-409-cpu.svg"}, []string{"OLS 2004", "Published", "16.34"}},
+		{"waits", 300, "1ms", "whole", []string{"10", "100"}, []string{"waits.svg"},
+			[]string{"table 63-9", "2.6.25", "0.410"}},
+		{"pipes", 300, "1ms", "chain", []string{"100", "118"}, []string{"pipes-1.svg", "pipes-100.svg"},
+			[]string{"bench.c", "Published"}},
+		{"rates", 1024, "5ms", "replies", nil, []string{"rates-requests-0-p99.svg", "rates-connections-409-cpu.svg"},
+			[]string{"OLS 2004", "Published", "16.34"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, folder, stdout := runClassic(t, c.name, c.descriptors, "--duration", c.duration)
@@ -112,7 +115,8 @@ func TestClassics(t *testing.T) {
 				}
 				for _, o := range g.Originals {
 					if len(o.Values) != len(g.Points) {
-						t.Errorf("%s: %d published figures of %s for %d points", g.Name, len(o.Values), o.Subject, len(g.Points))
+						t.Errorf("%s: %d published figures of %s for %d points", g.Name, len(o.Values), o.Subject,
+							len(g.Points))
 					}
 				}
 			}
@@ -132,10 +136,13 @@ func TestClassicsOfServers(t *testing.T) {
 		charts []string
 		says   []string
 	}{
-		{"cold", []string{"--models", "sigio", "--duration", "10ms"}, "p99", 2, []string{"cold.svg"}, []string{"128 KiB", "sigio"}},
+		{"cold", []string{"--models", "sigio", "--duration", "10ms"}, "p99", 2, []string{"cold.svg"},
+			[]string{"128 KiB", "sigio"}},
 		{"accept", []string{"--duration", "20ms"}, "rate", 16, []string{"accept.svg"}, []string{"2 loops shared"}},
-		{"idle", []string{"--models", "poll", "--duration", "10ms"}, "kernel", 4, []string{"idle.svg"}, []string{"RLIMIT_NOFILE", "both, GB"}},
-		{"price", []string{"--duration", "20ms"}, "rate", 14, []string{"price.svg"}, []string{"no access log", "strict parsing", "counting a request"}},
+		{"idle", []string{"--models", "poll", "--duration", "10ms"}, "kernel", 4, []string{"idle.svg"},
+			[]string{"RLIMIT_NOFILE", "both, GB"}},
+		{"price", []string{"--duration", "20ms"}, "rate", 14, []string{"price.svg"},
+			[]string{"no access log", "strict parsing", "counting a request"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.name == "cold" {
@@ -171,8 +178,10 @@ func TestClassicMistakes(t *testing.T) {
 		args []string
 		says []string
 	}{
-		{"no such experiment", []string{"--classic", "wait"}, []string{`"wait"`, "waits, pipes, rates, cold, accept, idle, price, starve"}},
-		{"models of its own", []string{"--classic", "waits", "--models", "epoll", "--quick"}, []string{"--models", "--quick", "leave out"}},
+		{"no such experiment", []string{"--classic", "wait"},
+			[]string{`"wait"`, "waits, pipes, rates, cold, accept, idle, price, starve"}},
+		{"models of its own", []string{"--classic", "waits", "--models", "epoll", "--quick"},
+			[]string{"--models", "--quick", "leave out"}},
 		{"no rounds", []string{"--classic", "waits", "--rounds", "0"}, []string{"--rounds"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -31,7 +31,8 @@ func run(t *testing.T, name string, args ...string) []byte {
 // curl asks with the flags and returns the head and the body.
 func (s *server) curl(t *testing.T, path string, flags ...string) (head, body string) {
 	t.Helper()
-	out := run(t, "curl", append([]string{"-s", "-S", "-i", "--max-time", "30", "--noproxy", "*", s.url + path}, flags...)...)
+	out := run(t, "curl", append([]string{"-s", "-S", "-i", "--max-time", "30", "--noproxy", "*", s.url + path},
+		flags...)...)
 	head, body, found := strings.Cut(string(out), "\r\n\r\n")
 	if !found {
 		t.Fatalf("curl got no head: %q", out)
@@ -61,17 +62,25 @@ func TestCurl(t *testing.T) {
 		}{
 			{"a small file", "small.bin", nil, "HTTP/1.1 200 ", string(small), "Content-Length: 3000"},
 			{"a large file", "big.bin", nil, "HTTP/1.1 200 ", string(big), "Content-Length: 300000"},
-			{"-r, the first bytes", "big.bin", []string{"-r", "0-99"}, "HTTP/1.1 206 ", string(big[:100]), "Content-Range: bytes 0-99/300000"},
-			{"-r, bytes in the middle", "big.bin", []string{"-r", "1000-199999"}, "HTTP/1.1 206 ", string(big[1000:200000]), "Content-Range: bytes 1000-199999/300000"},
-			{"-r, the last bytes", "big.bin", []string{"-r", "-5"}, "HTTP/1.1 206 ", string(big[299995:]), "Content-Range: bytes 299995-299999/300000"},
-			{"-r, of a file in memory", "small.bin", []string{"-r", "2990-"}, "HTTP/1.1 206 ", string(small[2990:]), "Content-Range: bytes 2990-2999/3000"},
+			{"-r, the first bytes", "big.bin", []string{"-r", "0-99"}, "HTTP/1.1 206 ", string(big[:100]),
+				"Content-Range: bytes 0-99/300000"},
+			{"-r, bytes in the middle", "big.bin", []string{"-r", "1000-199999"}, "HTTP/1.1 206 ",
+				string(big[1000:200000]), "Content-Range: bytes 1000-199999/300000"},
+			{"-r, the last bytes", "big.bin", []string{"-r", "-5"}, "HTTP/1.1 206 ", string(big[299995:]),
+				"Content-Range: bytes 299995-299999/300000"},
+			{"-r, of a file in memory", "small.bin", []string{"-r", "2990-"}, "HTTP/1.1 206 ", string(small[2990:]),
+				"Content-Range: bytes 2990-2999/3000"},
 			{"-I of a small file", "small.bin", []string{"-I"}, "HTTP/1.1 200 ", "", "Content-Length: 3000"},
 			{"-I of a large file", "big.bin", []string{"-I"}, "HTTP/1.1 200 ", "", "Content-Length: 300000"},
-			{"-z, not changed since", "small.bin", []string{"-z", "17 May 2024 12:00:00 GMT"}, "HTTP/1.1 304 ", "", "Last-Modified: Fri, 17 May 2024 12:00:00 GMT"},
-			{"-z, changed since", "small.bin", []string{"-z", "16 May 2024 12:00:00 GMT"}, "HTTP/1.1 200 ", string(small), "Last-Modified: Fri, 17 May 2024 12:00:00 GMT"},
+			{"-z, not changed since", "small.bin", []string{"-z", "17 May 2024 12:00:00 GMT"}, "HTTP/1.1 304 ", "",
+				"Last-Modified: Fri, 17 May 2024 12:00:00 GMT"},
+			{"-z, changed since", "small.bin", []string{"-z", "16 May 2024 12:00:00 GMT"}, "HTTP/1.1 200 ",
+				string(small), "Last-Modified: Fri, 17 May 2024 12:00:00 GMT"},
 			{"--http1.0", "small.bin", []string{"--http1.0"}, "HTTP/1.1 200 ", string(small), "Connection: close"},
-			{"a target that curl sends raw", "a|b^[1]", []string{"-g"}, "HTTP/1.1 404 ", "", "Content-Type: text/plain"},
-			{"a body with Expect: 100-continue", "small.bin", []string{"-X", "GET", "-H", "Expect: 100-continue", "--data-binary", "abc"}, "HTTP/1.1 ", "", ""},
+			{"a target that curl sends raw", "a|b^[1]", []string{"-g"}, "HTTP/1.1 404 ", "",
+				"Content-Type: text/plain"},
+			{"a body with Expect: 100-continue", "small.bin", []string{"-X", "GET", "-H", "Expect: 100-continue",
+				"--data-binary", "abc"}, "HTTP/1.1 ", "", ""},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				head, body := s.curl(t, c.path, c.flags...)
@@ -86,14 +95,17 @@ func TestCurl(t *testing.T) {
 	})
 }
 
-// TestCurlKeepsTheConnection: two requests, one connection, for 1.1 and for 1.0 that asks for it (RFC 9112 section 9.3).
+// TestCurlKeepsTheConnection: two requests, one connection, for 1.1 and for 1.0 that asks for it (RFC 9112 section
+// 9.3).
 func TestCurlKeepsTheConnection(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
 		write(t, root, "a", []byte(hello))
 		s := start(t, v, root)
 		for _, flags := range [][]string{nil, {"--http1.0", "-H", "Connection: keep-alive"}} {
-			args := append([]string{"-s", "-S", "--noproxy", "*", "--max-time", "30", "-w", "%{num_connects} %{http_code}\n", "-o", os.DevNull, "-o", os.DevNull, s.url + "a", s.url + "a"}, flags...)
+			args := append([]string{"-s", "-S", "--noproxy", "*", "--max-time", "30", "-w",
+				"%{num_connects} %{http_code}\n", "-o", os.DevNull, "-o", os.DevNull, s.url + "a", s.url + "a"},
+				flags...)
 			if got := string(run(t, "curl", args...)); got != "1 200\n0 200\n" {
 				t.Errorf("%q: new connections and status of each request: %q", flags, got)
 			}
@@ -185,11 +197,13 @@ func parseWrk(report string) (requests int, fault string, err error) {
 }
 
 func TestParseWrk(t *testing.T) {
-	const report = "Running 1s test @ http://127.0.0.1:1/\n  1 threads and 8 connections\n  12345 requests in 1.00s, 9.1MB read\n%sRequests/sec:  12345.00\n"
+	const report = "Running 1s test @ http://127.0.0.1:1/\n  1 threads and 8 connections\n  12345 requests in 1.00s, " +
+		"9.1MB read\n%sRequests/sec:  12345.00\n"
 	for fault, want := range map[string]string{
 		"": "",
-		"  Socket errors: connect 0, read 3, write 0, timeout 0\n": "Socket errors: connect 0, read 3, write 0, timeout 0",
-		"  Non-2xx or 3xx responses: 7\n":                          "Non-2xx or 3xx responses: 7",
+		"  Socket errors: connect 0, read 3, write 0, timeout 0\n": "Socket errors: connect 0, read 3, write 0, " +
+			"timeout 0",
+		"  Non-2xx or 3xx responses: 7\n": "Non-2xx or 3xx responses: 7",
 	} {
 		n, got, err := parseWrk(fmt.Sprintf(report, fault))
 		if n != 12345 || got != want || err != nil {

@@ -66,23 +66,28 @@ func TestPrecompressed(t *testing.T) {
 				if err := checkCoding(got, 200, coding, whole); err != nil {
 					t.Errorf("%s %.60q: %v", name, accept, err)
 				}
-				part := s.get(t, name, "Accept-Encoding: "+accept, "Range: bytes=100-199", "If-Range: "+got.header.Get("ETag"))
+				part := s.get(t, name, "Accept-Encoding: "+accept, "Range: bytes=100-199", "If-Range: "+
+					got.header.Get("ETag"))
 				if err := checkCoding(part, 206, coding, whole[100:200]); err != nil {
 					t.Errorf("%s %.60q: %v", name, accept, err)
 				}
 				same := s.get(t, name, "Accept-Encoding: "+accept, "If-None-Match: "+got.header.Get("ETag"))
-				if same.status != 304 || same.header.Get("Vary") != "Accept-Encoding" || same.header.Get("Content-Encoding") != "" {
+				if same.status != 304 || same.header.Get("Vary") != "Accept-Encoding" ||
+					same.header.Get("Content-Encoding") != "" {
 					t.Errorf("%s %.60q: %d %v, want 304", name, accept, same.status, same.header)
 				}
 			}
 			direct := s.get(t, name+".gz", "Accept-Encoding: gzip, br")
-			if direct.status != 200 || direct.header.Get("Content-Encoding") != "" || direct.header.Get("Content-Type") != "application/gzip" || !bytes.Equal(direct.body, files[name+".gz"]) {
+			if direct.status != 200 || direct.header.Get("Content-Encoding") != "" ||
+				direct.header.Get("Content-Type") != "application/gzip" ||
+				!bytes.Equal(direct.body, files[name+".gz"]) {
 				t.Errorf("%s.gz by its own name: %d %v", name, direct.status, direct.header)
 			}
 		}
 		for _, name := range []string{"/plain.js", "/out.js", "/fifo.js", "/folder.js"} {
 			got := s.get(t, name, "Accept-Encoding: gzip, br, zstd")
-			if got.status != 200 || got.header.Get("Content-Encoding") != "" || got.header.Get("Vary") != "" || !bytes.Equal(got.body, files[name]) {
+			if got.status != 200 || got.header.Get("Content-Encoding") != "" || got.header.Get("Vary") != "" ||
+				!bytes.Equal(got.body, files[name]) {
 				t.Errorf("%s has no sibling to be served: %d %v", name, got.status, got.header)
 			}
 		}
@@ -94,8 +99,10 @@ func TestPrecompressed(t *testing.T) {
 func checkCoding(a answer, status int, coding string, body []byte) error {
 	h := a.header
 	if a.status != status || h.Get("Content-Encoding") != coding || h.Get("Vary") != "Accept-Encoding" ||
-		h.Get("Content-Type") != "text/javascript; charset=utf-8" || a.length != int64(len(body)) || !bytes.Equal(a.body, body) {
-		return fmt.Errorf("%d with %d bytes, %v; want %d with %d bytes of coding %q", a.status, len(a.body), h, status, len(body), coding)
+		h.Get("Content-Type") != "text/javascript; charset=utf-8" || a.length != int64(len(body)) ||
+		!bytes.Equal(a.body, body) {
+		return fmt.Errorf("%d with %d bytes, %v; want %d with %d bytes of coding %q", a.status, len(a.body), h, status,
+			len(body), coding)
 	}
 	return nil
 }
@@ -111,7 +118,8 @@ func TestCompress(t *testing.T) {
 		idle := s.warm(t, "/a.txt")
 		for range 3 {
 			got := s.get(t, "/a.txt", "Accept-Encoding: gzip, zstd")
-			if got.status != 200 || got.header.Get("Content-Encoding") != "gzip" || got.header.Get("Vary") != "Accept-Encoding" || len(got.body) > len(body)/10 {
+			if got.status != 200 || got.header.Get("Content-Encoding") != "gzip" ||
+				got.header.Get("Vary") != "Accept-Encoding" || len(got.body) > len(body)/10 {
 				t.Fatalf("%d with %d bytes, %v", got.status, len(got.body), got.header)
 			}
 			in, err := gzip.NewReader(bytes.NewReader(got.body))
@@ -121,7 +129,8 @@ func TestCompress(t *testing.T) {
 			if !bytes.Equal(decoded, body) {
 				t.Errorf("%d other bytes", len(decoded))
 			}
-			if same := s.get(t, "/a.txt", "Accept-Encoding: gzip", "If-None-Match: "+got.header.Get("ETag")); same.status != 304 {
+			if same := s.get(t, "/a.txt", "Accept-Encoding: gzip", "If-None-Match: "+
+				got.header.Get("ETag")); same.status != 304 {
 				t.Errorf("%d, want 304", same.status)
 			}
 			part := s.get(t, "/a.txt", "Accept-Encoding: gzip", "Range: bytes=0-99")
@@ -133,7 +142,8 @@ func TestCompress(t *testing.T) {
 		if v.model != variants()[0].model {
 			return
 		}
-		curl := testkit.Command(tool(t, "curl"), "-fsS", "--max-time", "30", "-H", "Accept-Encoding: gzip", "--compressed", s.url+"a.txt")
+		curl := testkit.Command(tool(t, "curl"), "-fsS", "--max-time", "30", "-H", "Accept-Encoding: gzip",
+			"--compressed", s.url+"a.txt")
 		if out, err := curl.Output(); err != nil || !bytes.Equal(out, body) {
 			t.Errorf("curl: %v, %d bytes", err, len(out))
 		}

@@ -22,7 +22,8 @@ func units(t *testing.T) (folder string) {
 	for _, name := range []string{"evhttpd.service", "evhttpd-socket.service", "evhttpd.socket"} {
 		text, err := os.ReadFile(filepath.Join("../configs", name))
 		must(t, err)
-		if strings.HasSuffix(name, ".service") && !strings.Contains(string(text), "\nExecStart="+installedBinary+" serve ") {
+		if strings.HasSuffix(name, ".service") && !strings.Contains(string(text), "\nExecStart="+installedBinary+
+			" serve ") {
 			t.Fatalf("%s does not start %s", name, installedBinary)
 		}
 		write(t, folder, name, []byte(strings.ReplaceAll(string(text), installedBinary, binary)))
@@ -34,7 +35,8 @@ func units(t *testing.T) (folder string) {
 func TestSystemdUnits(t *testing.T) {
 	analyze := tool(t, "systemd-analyze")
 	folder := units(t)
-	verify := testkit.Command(analyze, "verify", "--man=no", "./evhttpd.service", "./evhttpd.socket", "./evhttpd-socket.service")
+	verify := testkit.Command(analyze, "verify", "--man=no", "./evhttpd.service", "./evhttpd.socket",
+		"./evhttpd-socket.service")
 	verify.Dir = folder
 	verify.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+folder+":") // the socket finds its service
 	if said, err := verify.CombinedOutput(); err != nil || len(said) > 0 {
@@ -48,7 +50,8 @@ func TestSystemdExposure(t *testing.T) {
 	folder := units(t)
 	overall := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
 	for name, most := range map[string]float64{"evhttpd.service": 1.6, "evhttpd-socket.service": 0.5} {
-		out, err := testkit.Command(analyze, "security", "--offline=true", "--no-pager", filepath.Join(folder, name)).CombinedOutput()
+		out, err := testkit.Command(analyze, "security", "--offline=true", "--no-pager",
+			filepath.Join(folder, name)).CombinedOutput()
 		m := overall.FindSubmatch(out)
 		if m == nil {
 			if strings.Contains(string(out), "unrecognized option") { // before systemd 250

@@ -87,7 +87,8 @@ func confined(t *testing.T, words []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestCallsForbidden: a system call that a filter forbids has another in its place, or its model is not available, with the reason.
+// TestCallsForbidden: a system call that a filter forbids has another in its place, or its model is not available,
+// with the reason.
 func TestCallsForbidden(t *testing.T) {
 	root, files := site(t)
 	for _, c := range []struct {
@@ -101,7 +102,8 @@ func TestCallsForbidden(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := launch(t, confined(t, []string{refusing(c.call, c.errno)}, binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", "off"))
+			s := launch(t, confined(t, []string{refusing(c.call, c.errno)}, binary, "serve", root, "--listen",
+				"127.0.0.1:0", "--access-log", "off"))
 			t.Cleanup(func() { s.stop(t) })
 			for path, content := range files {
 				if got := s.get(t, path); got.status != 200 || string(got.body) != string(content) {
@@ -111,17 +113,20 @@ func TestCallsForbidden(t *testing.T) {
 		})
 	}
 	for name, call := range map[string]int{
-		"io_uring_setup": unix.SYS_IO_URING_SETUP, "io_uring_enter": unix.SYS_IO_URING_ENTER, "io_uring_register": unix.SYS_IO_URING_REGISTER,
+		"io_uring_setup": unix.SYS_IO_URING_SETUP, "io_uring_enter": unix.SYS_IO_URING_ENTER,
+		"io_uring_register": unix.SYS_IO_URING_REGISTER,
 	} {
 		t.Run(name+" forbidden", func(t *testing.T) {
 			t.Parallel()
 			ioUringHere(t)
 			out, err := confined(t, []string{refusing(call, unix.EPERM)}, binary, "models").CombinedOutput()
 			must(t, err)
-			if text := strings.Join(strings.Fields(string(out)), " "); !strings.Contains(text, "io_uring no ") || !strings.Contains(text, name+":") {
+			if text := strings.Join(strings.Fields(string(out)), " "); !strings.Contains(text, "io_uring no ") ||
+				!strings.Contains(text, name+":") {
 				t.Errorf("the models:\n%s", out)
 			}
-			cmd := confined(t, []string{refusing(call, unix.EPERM)}, binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", "io_uring")
+			cmd := confined(t, []string{refusing(call, unix.EPERM)}, binary, "serve", root, "--listen", "127.0.0.1:0",
+				"--io-model", "io_uring")
 			if out, served := startUp(t, cmd); served || !strings.Contains(out, "seccomp") {
 				t.Errorf("the server said:\n%s", out)
 			}

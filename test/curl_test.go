@@ -15,7 +15,8 @@ import (
 // curlFails runs curl and returns its exit status and all that it said.
 func curlFails(t *testing.T, args ...string) (code int, said string) {
 	t.Helper()
-	out, err := testkit.Command(tool(t, "curl"), append([]string{"-sS", "--max-time", "30", "--noproxy", "*"}, args...)...).CombinedOutput()
+	out, err := testkit.Command(tool(t, "curl"), append([]string{"-sS", "--max-time", "30", "--noproxy", "*"},
+		args...)...).CombinedOutput()
 	if err == nil {
 		return 0, string(out)
 	}
@@ -36,7 +37,8 @@ func TestCurlHabits(t *testing.T) {
 		must(t, err)
 		curl := func(args ...string) string {
 			t.Helper()
-			return string(run(t, "curl", append([]string{"-sS", "-f", "--max-time", "30", "--noproxy", "*"}, args...)...))
+			return string(run(t, "curl", append([]string{"-sS", "-f", "--max-time", "30", "--noproxy", "*"},
+				args...)...))
 		}
 		same := func(name string) {
 			t.Helper()
@@ -54,16 +56,21 @@ func TestCurlHabits(t *testing.T) {
 		same("parallel")
 		curl("-R", "-o", filepath.Join(folder, "dated"), s.url+"big")
 		s.settle(t, "/big")
-		if got := curl("-z", filepath.Join(folder, "dated"), "-w", "%{http_code}", "-o", filepath.Join(folder, "none"), s.url+"big"); got != "304" {
+		if got := curl("-z", filepath.Join(folder, "dated"), "-w", "%{http_code}", "-o", filepath.Join(folder, "none"),
+			s.url+"big"); got != "304" {
 			t.Errorf("-z FILE: %s", got)
 		}
-		if got := curl("--compressed", "-D", "-", s.url+"page.html"); !strings.Contains(got, "Content-Encoding: gzip\r\n") || !strings.HasSuffix(got, "\r\n\r\n"+strings.Repeat("<p>compressed</p>", 100)) {
+		if got := curl("--compressed", "-D", "-", s.url+"page.html"); !strings.Contains(got,
+			"Content-Encoding: gzip\r\n") ||
+			!strings.HasSuffix(got, "\r\n\r\n"+strings.Repeat("<p>compressed</p>", 100)) {
 			t.Errorf("--compressed: %.300q", got)
 		}
-		if got := curl("--etag-save", filepath.Join(folder, "tag"), "-o", os.DevNull, s.url+"a.txt") + curl("--etag-compare", filepath.Join(folder, "tag"), "-w", "%{http_code}", s.url+"a.txt"); got != "304" {
+		if got := curl("--etag-save", filepath.Join(folder, "tag"), "-o", os.DevNull, s.url+"a.txt") +
+			curl("--etag-compare", filepath.Join(folder, "tag"), "-w", "%{http_code}", s.url+"a.txt"); got != "304" {
 			t.Errorf("--etag-compare: %q", got)
 		}
-		if got := curl("-L", "-w", " %{num_redirects} %{url_effective}", s.url+"folder?a=b"); got != "index 1 "+s.url+"folder/?a=b" {
+		if got := curl("-L", "-w", " %{num_redirects} %{url_effective}", s.url+"folder?a=b"); got != "index 1 "+s.url+
+			"folder/?a=b" {
 			t.Errorf("-L: %q", got)
 		}
 		if got := curl("--http2", "-w", " %{http_version}", s.url+"a.txt"); got != hello+" 1.1" { // Upgrade: h2c
@@ -72,10 +79,12 @@ func TestCurlHabits(t *testing.T) {
 		if got := curl("-x", s.url, "--noproxy", "", "http://example.org/a.txt"); got != hello { // the absolute form
 			t.Errorf("as a proxy: %q", got)
 		}
-		if got := curl("-X", "OPTIONS", "--request-target", "*", "-i", s.url); !strings.HasPrefix(got, "HTTP/1.1 204 ") || !strings.Contains(got, "\r\nAllow: GET, HEAD, OPTIONS\r\n") {
+		if got := curl("-X", "OPTIONS", "--request-target", "*", "-i", s.url); !strings.HasPrefix(got,
+			"HTTP/1.1 204 ") || !strings.Contains(got, "\r\nAllow: GET, HEAD, OPTIONS\r\n") {
 			t.Errorf("OPTIONS *: %q", got)
 		}
-		if got := curl("-T", filepath.Join(folder, "big"), "--no-fail", "-w", " %{http_code}", s.url+"upload"); !strings.HasSuffix(got, " 413") && !strings.HasSuffix(got, " 405") {
+		if got := curl("-T", filepath.Join(folder, "big"), "--no-fail", "-w", " %{http_code}", s.url+
+			"upload"); !strings.HasSuffix(got, " 413") && !strings.HasSuffix(got, " 405") {
 			t.Errorf("-T: %q", got)
 		}
 		s.curlRefused(t)
@@ -92,14 +101,17 @@ func (s *server) curlRefused(t *testing.T) {
 		args []string
 	}{
 		{"TLS on a plain port", 35, "", []string{strings.Replace(s.url, "http:", "https:", 1)}},
-		{"a tunnel through no proxy", 56, "405", []string{"-p", "-x", s.url, "--noproxy", "", "http://example.org/a.txt"}},
+		{"a tunnel through no proxy", 56, "405", []string{"-p", "-x", s.url, "--noproxy", "",
+			"http://example.org/a.txt"}},
 		{"a climb", 0, "400: path above the root", []string{"--path-as-is", s.url + "../../etc/passwd"}},
 		{"a climb, with -f", 22, "400", []string{"-f", "--path-as-is", s.url + "%2e%2e/etc/passwd"}},
 		{"POST", 0, "405: files are read with GET and HEAD", []string{"-d", "a=b", s.url + "a.txt"}},
 		{"a form", 0, "405: files are read with GET and HEAD", []string{"-F", "a=b", s.url + "a.txt"}},
 		{"a long target", 0, "414: request line over the limit", []string{s.url + "?" + strings.Repeat("a", 9000)}},
-		{"a long cookie", 0, "431: head over the limit", []string{"-H", "Cookie: a=" + strings.Repeat("a", 20_000), "-H", "A: " + strings.Repeat("b", 20_000), s.url}},
-		{"bad framing", 0, "400: Content-Length with Transfer-Encoding", []string{"-X", "POST", "-H", "Transfer-Encoding: chunked", "-H", "Content-Length: 3", "--data-binary", "abc", s.url}},
+		{"a long cookie", 0, "431: head over the limit", []string{"-H", "Cookie: a=" + strings.Repeat("a", 20_000),
+			"-H", "A: " + strings.Repeat("b", 20_000), s.url}},
+		{"bad framing", 0, "400: Content-Length with Transfer-Encoding", []string{"-X", "POST", "-H",
+			"Transfer-Encoding: chunked", "-H", "Content-Length: 3", "--data-binary", "abc", s.url}},
 		{"a space in a path", 0, "400: not exactly one space", []string{"--request-target", "/a b", s.url}},
 	} {
 		code, said := curlFails(t, c.args...)
@@ -127,7 +139,8 @@ func TestWgetHabits(t *testing.T) {
 		s.settle(t, "/a.txt")
 		mirror := func() string {
 			t.Helper()
-			run(t, "wget", "-m", "-np", "-nH", "--no-proxy", "--tries=1", "--timeout=30", "--reject-regex", `\?sort=`, "-o", log, "-P", target, s.url+"tree/")
+			run(t, "wget", "-m", "-np", "-nH", "--no-proxy", "--tries=1", "--timeout=30", "--reject-regex", `\?sort=`,
+				"-o", log, "-P", target, s.url+"tree/")
 			said, err := os.ReadFile(log)
 			must(t, err)
 			return string(said)
@@ -153,7 +166,8 @@ func TestWgetHabits(t *testing.T) {
 			t.Errorf("one file is newer: %s", said)
 		}
 		run(t, "wget", "-q", "--spider", "--no-proxy", "--tries=1", "--timeout=30", s.url+"a.txt")
-		if got := run(t, "wget", "-q", "-O", "-", "--no-proxy", "--tries=1", "--timeout=30", "--start-pos=1000", s.url+"a.txt"); !bytes.Equal(got, pattern(1005, 3)[1000:]) {
+		if got := run(t, "wget", "-q", "-O", "-", "--no-proxy", "--tries=1", "--timeout=30", "--start-pos=1000", s.url+
+			"a.txt"); !bytes.Equal(got, pattern(1005, 3)[1000:]) {
 			t.Errorf("--start-pos: %q", got)
 		}
 	})

@@ -20,7 +20,8 @@ import (
 func TestReloadWithFewDescriptors(t *testing.T) {
 	root, files := site(t)
 	config := func(v variant) string {
-		return yamlOf(root, "io_model: "+v.model, "trigger: "+v.trigger, "loops: 2", "limits: {connections: 100}", "cache: {descriptors: 16}")
+		return yamlOf(root, "io_model: "+v.model, "trigger: "+v.trigger, "loops: 2", "limits: {connections: 100}",
+			"cache: {descriptors: 16}")
 	}
 	eachVariant(t, func(t *testing.T, v variant) {
 		if v == variants()[0] {
@@ -58,7 +59,8 @@ func TestReloadWithFewDescriptors(t *testing.T) {
 			}
 			eventually(t, func() error {
 				if after := len(o.descriptors()); after > most {
-					return fmt.Errorf("%v: %d descriptors are open, %d were before: %q", v, after, before, o.descriptors())
+					return fmt.Errorf("%v: %d descriptors are open, %d were before: %q", v, after, before,
+						o.descriptors())
 				}
 				return nil
 			})
@@ -90,7 +92,8 @@ func TestTooFewDescriptorsToStart(t *testing.T) {
 		}
 		root, files := site(t)
 		command := func(limit int) *exec.Cmd {
-			return testkit.Command(shell, "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve", root, "--listen", "127.0.0.1:0",
+			return testkit.Command(shell, "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve",
+				root, "--listen", "127.0.0.1:0",
 				"--io-model", v.model, "--trigger", v.trigger, "--loops", "2", "--access-log", "off")
 		}
 		for limit := 8; ; limit++ { // with 7 Go's own poller cannot be opened
@@ -108,7 +111,8 @@ func TestTooFewDescriptorsToStart(t *testing.T) {
 				}
 				return
 			}
-			if !strings.Contains(out, "too many open files") && !strings.Contains(out, "needed") || strings.Contains(out, "goroutine ") {
+			if !strings.Contains(out, "too many open files") && !strings.Contains(out, "needed") ||
+				strings.Contains(out, "goroutine ") {
 				t.Errorf("with %d descriptors: %s", limit, out)
 			}
 		}
@@ -141,7 +145,8 @@ func TestCacheLeavesDescriptors(t *testing.T) {
 	for i := range count {
 		write(t, root, fmt.Sprint(i), pattern(100_000, byte(i)))
 	}
-	s := launch(t, testkit.Command(tool(t, "sh"), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve", root,
+	s := launch(t, testkit.Command(tool(t, "sh"), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary,
+		"serve", root,
 		"--listen", "127.0.0.1:0", "--access-log", "off", "--loops", "1"))
 	t.Cleanup(func() { s.stop(t) })
 	s.settle(t, fmt.Sprint("/", count-1))

@@ -58,7 +58,8 @@ func (d *docker) start(dockerd, driver string) bool {
 		}
 	})
 	d.socket, d.log, d.gone = "unix://"+folder+"/sock", new(transcript), make(chan struct{})
-	d.engine = testkit.Command(dockerd, "--data-root", folder+"/data", "--exec-root", folder+"/exec", "--pidfile", folder+"/pid",
+	d.engine = testkit.Command(dockerd, "--data-root", folder+"/data", "--exec-root", folder+"/exec", "--pidfile",
+		folder+"/pid",
 		"--host", d.socket, "--storage-driver", driver, "--exec-opt", "native.cgroupdriver=cgroupfs",
 		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 	d.engine.Stdout, d.engine.Stderr = d.log, d.log
@@ -152,7 +153,8 @@ func (d *docker) golang(name string) {
 		}
 	}
 	pack := testkit.Command("tar", "--create", "--directory", root, ".")
-	load := testkit.Command(d.client, "--host", d.socket, "import", "--change", "ENV PATH=/usr/local/go/bin:/usr/bin:/bin",
+	load := testkit.Command(d.client, "--host", d.socket, "import", "--change",
+		"ENV PATH=/usr/local/go/bin:/usr/bin:/bin",
 		"--change", "ENV GOPROXY=file:///goproxy", "--change", "ENV GOSUMDB=off", "--change", "ENV GOTOOLCHAIN=local",
 		"--change", "ENV GOCACHE=/gocache", "-", name)
 	var said bytes.Buffer
@@ -231,7 +233,8 @@ func TestDockerLines(t *testing.T) {
 	for _, c := range []struct {
 		folder string // at /srv
 		args   []string
-	}{{"..", strings.Fields(string(line[1]))}, {filepath.Join("../configs", strings.TrimSuffix(s.Volumes[0], ":/srv:ro")), s.Command}} {
+	}{{"..", strings.Fields(string(line[1]))},
+		{filepath.Join("../configs", strings.TrimSuffix(s.Volumes[0], ":/srv:ro")), s.Command}} {
 		args := slices.Clone(c.args)
 		for i := range args {
 			args[i] = strings.Replace(args[i], "/srv", c.folder, 1)
@@ -296,7 +299,8 @@ func TestDocker(t *testing.T) {
 	d := startDocker(t)
 	const base, image = "evhttpd-test-golang", "evhttpd-test"
 	d.golang(base)
-	d.do("build", "--network=none", "--build-arg=GO_IMAGE="+base, "--build-arg=VERSION=1.2.3-test", "--tag="+image, "..")
+	d.do("build", "--network=none", "--build-arg=GO_IMAGE="+base, "--build-arg=VERSION=1.2.3-test", "--tag="+image,
+		"..")
 	for _, part := range []struct {
 		name string
 		test func(d *docker, image string)
@@ -323,7 +327,8 @@ func (d *docker) testImage(image string) {
 		d.t.Errorf("the image has %d bytes, %v", size, err)
 	}
 	d.t.Logf("the image has %.1f MB", float64(size)/1e6)
-	if user := d.do("image", "inspect", "--format={{.Config.User}} {{.Config.StopSignal}}", image); user != "65532:65532 SIGTERM" {
+	if user := d.do("image", "inspect", "--format={{.Config.User}} {{.Config.StopSignal}}",
+		image); user != "65532:65532 SIGTERM" {
 		d.t.Errorf("user and stop signal: %s", user)
 	}
 	if volumes := d.do("image", "inspect", "--format={{json .Config.Volumes}}", image); volumes != "null" {
@@ -375,7 +380,8 @@ func (d *docker) testModels(image string) {
 			d.t.Errorf("epoll is refused: %s", m.Reason)
 		}
 	}
-	if said, err := d.try(append(run, image, "check", "/", "--io-model", "io_uring")...); err == nil || !strings.Contains(said, "seccomp") {
+	if said, err := d.try(append(run, image, "check", "/", "--io-model", "io_uring")...); err == nil ||
+		!strings.Contains(said, "seccomp") {
 		d.t.Errorf("a configuration with io_uring: %v, %s", err, said)
 	}
 }
@@ -410,7 +416,8 @@ func (c *container) awaitHealth(want string) {
 	c.t.Helper()
 	eventually(c.t, func() error {
 		if health := c.do("inspect", "--format={{.State.Health.Status}}", c.id); health != want {
-			return fmt.Errorf("the container is %s, not %s: %s", health, want, c.do("inspect", "--format={{json .State}}", c.id))
+			return fmt.Errorf("the container is %s, not %s: %s", health, want,
+				c.do("inspect", "--format={{json .State}}", c.id))
 		}
 		return nil
 	})
@@ -434,12 +441,14 @@ func (d *docker) testContainer(image string) {
 	d.t.Helper()
 	s := composed(d.t)
 	c := d.run(append(s.flags(d.t, d.served()), image), s.Command...)
-	if got, err := getWithin(c.pid, "127.0.0.1:8080", "/hello"); err != nil || got.status != 200 || string(got.body) != hello {
+	if got, err := getWithin(c.pid, "127.0.0.1:8080", "/hello"); err != nil || got.status != 200 ||
+		string(got.body) != hello {
 		d.t.Errorf("got %d %q, %v", got.status, got.body, err)
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.pid))
 	must(d.t, err)
-	for _, want := range []string{"Uid:\t65532\t65532", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+	for _, want := range []string{"Uid:\t65532\t65532", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000",
+		"NoNewPrivs:\t1", "Seccomp:\t2"} {
 		if !strings.Contains(string(status), want) {
 			d.t.Errorf("no %q in its status:\n%s", want, status)
 		}
@@ -498,7 +507,8 @@ func (d *docker) testConfigured(image string) {
 	folder := d.served()
 	write(d.t, folder, ".evhttpd.yaml", []byte("listen: [\":9090\"]\nsites: [{root: /srv}]\n"))
 	s := composed(d.t)
-	c := d.run(append(s.flags(d.t, folder), "--health-retries=1", "--env=EVHTTPD_CONFIG=/srv/.evhttpd.yaml", image), "serve")
+	c := d.run(append(s.flags(d.t, folder), "--health-retries=1", "--env=EVHTTPD_CONFIG=/srv/.evhttpd.yaml", image),
+		"serve")
 	if got, err := getWithin(c.pid, "127.0.0.1:9090", "/hello"); err != nil || got.status != 200 {
 		d.t.Errorf("got %d %q, %v", got.status, got.body, err)
 	}
@@ -511,12 +521,14 @@ func (d *docker) testConfigured(image string) {
 // testUnhealthy: a health check that asks elsewhere fails.
 func (d *docker) testUnhealthy(image string) {
 	d.t.Helper()
-	id := d.do("run", "--detach", "--rm", "--network=none", "--health-interval=1s", "--health-start-period=0s", "--health-retries=1",
+	id := d.do("run", "--detach", "--rm", "--network=none", "--health-interval=1s", "--health-start-period=0s",
+		"--health-retries=1",
 		image, "serve", "/", "--listen", ":9090")
 	c := &container{docker: d, id: id}
 	defer d.do("rm", "--force", id)
 	c.awaitHealth("unhealthy")
-	if said := d.do("inspect", "--format={{json .State.Health.Log}}", id); !strings.Contains(said, "OPTIONS * at :8080") || !strings.Contains(said, "refused") {
+	if said := d.do("inspect", "--format={{json .State.Health.Log}}", id); !strings.Contains(said,
+		"OPTIONS * at :8080") || !strings.Contains(said, "refused") {
 		d.t.Errorf("it does not say why: %s", said)
 	}
 }

@@ -43,7 +43,8 @@ func TestFloodHidesNoOtherEvent(t *testing.T) {
 	}
 	got, err := c.metrics()
 	must(t, err)
-	if n := got["evhttpd_events_suppressed_total"]; n < links/2 || n > links || got["evhttpd_events_dropped_total"] != 0 {
+	if n := got["evhttpd_events_suppressed_total"]; n < links/2 || n > links ||
+		got["evhttpd_events_dropped_total"] != 0 {
 		t.Errorf("%v are counted as suppressed, %v as dropped", n, got["evhttpd_events_dropped_total"])
 	}
 }
@@ -53,19 +54,23 @@ func TestReloadsAreCounted(t *testing.T) {
 	root := t.TempDir()
 	c := startControlled(t, defaultVariant(), root, "")
 	c.eventuallyMetrics(t, map[string]float64{
-		`evhttpd_reloads_total{result="success"}`: 0, `evhttpd_reloads_total{result="failure"}`: 0, "evhttpd_last_reload_successful": 1})
+		`evhttpd_reloads_total{result="success"}`: 0, `evhttpd_reloads_total{result="failure"}`: 0,
+		"evhttpd_last_reload_successful": 1})
 	c.signal(t, syscall.SIGHUP)
 	c.eventuallyMetrics(t, map[string]float64{
-		`evhttpd_reloads_total{result="success"}`: 1, `evhttpd_reloads_total{result="failure"}`: 0, "evhttpd_last_reload_successful": 1})
+		`evhttpd_reloads_total{result="success"}`: 1, `evhttpd_reloads_total{result="failure"}`: 0,
+		"evhttpd_last_reload_successful": 1})
 	config := filepath.Join(filepath.Dir(c.socket), "evhttpd.yaml")
 	text, err := os.ReadFile(config)
 	must(t, err)
 	must(t, os.WriteFile(config, append(text, "loops: none\n"...), 0o600))
 	c.signal(t, syscall.SIGHUP)
 	c.eventuallyMetrics(t, map[string]float64{
-		`evhttpd_reloads_total{result="success"}`: 1, `evhttpd_reloads_total{result="failure"}`: 1, "evhttpd_last_reload_successful": 0})
+		`evhttpd_reloads_total{result="success"}`: 1, `evhttpd_reloads_total{result="failure"}`: 1,
+		"evhttpd_last_reload_successful": 0})
 	must(t, os.WriteFile(config, text, 0o600))
 	c.signal(t, syscall.SIGHUP)
 	c.eventuallyMetrics(t, map[string]float64{
-		`evhttpd_reloads_total{result="success"}`: 2, `evhttpd_reloads_total{result="failure"}`: 1, "evhttpd_last_reload_successful": 1})
+		`evhttpd_reloads_total{result="success"}`: 2, `evhttpd_reloads_total{result="failure"}`: 1,
+		"evhttpd_last_reload_successful": 1})
 }

@@ -10,7 +10,8 @@ import (
 // TestExamples: each example is one that the program takes as it is, but for
 // the place of its folders.
 func TestExamples(t *testing.T) {
-	want := []string{"behind-load-balancer", "development", "evhttpd", "io-model-lab", "package-mirror", "single-page-application", "static-site"}
+	want := []string{"behind-load-balancer", "development", "evhttpd", "io-model-lab", "package-mirror",
+		"single-page-application", "static-site"}
 	for _, name := range want {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile("../configs/" + name + ".yaml")

@@ -30,7 +30,8 @@ func (f *failingFile) Open(context.Context, uint32) (fs.FileHandle, uint32, sysc
 	return nil, 0, 0
 }
 
-func (f *failingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+func (f *failingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult,
+	syscall.Errno) {
 	if off+int64(len(dest)) > failingSize/2 {
 		return nil, syscall.EIO
 	}
@@ -47,7 +48,8 @@ func TestFailingDiskIsTold(t *testing.T) {
 	dir := &fs.Inode{}
 	mount, err := fs.Mount(disk, dir, &fs.Options{
 		OnAdd: func(ctx context.Context) {
-			dir.AddChild("film.mp4", dir.NewPersistentInode(ctx, &failingFile{}, fs.StableAttr{Mode: syscall.S_IFREG}), false)
+			dir.AddChild("film.mp4", dir.NewPersistentInode(ctx, &failingFile{}, fs.StableAttr{Mode: syscall.S_IFREG}),
+				false)
 		},
 		MountOptions: fuse.MountOptions{DirectMount: true, FsName: "failing", Name: "failing"},
 	})

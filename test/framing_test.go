@@ -50,7 +50,8 @@ var framings = []struct {
 	{"identity, which is none any more", "Transfer-Encoding: identity\r\n", "0\r\n\r\n", 501},
 	{"identity beside a length", "Transfer-Encoding: identity\r\nContent-Length: 38\r\n", "", 501},
 	{"chunked and identity", "Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n", 400},
-	{"chunked and identity in two fields", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n", 400},
+	{"chunked and identity in two fields", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n",
+		400},
 	{"chunked with a parameter", "Transfer-Encoding: chunked;q=0.5\r\n", "0\r\n\r\n", 400},
 	{"an empty coding", "Transfer-Encoding:\r\n", "0\r\n\r\n", 400},
 	{"an empty coding beside a length", "Transfer-Encoding: \r\nContent-Length: 38\r\n", "", 400},
@@ -78,10 +79,12 @@ func TestConflictingFraming(t *testing.T) {
 		for _, c := range framings {
 			for _, method := range []string{"GET", "POST"} {
 				first := method + " /hello.txt HTTP/1.1\r\nHost: x\r\n" + c.fields + "\r\n"
-				for _, pieces := range [][]string{{first + c.body + hidden}, {first, c.body + hidden}, {first + c.body, hidden}} {
+				for _, pieces := range [][]string{{first + c.body + hidden}, {first, c.body + hidden},
+					{first + c.body, hidden}} {
 					got, err := parseAnswers(s.sendPieces(t, pieces))
 					if err != nil || len(got) != 1 || got[0].status != c.status || !got[0].close {
-						t.Errorf("%s, %s in %d pieces: %d answers, %v: %+v, want one of %d that closes", c.name, method, len(pieces), len(got), err, got, c.status)
+						t.Errorf("%s, %s in %d pieces: %d answers, %v: %+v, want one of %d that closes", c.name, method,
+							len(pieces), len(got), err, got, c.status)
 					}
 				}
 			}
@@ -167,7 +170,8 @@ func TestOversizedLeavesNothing(t *testing.T) {
 		const few = 4
 		eventually(t, func() error {
 			after := c.atRest(t)
-			if after.descriptors > before.descriptors+few || after.goroutines > before.goroutines+few || after.heap > before.heap+1<<20 {
+			if after.descriptors > before.descriptors+few || after.goroutines > before.goroutines+few ||
+				after.heap > before.heap+1<<20 {
 				return fmt.Errorf("before %+v, after %+v", before, after)
 			}
 			return nil

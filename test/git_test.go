@@ -25,8 +25,10 @@ func tryRepository(t *testing.T, folder string, args ...string) (string, error) 
 	t.Helper()
 	cmd := testkit.Command(tool(t, "git"), args...)
 	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_TERMINAL_PROMPT=0", "no_proxy=*",
-		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.org")
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull,
+		"GIT_TERMINAL_PROMPT=0", "no_proxy=*",
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a",
+		"GIT_COMMITTER_EMAIL=a@example.org")
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	must(t, cmd.Start())
@@ -63,7 +65,8 @@ func TestGitClone(t *testing.T) {
 		same := func() {
 			t.Helper()
 			repository(t, clone, "fsck", "--strict")
-			if got, want := repository(t, clone, "rev-parse", "HEAD", "v1"), repository(t, work, "rev-parse", "HEAD", "v1"); got != want {
+			if got, want := repository(t, clone, "rev-parse", "HEAD", "v1"), repository(t, work, "rev-parse", "HEAD",
+				"v1"); got != want {
 				t.Errorf("cloned %q, want %q", got, want)
 			}
 		}
@@ -73,7 +76,8 @@ func TestGitClone(t *testing.T) {
 		repository(t, bare, "update-server-info")
 		repository(t, clone, "pull", "-q", "--ff-only")
 		same()
-		if said, err := tryRepository(t, parent, "clone", "-q", s.url+"work/.git", "hidden"); err == nil || !strings.Contains(said, "not found") {
+		if said, err := tryRepository(t, parent, "clone", "-q", s.url+"work/.git", "hidden"); err == nil ||
+			!strings.Contains(said, "not found") {
 			t.Errorf("a hidden repository: %v, %s", err, said)
 		}
 		if said, err := tryRepository(t, clone, "push", "-q", "origin", "main:other"); err == nil {

@@ -108,7 +108,8 @@ func TestStoppedRunLeavesNothing(t *testing.T) {
 	var folder string
 	eventually(t, func() error {
 		folders, err := filepath.Glob(filepath.Join(temporary, "*"))
-		if len(folders) != 1 || len(processesOf(folders[0])) < 3 { // the test itself, its guard and a server with a child
+		// the test itself, its guard and a server with a child
+		if len(folders) != 1 || len(processesOf(folders[0])) < 3 {
 			return fmt.Errorf("the run has begun no server: %q, %v\n%s", folders, err, said.String())
 		}
 		folder = folders[0]

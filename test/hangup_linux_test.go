@@ -100,7 +100,8 @@ func TestUpgradeRefusedAsFirst(t *testing.T) {
 		t.Logf("%v %s", err, out)
 		testkit.Skip(t, "user namespaces")
 	}
-	s := launch(t, testkit.Command(cmd.Path, "--user", "--map-root-user", "--pid", "--fork", "--kill-child", binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", "off"))
+	s := launch(t, testkit.Command(cmd.Path, "--user", "--map-root-user", "--pid", "--fork", "--kill-child", binary,
+		"serve", root, "--listen", "127.0.0.1:0", "--access-log", "off"))
 	t.Cleanup(func() {
 		s.cmd.Process.Kill()
 		<-s.exited

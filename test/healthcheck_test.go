@@ -59,8 +59,10 @@ func TestHealthcheckOfAnyAddress(t *testing.T) {
 	defer s.stop(t)
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(s.addr, "http://"))
 	must(t, err)
-	for _, listen := range []string{port, ":" + port, "0.0.0.0:" + port, "localhost:" + port, socket, socket + "," + port} {
-		if code, said, complaint := command(t, "healthcheck", "--listen", listen); code != 0 || strings.Count(said, "\n") != 1 {
+	for _, listen := range []string{port, ":" + port, "0.0.0.0:" + port, "localhost:" + port, socket, socket + "," +
+		port} {
+		if code, said, complaint := command(t, "healthcheck", "--listen", listen); code != 0 ||
+			strings.Count(said, "\n") != 1 {
 			t.Errorf("--listen %s: exit %d, %q, %q", listen, code, said, complaint)
 		}
 	}
@@ -73,7 +75,9 @@ func TestHealthcheckOfAnyAddress(t *testing.T) {
 func TestHealthcheckFails(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ok", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "fine") })
-	mux.HandleFunc("/broken", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusServiceUnavailable) })
+	mux.HandleFunc("/broken", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "", http.StatusServiceUnavailable)
+	})
 	mux.HandleFunc("/short", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		io.WriteString(w, "fine")
@@ -109,7 +113,8 @@ func TestHealthcheckFails(t *testing.T) {
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			code, said, complaint := command(t, append([]string{"healthcheck"}, strings.Fields(c.args)...)...)
-			if all := said + complaint; code != c.code || !strings.Contains(all, c.says) || strings.Count(all, "\n") != 1 {
+			if all := said + complaint; code != c.code || !strings.Contains(all, c.says) ||
+				strings.Count(all, "\n") != 1 {
 				t.Errorf("exit %d, %q, %q; want %d and a line with %q", code, said, complaint, c.code, c.says)
 			}
 			if code != 0 && said != "" {

@@ -48,7 +48,8 @@ func TestAcceptFails(t *testing.T) {
 				if got.status != 200 {
 					t.Error(got.status)
 				}
-				if said := s.stderr.String(); !strings.Contains(said, "accepting fails") || !strings.Contains(said, cause) {
+				if said := s.stderr.String(); !strings.Contains(said, "accepting fails") ||
+					!strings.Contains(said, cause) {
 					t.Errorf("it is not said:\n%s", said)
 				}
 				s.stop(t)

@@ -42,7 +42,8 @@ func TestIOUringEnterRefused(t *testing.T) {
 	} {
 		t.Run(c.errno, func(t *testing.T) {
 			t.Parallel()
-			root, files := t.TempDir(), map[string][]byte{"/small": pattern(1024, 1), "/medium": pattern(20_000, 2), "/large": pattern(300_000, 3)}
+			root, files := t.TempDir(), map[string][]byte{"/small": pattern(1024, 1), "/medium": pattern(20_000, 2),
+				"/large": pattern(300_000, 3)}
 			for name, content := range files {
 				write(t, root, name[1:], content)
 			}
@@ -50,9 +51,11 @@ func TestIOUringEnterRefused(t *testing.T) {
 				write(t, root, fmt.Sprintf("d/%d", i), nil)
 			}
 			trace := filepath.Join(t.TempDir(), "trace")
-			s := launch(t, testkit.Command(strace, "-D", "-f", "-q", "-o", trace, "-e", "trace=io_uring_enter", "-e", "signal=none",
+			s := launch(t, testkit.Command(strace, "-D", "-f", "-q", "-o", trace, "-e", "trace=io_uring_enter", "-e",
+				"signal=none",
 				"-e", "inject=io_uring_enter:error="+c.errno+":when=20+5",
-				binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", "io_uring", "--access-log", "off", "--loops", "1", "--listing=on"))
+				binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", "io_uring", "--access-log", "off",
+				"--loops", "1", "--listing=on"))
 			t.Cleanup(func() { s.stop(t) })
 			files["/d/"] = s.get(t, "/d/").body
 			var clients sync.WaitGroup
@@ -101,7 +104,8 @@ func (s *server) pipeline(files map[string][]byte, seed int) error {
 			if batch == batches-1 && i == most-1 {
 				connection = "close"
 			}
-			if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: %s\r\n\r\n", asked[i], connection); err != nil {
+			if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: %s\r\n\r\n", asked[i],
+				connection); err != nil {
 				return err
 			}
 		}

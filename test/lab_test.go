@@ -13,14 +13,16 @@ import (
 )
 
 // labCases are the subjects of `lab starve`, in order.
-var labCases = []string{"quiet", "quiet (control)", "level, no budget", "level, budget", "edge, no budget", "edge, budget"}
+var labCases = []string{"quiet", "quiet (control)", "level, no budget", "level, budget", "edge, no budget",
+	"edge, budget"}
 
 // lab runs `lab starve` on a temporary folder of its own, and checks that nothing is left in it.
 func lab(t *testing.T, args ...string) (stdout string) {
 	t.Helper()
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
-	code, stdout, stderr := command(t, append([]string{"lab", "starve", "--duration", "300ms", "--rounds", "1"}, args...)...)
+	code, stdout, stderr := command(t, append([]string{"lab", "starve", "--duration", "300ms", "--rounds", "1"},
+		args...)...)
 	if code != 0 || withoutProgress(stderr) != "" {
 		t.Fatalf("exit code %d, on stderr %q", code, stderr)
 	}
@@ -75,7 +77,8 @@ func TestLabStarveJSON(t *testing.T) {
 		rows[f.Subject][f.Metric] = f.Median
 	}
 	for i, row := range rows {
-		if r.Grids[0].Subjects[i].Name != labCases[i] || row["p50"] <= 0 || row["p50"] > row["p99"] || row["p99"] > row["max"] {
+		if r.Grids[0].Subjects[i].Name != labCases[i] || row["p50"] <= 0 || row["p50"] > row["p99"] ||
+			row["p99"] > row["max"] {
 			t.Errorf("row %d, %s, is %+v", i, labCases[i], row)
 		}
 		if greedy := i > 1; greedy != (row["greedy"] > 0) {
@@ -204,7 +207,8 @@ func TestTurnUnbounded(t *testing.T) {
 			write(t, root, "a", []byte(hello))
 			s := start(t, v, root, "--turn-requests", turn, "--turn-bytes", turn)
 			const requests = 200
-			got := string(s.exchange(t, strings.Repeat("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", requests-1)+"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+			got := string(s.exchange(t, strings.Repeat("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", requests-1)+
+				"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
 			if n := strings.Count(got, "HTTP/1.1 200 OK\r\n"); n != requests || strings.Count(got, hello) != requests {
 				t.Errorf("turns of %s: %d answers to %d requests", turn, n, requests)
 			}

@@ -24,7 +24,8 @@ func TestListen(t *testing.T) {
 		if got := s.get(t, "/a"); string(got.body) != hello {
 			t.Errorf("over TCP: %d %q", got.status, got.body)
 		}
-		if got := string(run(t, "curl", "-sS", "--max-time", "30", "--unix-socket", socket, "http://localhost/a")); got != hello {
+		if got := string(run(t, "curl", "-sS", "--max-time", "30", "--unix-socket", socket,
+			"http://localhost/a")); got != hello {
 			t.Errorf("over the Unix socket: %q", got)
 		}
 	})
@@ -89,9 +90,11 @@ func TestListenUnixRefused(t *testing.T) {
 	refused := func(want string) {
 		t.Helper()
 		code, stdout, stderr := command(t, "serve", root, "--listen", "unix:"+path)
-		if begin := "evhttpd: listen unix:" + path + ": "; code != 1 || stdout != "" || strings.Count(stderr, "\n") != 1 ||
+		if begin := "evhttpd: listen unix:" + path + ": "; code != 1 || stdout != "" ||
+			strings.Count(stderr, "\n") != 1 ||
 			!strings.HasPrefix(stderr, begin) || !strings.Contains(stderr, want) {
-			t.Errorf("exit code %d, %q on stdout, on stderr\n%swant 1 and one line: %s...%s", code, stdout, stderr, begin, want)
+			t.Errorf("exit code %d, %q on stdout, on stderr\n%swant 1 and one line: %s...%s", code, stdout, stderr,
+				begin, want)
 		}
 	}
 	must(t, os.WriteFile(path, []byte(hello), 0o600))
@@ -112,7 +115,8 @@ func TestListenUnixRefused(t *testing.T) {
 func TestUnixSocketMadeAgain(t *testing.T) {
 	root, served, plane := t.TempDir(), socketPath(t), socketPath(t)
 	write(t, root, "a", []byte(hello))
-	yaml := strings.Replace(yamlOf(root, "admin: {listen: [\"unix:"+plane+"\"]}"), `"127.0.0.1:0"`, `"127.0.0.1:0", "unix:`+served+`"`, 1)
+	yaml := strings.Replace(yamlOf(root, "admin: {listen: [\"unix:"+plane+"\"]}"), `"127.0.0.1:0"`,
+		`"127.0.0.1:0", "unix:`+served+`"`, 1)
 	o := operate(t, yaml)
 	for _, step := range []struct {
 		name string
@@ -136,7 +140,8 @@ func TestUnixSocketMadeAgain(t *testing.T) {
 	}
 }
 
-// TestPortOfAnotherServer: an address that a reload adds is refused if another server has it, though both let sockets share their ports.
+// TestPortOfAnotherServer: an address that a reload adds is refused if another server has it, though both let sockets
+// share their ports.
 func TestPortOfAnotherServer(t *testing.T) {
 	if !hasAddress(t, "127.0.0.2") {
 		return // only Linux has all of 127.0.0.0/8
@@ -150,7 +155,8 @@ func TestPortOfAnotherServer(t *testing.T) {
 	second := net.JoinHostPort("127.0.0.2", port)
 	other := launch(t, testkit.Command(binary, "serve", root, "--listen", second, "--access-log", "off"))
 	defer other.stop(t)
-	if line := o.refuse(strings.Replace(good, `"127.0.0.1:0"`, `"127.0.0.1:0", "`+second+`"`, 1)); !strings.Contains(line, "another process has this port") {
+	if line := o.refuse(strings.Replace(good, `"127.0.0.1:0"`, `"127.0.0.1:0", "`+second+`"`,
+		1)); !strings.Contains(line, "another process has this port") {
 		t.Error(line)
 	}
 }
@@ -172,7 +178,8 @@ func TestListenAny(t *testing.T) {
 		root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")
 		write(t, root, "a", []byte(hello))
 		listen := map[bool]string{true: ":0", false: "[::]:0"}[v.loops()]
-		s := launch(t, testkit.Command(binary, "serve", root, "--listen", listen, "--io-model", v.model, "--trigger", v.trigger,
+		s := launch(t, testkit.Command(binary, "serve", root, "--listen", listen, "--io-model", v.model, "--trigger",
+			v.trigger,
 			"--loops", "2", "--access-log", log))
 		defer s.stop(t)
 		host, port, err := net.SplitHostPort(s.addr)
@@ -201,7 +208,8 @@ func TestListenAny(t *testing.T) {
 			if len(others) > 0 {
 				t.Errorf("in a container %q is said", others)
 			}
-		} else if want := worldAddress(t); want != "" && !strings.Contains(said, "from other machines http://"+net.JoinHostPort(want, port)+"/\n") {
+		} else if want := worldAddress(t); want != "" &&
+			!strings.Contains(said, "from other machines http://"+net.JoinHostPort(want, port)+"/\n") {
 			t.Errorf("other machines reach %s, which is missing in\n%s", want, said)
 		}
 		for _, other := range others {

@@ -23,12 +23,14 @@ import (
 func TestListing(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
-		names := []string{`a"b<script>.txt`, "new\nline", "percent%41", "javascript:alert(1)", "ümlaut", "sub/x", ".hidden", "a&amp;b"}
+		names := []string{`a"b<script>.txt`, "new\nline", "percent%41", "javascript:alert(1)", "ümlaut", "sub/x",
+			".hidden", "a&amp;b"}
 		for _, name := range names {
 			write(t, root, name, []byte(name))
 		}
 		off := start(t, v, root, "--listing", "off")
-		if got := off.get(t, "/"); got.status != 403 && got.status != 404 || strings.Contains(string(got.body), "percent") {
+		if got := off.get(t, "/"); got.status != 403 && got.status != 404 ||
+			strings.Contains(string(got.body), "percent") {
 			t.Errorf("with the listing off: %d %s", got.status, got.body)
 		}
 		on := start(t, v, root, "--listing", "on")
@@ -121,7 +123,8 @@ func TestListingOfManyNames(t *testing.T) {
 		for i := range clients {
 			c := s.dial(t)
 			must(t, c.SetReadBuffer(64<<10))
-			path := fmt.Sprintf("/many/?format=json&sort=%s&order=%s", []string{"name", "size", "time"}[i%3], []string{"asc", "desc"}[i%2])
+			path := fmt.Sprintf("/many/?format=json&sort=%s&order=%s", []string{"name", "size", "time"}[i%3],
+				[]string{"asc", "desc"}[i%2])
 			_, err := io.WriteString(c, request(path, "Connection: close"))
 			must(t, err)
 			w := newWire(c)
@@ -134,7 +137,8 @@ func TestListingOfManyNames(t *testing.T) {
 			t.Errorf("beside slow clients: %d %q", got.status, got.body)
 		}
 		page := s.get(t, "/many/?page=100&sort=name&order=desc")
-		if targets := links(t, string(page.body)); page.status != 200 || targets["/file-000000.txt"] == "" || targets["/file-000999.txt"] == "" || targets["/file-001000.txt"] != "" {
+		if targets := links(t, string(page.body)); page.status != 200 || targets["/file-000000.txt"] == "" ||
+			targets["/file-000999.txt"] == "" || targets["/file-001000.txt"] != "" {
 			t.Errorf("the last page: %d, %d links", page.status, len(targets))
 		}
 		if peak, ok := s.peakMemory(t); ok && !testkit.Race && peak > 256<<20 {
@@ -213,7 +217,8 @@ for name in names:
         assert name in page.found, (name, page.found)
 print(len(page.found))
 `
-	names := []string{"plain.txt", "a b", "a:b", "what?", "#1", "50%", "%41", "<b>bold</b>"[:7], `"q"`, "it's", "a&amp;b", "new\nline", "ünï", "dir/"}
+	names := []string{"plain.txt", "a b", "a:b", "what?", "#1", "50%", "%41", "<b>bold</b>"[:7], `"q"`, "it's",
+		"a&amp;b", "new\nline", "ünï", "dir/"}
 	eachVariant(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
 		for _, name := range names {
@@ -226,7 +231,8 @@ print(len(page.found))
 		s := start(t, v, root, "--listing", "on")
 		list, err := json.Marshal(names)
 		must(t, err)
-		if got, want := string(run(t, "python3", "-c", script, s.url, string(list))), fmt.Sprintln(len(names)+3); got != want {
+		if got, want := string(run(t, "python3", "-c", script, s.url, string(list))),
+			fmt.Sprintln(len(names)+3); got != want {
 			t.Errorf("%q links, want %q: the files and three columns", got, want)
 		}
 	})

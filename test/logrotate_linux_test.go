@@ -28,7 +28,8 @@ func TestLogrotate(t *testing.T) {
 		s := launch(t, testkit.Command(binary, "serve", root, "--listen", "127.0.0.1:0", "--access-log", log))
 		defer s.stop(t)
 		servers[name] = s
-		fmt.Fprintf(&manager, "case \" $* \" in *' kill '*' --signal=SIGUSR1'*' %s '*) kill -USR1 %d;; esac\n", name, s.cmd.Process.Pid)
+		fmt.Fprintf(&manager, "case \" $* \" in *' kill '*' --signal=SIGUSR1'*' %s '*) kill -USR1 %d;; esac\n", name,
+			s.cmd.Process.Pid)
 	}
 	must(t, os.WriteFile(filepath.Join(folder, "systemctl"), []byte(manager.String()), 0o755))
 	config := strings.Replace(string(text), "/var/log/evhttpd/", filepath.Join(folder, "logs")+"/", 1)
@@ -38,7 +39,8 @@ func TestLogrotate(t *testing.T) {
 		s.get(t, "/a")
 		eventually(t, hasLine(filepath.Join(folder, "logs", name+".log"), "GET /a "))
 	}
-	rotate := testkit.Command(logrotate, "--force", "--state", filepath.Join(folder, "state"), filepath.Join(folder, "logrotate.conf"))
+	rotate := testkit.Command(logrotate, "--force", "--state", filepath.Join(folder, "state"),
+		filepath.Join(folder, "logrotate.conf"))
 	rotate.Env = append(os.Environ(), "PATH="+folder+":"+os.Getenv("PATH"))
 	if said, err := rotate.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)

@@ -6,14 +6,16 @@ import (
 	"testing"
 )
 
-// TestRingsWithinMemlock: the rings of io_uring fit the memory that the user may lock, however many loops there are, with room
-// for those of the process that an upgrade starts; and what `evhttpd models` calls available can be started.
+// TestRingsWithinMemlock: the rings of io_uring fit the memory that the user may lock, however many loops there are,
+// with room for those of the process that an upgrade starts; and what `evhttpd models` calls available can be
+// started.
 func TestRingsWithinMemlock(t *testing.T) {
 	ioUringHere(t)
 	root := t.TempDir()
 	write(t, root, "a", []byte(hello))
 	serve := func(loops int) []string {
-		return []string{binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", "io_uring", "--access-log", "off", "--loops", fmt.Sprint(loops)}
+		return []string{binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", "io_uring", "--access-log",
+			"off", "--loops", fmt.Sprint(loops)}
 	}
 	const debian = "memlock=8388608"
 	for _, loops := range []int{24, 64} {

@@ -169,7 +169,8 @@ func kodi(t *testing.T, page string) map[string]kodiItem {
 		link, _, _ = strings.Cut(link, "#")
 		decoded, err := url.PathUnescape(strings.TrimSuffix(link, "/"))
 		must(t, err)
-		if decoded == ".." || decoded == "" || decoded != name && (!strings.Contains(name, ":") || decoded != "./"+name) {
+		if decoded == ".." || decoded == "" || decoded != name && (!strings.Contains(name, ":") ||
+			decoded != "./"+name) {
 			continue
 		}
 		item := kodiItem{name: name, link: link, folder: strings.HasSuffix(link, "/"), size: -1}
@@ -236,7 +237,8 @@ func TestPagesAreForBrowsers(t *testing.T) {
 		{"rclone: none", "", "/", all},
 		{"wget, lftp, curl, Kodi", "*/*", "/", all},
 		{"pip until 22.1", "text/html", "/", all},
-		{"pip", "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01", "/", all},
+		{"pip", "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01",
+			"/", all},
 		{"who has no XHTML", "text/html, application/xhtml+xml;q=0, */*;q=0.1", "/", all},
 		{"by page", "*/*", "/?page=1", page},
 		{"by page, the second", "", "/?page=2", rest},

@@ -15,14 +15,20 @@ import (
 func oddNames() []string {
 	names := []string{
 		"new\nline", "carriage\rreturn\r\nX-Injected: yes", "tab\there", "bell\a", "esc\x1b[31mred", "del\x7f",
-		`"double"`, "'single'", "`back`", `back\slash`, "<script>alert(1)<", "<!--", "]]>", "&amp;", "&lt;b&gt;", `"><img src=x onerror=alert(1)>`,
-		"%41", "%2e%2e%2fsecret", "%", "100%", "%zz", "?query=1", "#fragment", "a;b=c", "a:b", "javascript:alert(1)", "http:", "a=b&c=d", "~", "~root",
-		" leading", "trailing ", " ", "  two", "-rf", "--help", "*", "$HOME", "$(id)", "{a,b}", "[1]", "|", "^", "!", "@", "+", ",",
-		"a..b", "trailing.", "con", "nul.txt", "C:", "ümlaut", "日本語", "e\u0301", "\u202egpj.exe", "\u2028", "\ufeffbom", "\U0001f4a9",
-		strings.Repeat("n", 255), strings.Repeat("%", 255), strings.Repeat("<", 255), strings.Repeat("é", 127), "$path", "{{.}}", "${jndi:x}",
+		`"double"`, "'single'", "`back`", `back\slash`, "<script>alert(1)<", "<!--", "]]>", "&amp;", "&lt;b&gt;",
+		`"><img src=x onerror=alert(1)>`,
+		"%41", "%2e%2e%2fsecret", "%", "100%", "%zz", "?query=1", "#fragment", "a;b=c", "a:b", "javascript:alert(1)",
+		"http:", "a=b&c=d", "~", "~root",
+		" leading", "trailing ", " ", "  two", "-rf", "--help", "*", "$HOME", "$(id)", "{a,b}", "[1]", "|", "^", "!",
+		"@", "+", ",",
+		"a..b", "trailing.", "con", "nul.txt", "C:", "ümlaut", "日本語", "e\u0301", "\u202egpj.exe", "\u2028", "\ufeffbom",
+		"\U0001f4a9",
+		strings.Repeat("n", 255), strings.Repeat("%", 255), strings.Repeat("<", 255), strings.Repeat("é", 127), "$path",
+		"{{.}}", "${jndi:x}",
 	}
 	if runtime.GOOS == "linux" { // others want UTF-8
-		names = append(names, "latin1-\xfc", "\xff\xfe", "overlong-\xc0\xaf", "cut-\xe2\x82", "surrogate-\xed\xa0\x80", strings.Repeat("\x80", 255))
+		names = append(names, "latin1-\xfc", "\xff\xfe", "overlong-\xc0\xaf", "cut-\xe2\x82", "surrogate-\xed\xa0\x80",
+			strings.Repeat("\x80", 255))
 	}
 	return names
 }
@@ -51,13 +57,15 @@ func TestOddNames(t *testing.T) {
 					t.Errorf("%s: no link leads to %q", format, name)
 					continue
 				}
-				if got := s.get(t, target); got.status != 200 || string(got.body) != name || got.header.Get("X-Injected") != "" {
+				if got := s.get(t, target); got.status != 200 || string(got.body) != name ||
+					got.header.Get("X-Injected") != "" {
 					t.Errorf("%s: %s leads to %d %q, not to %q", format, target, got.status, got.body, name)
 				}
 			}
 		}
 		page := string(s.get(t, "/").body)
-		for _, never := range []string{"<script>alert", "<!--", "]]>", "<img", "new\nline", `href="javascript:`, `href="http:`, "\x1b", "\a"} {
+		for _, never := range []string{"<script>alert", "<!--", "]]>", "<img", "new\nline", `href="javascript:`,
+			`href="http:`, "\x1b", "\a"} {
 			if strings.Contains(page, never) {
 				t.Errorf("%q stands in the page", never)
 			}

@@ -63,7 +63,8 @@ func debian(t *testing.T) string {
 	}
 	begun := root + ".begun"
 	must(t, os.RemoveAll(begun)) // of a run that was ended
-	make := testkit.Command(debootstrap, "--variant=minbase", "--include=systemd,systemd-sysv,procps", debianRelease, begun)
+	make := testkit.Command(debootstrap, "--variant=minbase", "--include=systemd,systemd-sysv,procps", debianRelease,
+		begun)
 	if said, err := make.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", make.Args, err, said)
 	}

@@ -63,7 +63,8 @@ func (m *manager) until(t *testing.T, begin string) (before []string) {
 func TestNotify(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		s, m := startNotifying(t, v, 30*time.Millisecond)
-		if said := m.next(t); !strings.HasPrefix(said, "READY=1\nSTATUS=serving "+s.cmd.Args[2]+" at "+s.url+", "+v.model) {
+		if said := m.next(t); !strings.HasPrefix(said, "READY=1\nSTATUS=serving "+s.cmd.Args[2]+" at "+s.url+", "+
+			v.model) {
 			t.Errorf("told first: %q", said)
 		}
 		for range 3 {
@@ -72,7 +73,8 @@ func TestNotify(t *testing.T) {
 			}
 		}
 		s.signal(t, syscall.SIGTERM)
-		if before := m.until(t, "STOPPING=1\nSTATUS=stopping: 0 connections"); slices.ContainsFunc(before, func(s string) bool { return s != "WATCHDOG=1" }) {
+		if before := m.until(t, "STOPPING=1\nSTATUS=stopping: 0 connections"); slices.ContainsFunc(before,
+			func(s string) bool { return s != "WATCHDOG=1" }) {
 			t.Errorf("told before the stop: %q", before)
 		}
 		if code := s.wait(t); code != 0 {
@@ -97,7 +99,8 @@ func TestStuckLoop(t *testing.T) {
 		defer release()
 		if !silent {
 			eventually(t, func() error {
-				if said := s.stderr.String(); !strings.Contains(said, "watchdog is not fed") || !strings.Contains(said, "has not answered") {
+				if said := s.stderr.String(); !strings.Contains(said, "watchdog is not fed") ||
+					!strings.Contains(said, "has not answered") {
 					return fmt.Errorf("no event says that a loop is stuck:\n%s", said)
 				}
 				return nil

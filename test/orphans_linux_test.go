@@ -20,7 +20,8 @@ func TestProcessOne(t *testing.T) {
 		args = append(args, "--user", "--map-root-user")
 	}
 	// The shell is process 1, leaves a child that ends later, and becomes the server.
-	args = append(args, "sh", "-c", "sleep 0.2 & exec \"$@\"", "sh", binary, "serve", t.TempDir(), "--listen", "127.0.0.1:0", "--access-log", "off")
+	args = append(args, "sh", "-c", "sleep 0.2 & exec \"$@\"", "sh", binary, "serve", t.TempDir(), "--listen",
+		"127.0.0.1:0", "--access-log", "off")
 	s := launch(t, testkit.Command(tool(t, "unshare"), args...))
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", s.cmd.Process.Pid))
 	must(t, err)

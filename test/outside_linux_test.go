@@ -31,15 +31,21 @@ var climbs = map[string]int{
 	"sub/../..": 400, "sub/%2e%2e/%2e%2e": 400, "sub%2f..%2f..": 400, "sub//..//..": 400, "sub/./.././..": 400,
 	"..%2f": 400, "..%2F..": 400, "%2f..": 400, "/..": 400, "//..%2f/": 400, "none/../..": 400, "hello.txt/../..": 400,
 	// What is decoded once more elsewhere is a name here.
-	"%252e%252e": 404, "%25252e%25252e": 404, "..%252f": 404, "%%32%65": 400, "%u002e%u002e": 400, "%u2216": 400, "&#46;&#46;": 400,
+	"%252e%252e": 404, "%25252e%25252e": 404, "..%252f": 404, "%%32%65": 400, "%u002e%u002e": 400, "%u2216": 400,
+	"&#46;&#46;": 400,
 	// A backslash is a byte of a name.
-	`..\`: 404, `..\..`: 404, "..%5c": 404, "..%5C..%5C": 404, `\..`: 404, "%5c..": 404, `sub\..\..`: 404, `C:\`: 404, "C:": 404, `\\x\share`: 404,
+	`..\`: 404, `..\..`: 404, "..%5c": 404, "..%5C..%5C": 404, `\..`: 404, "%5c..": 404, `sub\..\..`: 404, `C:\`: 404,
+	"C:": 404, `\\x\share`: 404,
 	// Overlong and other encodings of dot and slash are bytes of a name (RFC 3629 section 10).
-	"%c0%ae%c0%ae": 404, "\xc0\xae\xc0\xae": 404, "%c0%2e%c0%2e": 404, "%e0%80%ae%e0%80%ae": 404, "%f0%80%80%ae%f0%80%80%ae": 404,
-	"%f8%80%80%80%ae%f8%80%80%80%ae": 404, "..%c0%af": 404, "..%e0%80%af": 404, "..%c1%9c": 404, "%ef%bc%8e%ef%bc%8e": 404, "%e2%80%a5": 404, "..%ef%bc%8f": 404, "%2b.%2b.": 404,
+	"%c0%ae%c0%ae": 404, "\xc0\xae\xc0\xae": 404, "%c0%2e%c0%2e": 404, "%e0%80%ae%e0%80%ae": 404,
+	"%f0%80%80%ae%f0%80%80%ae":       404,
+	"%f8%80%80%80%ae%f8%80%80%80%ae": 404, "..%c0%af": 404, "..%e0%80%af": 404, "..%c1%9c": 404,
+	"%ef%bc%8e%ef%bc%8e": 404, "%e2%80%a5": 404, "..%ef%bc%8f": 404, "%2b.%2b.": 404,
 	// So are more dots, parameters, spaces and what else some cut off (RFC 3986 section 3.3).
-	"...": 404, "....": 404, "....//....": 404, "..;": 404, "..;x=y": 404, ";/..": 404, "sub;..": 404, "sub;a=b/..;c/..;d": 404, "%2e%2e;": 404,
-	"..%20": 404, "%20..": 404, "..%09": 404, "..%0a": 404, "..%0d%0a": 404, ".. .": 400, "..~": 404, "..:$DATA": 404, "..%3f": 404, "..%23": 404, "..*": 404, "~": 404, "~root": 404,
+	"...": 404, "....": 404, "....//....": 404, "..;": 404, "..;x=y": 404, ";/..": 404, "sub;..": 404,
+	"sub;a=b/..;c/..;d": 404, "%2e%2e;": 404,
+	"..%20": 404, "%20..": 404, "..%09": 404, "..%0a": 404, "..%0d%0a": 404, ".. .": 400, "..~": 404, "..:$DATA": 404,
+	"..%3f": 404, "..%23": 404, "..*": 404, "~": 404, "~root": 404,
 	// A NUL ends a name in C.
 	"..%00": 400, "%00..": 400, ".%00.": 400, "..%00/": 400, "hello.txt%00/..": 400, "\x00..": 400,
 	// Without its slash it is no path, with two it is no host.
@@ -68,11 +74,14 @@ sites:
     paths: [{match: "/secret", headers: {X-Rule: secret}}, {match: "/sub/**", symlinks: deny}]
 `)
 		s.climb(t, root)
-		for _, rest := range []string{"/example.org/", "%2fexample.org", "%2F%2fexample.org/x", `\example.org`, "%5c%5cexample.org", "//example.org/%2e%2e", "https://example.org/",
-			"%0d%0aX-Injected:%20yes", "%0aX-Injected: yes", "\xff%ff", "%09/example.org", "a?//example.org", "%3f//example.org", "%23", "x:y", "%25"} {
+		for _, rest := range []string{"/example.org/", "%2fexample.org", "%2F%2fexample.org/x", `\example.org`,
+			"%5c%5cexample.org", "//example.org/%2e%2e", "https://example.org/",
+			"%0d%0aX-Injected:%20yes", "%0aX-Injected: yes", "\xff%ff", "%09/example.org", "a?//example.org",
+			"%3f//example.org", "%23", "x:y", "%25"} {
 			got, err := s.tryAsk("GET", "/moved/"+rest, "x")
 			to, bad := url.Parse(got.header.Get("Location"))
-			if err != nil && !strings.Contains(rest, " ") || got.status == 301 && (bad != nil || to.Host != "" || to.Scheme != "" || !strings.HasPrefix(to.Path, "/") || strings.HasPrefix(to.Path, "//")) ||
+			if err != nil && !strings.Contains(rest, " ") || got.status == 301 && (bad != nil || to.Host != "" ||
+				to.Scheme != "" || !strings.HasPrefix(to.Path, "/") || strings.HasPrefix(to.Path, "//")) ||
 				got.status != 301 && got.status != 400 || got.header.Get("X-Injected") != "" {
 				t.Errorf("a redirect of %q: %d %q, %v", rest, got.status, got.header, err)
 			}
@@ -94,11 +103,15 @@ func climbable(t *testing.T) string {
 func (s *server) climb(t *testing.T, root string) {
 	t.Helper()
 	targets := map[string]int{
-		"/" + strings.Repeat("../", 2000) + "etc/passwd": 400, "/" + strings.Repeat("%2e%2e/", 1000) + "etc/passwd": 400,
-		"/" + strings.Repeat("sub/../", 1000) + "../secret": 400, filepath.Dir(root) + "/secret": 404, "/site-other/secret": 404, "/../site-other/secret": 400,
-		"file:///etc/passwd": 400, "http://x" + filepath.Dir(root) + "/secret": 404, "http://../secret": 400, "http://x/..?/../": 400,
-		"../secret": 400, "secret": 400, "./secret": 400, "/?/../secret": 200, "/?path=../secret": 200, "/hello.txt?../../secret": 200,
-		"/outside": 404, "/outside/": 404, "/sub/../outside": 404,
+		"/" + strings.Repeat("../", 2000) + "etc/passwd": 400, "/" + strings.Repeat("%2e%2e/", 1000) +
+			"etc/passwd": 400,
+		"/" + strings.Repeat("sub/../", 1000) + "../secret": 400, filepath.Dir(root) + "/secret": 404,
+		"/site-other/secret": 404, "/../site-other/secret": 400,
+		"file:///etc/passwd": 400, "http://x" + filepath.Dir(root) + "/secret": 404, "http://../secret": 400,
+		"http://x/..?/../": 400,
+		"../secret":        400, "secret": 400, "./secret": 400, "/?/../secret": 200, "/?path=../secret": 200,
+		"/hello.txt?../../secret": 200,
+		"/outside":                404, "/outside/": 404, "/sub/../outside": 404,
 	}
 	for climb, status := range climbs {
 		targets["/"+climb+"/secret"] = status
@@ -108,7 +121,8 @@ func (s *server) climb(t *testing.T, root string) {
 	}
 	for target, status := range targets {
 		for _, method := range []string{"GET", "HEAD"} {
-			got, err := s.tryAsk(method, target, "x", "X-Original-URL: /../secret", "X-Rewrite-URL: /../secret", "Referer: http://x/../secret", "Cookie: a=../secret")
+			got, err := s.tryAsk(method, target, "x", "X-Original-URL: /../secret", "X-Rewrite-URL: /../secret",
+				"Referer: http://x/../secret", "Cookie: a=../secret")
 			if err != nil || got.status != status || leaked(got) {
 				t.Errorf("%s %.80q: %d %.200q, %v, want %d", method, target, got.status, got.body, err, status)
 			}
@@ -146,7 +160,8 @@ func TestLinkSwapped(t *testing.T) {
 		must(t, os.Symlink("folder/sub/../sub", filepath.Join(root, "through")))
 		s := serve(t, root, "--listing", "on", "--cache-valid", "0s")
 		var batch strings.Builder
-		files, others := []string{"/folder/sub/file", "/link/sub/file", "/through/file"}, []string{"/folder/sub/?format=text", "/link/sub"}
+		files, others := []string{"/folder/sub/file", "/link/sub/file", "/through/file"},
+			[]string{"/folder/sub/?format=text", "/link/sub"}
 		for i := range depth {
 			path := files[i%len(files)]
 			if i%10 == 9 {
@@ -167,10 +182,12 @@ func TestLinkSwapped(t *testing.T) {
 		all.Wait()
 		close(count.due)
 		swapper.Wait()
-		if count.inside.Load() == 0 || count.missing.Load() == 0 || count.listed.Load() == 0 || count.moved.Load() == 0 || count.swapped < requests/100 {
+		if count.inside.Load() == 0 || count.missing.Load() == 0 || count.listed.Load() == 0 ||
+			count.moved.Load() == 0 || count.swapped < requests/100 {
 			t.Errorf("no race: %+v", &count)
 		}
-		t.Logf("%d of %d requests found the file, the names were swapped %d times", count.inside.Load(), requests, count.swapped)
+		t.Logf("%d of %d requests found the file, the names were swapped %d times", count.inside.Load(), requests,
+			count.swapped)
 	})
 }
 
@@ -247,7 +264,8 @@ func TestWhatIsNoFile(t *testing.T) {
 		must(t, err)
 		defer socket.Close()
 		names := []string{"fifo", "to-fifo", "to-zero", "to-stdin", "socket"}
-		for name, device := range map[string]uint64{"zero": unix.Mkdev(1, 5), "full": unix.Mkdev(1, 7), "tty": unix.Mkdev(5, 0)} {
+		for name, device := range map[string]uint64{"zero": unix.Mkdev(1, 5), "full": unix.Mkdev(1, 7),
+			"tty": unix.Mkdev(5, 0)} {
 			if unix.Mknod(filepath.Join(root, name), unix.S_IFCHR|0o666, int(device)) == nil { // which needs root
 				names = append(names, name)
 			}
@@ -298,14 +316,18 @@ func TestWholeMachine(t *testing.T) {
 	for _, etag := range []string{"mtime", "content"} {
 		t.Run(etag, func(t *testing.T) {
 			t.Parallel()
-			s := serveConfig(t, `{access_log: {output: "off"}, sites: [{root: /, listing: true, hide: [], etag: `+etag+`}]}`)
+			s := serveConfig(t, `{access_log: {output: "off"}, sites: [{root: /, listing: true, hide: [], etag: `+etag+
+				`}]}`)
 			for path, want := range map[string][]int{
-				"/dev/zero": {404}, "/dev/null": {404}, "/dev/random": {404}, "/dev/tty": {404}, "/dev/ptmx": {404}, "/dev/full": {404}, "/dev/stdin": {404},
+				"/dev/zero": {404}, "/dev/null": {404}, "/dev/random": {404}, "/dev/tty": {404}, "/dev/ptmx": {404},
+				"/dev/full": {404}, "/dev/stdin": {404},
 				// RESOLVE_NO_MAGICLINKS: what these lead to is not what their text says.
-				"/proc/self/root/etc/passwd": {404}, "/proc/self/exe": {404}, "/proc/self/fd/0": {404}, "/proc/self/cwd/": {404}, "/proc/thread-self/root/": {404},
+				"/proc/self/root/etc/passwd": {404}, "/proc/self/exe": {404}, "/proc/self/fd/0": {404},
+				"/proc/self/cwd/": {404}, "/proc/thread-self/root/": {404},
 				// Files without a size, some of which wait when they are read.
-				"/proc/kmsg": {200, 403, 404}, "/proc/self/environ": {200, 403}, "/proc/self/mem": {200, 403}, "/proc/self/pagemap": {200, 403},
-				"/proc/self/": {200}, "/dev/": {200}, "/sys/": {200, 404},
+				"/proc/kmsg": {200, 403, 404}, "/proc/self/environ": {200, 403}, "/proc/self/mem": {200, 403},
+				"/proc/self/pagemap": {200, 403},
+				"/proc/self/":        {200}, "/dev/": {200}, "/sys/": {200, 404},
 				// 4,096 bytes by its size, fewer when it is read.
 				"/sys/kernel/uevent_seqnum": {200, 404}, "/proc/sys/kernel/hostname": {200},
 			} {
@@ -314,7 +336,8 @@ func TestWholeMachine(t *testing.T) {
 				for _, status := range want {
 					ok = ok || got.status == status
 				}
-				if err != nil || !ok || strings.HasPrefix(path, "/proc/self/e") && len(got.body) > 0 && got.status == 200 {
+				if err != nil || !ok || strings.HasPrefix(path, "/proc/self/e") && len(got.body) > 0 &&
+					got.status == 200 {
 					t.Errorf("%s: %d %.100q, %v, want %d", path, got.status, got.body, err, want)
 				}
 			}

@@ -24,7 +24,8 @@ func TestPeers(t *testing.T) {
 	figures := filepath.Join(t.TempDir(), "figures.json")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "python3", "../bench/peers/compare.py", "--evhttpd", binary, "--only", "floor,nginx,evhttpd",
+	out, err := exec.CommandContext(ctx, "python3", "../bench/peers/compare.py", "--evhttpd", binary, "--only",
+		"floor,nginx,evhttpd",
 		"--scenario", "small", "--rounds", "1", "--seconds", "1", "--json", figures).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

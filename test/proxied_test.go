@@ -205,7 +205,8 @@ func TestConnectionsPerClient(t *testing.T) {
 // TestCurlProxyProtocol: what curl sends is a header, too.
 func TestCurlProxyProtocol(t *testing.T) {
 	tool(t, "curl")
-	if help, err := testkit.Command("curl", "--help", "all").Output(); err != nil || !strings.Contains(string(help), "--haproxy-protocol") {
+	if help, err := testkit.Command("curl", "--help", "all").Output(); err != nil ||
+		!strings.Contains(string(help), "--haproxy-protocol") {
 		testkit.Skip(t, "a curl with --haproxy-protocol")
 	} else if strings.Contains(string(help), "--haproxy-clientip") {
 		curlProxied(t, "192.0.2.77", "--haproxy-clientip", "192.0.2.77")
@@ -336,7 +337,9 @@ func TestTrustedProxies(t *testing.T) {
 		folder := t.TempDir()
 		log, socket := filepath.Join(folder, "access.log"), socketPath(t)
 		yaml := func(proxies string) string {
-			return fmt.Sprintf("listen: [\"127.0.0.1:0\", \"unix:%s\"]\naccess_log: {output: %q}\ntrusted_proxies: %s\nio_model: %s\ntrigger: %s\nsites: [{root: %q, paths: [{match: /inner.txt, allow: [192.0.2.7]}]}]\n",
+			return fmt.Sprintf("listen: [\"127.0.0.1:0\", \"unix:%s\"]\naccess_log: {output: %q}\ntrusted_proxies: "+
+				"%s\nio_model: %s\ntrigger: %s\nsites: [{root: %q, paths: [{match: /inner.txt, allow: "+
+				"[192.0.2.7]}]}]\n",
 				socket, log, proxies, v.model, v.trigger, root)
 		}
 		o := operate(t, yaml("[]"))
@@ -377,11 +380,13 @@ func TestTrustedProxies(t *testing.T) {
 			{direct, "192.0.2.7", 200}, {direct, "192.0.2.7, 10.1.2.3", 200}, {direct, "192.0.2.7, 198.51.100.1", 403},
 			{direct, "junk", 403}, {other, "192.0.2.7", 403}, {unix, "192.0.2.7", 200}, {unix, "junk", 403},
 		} {
-			if status := statusOf(c.c, "GET /inner.txt HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: "+c.values+"\r\n\r\n"); status != c.status {
+			if status := statusOf(c.c, "GET /inner.txt HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: "+c.values+
+				"\r\n\r\n"); status != c.status {
 				t.Errorf("%q may have what is for 192.0.2.7: %d, want %d", c.values, status, c.status)
 			}
 		}
-		want = append(want, "192.0.2.7 200", "192.0.2.7 200", "198.51.100.1 403", "127.0.0.1 403", "127.0.0.2 403", "192.0.2.7 200", "- 403")
+		want = append(want, "192.0.2.7 200", "192.0.2.7 200", "198.51.100.1 403", "127.0.0.1 403", "127.0.0.2 403",
+			"192.0.2.7 200", "- 403")
 		o.reload(yaml("[127.0.0.2]"))
 		ask(direct, "127.0.0.1", "192.0.2.1")
 		ask(other, "192.0.2.1", "192.0.2.1")

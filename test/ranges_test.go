@@ -58,7 +58,8 @@ func TestMultipartRanges(t *testing.T) {
 				}
 			}
 			beyond := s.get(t, name, "Range: bytes=9999999-,8888888-9999999,-0")
-			if want := fmt.Sprintf("bytes */%d", len(whole)); beyond.status != 416 || beyond.header.Get("Content-Range") != want {
+			if want := fmt.Sprintf("bytes */%d", len(whole)); beyond.status != 416 ||
+				beyond.header.Get("Content-Range") != want {
 				t.Errorf("%s: %d %v, want 416 with %s", name, beyond.status, beyond.header, want)
 			}
 		}
@@ -119,7 +120,8 @@ func checkParts(t *testing.T, a answer, whole []byte) (count int) {
 		}
 		var first, last, size int
 		if _, err := fmt.Sscanf(part.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &size); err != nil ||
-			size != len(whole) || !bytes.Equal(body, whole[first:last+1]) || part.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+			size != len(whole) || !bytes.Equal(body, whole[first:last+1]) ||
+			part.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Errorf("part %d is not the range it says: %v, %v", count, part.Header, err)
 		}
 	}

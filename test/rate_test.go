@@ -15,7 +15,8 @@ func TestRateWithinLimits(t *testing.T) {
 	const clients, requests, interval = 20, 100, 10 * time.Millisecond
 	root := t.TempDir()
 	write(t, root, "small", []byte("small"))
-	s := startControlled(t, defaultVariant(), root, "limits: {requests_per_client: \"100/s burst 1\"}\n", "--loops", "2")
+	s := startControlled(t, defaultVariant(), root, "limits: {requests_per_client: \"100/s burst 1\"}\n", "--loops",
+		"2")
 	var stop atomic.Bool
 	var noise sync.WaitGroup
 	for i := range 8 {

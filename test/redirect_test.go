@@ -65,7 +65,8 @@ sites: [{root: %s, relative_redirects: %t}]
 		must(t, err)
 		got.Body.Close()
 		if got.StatusCode != c.status {
-			t.Errorf("relative_redirects: %t: %s leads to %d, want %d", c.relative, got.Request.URL, got.StatusCode, c.status)
+			t.Errorf("relative_redirects: %t: %s leads to %d, want %d", c.relative, got.Request.URL, got.StatusCode,
+				c.status)
 		}
 	}
 }

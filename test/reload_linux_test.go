@@ -25,7 +25,8 @@ func TestReloadOutOfDescriptors(t *testing.T) {
 	few.Max = before.Max
 	must(t, unix.Prlimit(o.pid, unix.RLIMIT_NOFILE, &few, nil))
 	for _, model := range []string{"epoll", "io_uring", "poll", "sigio"} {
-		if line := o.refuse(yamlOf(root, "io_model: "+model, "loops: 64")); !strings.Contains(line, "too many open files") {
+		if line := o.refuse(yamlOf(root, "io_model: "+model, "loops: 64")); !strings.Contains(line,
+			"too many open files") {
 			t.Errorf("%s: %s", model, line)
 		}
 		serves()

@@ -161,7 +161,8 @@ func (o *operated) descriptors() []string {
 func site(t *testing.T) (root string, files map[string][]byte) {
 	t.Helper()
 	root = t.TempDir()
-	files = map[string][]byte{"/small": pattern(1000, 21), "/memory": pattern(30_000, 22), "/file": pattern(400_000, 23)}
+	files = map[string][]byte{"/small": pattern(1000, 21), "/memory": pattern(30_000, 22),
+		"/file": pattern(400_000, 23)}
 	for name, content := range files {
 		write(t, root, name[1:], content)
 	}
@@ -170,7 +171,8 @@ func site(t *testing.T) (root string, files map[string][]byte) {
 
 // yamlOf is a configuration of one site on a port that the kernel chooses.
 func yamlOf(root string, more ...string) string {
-	return "listen: [\"127.0.0.1:0\"]\naccess_log: {output: \"off\"}\nsites:\n  - root: " + root + "\n" + strings.Join(more, "\n") + "\n"
+	return "listen: [\"127.0.0.1:0\"]\naccess_log: {output: \"off\"}\nsites:\n  - root: " + root + "\n" +
+		strings.Join(more, "\n") + "\n"
 }
 
 // crowd is a constant load of which every answer is checked.
@@ -259,7 +261,8 @@ func (c *crowd) end(t *testing.T) {
 	t.Helper()
 	c.stop.Store(true)
 	c.all.Wait()
-	t.Logf("%d requests, %d answered, on %d connections; %d lost", c.asked.Load(), c.answered.Load(), c.connections.Load(), len(c.lost))
+	t.Logf("%d requests, %d answered, on %d connections; %d lost", c.asked.Load(), c.answered.Load(),
+		c.connections.Load(), len(c.lost))
 	for i, what := range c.lost {
 		if t.Error(what); i == 20 {
 			break
@@ -334,7 +337,8 @@ func TestReloadLeavesNothing(t *testing.T) {
 			if why, err := refused(); err != nil || v.model == "io_uring" && why != "" {
 				continue
 			}
-			o.reload(fmt.Sprintf("listen: [\"127.0.0.1:0\", 127.0.0.2:0]\naccess_log: {output: %s}\nio_model: %s\ntrigger: %s\nloops: %d\nsites:\n  - root: %s\n",
+			o.reload(fmt.Sprintf("listen: [\"127.0.0.1:0\", 127.0.0.2:0]\naccess_log: {output: %s}\nio_model: "+
+				"%s\ntrigger: %s\nloops: %d\nsites:\n  - root: %s\n",
 				other, v.model, v.trigger, 1+i%2, root))
 			visit()
 		}
@@ -384,12 +388,16 @@ func TestReloadRefused(t *testing.T) {
 		{"an unknown key", good + "no_such_key: 1\n", "no_such_key"},
 		{"not YAML", "listen: [", "evhttpd.yaml:1"},
 		{"an emptied file", "", "is empty"},
-		{"a file that was cut off before its sites", "listen: [\"127.0.0.1:0\"]\n", "says nothing of what is to be served"},
+		{"a file that was cut off before its sites", "listen: [\"127.0.0.1:0\"]\n",
+			"says nothing of what is to be served"},
 		{"no such root", strings.Replace(good, root, missing, 1), missing},
 		{"no such model", good + "io_model: none\n", "none"},
-		{"a port in use", strings.Replace(good, `"127.0.0.1:0"`, `"127.0.0.1:0", "`+taken.Addr().String()+`"`, 1) + "server_header: other\n", "another process has this port"},
-		{"a log without a folder", strings.Replace(good, `"off"`, missing+"/log", 1) + "server_header: other\n", "create its directory first"},
-		{"a name of no socket", strings.Replace(good, `"127.0.0.1:0"`, `"127.0.0.1:0", systemd:web`, 1), "systemd passed no socket of that name"},
+		{"a port in use", strings.Replace(good, `"127.0.0.1:0"`, `"127.0.0.1:0", "`+taken.Addr().String()+`"`, 1) +
+			"server_header: other\n", "another process has this port"},
+		{"a log without a folder", strings.Replace(good, `"off"`, missing+"/log", 1) + "server_header: other\n",
+			"create its directory first"},
+		{"a name of no socket", strings.Replace(good, `"127.0.0.1:0"`, `"127.0.0.1:0", systemd:web`, 1),
+			"systemd passed no socket of that name"},
 	} {
 		if line := o.refuse(c.yaml); !strings.Contains(line, c.says) {
 			t.Errorf("%s: the event does not say %q: %s", c.name, c.says, line)
@@ -428,7 +436,8 @@ func TestStopDuringUpgrade(t *testing.T) {
 	before := time.Now()
 	o.signal(t, syscall.SIGTERM)
 	if code := o.wait(t); code != 0 || time.Since(before) >= patience/2 {
-		t.Errorf("exit code %d, and the new process has ended after %v\n%s", code, time.Since(before), tail(o.stderr.String()))
+		t.Errorf("exit code %d, and the new process has ended after %v\n%s", code, time.Since(before),
+			tail(o.stderr.String()))
 	}
 	eventually(t, func() error {
 		if err := syscall.Kill(pid, 0); err == nil && !zombie(pid) {
@@ -454,7 +463,8 @@ func TestReloadChanges(t *testing.T) {
 			t.Helper()
 			_, err := io.WriteString(kept, request("/a"))
 			must(t, err)
-			if a, err := w.next("GET"); err != nil || string(a.body) != want || a.close || a.header.Get("Server") != server {
+			if a, err := w.next("GET"); err != nil || string(a.body) != want || a.close ||
+				a.header.Get("Server") != server {
 				t.Fatalf("%+v, %v, want %q of %q", a, err, want, server)
 			}
 		}
@@ -571,7 +581,8 @@ func TestPassedSockets(t *testing.T) {
 	config, path := filepath.Join(folder, "evhttpd.yaml"), filepath.Join(folder, "socket")
 	yaml := "listen: [systemd:web, systemd:local]\naccess_log: {output: \"off\"}\nsites:\n  - root: " + root + "\n"
 	must(t, os.WriteFile(config, []byte(yaml), 0o600))
-	cmd := testkit.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=3 LISTEN_FDNAMES=web:local:unknown exec "$0" serve --config "$1"`, binary, config)
+	cmd := testkit.Command("/bin/sh", "-c",
+		`LISTEN_PID=$$ LISTEN_FDS=3 LISTEN_FDNAMES=web:local:unknown exec "$0" serve --config "$1"`, binary, config)
 	web, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	local, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -603,7 +614,8 @@ func TestPassedSockets(t *testing.T) {
 		}
 		return nil
 	})
-	for _, step := range []func(){func() {}, func() { o.reload(yaml + "loops: 3\n") }, o.upgrade, func() { o.reload(yaml + "io_model: poll\n") }} {
+	for _, step := range []func(){func() {}, func() { o.reload(yaml + "loops: 3\n") }, o.upgrade,
+		func() { o.reload(yaml + "io_model: poll\n") }} {
 		step()
 		for network, addr := range map[string]string{"tcp": o.addr, "unix": path} {
 			c, err := net.Dial(network, addr)

@@ -26,7 +26,8 @@ func TestReopenHoldsUpNoSignal(t *testing.T) {
 			if which == "events" {
 				key = "log"
 			}
-			write(t, folder, "evhttpd.yaml", fmt.Appendf(nil, "listen: [\"127.0.0.1:0\"]\n%s: {output: %s}\nsites: [{root: %s}]\n", key, link, root))
+			write(t, folder, "evhttpd.yaml", fmt.Appendf(nil, "listen: [\"127.0.0.1:0\"]\n%s: {output: %s}\nsites: "+
+				"[{root: %s}]\n", key, link, root))
 			s := launch(t, testkit.Command(binary, "serve", "--config", filepath.Join(folder, "evhttpd.yaml")))
 			t.Cleanup(func() { s.stop(t) })
 			must(t, os.Symlink(filepath.Join(root, "slow", "file"), link+".new"))

@@ -55,7 +55,8 @@ func parseStartup(line string) (root, url, addr string, ok bool) {
 // then checks that it stops in order: exit code 0, no data race, no panic.
 func start(t *testing.T, v variant, root string, flags ...string) *server {
 	t.Helper()
-	args := append([]string{"serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger, "--access-log", "off"}, flags...)
+	args := append([]string{"serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger,
+		"--access-log", "off"}, flags...)
 	s := launch(t, testkit.Command(binary, args...))
 	s.root = root
 	t.Cleanup(func() { s.stop(t) })
@@ -239,8 +240,10 @@ func TestParseStartup(t *testing.T) {
 		line, root, url, addr string
 		ok                    bool
 	}{
-		{"evhttpd: serving /srv/www at http://127.0.0.1:8080/", "/srv/www", "http://127.0.0.1:8080/", "127.0.0.1:8080", true},
-		{`{"level":"info","time":"2026-11-30T12:20:28.663Z","msg":"serving /srv/www at http://127.0.0.1:8080/"}`, "/srv/www", "http://127.0.0.1:8080/", "127.0.0.1:8080", true},
+		{"evhttpd: serving /srv/www at http://127.0.0.1:8080/", "/srv/www", "http://127.0.0.1:8080/", "127.0.0.1:8080",
+			true},
+		{`{"level":"info","time":"2026-11-30T12:20:28.663Z","msg":"serving /srv/www at http://127.0.0.1:8080/"}`,
+			"/srv/www", "http://127.0.0.1:8080/", "127.0.0.1:8080", true},
 		{"evhttpd: serving /a b at http://[::1]:80/ (and more)", "/a b", "http://[::1]:80/", "[::1]:80", true},
 		{"evhttpd: io model epoll, edge", "", "", "", false},
 		{"evhttpd: serving /srv/www", "", "", "", false},

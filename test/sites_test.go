@@ -35,8 +35,10 @@ func (s *server) tryAsk(method, target, host string, fields ...string) (answer, 
 func manySites(t *testing.T, folder string) (yaml string) {
 	t.Helper()
 	for name, body := range map[string]string{
-		"app/index.html": "the application", "app/assets/app.js": "a script", "app/assets/app.css": "a sheet", "app/404.html": "no such thing", "app/about.html": "about",
-		"app/open/x": "x", "app/open/.dot": "dot", "app/outside": "", "docs/index.html": "docs", "rest/index.html": "rest", "elsewhere": "elsewhere",
+		"app/index.html": "the application", "app/assets/app.js": "a script", "app/assets/app.css": "a sheet",
+		"app/404.html": "no such thing", "app/about.html": "about",
+		"app/open/x": "x", "app/open/.dot": "dot", "app/outside": "", "docs/index.html": "docs",
+		"rest/index.html": "rest", "elsewhere": "elsewhere",
 	} {
 		write(t, folder, name, []byte(body))
 	}
@@ -56,7 +58,9 @@ sites:
     redirects: [{from: /old/**, to: /new/$1, status: 308}]
     paths:
       - {match: /**, headers: {X-Frame-Options: DENY}}
-      - {match: /assets/**, headers: {Cache-Control: "public, max-age=31536000, immutable", X-Content-Type-Options: ""}, etag: "off"}
+      - match: /assets/**
+        headers: {Cache-Control: "public, max-age=31536000, immutable", X-Content-Type-Options: ""}
+        etag: "off"
       - {match: /index.html, headers: {Cache-Control: no-cache}}
       - {match: /open/**, listing: true, hide: [], symlinks: follow}
   - hosts: [docs.test]
@@ -76,7 +80,8 @@ func TestSites(t *testing.T) {
 		header                       map[string]string // "": there is none
 	}{
 		{"GET", "/", "docs.test:80", "", 200, "docs", map[string]string{"X-Frame-Options": ""}},
-		{"GET", "/", "APP.test.", "", 200, "the application", map[string]string{"X-Frame-Options": "DENY", "Cache-Control": "no-cache"}},
+		{"GET", "/", "APP.test.", "", 200, "the application", map[string]string{"X-Frame-Options": "DENY",
+			"Cache-Control": "no-cache"}},
 		{"GET", "/", "a.b.app.test", "", 200, "the application", nil},
 		{"GET", "/", "other.test", "", 421, "", nil},
 		{"GET", "/", "", "", 421, "", nil},
@@ -85,15 +90,20 @@ func TestSites(t *testing.T) {
 		{"HEAD", "/about", "app.test", "", 200, "", map[string]string{"Content-Length": "5"}},
 		{"GET", "/about", "app.test", "Range: bytes=1-2", 206, "bo", nil},
 		{"GET", "/about", "app.test", "If-None-Match: *", 304, "", nil},
-		{"GET", "/route/of/it", "app.test", navigates, 200, "the application", map[string]string{"Vary": "Accept", "Cache-Control": "no-cache"}},
-		{"GET", "/route/of/it", "app.test", loads, 404, "no such thing", map[string]string{"Vary": "Accept", "Content-Type": "text/html; charset=utf-8", "X-Frame-Options": "DENY"}},
-		{"GET", "/assets/missing.css", "app.test", navigates, 404, "no such thing", map[string]string{"Cache-Control": "", "Etag": "", "Last-Modified": "", "Accept-Ranges": ""}},
+		{"GET", "/route/of/it", "app.test", navigates, 200, "the application", map[string]string{"Vary": "Accept",
+			"Cache-Control": "no-cache"}},
+		{"GET", "/route/of/it", "app.test", loads, 404, "no such thing", map[string]string{"Vary": "Accept",
+			"Content-Type": "text/html; charset=utf-8", "X-Frame-Options": "DENY"}},
+		{"GET", "/assets/missing.css", "app.test", navigates, 404, "no such thing",
+			map[string]string{"Cache-Control": "", "Etag": "", "Last-Modified": "", "Accept-Ranges": ""}},
 		{"GET", "/assets/missing.css", "app.test", "Range: bytes=0-1", 404, "no such thing", nil},
 		{"HEAD", "/assets/missing.css", "app.test", "", 404, "", map[string]string{"Content-Length": "13"}},
 		{"GET", "/assets/app.js", "app.test", navigates, 200, "a script",
-			map[string]string{"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "", "Etag": "", "Content-Type": "text/x-script", "Vary": ""}},
+			map[string]string{"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "",
+				"Etag": "", "Content-Type": "text/x-script", "Vary": ""}},
 		{"GET", "/open", "app.test", navigates, 301, "", map[string]string{"Location": "/open/"}},
-		{"GET", "/open/?format=text", "app.test", "", 200, "", map[string]string{"Content-Type": "text/plain; charset=utf-8", "X-Frame-Options": "DENY"}},
+		{"GET", "/open/?format=text", "app.test", "", 200, "",
+			map[string]string{"Content-Type": "text/plain; charset=utf-8", "X-Frame-Options": "DENY"}},
 		{"GET", "/open/.dot", "app.test", "", 200, "dot", nil},
 		{"GET", "/open/outside", "app.test", "", 200, "elsewhere", nil},
 		{"GET", "/outside", "app.test", "", 404, "no such thing", nil},
@@ -107,10 +117,12 @@ func TestSites(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
 		file := filepath.Join(t.TempDir(), "evhttpd.yaml")
 		must(t, os.WriteFile(file, []byte(yaml), 0o644))
-		s := launch(t, testkit.Command(binary, "serve", "--config", file, "--io-model", v.model, "--trigger", v.trigger))
+		s := launch(t, testkit.Command(binary, "serve", "--config", file, "--io-model", v.model, "--trigger",
+			v.trigger))
 		t.Cleanup(func() { s.stop(t) })
 		for _, line := range []string{
-			"evhttpd: serving 2 sites at http://", "\nevhttpd: app.test, *.app.test -> " + folder + "/app\n", "\nevhttpd: docs.test -> " + folder + "/docs\n",
+			"evhttpd: serving 2 sites at http://", "\nevhttpd: app.test, *.app.test -> " + folder + "/app\n",
+			"\nevhttpd: docs.test -> " + folder + "/docs\n",
 		} {
 			if said := s.stderr.String(); !strings.Contains(said, strings.TrimSuffix(line, "\n")) {
 				eventually(t, func() error {
@@ -128,7 +140,8 @@ func TestSites(t *testing.T) {
 					fields = []string{c.fields}
 				}
 				got := s.ask(t, c.method, c.target, c.host, fields...)
-				what := fmt.Sprintf("%s %s of %q with %q: %d %q %v", c.method, c.target, c.host, c.fields, got.status, got.body, got.header)
+				what := fmt.Sprintf("%s %s of %q with %q: %d %q %v", c.method, c.target, c.host, c.fields, got.status,
+					got.body, got.header)
 				if got.status != c.status || c.body != "" && string(got.body) != c.body {
 					t.Errorf("%s, want %d %q", what, c.status, c.body)
 				}
@@ -168,7 +181,8 @@ func TestReloadSites(t *testing.T) {
 			t.Helper()
 			_, err := io.WriteString(kept, "GET "+target+" HTTP/1.1\r\nHost: "+host+"\r\nAccept: text/html\r\n\r\n")
 			must(t, err)
-			if a, err := w.next("GET"); err != nil || a.status != status || body != "" && string(a.body) != body || a.close {
+			if a, err := w.next("GET"); err != nil || a.status != status || body != "" && string(a.body) != body ||
+				a.close {
 				t.Fatalf("%s of %s: %+v, %v, want %d %q", target, host, a, err, status, body)
 			}
 		}
@@ -181,7 +195,8 @@ func TestReloadSites(t *testing.T) {
 			o.reload(strings.Replace(yaml, "hosts: [docs.test]\n    root: "+folder+"/docs", "root: "+folder+"/rest", 1))
 			ask("/", "rest.test", 200, "rest")
 			ask("/", "docs.test", 200, "rest")
-			if line := o.refuse(strings.Replace(yaml, "try_files: [$path,", "try_files: [x,", 1)); !strings.Contains(line, "try_files") {
+			if line := o.refuse(strings.Replace(yaml, "try_files: [$path,", "try_files: [x,",
+				1)); !strings.Contains(line, "try_files") {
 				t.Error(line)
 			}
 			ask("/route", "app.test", 200, "the application")

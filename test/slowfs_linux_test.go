@@ -65,7 +65,8 @@ func (f *stallingFile) Open(context.Context, uint32) (fs.FileHandle, uint32, sys
 	return nil, 0, 0
 }
 
-func (f *stallingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+func (f *stallingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult,
+	syscall.Errno) {
 	f.dir.pass()
 	from := min(int(off), len(stalledBody))
 	return fuse.ReadResultData([]byte(stalledBody[from:])), 0
@@ -174,7 +175,8 @@ func cachedLoad(t *testing.T, s *server) generator.Latency {
 	t.Helper()
 	target := generator.Target{Path: "/cached", Status: 200, Length: int64(len(cachedBody)), Body: cachedBody}
 	result, err := generator.Run(context.Background(), generator.Options{
-		Roles: []generator.Role{{Name: "cached", Addr: generator.TCP(netip.MustParseAddrPort(s.addr)), Connections: 16, Rate: 5000,
+		Roles: []generator.Role{{Name: "cached", Addr: generator.TCP(netip.MustParseAddrPort(s.addr)), Connections: 16,
+			Rate:    5000,
 			Targets: []generator.Target{target}}},
 		Duration: time.Second, Drain: patience, Timeout: patience, CheckEvery: 1,
 	})

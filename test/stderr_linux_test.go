@@ -60,7 +60,8 @@ func (p *piped) readStart() {
 	lines := bufio.NewReaderSize(p.r, 16) // takes nothing but what a line needs
 	timeout := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
 	defer timeout.Stop()
-	for p.addr == "" || !strings.Contains(p.stderr.String(), "access log") && !strings.Contains(p.stderr.String(), "loop") {
+	for p.addr == "" || !strings.Contains(p.stderr.String(), "access log") && !strings.Contains(p.stderr.String(),
+		"loop") {
 		line, err := lines.ReadString('\n')
 		if err != nil {
 			p.t.Fatalf("%v after %q", err, p.stderr.String())
@@ -88,7 +89,8 @@ func (p *piped) wait(t *testing.T) int {
 // fill leaves no room in the pipe.
 func (p *piped) fill() {
 	p.t.Helper()
-	own, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", p.w.Fd()), os.O_WRONLY|unix.O_NONBLOCK, 0) // with flags of its own
+	// with flags of its own
+	own, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", p.w.Fd()), os.O_WRONLY|unix.O_NONBLOCK, 0)
 	must(p.t, err)
 	defer own.Close()
 	raw, err := own.SyscallConn()
@@ -294,7 +296,8 @@ func TestEveryLineIsJSON(t *testing.T) {
 		t.Run(output, func(t *testing.T) {
 			folder, root := t.TempDir(), linked(t)
 			socket := filepath.Join(folder, "s")
-			write(t, folder, "evhttpd.yaml", fmt.Appendf(nil, "listen: [\"unix:%s\"]\nadmin: {listen: [\"unix:%s2\"]}\naccess_log: {output: \"off\"}\n"+
+			write(t, folder, "evhttpd.yaml", fmt.Appendf(nil, "listen: [\"unix:%s\"]\nadmin: {listen: "+
+				"[\"unix:%s2\"]}\naccess_log: {output: \"off\"}\n"+
 				"log: {output: %s, format: json}\nsites: [{root: %s}]\n", socket, socket, output, root))
 			cmd := testkit.Command(binary, "serve", "--config", filepath.Join(folder, "evhttpd.yaml"))
 			var said transcript
@@ -322,13 +325,15 @@ func TestEveryLineIsJSON(t *testing.T) {
 			var texts []string
 			for line := range strings.Lines(said.String()) {
 				var event struct{ Level, Time, Msg string }
-				if err := json.Unmarshal([]byte(line), &event); err != nil || event.Level == "" || event.Time == "" || event.Msg == "" {
+				if err := json.Unmarshal([]byte(line), &event); err != nil || event.Level == "" || event.Time == "" ||
+					event.Msg == "" {
 					t.Errorf("no event: %q, %v", line, err)
 				}
 				texts = append(texts, event.Level+": "+event.Msg)
 			}
 			all := strings.Join(texts, "\n")
-			for _, want := range []string{"info: serving ", "info: control plane at ", "info: stopping: ", "error: stopped at once by a second signal"} {
+			for _, want := range []string{"info: serving ", "info: control plane at ", "info: stopping: ",
+				"error: stopped at once by a second signal"} {
 				if !strings.Contains(all, want) {
 					t.Errorf("%q is missing in\n%s", want, all)
 				}

@@ -151,13 +151,15 @@ func TestSignalWithEcho(t *testing.T) {
 
 // TestTimeout: timeout(1) ends a server in order, without a word of what went wrong.
 func TestTimeout(t *testing.T) {
-	s := launch(t, testkit.Command(tool(t, "timeout"), "0.7", binary, t.TempDir(), "--listen", "127.0.0.1:0", "--access-log", "off"))
+	s := launch(t, testkit.Command(tool(t, "timeout"), "0.7", binary, t.TempDir(), "--listen", "127.0.0.1:0",
+		"--access-log", "off"))
 	const byTime = 124 // timeout(1)
 	if code := s.wait(t); code != byTime {
 		t.Errorf("exit code %d", code)
 	}
 	said := s.stderr.String()
-	if strings.Contains(said, "bad file descriptor") || strings.Contains(said, "stopped at once") || !strings.Contains(said, `"msg":"stopped"`) {
+	if strings.Contains(said, "bad file descriptor") || strings.Contains(said, "stopped at once") ||
+		!strings.Contains(said, `"msg":"stopped"`) {
 		t.Error(said)
 	}
 }
@@ -196,7 +198,8 @@ func TestSecondSignal(t *testing.T) {
 		if code := s.wait(t); code != 1 {
 			t.Errorf("exit code %d, want 1: the download was cut\n%s", code, s.stderr.String())
 		}
-		if said := s.stderr.String(); !strings.Contains(said, "which cut 1 connection within a request") || strings.Contains(said, "bad file descriptor") {
+		if said := s.stderr.String(); !strings.Contains(said, "which cut 1 connection within a request") ||
+			strings.Contains(said, "bad file descriptor") {
 			t.Error(said)
 		}
 		if n, err := io.Copy(io.Discard, c); err == nil && n >= slowBytes {

@@ -66,8 +66,10 @@ func TestOneRecvAndOneSend(t *testing.T) {
 		write(t, root, "small", pattern(1024, 16))
 		output := filepath.Join(t.TempDir(), "trace")
 		// -D: the server is our child and strace its own, which needs no right to trace others.
-		s := launch(t, testkit.Command(strace, "-D", "-f", "-q", "-e", "trace=network,desc,file", "-e", "signal=none", "-o", output,
-			binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger, "--access-log", "off", "--loops", "1"))
+		s := launch(t, testkit.Command(strace, "-D", "-f", "-q", "-e", "trace=network,desc,file", "-e", "signal=none",
+			"-o", output,
+			binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger,
+			"--access-log", "off", "--loops", "1"))
 		s.settle(t, "/small")
 		s.get(t, traceStart) // what comes after this one counts
 		const connections = 8
@@ -123,7 +125,8 @@ func checkTransfers(t *testing.T, v variant, calls map[string]int, requests, few
 	}
 	// To try each connection in turn, whether or not something came, is what spin is.
 	if v.model != "spin" && calls[receive] > most+few {
-		t.Errorf("%d %s for %d requests, at most %d were expected: %v", calls[receive], receive, requests, most+few, calls)
+		t.Errorf("%d %s for %d requests, at most %d were expected: %v", calls[receive], receive, requests, most+few,
+			calls)
 	}
 	if calls["sendto"] < requests || calls["sendto"] > requests+few {
 		t.Errorf("%d sendto for %d requests, at most %d more were expected: %v", calls["sendto"], requests, few, calls)

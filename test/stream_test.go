@@ -19,7 +19,8 @@ import (
 // TestWholeFiles: sizes around every border that the server knows, each whole.
 func TestWholeFiles(t *testing.T) {
 	const kib = 1 << 10
-	sizes := []int{0, 1, 1000, 4 * kib, 64*kib - 1, 64 * kib, 64*kib + 1, 128 * kib, 256*kib - 1, 256 * kib, 256*kib + 1, 4096 * kib}
+	sizes := []int{0, 1, 1000, 4 * kib, 64*kib - 1, 64 * kib, 64*kib + 1, 128 * kib, 256*kib - 1, 256 * kib, 256*kib +
+		1, 4096 * kib}
 	eachVariant(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
 		for i, size := range sizes {
@@ -34,8 +35,10 @@ func TestWholeFiles(t *testing.T) {
 					t.Fatal(err)
 				}
 				got, err := w.next("GET")
-				if err != nil || got.status != 200 || got.length != int64(size) || sha256.Sum256(got.body) != sha256.Sum256(pattern(size, byte(i))) {
-					t.Errorf("%d bytes: status %d, %d of %d bytes, %v", size, got.status, len(got.body), got.length, err)
+				if err != nil || got.status != 200 || got.length != int64(size) ||
+					sha256.Sum256(got.body) != sha256.Sum256(pattern(size, byte(i))) {
+					t.Errorf("%d bytes: status %d, %d of %d bytes, %v", size, got.status, len(got.body), got.length,
+						err)
 				}
 			}
 		}
@@ -120,7 +123,8 @@ func TestHalfClose(t *testing.T) {
 		write(t, root, "small", []byte(hello))
 		s := start(t, v, root)
 		answers, err := parseAnswers(s.exchange(t, request("/large")+request("/small")))
-		if err != nil || len(answers) != 2 || !bytes.Equal(answers[0].body, content) || string(answers[1].body) != hello {
+		if err != nil || len(answers) != 2 || !bytes.Equal(answers[0].body, content) ||
+			string(answers[1].body) != hello {
 			t.Errorf("%d answers, %v", len(answers), err)
 		}
 		if got := s.exchange(t, ""); len(got) != 0 {
@@ -310,7 +314,8 @@ func TestResets(t *testing.T) {
 		var clients sync.WaitGroup
 		for client := range 16 {
 			clients.Go(func() {
-				for _, ask := range []string{"", "GET /sm", request("/small"), request("/large"), strings.Repeat(request("/small"), 100), strings.Repeat(request("/large"), 3)} {
+				for _, ask := range []string{"", "GET /sm", request("/small"), request("/large"),
+					strings.Repeat(request("/small"), 100), strings.Repeat(request("/large"), 3)} {
 					if err := s.leave(ask, client%2 == 0); err != nil {
 						t.Error(err)
 					}

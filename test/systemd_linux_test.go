@@ -39,13 +39,15 @@ func boot(t *testing.T) *machine {
 	t.Helper()
 	onceAsRoot(t)
 	nspawn, base := tool(t, "systemd-nspawn"), debian(t)
-	m := &machine{t: t, root: filepath.Join(t.TempDir(), "machine"), console: new(transcript), gone: make(chan struct{})}
+	m := &machine{t: t, root: filepath.Join(t.TempDir(), "machine"), console: new(transcript),
+		gone: make(chan struct{})}
 	if said, err := testkit.Command("cp", "-a", "--reflink=auto", base, m.root).CombinedOutput(); err != nil {
 		t.Fatalf("copying a Debian: %v\n%s", err, said)
 	}
 	m.install()
 	// Neither a unit nor a registration with the systemd of this machine: there may be none.
-	m.nspawn = testkit.Command(nspawn, "--register=no", "--keep-unit", "--quiet", "--link-journal=no", "--private-network",
+	m.nspawn = testkit.Command(nspawn, "--register=no", "--keep-unit", "--quiet", "--link-journal=no",
+		"--private-network",
 		"--machine=evhttpd-"+strconv.Itoa(os.Getpid()), "--directory="+m.root, "--boot")
 	m.nspawn.Stdout, m.nspawn.Stderr = m.console, m.console
 	m.nspawn.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -138,7 +140,8 @@ func (m *machine) do(args ...string) string {
 	m.t.Helper()
 	said, err := m.try(args...)
 	if err != nil {
-		status, _ := m.try("systemctl", "status", "--no-pager", "--lines=50", "evhttpd.service", "evhttpd-socket.service", "evhttpd.socket")
+		status, _ := m.try("systemctl", "status", "--no-pager", "--lines=50", "evhttpd.service",
+			"evhttpd-socket.service", "evhttpd.socket")
 		m.t.Fatalf("%v: %v\n%s\n%s", args, err, said, status)
 	}
 	return said
@@ -166,7 +169,8 @@ func (m *machine) awaitProperty(unit, name string, want func(value string) bool)
 // serves checks that a file is answered.
 func (m *machine) serves() {
 	m.t.Helper()
-	if got, err := getWithin(m.leader, "127.0.0.1:80", "/hello"); err != nil || got.status != 200 || string(got.body) != hello {
+	if got, err := getWithin(m.leader, "127.0.0.1:80", "/hello"); err != nil || got.status != 200 ||
+		string(got.body) != hello {
 		m.t.Errorf("got %d %q, %v", got.status, got.body, err)
 	}
 }
@@ -275,7 +279,8 @@ func (m *machine) testShutIn(unit string) {
 	}
 	// CAP_NET_BIND_SERVICE is 10 (linux/capability.h); Seccomp 2 is a filter (proc(5)).
 	for field, want := range map[string]string{
-		"Uid": string(uid[1]), "CapEff": "0000000000000400", "CapBnd": "0000000000000400", "NoNewPrivs": "1", "Seccomp": "2",
+		"Uid": string(uid[1]), "CapEff": "0000000000000400", "CapBnd": "0000000000000400", "NoNewPrivs": "1",
+		"Seccomp": "2",
 	} {
 		got := regexp.MustCompile(`(?m)^` + field + `:\s+(\S+)`).FindSubmatch(status)
 		if got == nil || string(got[1]) != want {
@@ -283,7 +288,8 @@ func (m *machine) testShutIn(unit string) {
 		}
 	}
 	m.testOpenat2(pid)
-	if log := m.do("stat", "-c", "%U %a", "/var/log/evhttpd", "/var/log/evhttpd/access.log"); log != "evhttpd 750\nevhttpd 640" {
+	if log := m.do("stat", "-c", "%U %a", "/var/log/evhttpd",
+		"/var/log/evhttpd/access.log"); log != "evhttpd 750\nevhttpd 640" {
 		m.t.Errorf("the access log's folder and file are %q", log)
 	}
 }
@@ -373,7 +379,8 @@ func (m *machine) testUpgrade(unit string) {
 	// Fed by the new process from now on.
 	fed := m.property(unit, "WatchdogTimestampMonotonic")
 	m.awaitProperty(unit, "WatchdogTimestampMonotonic", func(s string) bool { return s != fed })
-	if now := m.property(unit, "MainPID"); now != after || m.property(unit, "ActiveState") != "active" || m.property(unit, "NRestarts") != "0" {
+	if now := m.property(unit, "MainPID"); now != after || m.property(unit, "ActiveState") != "active" ||
+		m.property(unit, "NRestarts") != "0" {
 		m.t.Errorf("the main process was %s and is %s, %s, restarted %s times", after, now,
 			m.property(unit, "ActiveState"), m.property(unit, "NRestarts"))
 	}
@@ -512,7 +519,8 @@ func testNoRights(t *testing.T, pid int) {
 	}
 	devices, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", pid))
 	must(t, err)
-	if lines := strings.Split(strings.TrimSpace(string(devices)), "\n"); len(lines) != 3 || !strings.Contains(lines[2], "lo:") {
+	if lines := strings.Split(strings.TrimSpace(string(devices)), "\n"); len(lines) != 3 ||
+		!strings.Contains(lines[2], "lo:") {
 		t.Errorf("its network has more than a loopback interface:\n%s", devices)
 	}
 }

@@ -33,8 +33,9 @@ func pidsGroup(t *testing.T, most int) (group string) {
 	return group
 }
 
-// TestThreadsWithinPids: blocking has no more threads than its control group allows, whatever --threads says: Go ends the
-// program when it is refused one. It says so when it starts, and does not start where not one connection can be served.
+// TestThreadsWithinPids: blocking has no more threads than its control group allows, whatever --threads says: Go ends
+// the program when it is refused one. It says so when it starts, and does not start where not one connection can be
+// served.
 func TestThreadsWithinPids(t *testing.T) {
 	const most, clients = 140, 160
 	group := pidsGroup(t, most)
@@ -42,7 +43,8 @@ func TestThreadsWithinPids(t *testing.T) {
 	write(t, root, "a", []byte(hello))
 	// The shell enters the group, and becomes the server.
 	command := func() *exec.Cmd {
-		return testkit.Command(tool(t, "sh"), "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, group, binary, "serve", root,
+		return testkit.Command(tool(t, "sh"), "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, group, binary, "serve",
+			root,
 			"--listen", "127.0.0.1:0", "--io-model", "blocking", "--access-log", "off", "--threads", "256")
 	}
 	s := launch(t, command())
@@ -72,7 +74,8 @@ func TestThreadsWithinPids(t *testing.T) {
 	s.stop(t)
 
 	must(t, os.WriteFile(filepath.Join(group, "pids.max"), []byte("24"), 0))
-	if out, served := startUp(t, command()); served || !strings.Contains(out, "pids.max leaves this process 24 threads") {
+	if out, served := startUp(t, command()); served ||
+		!strings.Contains(out, "pids.max leaves this process 24 threads") {
 		t.Errorf("with 24 threads:\n%s", out)
 	}
 }

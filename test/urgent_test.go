@@ -8,7 +8,8 @@ import (
 )
 
 // TestUrgentByte: a byte sent as urgent (MSG_OOB, RFC 9293 section 3.8.5) ends a recv early, with more behind it.
-// It is no part of the request, which is answered as if it were not there: on a new connection and between two requests.
+// It is no part of the request, which is answered as if it were not there: on a new connection and between two
+// requests.
 func TestUrgentByte(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, "small", []byte("small"))

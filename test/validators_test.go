@@ -53,17 +53,20 @@ func TestETagOfContent(t *testing.T) {
 					}
 					return err
 				})
-				if got := s.get(t, name); got.status != 200 || got.header.Get("ETag") != tag || string(got.body) != string(body) {
+				if got := s.get(t, name); got.status != 200 || got.header.Get("ETag") != tag ||
+					string(got.body) != string(body) {
 					t.Errorf("%s: %d %v, want ETag %s", name, got.status, got.header, tag)
 				}
-				if got := s.get(t, name, "If-None-Match: \"x\", W/"+tag); got.status != 304 || got.header.Get("ETag") != tag {
+				if got := s.get(t, name, "If-None-Match: \"x\", W/"+tag); got.status != 304 ||
+					got.header.Get("ETag") != tag {
 					t.Errorf("%s: %d %v, want 304", name, got.status, got.header)
 				}
 			}
 		}
 		off := configured(t, v, roots[1], "etag: off")
 		got := off.get(t, "/small")
-		if got.status != 200 || got.header.Get("ETag") != "" || got.header.Get("Last-Modified") != "Sun, 09 Sep 2001 01:46:40 GMT" {
+		if got.status != 200 || got.header.Get("ETag") != "" ||
+			got.header.Get("Last-Modified") != "Sun, 09 Sep 2001 01:46:40 GMT" {
 			t.Errorf("etag: off: %d %v", got.status, got.header)
 		}
 	})

@@ -139,7 +139,8 @@ func parseAnswers(raw []byte) ([]answer, error) {
 }
 
 func TestParseAnswers(t *testing.T) {
-	const raw = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+	const raw = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 404 Not Found\r\nConnection: " +
+		"close\r\nContent-Length: 0\r\n\r\n"
 	got, err := parseAnswers([]byte(raw))
 	if err != nil || len(got) != 2 || string(got[0].body) != "hi" || got[1].status != 404 || !got[1].close {
 		t.Errorf("got %+v, %v", got, err)

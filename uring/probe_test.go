@@ -36,13 +36,15 @@ func TestReason(t *testing.T) {
 		setting, release string
 		want             []string
 	}{
-		{"switched off", unix.EPERM, "2", "6.8.0", []string{"kernel.io_uring_disabled=2", "sysctl -w kernel.io_uring_disabled=0"}},
+		{"switched off", unix.EPERM, "2", "6.8.0", []string{"kernel.io_uring_disabled=2",
+			"sysctl -w kernel.io_uring_disabled=0"}},
 		{"for a group", unix.EPERM, "1", "6.8.0", []string{"kernel.io_uring_disabled=1", "kernel.io_uring_group"}},
 		{"seccomp", unix.EPERM, "0", "6.8.0", []string{"seccomp", "--security-opt"}},
 		{"seccomp before the switch", unix.EPERM, "", "6.1.0", []string{"seccomp"}},
 		{"before io_uring", unix.ENOSYS, "", "4.19.0-27-amd64", []string{"4.19.0-27-amd64", "6.1"}},
 		{"not built in", unix.ENOSYS, "", "6.8.0", []string{"CONFIG_IO_URING"}},
-		{"too old", unix.EINVAL, "", "5.15.0-91-generic", []string{"5.15.0-91-generic", "6.1", "IORING_SETUP_DEFER_TASKRUN"}},
+		{"too old", unix.EINVAL, "", "5.15.0-91-generic", []string{"5.15.0-91-generic", "6.1",
+			"IORING_SETUP_DEFER_TASKRUN"}},
 		{"memlock", unix.ENOMEM, "0", "6.8.0", []string{"ulimit -l", "LimitMEMLOCK="}},
 		{"descriptors", unix.EMFILE, "0", "6.8.0", []string{"ulimit -n"}},
 		{"descriptors of all", unix.ENFILE, "0", "6.8.0", []string{"descriptor"}},
@@ -108,7 +110,8 @@ func probeForbidden() int {
 		os.Stdout.WriteString("no_new_privs: " + err.Error())
 		return 1
 	}
-	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0,
+		0); err != nil {
 		os.Stdout.WriteString("seccomp: " + err.Error())
 		return 1
 	}

@@ -499,7 +499,8 @@ func dial(t *testing.T, addr unix.Sockaddr) int {
 	return fd
 }
 
-// TestRegisteredRingsAreGivenBack: a thread that closes its rings can register new ones without end, though it has room for 16.
+// TestRegisteredRingsAreGivenBack: a thread that closes its rings can register new ones without end, though it has
+// room for 16.
 func TestRegisteredRingsAreGivenBack(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -109,7 +109,8 @@ func TestQueueIsBounded(t *testing.T) {
 	running := make(chan struct{})
 	r := newInTray()
 	plain := func() *work { return &work{nil, func() conn.Result { return find("") }} }
-	must(t, p.Submit(&work{nil, func() conn.Result { close(running); <-release; return find("") }}, false, conn.Client{}, r, 0, 0))
+	must(t, p.Submit(&work{nil, func() conn.Result { close(running); <-release; return find("") }}, false,
+		conn.Client{}, r, 0, 0))
 	<-running
 	must(t, p.Submit(&work{"joined", func() conn.Result { return find("") }}, false, conn.Client{}, r, 1, 0))
 	for token := range uint64(queueMax - 1) {
@@ -158,7 +159,8 @@ func TestCloseFinishesTheQueue(t *testing.T) {
 	r := newInTray()
 	var order []uint64
 	for i := range uint64(100) {
-		must(t, p.Submit(&work{nil, func() conn.Result { order = append(order, i); return find("") }}, false, conn.Client{}, r, i, 0))
+		must(t, p.Submit(&work{nil, func() conn.Result { order = append(order, i); return find("") }}, false,
+			conn.Client{}, r, i, 0))
 	}
 	p.Close()
 	r.wait(t, 100)

@@ -36,7 +36,8 @@ func TestClassesHaveSharesOfTheirOwn(t *testing.T) {
 	release := make(chan struct{})
 	var running atomic.Int64
 	for i := range uint64(20) {
-		must(t, p.Submit(&classed{class: conn.JobList, asks: func(conn.Demand) { running.Add(1); <-release }}, false, one(byte(i)), stuck, i, 0))
+		must(t, p.Submit(&classed{class: conn.JobList, asks: func(conn.Demand) { running.Add(1); <-release }}, false,
+			one(byte(i)), stuck, i, 0))
 	}
 	for class := range conn.NumJobClasses {
 		if class == conn.JobList {
@@ -59,7 +60,8 @@ func TestClassesHaveSharesOfTheirOwn(t *testing.T) {
 func held(t *testing.T) (p *Pool, release chan struct{}) {
 	p, release = NewPool(1), make(chan struct{})
 	running := make(chan struct{})
-	must(t, p.Submit(&work{nil, func() conn.Result { close(running); <-release; return find("") }}, false, one(99), newInTray(), 0, 0))
+	must(t, p.Submit(&work{nil, func() conn.Result { close(running); <-release; return find("") }}, false, one(99),
+		newInTray(), 0, 0))
 	<-running
 	return p, release
 }
@@ -70,7 +72,8 @@ func TestClientsTakeTurns(t *testing.T) {
 	var order []byte
 	r := newInTray()
 	submit := func(client byte, token uint64) {
-		must(t, p.Submit(&work{nil, func() conn.Result { order = append(order, client); return find("") }}, false, one(client), r, token, 0))
+		must(t, p.Submit(&work{nil, func() conn.Result { order = append(order, client); return find("") }}, false,
+			one(client), r, token, 0))
 	}
 	for i := range uint64(5) {
 		submit('a', i)
@@ -128,7 +131,8 @@ func TestJobsThatNobodyWaitsFor(t *testing.T) {
 		}
 	}
 	asked, gone := make(chan conn.Demand), make(chan struct{})
-	must(t, p.Submit(&classed{work: work{key: "x"}, asks: func(d conn.Demand) { asked <- d; <-gone }}, false, one(1), r, 3, 7))
+	must(t, p.Submit(&classed{work: work{key: "x"}, asks: func(d conn.Demand) { asked <- d; <-gone }}, false, one(1), r,
+		3, 7))
 	close(release)
 	d := <-asked
 	if !d.Wanted() {
@@ -188,7 +192,8 @@ func TestPoolLosesNothing(t *testing.T) {
 	expected := 0
 	for token := range uint64(3000) {
 		class := conn.JobClass(seed.IntN(int(conn.NumJobClasses)))
-		err := p.Submit(&classed{class: class, work: work{key: grouped{seed.IntN(3), int(token)}}}, true, one(byte(seed.IntN(5))), r, token, 1)
+		err := p.Submit(&classed{class: class, work: work{key: grouped{seed.IntN(3), int(token)}}}, true,
+			one(byte(seed.IntN(5))), r, token, 1)
 		must(t, err)
 		expected++
 		if gone := token - uint64(seed.IntN(20)); seed.IntN(3) == 0 && gone <= token && p.Leave(r, gone, 1) {
@@ -239,7 +244,8 @@ func TestDoubtedJobThatRuns(t *testing.T) {
 	p := NewPool(1)
 	r := newInTray()
 	asked, end := make(chan conn.Demand), make(chan struct{})
-	must(t, p.Submit(&classed{class: conn.JobList, work: work{key: "x"}, asks: func(d conn.Demand) { asked <- d; <-end }}, false, one(1), r, 1, 1))
+	must(t, p.Submit(&classed{class: conn.JobList, work: work{key: "x"},
+		asks: func(d conn.Demand) { asked <- d; <-end }}, false, one(1), r, 1, 1))
 	d := <-asked
 	p.Doubt(r, 1, 1)
 	if !d.Wanted() {

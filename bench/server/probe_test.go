@@ -8,8 +8,8 @@ import (
 
 func count(n int64) *int64 { return &n }
 
-// TestPerRequest: CPU time goes by the rate, what the server counts by the requests that it counted with it, and what is
-// not known is left out.
+// TestPerRequest: CPU time goes by the rate, what the server counts by the requests that it counted with it, and what
+// is not known is left out.
 func TestPerRequest(t *testing.T) {
 	at := time.Now()
 	p := &Probe{

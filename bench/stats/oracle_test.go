@@ -23,7 +23,8 @@ func drawn(random *rand.Rand, n, kinds int) []float64 {
 	return values
 }
 
-// TestEstimateAsBenchstat: median, interval and confidence are those of benchmath, which approximates from 31 values on.
+// TestEstimateAsBenchstat: median, interval and confidence are those of benchmath, which approximates from 31 values
+// on.
 func TestEstimateAsBenchstat(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for n := 1; n <= 200; n++ {
@@ -53,7 +54,8 @@ func TestEstimateAsBenchstat(t *testing.T) {
 				j, _ := slices.BinarySearch(sorted, b)
 				return max(i-j, j-i)
 			}
-			if apart(got.Low, want.Lo) > 1 || apart(got.High, want.Hi) > 1 || math.Abs(got.Confidence-want.Confidence) > 0.02 ||
+			if apart(got.Low, want.Lo) > 1 || apart(got.High, want.Hi) > 1 ||
+				math.Abs(got.Confidence-want.Confidence) > 0.02 ||
 				got.Confidence < Confidence {
 				t.Errorf("%d values: %+v, want about %+v", n, got, want)
 			}

@@ -302,10 +302,10 @@ func TestHelpFits(t *testing.T) {
 
 // TestWrapHelp: a narrow terminal has the same words.
 func TestWrapHelp(t *testing.T) {
-	const text = "A paragraph of two\nlines.\n\nFlags:\n  -c, --config file   a YAML file; flags beat variables, which " +
-		"beat it\n      --x [a]   [a] of it\n"
-	const want = "A paragraph of two lines.\n\nFlags:\n  -c, --config file   a YAML file; flags\n                      " +
-		"beat variables, which\n                      beat it\n      --x [a]   [a] of it\n"
+	const text = "A paragraph of two\nlines.\n\nFlags:\n  -c, --config file   a YAML file; flags beat variables, " +
+		"which beat it\n      --x [a]   [a] of it\n"
+	const want = "A paragraph of two lines.\n\nFlags:\n  -c, --config file   a YAML file; flags\n" +
+		"                      beat variables, which\n                      beat it\n      --x [a]   [a] of it\n"
 	if got := wrapHelp(text, 44); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -51,7 +51,8 @@ func TestJSONLines(t *testing.T) {
 				`,"method":"GET","target":"/x?q=1","proto":"HTTP/1.1"` +
 				`,"status":200,"bytes":1024,"duration":1.234567` +
 				`,"referer":null,"user_agent":null,"host":"a:80","reason":null}`},
-		{"fields", "[2001:db8::1]:5", get + "Referer: http://b/\r\nUser-Agent: curl/8 \xc3\xa9\r\n\r\n", "", 304, 0, 999,
+		{"fields", "[2001:db8::1]:5", get + "Referer: http://b/\r\nUser-Agent: curl/8 \xc3\xa9\r\n\r\n", "", 304, 0,
+			999,
 			`{"time":"2026-11-22T22:00:00.900Z","remote":"2001:db8::1","user":null` +
 				`,"method":"GET","target":"/x?q=1","proto":"HTTP/1.1"` +
 				`,"status":304,"bytes":0,"duration":0.000000` +

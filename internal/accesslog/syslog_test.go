@@ -42,12 +42,9 @@ func TestSyslogOverUDP(t *testing.T) {
 		loop := l.Loop()
 		numbered(loop, access(t, "192.0.2.7:5", "GET / HTTP/1.0\r\n\r\n", 200), 0, 3)
 		loop.Close()
-		form := regexp.MustCompile(
-			fmt.Sprintf(
-				`^<190>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d) \S+ evhttpd %d access - (192\.0\.2\.7 - - .*)$`,
-				os.Getpid(),
-			),
-		)
+		form := regexp.MustCompile(fmt.Sprintf(
+			`^<190>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d) \S+ evhttpd %d access - `+
+				`(192\.0\.2\.7 - - .*)$`, os.Getpid()))
 		for i, got := range receive(t, c, 3) {
 			m := form.FindStringSubmatch(got)
 			if m == nil {

@@ -18,9 +18,11 @@ func TestGroupLimit(t *testing.T) {
 		{"version 1", v1, map[string]string{"memory/docker/abc/memory.limit_in_bytes": "268435456\n"}, 256 << 20},
 		{"version 1, in a container", v1, map[string]string{"memory/memory.limit_in_bytes": "268435456\n"}, 256 << 20},
 		{"version 1, a parent's", v1, map[string]string{
-			"memory/docker/abc/memory.limit_in_bytes": "9223372036854771712\n", "memory/docker/memory.limit_in_bytes": "1000\n"}, 1000},
+			"memory/docker/abc/memory.limit_in_bytes": "9223372036854771712\n",
+			"memory/docker/memory.limit_in_bytes":     "1000\n"}, 1000},
 		{"version 2", "0::/pod/c\n", map[string]string{"pod/c/memory.max": "4096\n", "pod/memory.max": "8192\n"}, 4096},
-		{"version 2, a parent's", "0::/pod/c\n", map[string]string{"pod/c/memory.max": "max\n", "pod/memory.max": "8192\n"}, 8192},
+		{"version 2, a parent's", "0::/pod/c\n", map[string]string{"pod/c/memory.max": "max\n",
+			"pod/memory.max": "8192\n"}, 8192},
 		{"version 2, none", "0::/pod/c\n", map[string]string{"pod/c/memory.max": "max\n"}, 0},
 		{"no text", "what\n", nil, 0},
 	} {

@@ -40,7 +40,8 @@ func onThread(test func()) {
 }
 
 // TestRingRefused: while the kernel takes no requests, none is lost or written over, however many there
-// are; a wait fails for a reason that passes; and a connection that ends leaves no request for whoever has its descriptor next.
+// are; a wait fails for a reason that passes; and a connection that ends leaves no request for whoever has its
+// descriptor next.
 func TestRingRefused(t *testing.T) {
 	if err := Probe(); err != nil {
 		t.Skip(err)
@@ -74,7 +75,8 @@ func refused(t *testing.T, errno unix.Errno) {
 	if n := r.unsubmitted(); n < len(watched) {
 		t.Errorf("%d of %d requests are there still", n, len(watched))
 	}
-	gone := map[poller.Token]bool{watched[3]: true, watched[len(watched)-3]: true} // one in the ring, one in the backlog
+	// one in the ring, one in the backlog
+	gone := map[poller.Token]bool{watched[3]: true, watched[len(watched)-3]: true}
 	for token := range gone {
 		if !r.Release(token, true) {
 			t.Errorf("connection %#x is not let go of", uint64(token))

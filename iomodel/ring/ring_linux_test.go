@@ -469,7 +469,9 @@ func TestRingReset(t *testing.T) {
 		noErr(t, c.SetLinger(0))
 		c.Close()
 	}
-	s.until("all are gone", func(r *ring) bool { return s.Open() == 1 && len(r.out.free) == len(r.out.chunks)*piecesChunk })
+	s.until("all are gone", func(r *ring) bool {
+		return s.Open() == 1 && len(r.out.free) == len(r.out.chunks)*piecesChunk
+	})
 }
 
 // TestRingIdle: idle connections end with their timer, though a recv is out for each.
@@ -611,7 +613,8 @@ func TestRingOutOfDescriptors(t *testing.T) {
 	// takes one before it looks for a connection, and gives it back if there is none.
 	n, err := unix.Read(sockets[0], first)
 	noErr(t, err)
-	if !strings.HasPrefix(string(first[:n]), "HTTP/1.1 503 ") && !strings.HasPrefix(string(first[:n]), "HTTP/1.1 200 ") {
+	if !strings.HasPrefix(string(first[:n]), "HTTP/1.1 503 ") &&
+		!strings.HasPrefix(string(first[:n]), "HTTP/1.1 200 ") {
 		t.Errorf("without a descriptor the answer is %.40q", first[:n])
 	}
 	for _, fd := range fillers {
@@ -620,7 +623,8 @@ func TestRingOutOfDescriptors(t *testing.T) {
 	for _, fd := range sockets[1:] {
 		n, err := unix.Read(fd, first)
 		noErr(t, err)
-		if !strings.HasPrefix(string(first[:n]), "HTTP/1.1 200 ") && !strings.HasPrefix(string(first[:n]), "HTTP/1.1 503 ") {
+		if !strings.HasPrefix(string(first[:n]), "HTTP/1.1 200 ") &&
+			!strings.HasPrefix(string(first[:n]), "HTTP/1.1 503 ") {
 			t.Errorf("the answer is %.40q", first[:n])
 		}
 	}

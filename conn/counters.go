@@ -16,8 +16,9 @@ const (
 	CallSendFile             // sendfile(2)
 	CallShutdown             // shutdown(2)
 	CallClose                // close(2) of a connection
-	CallControl              // what tells the poller what to watch: epoll_ctl(2), sigio's fcntl(2), kevent(2) with changes
-	// CallWait is what asks it: epoll_wait(2), ppoll(2), pselect6(2), sigio's read(2), io_uring_enter(2), kevent(2).
+	// CallControl tells the poller what to watch: epoll_ctl(2), sigio's fcntl(2), kevent(2) with changes.
+	CallControl
+	// CallWait asks the poller: epoll_wait(2), ppoll(2), pselect6(2), sigio's read(2), io_uring_enter(2), kevent(2).
 	CallWait
 	NumCalls
 )
@@ -131,7 +132,8 @@ type Counters struct {
 	Resting     int               // listeners that are left alone for a while now, after an error
 	Loops       int               // loops that were asked; 0: the model has none
 	Silent      int               // loops that did not answer in time: their last counts stand for them
-	// Unknown are the calls that are not ours to count, such as those of package net. Their Calls and Again mean nothing.
+	// Unknown are the calls that are not ours to count, such as those of package net. Their Calls and Again say
+	// nothing.
 	Unknown CallSet
 }
 

@@ -107,7 +107,8 @@ func (b *Body) take(n int, next bodyState) {
 // framing takes one byte of chunked framing and returns the rule that it breaks, nil if none.
 func (b *Body) framing(c byte, lim *Limits) *Error {
 	switch {
-	case c == '\n' && b.state != chunkLineLF && b.state != chunkDataLF && b.state != trailerLF && b.state != trailerLastLF:
+	case c == '\n' && b.state != chunkLineLF && b.state != chunkDataLF && b.state != trailerLF &&
+		b.state != trailerLastLF:
 		return &errBareLF
 	case b.state == chunkSize:
 		return b.size(c)

@@ -65,8 +65,9 @@ var (
 		"RFC 9113 section 3.4", "HTTP/1.1 is served here; with curl no --http2-prior-knowledge"}
 	errUnknown     = Error{501, "unknown method", 0, "RFC 9110 section 9.1", ""}
 	errRequestLine = Error{414, "request line over the limit", 0, "RFC 9112 section 3", ""}
-	errTargetByte  = Error{400, "control character in the request target", 0, "RFC 9112 section 3.2", "percent-encode it"}
-	errFragment    = Error{400, "fragment in the request target", 0,
+	errTargetByte  = Error{400, "control character in the request target", 0, "RFC 9112 section 3.2",
+		"percent-encode it"}
+	errFragment = Error{400, "fragment in the request target", 0,
 		"RFC 9112 section 3.2", "a # in a path is written %23"}
 	errTargetForm   = Error{400, "the request target is neither a path nor an http URL", 0, "RFC 9112 section 3.2", ""}
 	errAsterisk     = Error{400, "the target * without OPTIONS", 0, "RFC 9112 section 3.2.4", ""}

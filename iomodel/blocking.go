@@ -39,7 +39,8 @@ func blocking() Model {
 		Threads:   true,
 		Cannot: "Serves no more connections at a time than it has threads: on a port that is open to anybody, " +
 			"so many slow clients keep all others waiting. While all are taken each answer is its connection's " +
-			"last, so that others get a turn. What may block (cold files, listings) runs in place: timeouts.deferred does not bound it.",
+			"last, so that others get a turn. What may block (cold files, listings) runs in place: " +
+			"timeouts.deferred does not bound it.",
 		ownLimits: blockingLimits,
 		Probe:     func() error { return nil },
 		// A thread back from a blocking call must find a P: with few of them it waits for one.

@@ -43,8 +43,8 @@ func goroutine() Model {
 	return Model{
 		Name:      "goroutine",
 		Mechanism: "package net, a goroutine a connection (the runtime's edge-triggered poller inside)",
-		Cannot: "An idle connection costs a goroutine's stack and a buffer of 4 KiB. How the runtime accepts and polls " +
-			"cannot be chosen, nor whose turn comes first.",
+		Cannot: "An idle connection costs a goroutine's stack and a buffer of 4 KiB. How the runtime accepts and " +
+			"polls cannot be chosen, nor whose turn comes first.",
 		ownLimits: epollLimits,
 		Probe:     func() error { return nil },
 		New:       newGoroutine,

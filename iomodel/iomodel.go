@@ -127,8 +127,8 @@ func (c Choice) MaxProcs(o *Options) int {
 		return o.Loops + 1
 	}
 	// And one a worker. Who waits for a disk in a system call keeps its processor of Go's until the runtime's
-	// monitor takes it away, which looks every 10 ms when it has found little to do: with fewer processors than loops and
-	// workers a loop that its poller has woken was seen to wait so long for one.
+	// monitor takes it away, which looks every 10 ms when it has found little to do: with fewer processors than loops
+	// and workers a loop that its poller has woken was seen to wait so long for one.
 	return o.Loops + o.Workers + 1
 }
 

@@ -74,8 +74,9 @@ func blockingLimits() []Limit {
 	own := Limit{
 		Name:  "--threads",
 		Value: threadsDefault,
-		Bounds: "connections served at a time, by default; at most 8192, since Go ends a program that has 10000 threads. " +
-			"A connection takes two threads of the limit below, its own and Go's; with fewer, the server lowers the number",
+		Bounds: "connections served at a time, by default; at most 8192, since Go ends a program that has 10000 " +
+			"threads. A connection takes two threads of the limit below, its own and Go's; with fewer, the server " +
+			"lowers the number",
 		Lift: []Lift{{inCommand, fmt.Sprintf("--threads %d", ThreadsMax)}},
 	}
 	limits := []Limit{own}

@@ -73,7 +73,8 @@ func ringLimits() []Limit {
 		Name:  "RLIMIT_MEMLOCK",
 		Value: now,
 		Bounds: "locked memory, in bytes, of all processes of this user that lack CAP_IPC_LOCK. " +
-			"A loop's ring takes 200 KiB of it, or 36 or 12 if all loops and those of an upgrade would not fit otherwise",
+			"A loop's ring takes 200 KiB of it, or 36 or 12 if all loops and those of an upgrade would not fit " +
+			"otherwise",
 	}
 	if now != Unlimited {
 		l.Lift = []Lift{

@@ -25,7 +25,8 @@ var models = []Model{
 		ownLimits: epollLimits,
 	}),
 	readiness(Model{
-		Name: "kqueue", Class: "multiplexing", Mechanism: "kevent, EV_CLEAR for edge", Triggers: poller.Level | poller.Edge,
+		Name: "kqueue", Class: "multiplexing", Mechanism: "kevent, EV_CLEAR for edge",
+		Triggers: poller.Level | poller.Edge,
 	}),
 	readiness(Model{
 		Name: "sigio", Class: "signal-driven", Mechanism: "F_SETSIG real-time signal, signalfd", Triggers: poller.Edge,

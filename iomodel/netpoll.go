@@ -15,8 +15,8 @@ func netpollModel() Model {
 	return Model{
 		Name:      "netpoll",
 		Mechanism: "cloudwego/netpoll: level-triggered epoll or kqueue, and a goroutine pool",
-		Cannot: "Holds no client back: what is sent is read at once, so one with more than 256 KiB of requests not yet taken " +
-			"is closed. Its pollers are the process's and outlive the server.",
+		Cannot: "Holds no client back: what is sent is read at once, so one with more than 256 KiB of requests not " +
+			"yet taken is closed. Its pollers are the process's and outlive the server.",
 		ownLimits: epollLimits,
 		Probe:     probeNetpoll,
 		New:       newNetpoll,

@@ -63,7 +63,7 @@ type ownedConn struct {
 	turnEnded    int64                    // Clock.Mono at the end of the last turn
 	countedPhase conn.Phase               // the phase that the connection is counted under
 	waited       bool                     // the turn begins with what the connection waited for
-	wakes        uint64                   // server.wakes at the last time that the connection received what it waited for
+	wakes        uint64                   // server.wakes when the connection last received what it waited for
 	wasIdle      bool                     // the connection was between two requests before the turn
 	unmovable    bool                     // no server takes the connection over: its next answer is its last
 	left         bool                     // the connection has ended, or another server has it

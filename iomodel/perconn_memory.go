@@ -31,7 +31,8 @@ func (c *ownedConn) holder() conn.Holder {
 // Share of the Budget is to give up. They give it up when they notice.
 func (s *ownedServer) relieve() {
 	s.mu.Lock()
-	excess := s.share.Excess() - s.leaving // in this order: a connection that ends is taken off both, from the Share first
+	// In this order: a connection that ends is taken off both, and off the Share first.
+	excess := s.share.Excess() - s.leaving
 	var holders []conn.Holder
 	for _, c := range s.conns {
 		if h := c.holder(); excess > 0 && h.Bytes > 0 && !c.evicted && c.cut.Load() == 0 {

@@ -326,7 +326,8 @@ func (p *sigio) ask(i int) {
 // their number: 0 if there are none.
 func (p *sigio) read() (int, error) {
 	p.calls.Wait++
-	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(p.sigfd), uintptr(unsafe.Pointer(&p.raw)), unsafe.Sizeof(p.raw))
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(p.sigfd), uintptr(unsafe.Pointer(&p.raw)),
+		unsafe.Sizeof(p.raw))
 	switch errno {
 	case 0:
 		return int(n / unsafe.Sizeof(p.raw[0])), nil

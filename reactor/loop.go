@@ -310,7 +310,8 @@ func (l *Loop) step(s *slot) {
 
 // arrange does what the connection wants.
 func (l *Loop) arrange(s *slot, want conn.Want) {
-	if _, waits := s.conn.Awaits(); want == conn.WantDeferred && !waits && !l.opts.Pool.SubmitFor(l.waiting(s), &l.local.Counters) {
+	_, waits := s.conn.Awaits()
+	if want == conn.WantDeferred && !waits && !l.opts.Pool.SubmitFor(l.waiting(s), &l.local.Counters) {
 		want = conn.WantYield
 	}
 	s.want = want

@@ -20,7 +20,8 @@ type timers struct {
 }
 
 // inHeap is which phases are kept in a heap.
-var inHeap = [conn.NumPhases]bool{conn.PhaseBody: true, conn.PhaseDeferred: true, conn.PhaseSending: true, conn.PhaseLingering: true}
+var inHeap = [conn.NumPhases]bool{conn.PhaseBody: true, conn.PhaseDeferred: true,
+	conn.PhaseSending: true, conn.PhaseLingering: true}
 
 func (t *timers) init(cfg *conn.Config) {
 	for phase := range conn.NumPhases {

@@ -70,7 +70,8 @@ func ofSocket(err error) bool {
 func refused(err error) bool {
 	// ENOTSUP and EOPNOTSUPP are one number on Linux and two on BSD, which is
 	// why this is not a switch.
-	return err == unix.EINVAL || err == unix.ENOSYS || err == unix.EOPNOTSUPP || err == unix.ENOTSUP || err == unix.EPERM
+	return err == unix.EINVAL || err == unix.ENOSYS || err == unix.EOPNOTSUPP || err == unix.ENOTSUP ||
+		err == unix.EPERM
 }
 
 // copyOut does what transfer does by reading and writing. What was read and

@@ -44,8 +44,8 @@ func probe(fd int, at int64) presence {
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return absent
-		case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM: // EINVAL: Linux before 4.14; EPERM: a seccomp filter
-			return unknown
+		case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
+			return unknown // EINVAL: Linux before 4.14; EPERM: a seccomp filter
 		default:
 			return present
 		}

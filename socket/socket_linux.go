@@ -35,7 +35,8 @@ func New(family int) (int, error) {
 // bytes yet is unix.EAGAIN.
 func Recv(fd int, p []byte) (int, error) {
 	for {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))),
+			uintptr(len(p)), 0, 0, 0)
 		if errno == 0 {
 			return int(n), nil
 		}
@@ -60,7 +61,8 @@ func (c *Calls) Send(fd int, head, body []byte, more bool) (int, error) {
 		var n uintptr
 		var errno syscall.Errno
 		if len(body) == 0 {
-			n, _, errno = syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(head))), uintptr(len(head)), flags, 0, 0)
+			n, _, errno = syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+				uintptr(unsafe.Pointer(unsafe.SliceData(head))), uintptr(len(head)), flags, 0, 0)
 		} else {
 			c.iov[0].Base, c.iov[1].Base = unsafe.SliceData(head), unsafe.SliceData(body)
 			c.iov[0].SetLen(len(head))

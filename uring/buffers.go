@@ -38,8 +38,10 @@ func (r *Ring) ProvideBuffers(group uint16, count, size int) (*Buffers, error) {
 	}
 	b.entries = unsafe.Slice(at[buffer](b.ring.Bytes, 0), count)
 	reg := &bufferReg{ringAddr: address(b.ring.Bytes), ringEntries: uint32(count), group: group}
-	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerBufferRing, uintptr(unsafe.Pointer(reg)), 1, 0, 0); errno != 0 {
-		return nil, errors.Join(fmt.Errorf("uring: providing %d buffers of %d bytes (IORING_REGISTER_PBUF_RING): %w", count, size, explain("io_uring_register", errno)), b.Close())
+	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerBufferRing,
+		uintptr(unsafe.Pointer(reg)), 1, 0, 0); errno != 0 {
+		return nil, errors.Join(fmt.Errorf("uring: providing %d buffers of %d bytes (IORING_REGISTER_PBUF_RING): %w",
+			count, size, explain("io_uring_register", errno)), b.Close())
 	}
 	for id := range count {
 		b.put(uint16(id))

@@ -69,16 +69,20 @@ func reason(call string, errno syscall.Errno, setting, release string) error {
 		why = "kept for CAP_SYS_ADMIN and the group kernel.io_uring_group by kernel.io_uring_disabled=1; " +
 			"join that group, or as root: sysctl -w kernel.io_uring_disabled=0"
 	case errno == unix.EPERM:
-		why = "forbidden to this process though the kernel allows it: a seccomp filter, as Docker's default profile has; " +
-			"use a profile that allows io_uring_setup, io_uring_enter and io_uring_register (docker run --security-opt seccomp=FILE)"
+		why = "forbidden to this process though the kernel allows it: a seccomp filter, as Docker's default profile " +
+			"has; use a profile that allows io_uring_setup, io_uring_enter and io_uring_register " +
+			"(docker run --security-opt seccomp=FILE)"
 	case errno == unix.ENOSYS && older(release, 5, 1):
 		why = fmt.Sprintf("this kernel, %s, has none; Linux 6.1 or later is needed", release)
 	case errno == unix.ENOSYS:
-		why = fmt.Sprintf("this kernel, %s, was built without it (CONFIG_IO_URING), or a seccomp filter hides it", release)
+		why = fmt.Sprintf("this kernel, %s, was built without it (CONFIG_IO_URING), or a seccomp filter hides it",
+			release)
 	case errno == unix.EINVAL:
-		why = fmt.Sprintf("this kernel, %s, is too old: Linux 6.1 or later is needed (IORING_SETUP_DEFER_TASKRUN)", release)
+		why = fmt.Sprintf("this kernel, %s, is too old: Linux 6.1 or later is needed (IORING_SETUP_DEFER_TASKRUN)",
+			release)
 	case errno == unix.ENOMEM:
-		why = "not enough memory that may be locked or charged to this process; raise LimitMEMLOCK= or ulimit -l, or the cgroup's memory limit"
+		why = "not enough memory that may be locked or charged to this process; raise LimitMEMLOCK= or ulimit -l, or " +
+			"the cgroup's memory limit"
 	case errno == unix.EMFILE || errno == unix.ENFILE:
 		why = "no descriptor left for the ring; raise LimitNOFILE= or ulimit -n"
 	default:

@@ -106,14 +106,17 @@ func (r *Ring) mapAt(offset int64, size int) (*Memory, error) {
 // Enable makes the calling thread the ring's own, the only one that may use it
 // from now on: the goroutine must be locked to it.
 func (r *Ring) Enable() error {
-	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerEnableRings, 0, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("uring: enabling the ring (IORING_REGISTER_ENABLE_RINGS): %w", explain("io_uring_register", errno))
+	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerEnableRings,
+		0, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("uring: enabling the ring (IORING_REGISTER_ENABLE_RINGS): %w",
+			explain("io_uring_register", errno))
 	}
 	r.flags, r.thread = enterGetEvents|enterExtArg, unix.Gettid()
 	// A registered ring is found without counting a reference of its
 	// descriptor, which costs in a process of many threads. It is a saving, not a need.
 	update := &rsrcUpdate{offset: ^uint32(0), data: uint64(r.fd)}
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerRingFDs, uintptr(unsafe.Pointer(update)), 1, 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerRingFDs,
+		uintptr(unsafe.Pointer(update)), 1, 0, 0)
 	if errno == 0 && n == 1 {
 		r.enterFD = uintptr(update.offset)
 		r.flags |= enterRegisteredRing
@@ -218,23 +221,24 @@ func (r *Ring) Reaped() { atomic.StoreUint32(r.cqHead, r.head) }
 // keeps the rest (IORING_FEAT_NODROP) and posts it with the next Enter after Reaped.
 func (r *Ring) Overflowed() bool { return atomic.LoadUint32(r.sqFlags)&sqCQOverflow != 0 }
 
-// unregister gives back the thread's reference of the ring, which would keep the ring and its locked memory for as long as
-// the thread lives, and Go keeps threads. A thread has room for 16.
+// unregister gives back the thread's reference of the ring, which would keep the ring and its locked memory for as
+// long as the thread lives, and Go keeps threads. A thread has room for 16.
 func (r *Ring) unregister() error {
 	if r.flags&enterRegisteredRing == 0 || r.thread != unix.Gettid() {
 		return nil // there is none, or it is of a thread that has ended
 	}
 	r.flags &^= enterRegisteredRing
 	update := &rsrcUpdate{offset: uint32(r.enterFD)}
-	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), unregisterRingFDs, uintptr(unsafe.Pointer(update)), 1, 0, 0); errno != 0 {
+	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), unregisterRingFDs,
+		uintptr(unsafe.Pointer(update)), 1, 0, 0); errno != 0 {
 		return fmt.Errorf("uring: giving a ring back (io_uring_register, IORING_UNREGISTER_RING_FDS): %w", errno)
 	}
 	return nil
 }
 
-// Close ends the ring; the thread that has enabled it should call it. The kernel cancels its requests, and may be doing so
-// for a moment after Close has returned: memory that they use is freed after
-// the requests have completed, or not at all.
+// Close ends the ring; the thread that has enabled it should call it. The kernel cancels its requests, and may be
+// doing so for a moment after Close has returned: memory that they use is freed after the requests have completed, or
+// not at all.
 func (r *Ring) Close() error {
 	err := errors.Join(r.unregister(), r.rings.Close(), r.sqes.Close(), r.wait.Close())
 	if r.fd >= 0 {

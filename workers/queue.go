@@ -27,8 +27,8 @@ type clientQueue struct {
 }
 
 // admits reports whether the client may queue one more task: no more than there is room left for
-// others, so that whoever comes later always finds some. Clients that nobody can tell apart share all of it. The doubted
-// take no room, up to a queue's length of them.
+// others, so that whoever comes later always finds some. Clients that nobody can tell apart share all of it. The
+// doubted take no room, up to a queue's length of them.
 func (q *jobQueue) admits(client conn.Client) bool {
 	room := queueMax - int(q.certain.Load())
 	own := q.clients[client]

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// bufferSize is a buffer's size in bytes: some 2,500 lines, 15 ms of a loop at its busiest. Each half of one that is
-	// filled wakes the writer, which costs a loop on the same CPU more than copying the lines does: with 64 KiB a
+	// bufferSize is a buffer's size in bytes: some 2,500 lines, 15 ms of a loop at its busiest. Each half of one that
+	// is filled wakes the writer, which costs a loop on the same CPU more than copying the lines does: with 64 KiB a
 	// line cost a half more (docs/benchmarks.md, price).
 	bufferSize = 256 << 10
 	// buffersMax is how many of them a loop has at most: what bounds the memory

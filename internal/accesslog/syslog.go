@@ -59,7 +59,8 @@ func openSyslog(name string) (*syslogSink, error) {
 			return nil, err
 		}
 		hostname, err := os.Hostname()
-		if err != nil || hostname == "" || strings.ContainsFunc(hostname, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		unprintable := func(r rune) bool { return r <= ' ' || r > '~' }
+		if err != nil || hostname == "" || strings.ContainsFunc(hostname, unprintable) {
 			hostname = "-"
 		}
 		s.header = func(dst []byte, now time.Time) []byte {

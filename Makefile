@@ -1,7 +1,7 @@
 # What one types while working on evhttpd. `make help` lists it; .ci/run is everything that must hold.
 
 GO      ?= go
-FUZZTIME ?= 10s
+FUZZTIME ?= 2m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null)
@@ -32,11 +32,11 @@ test-all: ## all tests in their long form: as root they boot machines and start 
 race: ## all tests in their short form under the race detector
 	$(GO) test -race -count=1 -p 3 ./test ./...
 
-fuzz: ## one target: make fuzz PKG=./http1 FUZZ=FuzzParse FUZZTIME=60s
-	@[ -n "$(PKG)" ] && [ -n "$(FUZZ)" ] || { \
-		echo "usage: make fuzz PKG=./http1 FUZZ=FuzzParse [FUZZTIME=60s]; there are:"; \
-		grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | sed 's/func /  /' | sort; exit 2; }
-	$(GO) test $(PKG) -run '^$$' -fuzz '^$(FUZZ)$$' -fuzztime $(FUZZTIME)
+fuzz: ## every target for FUZZTIME (2m), or one: make fuzz PKG=./http1 FUZZ=FuzzParse FUZZTIME=1h
+	@if [ -n "$(FUZZ)" ]; then echo "$(PKG) $(FUZZ)"; else bash .ci/fuzztargets; fi | while read -r package target; do \
+		echo "$$target of $$package: $(FUZZTIME)"; \
+		$(GO) test "$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x || exit; \
+	done
 
 bench: ## every IO model under every load, beside a control: make bench ARGS="--models epoll"
 	$(GO) run ./cmd/evhttpd bench $(ARGS)

@@ -65,5 +65,8 @@ func FuzzETag(f *testing.F) {
 		if _, ok := MatchETag([]byte(list+`,"never"`), []byte(`"never"`), false); valid && list != "*" && !ok {
 			t.Errorf("%q is not valid with one more", list)
 		}
+		if valid {
+			checkETagOracle(t, list, etag, strong, weak)
+		}
 	})
 }

@@ -166,5 +166,6 @@ func FuzzRange(f *testing.F) {
 				t.Errorf("range %v of %d bytes", r, size)
 			}
 		}
+		checkRangeOracle(t, value, size, got, result)
 	})
 }

@@ -63,3 +63,19 @@ func TestHeadersOfOthers(t *testing.T) {
 		}
 	})
 }
+
+// checkOracle: another implementation reads the same source from a header that is taken here and names one.
+func checkOracle(t *testing.T, header []byte, from netip.AddrPort) {
+	t.Helper()
+	if !from.IsValid() {
+		return // it refuses those without an address, which the specification has for health checks
+	}
+	read, err := other.Read(bufio.NewReader(bytes.NewReader(header)))
+	if err != nil {
+		t.Fatalf("%q: %v, the other one: %v", header, from, err)
+	}
+	source, err := netip.ParseAddrPort(read.SourceAddr.String()) // of TCP or of UDP
+	if err != nil || source.Addr().Unmap() != from.Addr().Unmap() || source.Port() != from.Port() {
+		t.Fatalf("%q: %v, the other one: %v, %v", header, from, source, err)
+	}
+}

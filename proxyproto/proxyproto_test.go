@@ -180,6 +180,7 @@ func FuzzParse(f *testing.F) {
 		if again != from || n != size || bad != nil {
 			t.Fatalf("with other bytes behind it: %v, %d, %v", again, n, bad)
 		}
+		checkOracle(t, in[:size], from)
 		for i := range size {
 			if _, n, bad := Parse(in[:i]); n != 0 || bad != nil {
 				t.Fatalf("%d bytes of %d are %d, %v", i, size, n, bad)

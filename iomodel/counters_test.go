@@ -16,7 +16,7 @@ import (
 // eachModel runs test on every kind of model that this machine has.
 func eachModel(t *testing.T, test func(t *testing.T, m iomodel.Model, options ...option)) {
 	for _, c := range kinds() {
-		t.Run(c.Name+"/"+iomodel.TriggerNames(c.Trigger), func(t *testing.T) {
+		t.Run(c.Name+"/"+c.Trigger.String(), func(t *testing.T) {
 			test(t, c.Model, func(o *iomodel.Options) { o.Trigger = c.Trigger })
 		})
 	}

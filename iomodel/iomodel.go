@@ -108,7 +108,7 @@ func (c Choice) String() string {
 	if c.Trigger == 0 {
 		return c.Name
 	}
-	return c.Name + " " + TriggerNames(c.Trigger)
+	return c.Name + " " + c.Trigger.String()
 }
 
 // Start returns a server of the chosen model.
@@ -161,7 +161,7 @@ func resolve(models []Model, name, trigger string) (Choice, error) {
 	}
 	can := "there is no choice of trigger, leave it at auto"
 	if m.Triggers != 0 {
-		can = fmt.Sprintf("it has %s only", TriggerNames(m.Triggers))
+		can = fmt.Sprintf("it has %s only", m.Triggers)
 	}
 	return Choice{}, fmt.Errorf("%q cannot be driven with the %s trigger: %s; with %s here: %s",
 		m.Name, trigger, can, trigger, available(models, func(m Model) bool { return m.Triggers&want != 0 }))
@@ -217,18 +217,4 @@ func Names() []string {
 		names = append(names, m.Name)
 	}
 	return names
-}
-
-// TriggerNames spells out a set of triggers; a dash if it is empty.
-func TriggerNames(t poller.Trigger) string {
-	switch t {
-	case poller.Edge:
-		return "edge"
-	case poller.Level:
-		return "level"
-	case poller.Edge | poller.Level:
-		return "level, edge"
-	default:
-		return "-"
-	}
 }

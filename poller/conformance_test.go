@@ -150,9 +150,6 @@ func TestForceLevelRepeatsWhateverTheTrigger(t *testing.T) {
 		for range 2 {
 			s.expect(t, tokenA, Readable)
 			s.expect(t, tokenA, Readable)
-			must(t, s.Modify(l, tokenA, Readable)) // keeps it level
-			s.expect(t, tokenA, Readable)
-			s.expect(t, tokenA, Readable)
 			fd, _, err := unix.Accept(l)
 			must(t, err)
 			adopt(t, fd)
@@ -480,18 +477,12 @@ func TestHintsAreGivenAtOnce(t *testing.T) {
 	})
 }
 
-func TestNextSlice(t *testing.T) {
-	for _, c := range []struct{ timeout, slice, rest time.Duration }{
-		{-1, WaitMax, -1},
-		{-time.Hour, WaitMax, -time.Hour},
-		{0, 0, 0},
-		{1, 1, 0},
-		{WaitMax, WaitMax, 0},
-		{WaitMax + 1, WaitMax, 1},
-		{3 * WaitMax, WaitMax, 2 * WaitMax},
+func TestAWaitIsBounded(t *testing.T) {
+	for _, c := range []struct{ timeout, want time.Duration }{
+		{-1, WaitMax}, {-time.Hour, WaitMax}, {0, 0}, {1, 1}, {WaitMax, WaitMax}, {WaitMax + 1, WaitMax},
 	} {
-		if slice, rest := nextSlice(c.timeout); slice != c.slice || rest != c.rest {
-			t.Errorf("nextSlice(%s) is %s, %s, want %s, %s", c.timeout, slice, rest, c.slice, c.rest)
+		if got := bounded(c.timeout); got != c.want {
+			t.Errorf("bounded(%s) is %s, want %s", c.timeout, got, c.want)
 		}
 	}
 }
@@ -601,7 +592,7 @@ func TestLookup(t *testing.T) {
 }
 
 func TestTriggerString(t *testing.T) {
-	for trigger, want := range map[Trigger]string{0: "none", Level: "level", Edge: "edge",
+	for trigger, want := range map[Trigger]string{0: "-", Level: "level", Edge: "edge",
 		Level | Edge: "level, edge"} {
 		if got := trigger.String(); got != want {
 			t.Errorf("Trigger(%d) is %q, want %q", trigger, got, want)

@@ -12,25 +12,21 @@ import (
 )
 
 // epollBackend is epoll(7). Its Open honours Trigger.
-var epollBackend = Backend{Name: "epoll", Triggers: Level | Edge, Open: openEpoll}
+var epollBackend = backend("epoll", Level|Edge, 0, openEpoll)
 
 // epoll implements Poller. The kernel keeps each descriptor's token in the data
 // union of its epoll_event, so no table of ours is needed to translate events.
 type epoll struct {
 	fdWaker
-	epfd   int
-	edge   uint32 // EPOLLET or 0: or'ed into every registration that is not in forced
-	forced fdSet  // descriptors added with ForceLevel: Modify must know
-	calls  Calls
-	raw    [batchMax]unix.EpollEvent
+	epfd  int
+	edge  uint32 // EPOLLET or 0: or'ed into every registration but those with ForceLevel
+	calls Calls
+	raw   [batchMax]unix.EpollEvent
 }
 
-func openEpoll(o Options) (Poller, error) {
-	if err := checkTrigger("epoll", Level|Edge, o.Trigger); err != nil {
-		return nil, err
-	}
+func openEpoll(trigger Trigger) (Poller, error) {
 	p := &epoll{}
-	if o.Trigger == Edge {
+	if trigger == Edge {
 		p.edge = unix.EPOLLET
 	}
 	var err error
@@ -53,21 +49,16 @@ func (p *epoll) Add(fd int, token Token, want Interest, flags Flags) error {
 	if token == tokenWake {
 		return fmt.Errorf("epoll_ctl add fd %d: %w", fd, ErrToken)
 	}
-	mask := epollMask(want)
+	mask := uint32(pollMask(want))
 	if flags&Exclusive != 0 {
 		// The kernel refuses EPOLLRDHUP beside EPOLLEXCLUSIVE (EPOLLEXCLUSIVE_OK_BITS
 		// in fs/eventpoll.c). A listener has no use for it.
 		mask = mask&^unix.EPOLLRDHUP | unix.EPOLLEXCLUSIVE
 	}
-	force := flags&ForceLevel != 0
-	if !force {
+	if flags&ForceLevel == 0 {
 		mask |= p.edgeOf(want)
 	}
-	if err := p.control(unix.EPOLL_CTL_ADD, fd, token, mask); err != nil {
-		return err
-	}
-	p.forced.put(fd, force)
-	return nil
+	return p.control(unix.EPOLL_CTL_ADD, fd, token, mask)
 }
 
 // Modify implements Poller. EPOLL_CTL_MOD looks at the descriptor anew and
@@ -76,11 +67,7 @@ func (p *epoll) Modify(fd int, token Token, want Interest) error {
 	if token == tokenWake {
 		return fmt.Errorf("epoll_ctl mod fd %d: %w", fd, ErrToken)
 	}
-	mask := epollMask(want)
-	if !p.forced.has(fd) {
-		mask |= p.edgeOf(want)
-	}
-	return p.control(unix.EPOLL_CTL_MOD, fd, token, mask)
+	return p.control(unix.EPOLL_CTL_MOD, fd, token, uint32(pollMask(want))|p.edgeOf(want))
 }
 
 // Remove implements Poller.
@@ -94,22 +81,15 @@ func (p *epoll) Wait(events []Event, timeout time.Duration) (int, error) {
 	if len(events) == 0 {
 		return 0, ErrNoRoom
 	}
-	for {
-		var slice time.Duration
-		slice, timeout = nextSlice(timeout)
-		gap(p.gaps.waiting)
-		n, errno := p.wait(min(len(events), batchMax), slice)
-		switch {
-		case errno == unix.EINTR:
-			return 0, nil
-		case errno != 0:
-			return 0, fmt.Errorf("epoll_pwait on epoll fd %d: %w", p.epfd, errno)
-		case n > 0:
-			return p.collect(events, p.raw[:n]), nil
-		case timeout == 0:
-			return 0, nil
-		}
+	gap(p.gaps.waiting)
+	n, errno := p.wait(min(len(events), batchMax), bounded(timeout))
+	switch errno {
+	case 0:
+		return p.collect(events, p.raw[:n]), nil
+	case unix.EINTR:
+		return 0, nil
 	}
+	return 0, fmt.Errorf("epoll_pwait on epoll fd %d: %w", p.epfd, errno)
 }
 
 // Close implements Poller.
@@ -172,7 +152,7 @@ func (p *epoll) collect(events []Event, raw []unix.EpollEvent) int {
 			woken = true
 			continue
 		}
-		events[n] = Event{Token: token, Ready: epollReady(raw[i].Events)}
+		events[n] = Event{Token: token, Ready: pollReady(int16(raw[i].Events))}
 		n++
 	}
 	if woken {
@@ -181,6 +161,9 @@ func (p *epoll) collect(events []Event, raw []unix.EpollEvent) int {
 	return n
 }
 
+// The bits of epoll(7) are those of poll(2), so that pollMask and pollReady do for both.
+var _ = [unix.EPOLLRDHUP]struct{}{} == [unix.POLLRDHUP]struct{}{}
+
 // edgeOf is what goes with an edge trigger: the urgent mark is asked for where it may be met. (With a level
 // trigger it would be reported on and on, once only the urgent byte is left.)
 func (p *epoll) edgeOf(want Interest) uint32 {
@@ -188,40 +171,6 @@ func (p *epoll) edgeOf(want Interest) uint32 {
 		return p.edge | unix.EPOLLPRI
 	}
 	return p.edge
-}
-
-// epollMask is what to ask for. EPOLLRDHUP goes with reading: whoever only
-// writes to a peer that has finished sending must not be told of it forever.
-// EPOLLERR and EPOLLHUP are always on.
-func epollMask(want Interest) (mask uint32) {
-	if want&Readable != 0 {
-		mask |= unix.EPOLLIN | unix.EPOLLRDHUP
-	}
-	if want&Writable != 0 {
-		mask |= unix.EPOLLOUT
-	}
-	return mask
-}
-
-// epollReady is what was reported. EPOLLHUP means that both directions are
-// gone (or a pipe's writers are), so any call will say how.
-func epollReady(mask uint32) (ready Ready) {
-	if mask&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
-		return Readable | Writable | Hangup
-	}
-	if mask&unix.EPOLLIN != 0 {
-		ready |= Readable
-	}
-	if mask&unix.EPOLLRDHUP != 0 {
-		ready |= Readable | Hangup
-	}
-	if mask&unix.EPOLLOUT != 0 {
-		ready |= Writable
-	}
-	if mask&unix.EPOLLPRI != 0 {
-		ready |= Urgent
-	}
-	return ready
 }
 
 // epollOp names an operation in errors.
@@ -233,25 +182,4 @@ func epollOp(op int) string {
 		return "mod"
 	}
 	return "del"
-}
-
-// fdSet is a set of descriptors, one bit each. It grows with the highest that
-// was put in, so a poller without ForceLevel has none.
-type fdSet []uint64
-
-func (s *fdSet) put(fd int, in bool) {
-	word, bit := fd/64, uint64(1)<<(fd%64)
-	switch {
-	case in:
-		for word >= len(*s) {
-			*s = append(*s, 0)
-		}
-		(*s)[word] |= bit
-	case word < len(*s):
-		(*s)[word] &^= bit
-	}
-}
-
-func (s fdSet) has(fd int) bool {
-	return fd >= 0 && fd/64 < len(s) && s[fd/64]&(1<<(fd%64)) != 0
 }

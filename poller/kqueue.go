@@ -12,7 +12,7 @@ import (
 )
 
 // kqueueBackend is kqueue(2). Its Open honours Trigger: Edge is EV_CLEAR.
-var kqueueBackend = Backend{Name: "kqueue", Triggers: Level | Edge, Open: openKqueue}
+var kqueueBackend = backend("kqueue", Level|Edge, 0, openKqueue)
 
 // kqueue implements Poller. A descriptor has a filter a direction; both are
 // one registration and one Event here (kqueue_table.go). Changes are submitted
@@ -20,9 +20,8 @@ var kqueueBackend = Backend{Name: "kqueue", Triggers: Level | Edge, Open: openKq
 // descriptor is forgotten before it is closed. An edge-triggered connection
 // needs one such call in its life.
 type kqueue struct {
-	waker
+	fdWaker
 	kq         int
-	wake       kqueueWake
 	regs       registrations
 	changes    [changesMax]change
 	rawChanges [changesMax]unix.Kevent_t
@@ -30,11 +29,8 @@ type kqueue struct {
 	calls      Calls
 }
 
-func openKqueue(o Options) (Poller, error) {
-	if err := checkTrigger("kqueue", Level|Edge, o.Trigger); err != nil {
-		return nil, err
-	}
-	p := &kqueue{regs: registrations{edge: o.Trigger == Edge}}
+func openKqueue(trigger Trigger) (Poller, error) {
+	p := &kqueue{regs: registrations{edge: trigger == Edge}}
 	syscall.ForkLock.RLock()
 	kq, err := unix.Kqueue()
 	if err == nil {
@@ -45,8 +41,12 @@ func openKqueue(o Options) (Poller, error) {
 		return nil, fmt.Errorf("kqueue: %w", err)
 	}
 	p.kq = kq
-	if err := p.wake.open(kq); err != nil {
+	if err := p.wake.Open("kqueue poller"); err != nil {
 		return nil, errors.Join(err, unix.Close(kq))
+	}
+	p.rawChanges[0] = rawChange(change{fd: p.wake.FD(), filter: filterRead})
+	if _, err := unix.Kevent(kq, p.rawChanges[:1], nil, nil); err != nil {
+		return nil, errors.Join(fmt.Errorf("kevent of the kqueue poller's pipe: %w", err), p.Close())
 	}
 	return p, nil
 }
@@ -102,34 +102,17 @@ func (p *kqueue) Wait(events []Event, timeout time.Duration) (int, error) {
 	if len(events) == 0 {
 		return 0, ErrNoRoom
 	}
-	for {
-		var slice time.Duration
-		slice, timeout = nextSlice(timeout)
-		gap(p.gaps.waiting)
-		p.calls.Wait++
-		ts := unix.NsecToTimespec(int64(slice))
-		n, err := unix.Kevent(p.kq, nil, p.raw[:min(len(events), batchMax)], &ts)
-		switch {
-		case err == unix.EINTR:
-			return 0, nil
-		case err != nil:
-			return 0, fmt.Errorf("kevent on kqueue fd %d: %w", p.kq, err)
-		case n > 0:
-			return p.collect(events, p.raw[:n])
-		case timeout == 0:
-			return 0, nil
-		}
+	gap(p.gaps.waiting)
+	p.calls.Wait++
+	ts := unix.NsecToTimespec(int64(bounded(timeout)))
+	n, err := unix.Kevent(p.kq, nil, p.raw[:min(len(events), batchMax)], &ts)
+	switch err {
+	case nil:
+		return p.collect(events, p.raw[:n])
+	case unix.EINTR:
+		return 0, nil
 	}
-}
-
-// Wake implements Poller.
-func (p *kqueue) Wake() error {
-	if !p.claim() {
-		return nil
-	}
-	err := p.wake.send(p.kq)
-	p.release(err)
-	return err
+	return 0, fmt.Errorf("kevent on kqueue fd %d: %w", p.kq, err)
 }
 
 // Close implements Poller.
@@ -137,7 +120,7 @@ func (p *kqueue) Close() error {
 	if !p.stop() {
 		return nil
 	}
-	err := errors.Join(p.wake.close(), unix.Close(p.kq))
+	err := errors.Join(p.wake.Close(), unix.Close(p.kq))
 	p.kq = -1 // a late call gets EBADF, not a stranger's descriptor
 	if err != nil {
 		return fmt.Errorf("close the kqueue poller: %w", err)
@@ -184,22 +167,15 @@ func (p *kqueue) silence(fd int) {
 
 // collect translates raw into events and takes the wake-up out.
 func (p *kqueue) collect(events []Event, raw []unix.Kevent_t) (int, error) {
-	n := 0
-	woken := false
+	n, woken := 0, false
 	p.regs.begin()
 	for i := range raw {
-		k := p.received(&raw[i])
-		if k.filter == filterWake {
-			woken = true
-			continue
-		}
+		k := received(&raw[i])
+		woken = woken || k.fd == p.wake.FD() // which is none of regs, so that merge passes over it
 		n = p.regs.merge(events, n, k)
 	}
 	if woken {
-		if err := p.wake.drain(); err != nil {
-			return n, err
-		}
-		p.clear()
+		return n, p.woken()
 	}
 	return n, nil
 }
@@ -221,14 +197,9 @@ func rawChange(c change) (raw unix.Kevent_t) {
 }
 
 // received is our form of a kevent.
-func (p *kqueue) received(raw *unix.Kevent_t) kevent {
-	k := kevent{fd: int(raw.Ident), filter: filterOther}
-	switch {
-	case p.wake.is(raw):
-		k.filter = filterWake
-	case int(raw.Filter) == unix.EVFILT_READ:
-		k.filter = filterRead
-	case int(raw.Filter) == unix.EVFILT_WRITE:
+func received(raw *unix.Kevent_t) kevent {
+	k := kevent{fd: int(raw.Ident), filter: filterRead}
+	if int(raw.Filter) == unix.EVFILT_WRITE {
 		k.filter = filterWrite
 	}
 	flags := uint32(raw.Flags)

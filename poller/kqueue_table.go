@@ -13,8 +13,6 @@ type filter uint8
 const (
 	filterRead filter = iota
 	filterWrite
-	filterWake  // the poller's own
-	filterOther // none that was ever added
 )
 
 // change is one kevent to submit.
@@ -45,16 +43,12 @@ func (k kevent) ready() Ready {
 		return 0 // EV_RECEIPT's way to say that a change was made
 	case k.failed, k.eof && k.errno != 0:
 		return all
-	case k.filter == filterRead && k.eof:
-		return Readable | Hangup
-	case k.filter == filterRead:
-		return Readable
 	case k.filter == filterWrite && k.eof:
 		return all // nothing can be sent any more: the connection is gone
-	case k.filter == filterWrite:
-		return Writable
+	case k.eof:
+		return Readable | Hangup
 	}
-	return 0
+	return k.filter.interest()
 }
 
 // registration is what is known of one descriptor.
@@ -176,11 +170,8 @@ func (r *registrations) merge(events []Event, n int, k kevent) int {
 
 // interest is the direction that a filter watches.
 func (f filter) interest() Interest {
-	switch f {
-	case filterRead:
-		return Readable
-	case filterWrite:
+	if f == filterWrite {
 		return Writable
 	}
-	return 0
+	return Readable
 }

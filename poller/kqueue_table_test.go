@@ -164,7 +164,6 @@ func TestKqueueBatches(t *testing.T) {
 		{"not registered", []kevent{{fd: 8, filter: filterRead}, {fd: -1, filter: filterRead},
 			{fd: 1 << 30, filter: filterRead}, read9},
 			[]Event{{tokenOf9, Readable}}},
-		{"another filter", []kevent{{fd: 7, filter: filterOther}}, []Event{}},
 	} {
 		r := registrations{edge: true}
 		r.record(7, tokenOf7, Readable|Writable, 0)

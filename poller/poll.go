@@ -10,102 +10,71 @@ import (
 )
 
 // pollBackend is poll(2), on Linux ppoll(2).
-var pollBackend = Backend{Name: "poll", Triggers: Level, Open: openPoll}
+var pollBackend = backend("poll", Level, 0, openPoll)
 
 // poll implements Poller. The kernel is handed the whole array in each Wait
 // and walks it, so a wait costs time in proportion to the descriptors.
+// ForceLevel is what it does anyway.
 type poll struct {
-	fdWaker
-	table table
-	fds   []unix.PollFd // the wake-up's, then one for each entry of table
-	next  int           // the position in table that collect starts at
-	calls Calls
+	tablePoller
+	fds  []unix.PollFd // the wake-up's, then one for each entry of table
+	next int           // the position in table that collect starts at
 }
 
-func openPoll(o Options) (Poller, error) {
-	if err := checkTrigger("poll", Level, o.Trigger); err != nil {
-		return nil, err
-	}
+func openPoll(Trigger) (Poller, error) {
 	p := &poll{}
-	if err := p.wake.Open("poll poller"); err != nil {
+	if err := p.open("poll"); err != nil {
 		return nil, err
 	}
-	p.fds = []unix.PollFd{{Fd: int32(p.wake.read), Events: unix.POLLIN}}
+	p.fds = []unix.PollFd{{Fd: int32(p.wake.FD()), Events: unix.POLLIN}}
 	return p, nil
 }
 
-// Add implements Poller. ForceLevel is what it does anyway, Exclusive is ignored.
-func (p *poll) Add(fd int, token Token, want Interest, _ Flags) error {
-	if err := p.table.add(fd, token, want); err != nil {
-		return fmt.Errorf("poll add fd %d: %w", fd, err)
+// Add implements Poller.
+func (p *poll) Add(fd int, token Token, want Interest, flags Flags) error {
+	err := p.table.Add(fd, token, want, flags)
+	if err == nil {
+		p.fds = append(p.fds, pollFD(fd, want))
 	}
-	p.fds = append(p.fds, pollFD(fd, want))
-	return nil
+	return err
 }
 
 // Modify implements Poller.
 func (p *poll) Modify(fd int, token Token, want Interest) error {
-	i, err := p.table.modify(fd, token, want)
-	if err != nil {
-		return fmt.Errorf("poll modify fd %d: %w", fd, err)
+	err := p.table.Modify(fd, token, want)
+	if err == nil {
+		p.fds[p.find(fd)+1] = pollFD(fd, want)
 	}
-	p.fds[i+1] = pollFD(fd, want)
-	return nil
+	return err
 }
 
 // Remove implements Poller.
 func (p *poll) Remove(fd int) error {
-	i, err := p.table.remove(fd)
-	if err != nil {
-		return fmt.Errorf("poll remove fd %d: %w", fd, err)
+	i, last := p.find(fd), len(p.fds)-1
+	err := p.table.Remove(fd)
+	if err == nil {
+		p.fds[i+1] = p.fds[last]
+		p.fds = p.fds[:last]
 	}
-	last := len(p.fds) - 1
-	p.fds[i+1] = p.fds[last]
-	p.fds = p.fds[:last]
-	return nil
+	return err
 }
 
 // Wait implements Poller.
 func (p *poll) Wait(events []Event, timeout time.Duration) (int, error) {
-	switch {
-	case len(events) == 0:
-		return 0, ErrNoRoom
-	case p.table.closed:
-		return 0, fmt.Errorf("poll: the poller is closed: %w", unix.EBADF)
+	if err := p.waits(events); err != nil {
+		return 0, err
 	}
-	for {
-		var slice time.Duration
-		slice, timeout = nextSlice(timeout)
-		gap(p.gaps.waiting)
-		p.calls.Wait++
-		n, err := pollAll(p.fds, slice)
-		switch {
-		case err == unix.EINTR:
-			return 0, nil
-		case err != nil:
-			return 0, fmt.Errorf("poll of %d descriptors: %w", len(p.fds), err)
-		case n > 0:
-			return p.collect(events[:min(len(events), batchMax)], n)
-		case timeout == 0:
-			return 0, nil
-		}
+	gap(p.gaps.waiting)
+	p.calls.Wait++
+	n, err := pollAll(p.fds, bounded(timeout))
+	switch err {
+	case nil:
+		return p.collect(events[:min(len(events), batchMax)], n)
+	case unix.EINTR:
+		return 0, nil
 	}
+	return 0, fmt.Errorf("poll of %d descriptors: %w", len(p.fds), err)
 }
-
-// Close implements Poller.
-func (p *poll) Close() error {
-	if !p.stop() {
-		return nil
-	}
-	p.table.close()
-	if err := p.wake.Close(); err != nil {
-		return fmt.Errorf("close the poll poller: %w", err)
-	}
-	return nil
-}
-
-// Calls implements Counter. Who is watched is told with each wait.
-func (p *poll) Calls() Calls { return p.calls }
 
 // collect turns the ready entries of fds, of which there are count, into
 // events and takes the wake-up out. It goes round: whoever finds no room is
@@ -212,6 +181,9 @@ func pollReady(mask int16) (ready Ready) {
 	}
 	if mask&unix.POLLOUT != 0 {
 		ready |= Writable
+	}
+	if mask&unix.POLLPRI != 0 {
+		ready |= Urgent
 	}
 	return ready
 }

@@ -55,7 +55,7 @@ const (
 	Edge
 )
 
-// String names the triggers of the set: "level", "edge", "level, edge".
+// String names the triggers of the set: "level", "edge", "level, edge"; a dash if it is empty.
 func (t Trigger) String() string {
 	switch t {
 	case Level:
@@ -65,7 +65,7 @@ func (t Trigger) String() string {
 	case Level | Edge:
 		return "level, edge"
 	}
-	return "none"
+	return "-"
 }
 
 // Token names the owner of a descriptor in events: by convention a slot's
@@ -84,7 +84,7 @@ type Event struct {
 	Ready Ready
 }
 
-// Flags modify one Add.
+// Flags modify one Add. A descriptor that was added with flags cannot be modified, only removed.
 type Flags uint8
 
 const (
@@ -93,8 +93,7 @@ const (
 	// accepted and the rest left for the next Wait.
 	ForceLevel Flags = 1 << iota
 	// Exclusive wakes one of the pollers that share this descriptor rather
-	// than all (EPOLLEXCLUSIVE, Linux 4.5). A hint: ignored elsewhere. A
-	// descriptor added with it cannot be modified, only removed.
+	// than all (EPOLLEXCLUSIVE, Linux 4.5). A hint: ignored elsewhere.
 	Exclusive
 )
 
@@ -112,8 +111,8 @@ type Poller interface {
 	// duplicate lives on keeps reporting. Events of fd that the kernel has
 	// handed out already may still be in the caller's batch.
 	Remove(fd int) error
-	// Wait fills events and returns their number. A negative timeout waits
-	// without bound, 0 does not wait at all. It returns 0, nil when the time
+	// Wait fills events and returns their number. It waits no longer than timeout, nor than
+	// WaitMax, which a negative timeout stands for; 0 does not wait at all. It returns 0, nil when the time
 	// is up (never before), when Wake was called, and when a signal
 	// interrupted it (EINTR). After an error that is [Transient] nothing was lost, and it may
 	// be called again. events must have room for one at least; a call
@@ -173,32 +172,30 @@ func Transient(err error) bool {
 	return false
 }
 
-// checkTrigger says whether a backend that can do have may be opened with asked.
-func checkTrigger(backend string, have, asked Trigger) error {
-	if asked != Level && asked != Edge || have&asked == 0 {
-		return fmt.Errorf("%w: %s takes one of: %s; asked for: %s", ErrTrigger, backend, have, asked)
-	}
-	return nil
+// backend returns the backend that open makes pollers of. Its Open refuses a trigger that it cannot do.
+func backend(name string, triggers Trigger, maxFD int, open func(Trigger) (Poller, error)) Backend {
+	return Backend{Name: name, Triggers: triggers, MaxFD: maxFD, Open: func(o Options) (Poller, error) {
+		if t := o.Trigger; t != Level && t != Edge || triggers&t == 0 {
+			return nil, fmt.Errorf("%w: %s takes one of: %s; asked for: %s", ErrTrigger, name, triggers, t)
+		}
+		return open(o.Trigger)
+	}}
 }
 
-// Calls counts the system calls of a poller, but for those of Wake, Open and Close.
+// Calls counts what a poller asks of the kernel, but for Wake, Open and Close.
 type Calls struct {
-	Wait    uint64 // of Wait
-	Control uint64 // of Add, Modify and Remove
+	Wait       uint64 // system calls of Wait
+	Control    uint64 // system calls of Add, Modify and Remove
+	Operations uint64 // requests to io_uring
+	// Overflows is how often the queue by which the kernel tells of events was full (sigio: RLIMIT_SIGPENDING).
+	// No event is lost: all descriptors are asked about instead, which is slow.
+	Overflows uint64
 }
 
 // Counter is implemented by pollers that make system calls; spin makes none.
 type Counter interface {
 	// Calls is for the poller's owner, as Wait is.
 	Calls() Calls
-}
-
-// Overflower is implemented by pollers that the kernel tells through a queue
-// that can overflow (sigio: RLIMIT_SIGPENDING). No event is lost: all
-// descriptors are asked about instead, which is slow.
-type Overflower interface {
-	// Overflows counts the overflows so far. It may be called from any goroutine.
-	Overflows() uint64
 }
 
 // Backends lists what this platform has, in the order of preference.

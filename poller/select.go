@@ -12,7 +12,7 @@ import (
 
 // selectBackend is select(2), on Linux pselect6(2) with bitmaps of our own
 // size. Elsewhere a set ends at FD_SETSIZE.
-var selectBackend = Backend{Name: "select", Triggers: Level, MaxFD: selectMax, Open: openSelect}
+var selectBackend = backend("select", Level, selectMax, openSelect)
 
 // ErrSetSize is returned by select's Add, but on Linux, for a descriptor that
 // its sets have no room for.
@@ -23,43 +23,37 @@ var ErrSetSize = errors.New("poller: the descriptor is beyond FD_SETSIZE, which 
 // is ready over a copy. Both, and so the time that a wait costs, are as long as
 // the highest descriptor is high. An error on a descriptor is reported in the
 // directions that were asked for, and a Hangup never: recv finds it.
+// ForceLevel is what it does anyway.
 type selects struct {
-	fdWaker
-	table      table
+	tablePoller
 	read       selectSet // asked for; the wake-up's among them
 	write      selectSet
 	readReady  selectSet // the copies that select writes to
 	writeReady selectSet
 	top        int // the highest descriptor in use
 	next       int // the descriptor that collect starts at
-	calls      Calls
 }
 
-func openSelect(o Options) (Poller, error) {
-	if err := checkTrigger("select", Level, o.Trigger); err != nil {
-		return nil, err
-	}
+func openSelect(Trigger) (Poller, error) {
 	p := &selects{}
-	if err := p.wake.Open("select poller"); err != nil {
+	if err := p.open("select"); err != nil {
 		return nil, err
 	}
-	if err := p.reach(p.wake.read); err != nil {
-		return nil, errors.Join(fmt.Errorf("select: fd %d of the poller's own: %w", p.wake.read, err), p.wake.Close())
+	if err := p.reach(p.wake.FD()); err != nil {
+		return nil, errors.Join(fmt.Errorf("select: fd %d of the poller's own: %w", p.wake.FD(), err), p.Close())
 	}
-	p.read.put(p.wake.read, true)
+	p.read.put(p.wake.FD(), true)
 	return p, nil
 }
 
-// Add implements Poller. ForceLevel is what it does anyway, Exclusive is ignored.
-func (p *selects) Add(fd int, token Token, want Interest, _ Flags) error {
-	err := p.table.add(fd, token, want)
-	if err == nil {
-		if err = p.reach(fd); err != nil {
-			_, _ = p.table.remove(fd) // it was entered just now
-		}
+// Add implements Poller.
+func (p *selects) Add(fd int, token Token, want Interest, flags Flags) error {
+	if err := p.table.Add(fd, token, want, flags); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("select add fd %d: %w", fd, err)
+	if err := p.reach(fd); err != nil {
+		_ = p.table.Remove(fd) // it was entered just now
+		return p.fail("add", fd, err)
 	}
 	p.ask(fd, want)
 	return nil
@@ -67,20 +61,20 @@ func (p *selects) Add(fd int, token Token, want Interest, _ Flags) error {
 
 // Modify implements Poller.
 func (p *selects) Modify(fd int, token Token, want Interest) error {
-	if _, err := p.table.modify(fd, token, want); err != nil {
-		return fmt.Errorf("select modify fd %d: %w", fd, err)
+	err := p.table.Modify(fd, token, want)
+	if err == nil {
+		p.ask(fd, want)
 	}
-	p.ask(fd, want)
-	return nil
+	return err
 }
 
 // Remove implements Poller.
 func (p *selects) Remove(fd int) error {
-	if _, err := p.table.remove(fd); err != nil {
-		return fmt.Errorf("select remove fd %d: %w", fd, err)
+	if err := p.table.Remove(fd); err != nil {
+		return err
 	}
 	p.ask(fd, 0)
-	for p.top > p.wake.read && p.table.find(p.top) < 0 {
+	for p.top > p.wake.FD() && p.find(p.top) < 0 {
 		p.top--
 	}
 	return nil
@@ -88,47 +82,22 @@ func (p *selects) Remove(fd int) error {
 
 // Wait implements Poller.
 func (p *selects) Wait(events []Event, timeout time.Duration) (int, error) {
+	if err := p.waits(events); err != nil {
+		return 0, err
+	}
+	gap(p.gaps.waiting)
+	p.readReady.copy(&p.read, p.top+1)
+	p.writeReady.copy(&p.write, p.top+1)
+	p.calls.Wait++
+	n, err := sysSelect(p.top+1, &p.readReady, &p.writeReady, bounded(timeout))
 	switch {
-	case len(events) == 0:
-		return 0, ErrNoRoom
-	case p.table.closed:
-		return 0, fmt.Errorf("select: the poller is closed: %w", unix.EBADF)
+	case err == unix.EINTR || err == nil && n == 0:
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("select of the descriptors up to %d: %w", p.top, err)
 	}
-	for {
-		var slice time.Duration
-		slice, timeout = nextSlice(timeout)
-		gap(p.gaps.waiting)
-		p.readReady.copy(&p.read, p.top+1)
-		p.writeReady.copy(&p.write, p.top+1)
-		p.calls.Wait++
-		n, err := sysSelect(p.top+1, &p.readReady, &p.writeReady, slice)
-		switch {
-		case err == unix.EINTR:
-			return 0, nil
-		case err != nil:
-			return 0, fmt.Errorf("select of the descriptors up to %d: %w", p.top, err)
-		case n > 0:
-			return p.collect(events[:min(len(events), batchMax)])
-		case timeout == 0:
-			return 0, nil
-		}
-	}
+	return p.collect(events[:min(len(events), batchMax)])
 }
-
-// Close implements Poller.
-func (p *selects) Close() error {
-	if !p.stop() {
-		return nil
-	}
-	p.table.close()
-	if err := p.wake.Close(); err != nil {
-		return fmt.Errorf("close the select poller: %w", err)
-	}
-	return nil
-}
-
-// Calls implements Counter. Who is watched is told with each wait.
-func (p *selects) Calls() Calls { return p.calls }
 
 // reach makes the sets long enough for fd.
 func (p *selects) reach(fd int) error {
@@ -150,8 +119,8 @@ func (p *selects) ask(fd int, want Interest) {
 // collect turns the sets into events and takes the wake-up out. It goes round:
 // whoever finds no room is among the first in the next Wait.
 func (p *selects) collect(events []Event) (n int, err error) {
-	if p.readReady.has(p.wake.read) {
-		p.readReady.put(p.wake.read, false)
+	if fd := p.wake.FD(); p.readReady.has(fd) {
+		p.readReady.put(fd, false)
 		if err := p.woken(); err != nil {
 			return 0, err
 		}

@@ -3,7 +3,6 @@ package poller
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -14,7 +13,7 @@ import (
 // 2.6.32 for F_SETOWN_EX), the signals read through signalfd(2). Its Open may
 // be called anywhere; from the first Wait on the owner's goroutine must be
 // locked to its OS thread (see sigio).
-var sigioBackend = Backend{Name: "sigio", Triggers: Edge, Open: openSigio}
+var sigioBackend = backend("sigio", Edge, 0, openSigio)
 
 const (
 	// sigioSignal is queued for each change of a descriptor, to the owner's
@@ -53,17 +52,14 @@ var errNoSignals = errors.New("this kind of file sends no signals (O_ASYNC)")
 // A descriptor that was added with ForceLevel sends no signals: it is in every
 // ppoll. Several loops may share it, but a file has only one owner to signal.
 type sigio struct {
-	fdWaker
-	sigfd     int
-	thread    int           // that of the first Wait; 0: there was none
-	mask      unix.Sigset_t // of the thread, before
-	table     table
-	states    []sigioState  // one for each entry of table
-	asked     []unix.PollFd // the signalfd, the wake-up's, then those to be asked about
-	again     []unix.PollFd // scratch: those that were reported and stay in asked
-	overflows atomic.Uint64
-	calls     Calls
-	raw       [sigioBatch]unix.SignalfdSiginfo
+	tablePoller
+	sigfd  int
+	thread int           // that of the first Wait; 0: there was none
+	mask   unix.Sigset_t // of the thread, before
+	states []sigioState  // one for each entry of table
+	asked  []unix.PollFd // the signalfd, the wake-up's, then those to be asked about
+	again  []unix.PollFd // scratch: those that were reported and stay in asked
+	raw    [sigioBatch]unix.SignalfdSiginfo
 }
 
 // sigioState is what table does not know of a descriptor.
@@ -77,12 +73,9 @@ type sigioState struct {
 	full bool
 }
 
-func openSigio(o Options) (Poller, error) {
-	if err := checkTrigger("sigio", Edge, o.Trigger); err != nil {
-		return nil, err
-	}
+func openSigio(Trigger) (Poller, error) {
 	p := &sigio{}
-	if err := p.wake.Open("sigio poller"); err != nil {
+	if err := p.open("sigio"); err != nil {
 		return nil, err
 	}
 	set := sigioSet()
@@ -90,22 +83,22 @@ func openSigio(o Options) (Poller, error) {
 	if p.sigfd, err = unix.Signalfd(-1, &set, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK); err != nil {
 		return nil, errors.Join(fmt.Errorf("signalfd: %w", err), p.wake.Close())
 	}
-	p.asked = []unix.PollFd{{Fd: int32(p.sigfd), Events: unix.POLLIN}, {Fd: int32(p.wake.read), Events: unix.POLLIN}}
+	p.asked = []unix.PollFd{{Fd: int32(p.sigfd), Events: unix.POLLIN}, {Fd: int32(p.wake.FD()), Events: unix.POLLIN}}
 	return p, nil
 }
 
 // Add implements Poller. Exclusive is ignored. What sends no signals, such as
 // an eventfd, is refused, unless with ForceLevel.
 func (p *sigio) Add(fd int, token Token, want Interest, flags Flags) error {
-	err := p.table.add(fd, token, want)
-	level := flags&ForceLevel != 0
-	if err == nil && !level && p.thread != 0 {
-		if err = p.arm(fd); err != nil {
-			_, _ = p.table.remove(fd) // it was entered just now
-		}
+	if err := p.table.Add(fd, token, want, flags); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("sigio add fd %d: %w", fd, err)
+	level := flags&ForceLevel != 0
+	if !level && p.thread != 0 {
+		if err := p.arm(fd); err != nil {
+			_ = p.table.Remove(fd) // it was entered just now
+			return p.fail("add", fd, err)
+		}
 	}
 	p.states = append(p.states, sigioState{level: level, full: want&Writable != 0})
 	p.ask(len(p.states) - 1)
@@ -114,21 +107,21 @@ func (p *sigio) Add(fd int, token Token, want Interest, flags Flags) error {
 
 // Modify implements Poller.
 func (p *sigio) Modify(fd int, token Token, want Interest) error {
-	i, err := p.table.modify(fd, token, want)
-	if err != nil {
-		return fmt.Errorf("sigio modify fd %d: %w", fd, err)
+	err := p.table.Modify(fd, token, want)
+	if err == nil {
+		i := p.find(fd)
+		p.states[i].full = want&Writable != 0
+		p.ask(i)
 	}
-	p.states[i].full = want&Writable != 0
-	p.ask(i)
-	return nil
+	return err
 }
 
 // Remove implements Poller. After an error fd is forgotten too. Signals that
 // are queued already will find it gone, or its successor as it is.
 func (p *sigio) Remove(fd int) error {
-	i, err := p.table.remove(fd)
-	if err != nil {
-		return fmt.Errorf("sigio remove fd %d: %w", fd, err)
+	i := p.find(fd)
+	if err := p.table.Remove(fd); err != nil {
+		return err
 	}
 	removed, last := p.states[i], len(p.states)-1
 	p.states[i] = p.states[last]
@@ -138,7 +131,7 @@ func (p *sigio) Remove(fd int) error {
 	}
 	if !removed.level && p.thread != 0 {
 		if err := p.setAsync(fd, false); err != nil {
-			return fmt.Errorf("sigio remove fd %d: %w", fd, err)
+			return p.fail("remove", fd, err)
 		}
 	}
 	return nil
@@ -147,10 +140,11 @@ func (p *sigio) Remove(fd int) error {
 // Wait implements Poller. A wait that a signal ends returns, also when what was
 // signalled is not so any more.
 func (p *sigio) Wait(events []Event, timeout time.Duration) (int, error) {
-	if len(events) == 0 {
-		return 0, ErrNoRoom
+	err := p.waits(events)
+	if err == nil && p.thread == 0 {
+		err = p.bind()
 	}
-	if err := p.bind(); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	look := timeout == 0
@@ -163,39 +157,30 @@ func (p *sigio) Wait(events []Event, timeout time.Duration) (int, error) {
 		return 0, fmt.Errorf("sigio: Wait on thread %d while signals go to thread %d: "+
 			"its goroutine must be locked to its thread", thread, p.thread)
 	}
-	for {
-		var slice time.Duration
-		slice, timeout = nextSlice(timeout)
-		gap(p.gaps.waiting)
-		p.calls.Wait++
-		n, err := pollAll(p.asked, slice)
-		if err == nil && !look && p.asked[askedSignals].Revents != 0 {
-			if err = p.receive(); err == nil {
-				err = p.pollNow()
-			}
-		}
-		switch {
-		case err == unix.EINTR:
-			return 0, nil
-		case err != nil:
-			return 0, fmt.Errorf("ppoll of %d descriptors of the sigio poller: %w", len(p.asked), err)
-		}
-		found, err := p.collect(events[:min(len(events), batchMax)])
-		if n > 0 || err != nil || timeout == 0 {
-			return found, err
+	gap(p.gaps.waiting)
+	p.calls.Wait++
+	_, err = pollAll(p.asked, bounded(timeout))
+	if err == nil && !look && p.asked[askedSignals].Revents != 0 {
+		if err = p.receive(); err == nil {
+			err = p.pollNow()
 		}
 	}
+	switch err {
+	case nil:
+		return p.collect(events[:min(len(events), batchMax)])
+	case unix.EINTR:
+		return 0, nil
+	}
+	return 0, fmt.Errorf("ppoll of %d descriptors of the sigio poller: %w", len(p.asked), err)
 }
 
 // Close implements Poller. Signals of descriptors that are still registered
 // will meet Go's handler, which ignores them.
 func (p *sigio) Close() error {
-	if !p.stop() {
+	if p.table.closed {
 		return nil
 	}
-	err := p.unbind()
-	p.table.close()
-	err = errors.Join(err, unix.Close(p.sigfd), p.wake.Close())
+	err := errors.Join(p.unbind(), p.tablePoller.Close(), unix.Close(p.sigfd))
 	p.sigfd = -1
 	if err != nil {
 		return fmt.Errorf("close the sigio poller: %w", err)
@@ -203,22 +188,10 @@ func (p *sigio) Close() error {
 	return nil
 }
 
-// Overflows implements Overflower.
-func (p *sigio) Overflows() uint64 { return p.overflows.Load() }
-
-// Calls implements Counter.
-func (p *sigio) Calls() Calls { return p.calls }
-
-// bind makes the calling thread the one that signals go to, once. They are
+// bind makes the calling thread the one that signals go to. They are
 // blocked there before the first descriptor sends one, so Go's runtime never
 // sees any. (It keeps the mask: a fork restores what it found.)
 func (p *sigio) bind() error {
-	switch {
-	case p.table.closed:
-		return fmt.Errorf("sigio: the poller is closed: %w", unix.EBADF)
-	case p.thread != 0:
-		return nil
-	}
 	set := sigioSet()
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, &p.mask); err != nil {
 		return fmt.Errorf("sigio: blocking signal %d: %w", sigioSignal, err)
@@ -229,7 +202,7 @@ func (p *sigio) bind() error {
 			continue
 		}
 		if err := p.arm(int(e.fd)); err != nil {
-			return fmt.Errorf("sigio add fd %d: %w", e.fd, err)
+			return p.fail("add", int(e.fd), err)
 		}
 	}
 	return nil
@@ -348,7 +321,7 @@ func (p *sigio) receive() error {
 		if info.Signo == uint32(unix.SIGIO) {
 			// The kernel hands out SIGIO, the lower number, before what is
 			// queued, and what overflows later sends another.
-			p.overflows.Add(1)
+			p.calls.Overflows++
 			p.askAll()
 			continue
 		}
@@ -403,9 +376,6 @@ func (p *sigio) settle(events []Event) (n int) {
 		}
 		e, s := p.table.entries[i], &p.states[i]
 		ready := pollReady(item.Revents)
-		if item.Revents&unix.POLLPRI != 0 {
-			ready |= Urgent
-		}
 		if ready != 0 && n == len(events) {
 			kept = p.keep(kept, s, item)
 			continue

@@ -51,7 +51,7 @@ func TestSigioOverflowed(t *testing.T) {
 		seen += n
 	}
 	for round := range rounds {
-		before := s.Poller.(Overflower).Overflows()
+		before := s.Poller.(Counter).Calls().Overflows
 		for _, fd := range peers {
 			send(t, fd, "x")
 		}
@@ -67,7 +67,7 @@ func TestSigioOverflowed(t *testing.T) {
 				t.Fatalf("round %d: %d of %d descriptors were reported", round, len(seen), pairs)
 			}
 		}
-		if s.Poller.(Overflower).Overflows() == before {
+		if s.Poller.(Counter).Calls().Overflows == before {
 			t.Errorf("round %d: no overflow: RLIMIT_SIGPENDING of %d did not bite", round, room)
 		}
 		for token, readable := range seen {

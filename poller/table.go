@@ -3,6 +3,7 @@
 package poller
 
 import (
+	"fmt"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +13,7 @@ import (
 // dense, in no order, each found by its descriptor. A backend may keep an array
 // of its own beside it, position by position.
 type table struct {
+	name    string // of the backend, for errors
 	entries []entry
 	at      []int32 // by descriptor: the position in entries, and one; 0: not registered
 	closed  bool
@@ -24,19 +26,21 @@ type entry struct {
 	want  Interest
 }
 
-// add registers fd at the end. The kernel is asked whether there is such a
+// Add implements Poller: fd is entered at the end. Flags are ignored. The kernel is asked whether there is such a
 // descriptor, so the table grows with the highest there is, never with a mistake.
-func (t *table) add(fd int, token Token, want Interest) error {
+func (t *table) Add(fd int, token Token, want Interest, _ Flags) (err error) {
 	switch {
 	case token == tokenWake:
-		return ErrToken
+		err = ErrToken
 	case t.closed:
-		return syscall.EBADF
+		err = syscall.EBADF
 	case t.find(fd) >= 0:
-		return syscall.EEXIST
+		err = syscall.EEXIST
+	default:
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-		return err
+	if err != nil {
+		return t.fail("add", fd, err)
 	}
 	for fd >= len(t.at) {
 		t.at = append(t.at, 0)
@@ -46,31 +50,31 @@ func (t *table) add(fd int, token Token, want Interest) error {
 	return nil
 }
 
-// modify replaces the token and the interest of fd and returns its position.
-func (t *table) modify(fd int, token Token, want Interest) (int, error) {
+// Modify implements Poller: fd keeps its position.
+func (t *table) Modify(fd int, token Token, want Interest) error {
+	err := t.missing(fd)
 	if token == tokenWake {
-		return 0, ErrToken
+		err = ErrToken
 	}
-	i, err := t.lookup(fd)
 	if err != nil {
-		return 0, err
+		return t.fail("modify", fd, err)
 	}
-	t.entries[i].token, t.entries[i].want = token, want&(Readable|Writable)
-	return i, nil
+	e := &t.entries[t.find(fd)]
+	e.token, e.want = token, want&(Readable|Writable)
+	return nil
 }
 
-// remove forgets fd: the last entry takes its position, which is returned.
-func (t *table) remove(fd int) (int, error) {
-	i, err := t.lookup(fd)
-	if err != nil {
-		return 0, err
+// Remove implements Poller: the last entry takes fd's position.
+func (t *table) Remove(fd int) error {
+	if err := t.missing(fd); err != nil {
+		return t.fail("remove", fd, err)
 	}
-	last := len(t.entries) - 1
+	i, last := t.find(fd), len(t.entries)-1
 	t.entries[i] = t.entries[last]
 	t.at[t.entries[i].fd] = int32(i) + 1
 	t.at[fd] = 0
 	t.entries = t.entries[:last]
-	return i, nil
+	return nil
 }
 
 // find returns the position of fd, or -1.
@@ -81,17 +85,60 @@ func (t *table) find(fd int) int {
 	return int(t.at[fd]) - 1
 }
 
-// lookup is find with an error.
-func (t *table) lookup(fd int) (int, error) {
-	i := t.find(fd)
+// missing says why fd is not registered; nil: it is.
+func (t *table) missing(fd int) error {
 	switch {
 	case t.closed:
-		return 0, syscall.EBADF
-	case i < 0:
-		return 0, syscall.ENOENT
+		return syscall.EBADF
+	case t.find(fd) < 0:
+		return syscall.ENOENT
 	}
-	return i, nil
+	return nil
+}
+
+// waits says why there can be no Wait for these events; nil: there can.
+func (t *table) waits(events []Event) error {
+	switch {
+	case len(events) == 0:
+		return ErrNoRoom
+	case t.closed:
+		return fmt.Errorf("%s: the poller is closed: %w", t.name, unix.EBADF)
+	}
+	return nil
+}
+
+func (t *table) fail(op string, fd int, err error) error {
+	return fmt.Errorf("%s %s fd %d: %w", t.name, op, fd, err)
 }
 
 // close forgets everything; later calls get EBADF.
-func (t *table) close() { *t = table{closed: true} }
+func (t *table) close() { *t = table{name: t.name, closed: true} }
+
+// tablePoller is what poll and select have in common: who is watched is told with each wait, so that there are no calls
+// but those of Wait.
+type tablePoller struct {
+	fdWaker
+	table
+	calls Calls
+}
+
+// open makes the descriptor that ends a wait.
+func (p *tablePoller) open(name string) error {
+	p.name = name
+	return p.wake.Open(name + " poller")
+}
+
+// Close implements Poller.
+func (p *tablePoller) Close() error {
+	if !p.stop() {
+		return nil
+	}
+	p.table.close()
+	if err := p.wake.Close(); err != nil {
+		return fmt.Errorf("close the %s poller: %w", p.name, err)
+	}
+	return nil
+}
+
+// Calls implements Counter.
+func (p *tablePoller) Calls() Calls { return p.calls }

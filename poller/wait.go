@@ -12,17 +12,12 @@ const batchMax = 512
 // costs nothing.
 const WaitMax = time.Second
 
-// nextSlice cuts the next system call's timeout, at most WaitMax, from a
-// Wait's. When rest is 0 it is the last; without a bound rest stays negative.
-// A slice that runs out has taken its whole time, so no clock is read.
-func nextSlice(timeout time.Duration) (slice, rest time.Duration) {
-	switch {
-	case timeout < 0:
-		return WaitMax, timeout
-	case timeout <= WaitMax:
-		return timeout, 0
+// bounded is how long a Wait with that timeout waits at most.
+func bounded(timeout time.Duration) time.Duration {
+	if timeout < 0 {
+		return WaitMax
 	}
-	return WaitMax, timeout - WaitMax
+	return min(timeout, WaitMax)
 }
 
 // ShortWait is how long a wait may be without Go's scheduler being told of it,

@@ -44,12 +44,7 @@ func (l *Loop) publishCounters() {
 	if p, ok := l.poller.(poller.Counter); ok {
 		calls := p.Calls()
 		c.Calls[conn.CallWait], c.Calls[conn.CallControl] = calls.Wait, calls.Control
-	}
-	if p, ok := l.poller.(poller.Overflower); ok {
-		c.Overflows = p.Overflows()
-	}
-	if p, ok := l.poller.(operationCounter); ok {
-		c.Operations = p.Operations()
+		c.Overflows, c.Operations = calls.Overflows, calls.Operations
 	}
 	q := &l.counted
 	q.mu.Lock()
@@ -57,9 +52,6 @@ func (l *Loop) publishCounters() {
 	q.mu.Unlock()
 	q.pulse.Beat()
 }
-
-// operationCounter is a Completer that counts what it asks of the kernel.
-type operationCounter interface{ Operations() uint64 }
 
 // read returns what the loop said last.
 func (q *published) read() conn.Counters {

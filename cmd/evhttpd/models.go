@@ -92,7 +92,7 @@ func describeModels(models []iomodel.Model, auto iomodel.Choice, hasAuto bool) *
 		r.Kernel = unix.ByteSliceToString(name.Release[:])
 	}
 	if hasAuto {
-		r.Auto = &autoChoice{Model: auto.Name, Trigger: iomodel.TriggerNames(auto.Trigger)}
+		r.Auto = &autoChoice{Model: auto.Name, Trigger: auto.Trigger.String()}
 	}
 	for _, m := range models {
 		line := modelLine{
@@ -129,7 +129,7 @@ func triggers(set poller.Trigger) []string {
 	names := []string{}
 	for _, t := range []poller.Trigger{poller.Level, poller.Edge} {
 		if set&t != 0 {
-			names = append(names, iomodel.TriggerNames(t))
+			names = append(names, t.String())
 		}
 	}
 	return names

@@ -421,10 +421,7 @@ func (r *ring) Wake() error {
 }
 
 // Calls implements [poller.Counter]: what one call submits and waits for is not told apart.
-func (r *ring) Calls() poller.Calls { return poller.Calls{Wait: r.enters} }
-
-// Operations is how many requests the ring was given. It is for the loop.
-func (r *ring) Operations() uint64 { return r.requests }
+func (r *ring) Calls() poller.Calls { return poller.Calls{Wait: r.enters, Operations: r.requests} }
 
 // Close implements [poller.Poller].
 func (r *ring) Close() error {

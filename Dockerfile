@@ -3,7 +3,8 @@
 #   docker build -t evhttpd .
 #   docker run --rm --read-only --cap-drop ALL -p 8080:8080 -v "$PWD:/srv:ro" evhttpd serve /srv --listing on
 #
-# Without a command it serves /srv and lists no folder. There is no volume: without -v there is nothing to serve, and it says so.
+# Without a command it serves /srv and lists no folder. There is no volume: without -v there is nothing to serve, and
+# it says so.
 # What `evhttpd version` says is given to the build, which sees no .git:
 #
 #   docker build --build-arg VERSION=1.2.3 --build-arg COMMIT="$(git rev-parse HEAD)" -t evhttpd .

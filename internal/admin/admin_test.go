@@ -313,7 +313,7 @@ func exported(t *testing.T) map[string]bool {
 
 var (
 	metricName = regexp.MustCompile(`\b(?:evhttpd|process|go)_[a-z0-9_]+`)
-	alertExpr  = regexp.MustCompile(`(?m)^ +expr: (.+)$`)
+	alertExpr  = regexp.MustCompile(`(?m)^ +expr: ((?:.|\n {10})+)$`)
 )
 
 // A dashboard, or an alert, that asks for what is not there is silent for ever.

@@ -29,7 +29,8 @@ assert r.status_code == 304, r.status_code
 r = s.head(url + "big", timeout=30)
 assert int(r.headers["Content-Length"]) == len(big) and r.content == b""
 r = s.get(url + "folder", timeout=30)
-assert r.url == url + "folder/" and [h.status_code for h in r.history] == [301] and r.text == "index", (r.url, r.history)
+assert r.url == url + "folder/" and r.text == "index", r.url
+assert [h.status_code for h in r.history] == [301], r.history
 r = s.get(url + "none", timeout=30)
 try:
     r.raise_for_status()
@@ -69,7 +70,8 @@ r = s.get(url + "big", headers={"Range": "bytes=%d-" % len(big)}, timeout=30)
 assert r.status_code == 416 and r.headers["Content-Range"] == "bytes */%d" % len(big)
 pools = s.get_adapter(url).poolmanager.pools
 pool, = [pools[key] for key in pools.keys()]
-assert pool.num_connections == 1 < pool.num_requests, "%d connections for %d requests" % (pool.num_connections, pool.num_requests)
+assert pool.num_connections == 1 < pool.num_requests, "%d connections for %d requests" % (
+    pool.num_connections, pool.num_requests)
 
 # A download given up in its middle costs that connection alone.
 with s.get(url + "big", stream=True, timeout=30) as r:
@@ -92,7 +94,8 @@ threads = [threading.Thread(target=fetch, args=(n,)) for n in range(16)]
 assert not wrong, wrong
 
 # JSON of the listing.
-names = [row["name"] for row in s.get(url, params={"format": "json", "sort": "size", "order": "desc"}, timeout=30).json() if row["type"] == "file"]
+rows = s.get(url, params={"format": "json", "sort": "size", "order": "desc"}, timeout=30).json()
+names = [row["name"] for row in rows if row["type"] == "file"]
 assert names[0] == "big", names
 names = [row["name"] for row in s.get(url, headers={"Accept": "application/json"}, timeout=30).json()]
 assert "a.txt" in names, names

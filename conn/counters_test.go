@@ -55,7 +55,7 @@ func number(v reflect.Value, next *uint64) {
 		for i := range v.Len() {
 			number(v.Index(i), next)
 		}
-	case reflect.Int:
+	case reflect.Int64:
 		*next++
 		v.SetInt(int64(*next))
 	default:
@@ -75,7 +75,7 @@ func compare(t *testing.T, name string, sum, a, b reflect.Value) {
 		for i := range sum.Len() {
 			compare(t, name+"[]", sum.Index(i), a.Index(i), b.Index(i))
 		}
-	case reflect.Int:
+	case reflect.Int64:
 		if sum.Int() != a.Int()+b.Int() {
 			t.Errorf("%s: %d and %d make %d", name, a.Int(), b.Int(), sum.Int())
 		}

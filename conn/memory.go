@@ -125,33 +125,21 @@ func (s *Share) Excess() int64 {
 // if that was not enough.
 func (s *Share) Relieved() { s.budget.press() }
 
-// refer counts a body that a queue refers to. The cache may give it up meanwhile.
-func (s *Share) refer(body []byte) {
+// refer counts one queue more that refers to a body, or one fewer if by is -1. The cache may give the body up meanwhile.
+func (s *Share) refer(body []byte, by int) {
+	first := unsafe.SliceData(body)
 	s.mu.Lock()
 	if s.bodies == nil {
 		s.bodies = make(map[*byte]int)
 	}
-	first := unsafe.SliceData(body)
-	s.bodies[first]++
-	fresh := s.bodies[first] == 1
-	s.mu.Unlock()
-	if fresh {
-		s.Add(int64(len(body)))
-	}
-}
-
-// unrefer takes back what refer has counted.
-func (s *Share) unrefer(body []byte) {
-	s.mu.Lock()
-	first := unsafe.SliceData(body)
-	s.bodies[first]--
-	last := s.bodies[first] == 0
-	if last {
+	s.bodies[first] += by
+	queues := s.bodies[first]
+	if queues == 0 {
 		delete(s.bodies, first)
 	}
 	s.mu.Unlock()
-	if last {
-		s.Add(-int64(len(body)))
+	if queues == 0 || queues == 1 && by > 0 {
+		s.Add(int64(by * len(body)))
 	}
 }
 
@@ -263,7 +251,7 @@ func (q *queue) refer(w *Workspace) {
 		if s.kind != segShared || q.chunk != nil && unsafe.SliceData(s.shared) == unsafe.SliceData(q.chunk.b) {
 			continue
 		}
-		q.share.refer(s.shared)
+		q.share.refer(s.shared, 1)
 		q.bodies = append(q.bodies, s.shared)
 		q.referred += len(s.shared)
 	}
@@ -274,7 +262,7 @@ func (q *queue) uncount(w *Workspace) {
 	w.Hold(-q.memory)
 	q.memory = 0
 	for i, body := range q.bodies {
-		q.share.unrefer(body)
+		q.share.refer(body, -1)
 		q.bodies[i] = nil
 	}
 	q.bodies, q.referred, q.share = q.bodies[:0], 0, nil

@@ -59,30 +59,16 @@ func (w *CodingWeights) Add(value []byte) {
 
 // named is where the weight of the coding of that name belongs; nil: nowhere.
 func (w *CodingWeights) named(name []byte) *uint16 {
-	switch len(name) {
-	case 1:
-		if name[0] == '*' {
-			return &w.others
+	for coding, known := range codingNames {
+		if equalFold(name, known) {
+			return &w.said[coding]
 		}
-	case len("br"):
-		if equalFold(name, "br") {
-			return &w.said[CodingBrotli]
-		}
-	case len("gzip"):
-		if equalFold(name, "gzip") {
-			return &w.said[CodingGzip]
-		}
-		if equalFold(name, "zstd") {
-			return &w.said[CodingZstd]
-		}
-	case len("x-gzip"):
-		if equalFold(name, "x-gzip") { // RFC 9110 section 8.4.1.3
-			return &w.said[CodingGzip]
-		}
-	case len("identity"):
-		if equalFold(name, "identity") {
-			return &w.said[CodingIdentity]
-		}
+	}
+	switch {
+	case equalFold(name, "x-gzip"): // RFC 9110 section 8.4.1.3
+		return &w.said[CodingGzip]
+	case equalFold(name, "*"):
+		return &w.others
 	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package http1
 
-import "math"
+import (
+	"bytes"
+	"math"
+)
 
 // fieldNames are the known fields' names, in lower case.
 var fieldNames = [numFields]string{
@@ -187,12 +190,8 @@ func (h *head) hostField(pos, from, to int, first bool) bool {
 
 // cutList splits the first element off a comma-separated list (RFC 9110 section 5.6.1).
 func cutList(list []byte) (element, rest []byte, more bool) {
-	for i, c := range list {
-		if c == ',' {
-			return trimSpace(list[:i]), list[i+1:], true
-		}
-	}
-	return trimSpace(list), nil, false
+	element, rest, more = bytes.Cut(list, []byte{','})
+	return trimSpace(element), rest, more
 }
 
 // connectionField looks for close and keep-alive (RFC 9112 section 9.3);

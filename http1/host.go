@@ -83,57 +83,44 @@ func validIPvFuture(p []byte) bool {
 // validIPv6 reports whether p is an IPv6address: eight groups of one to four
 // digits, the last two perhaps as an IPv4 address, one run of groups perhaps as "::". No zone.
 func validIPv6(p []byte) bool {
-	groups, elided, i := 0, false, 0
-	if len(p) >= 2 && p[0] == ':' && p[1] == ':' {
-		elided, i = true, 2
+	before, after, elided := bytes.Cut(p, []byte("::"))
+	if !elided {
+		return groupsIn(p) == 8
 	}
-	for i < len(p) {
-		from := i
-		for i < len(p) && i-from < 4 && class[p[i]]&isHex != 0 {
-			i++
+	return bytes.IndexByte(before, '.') < 0 && groupsIn(before)+groupsIn(after) < 8
+}
+
+// groupsIn counts the groups of an IPv6 address between colons. An IPv4 address at the end stands for two of them. For
+// what has other groups it is a number beyond that of any address.
+func groupsIn(p []byte) (n int) {
+	const none = 9
+	for more := len(p) > 0; more; n++ {
+		var group []byte
+		if group, p, more = bytes.Cut(p, []byte{':'}); !more && validIPv4(group) {
+			return n + 2
 		}
-		if i == from {
-			return false
+		if len(group) == 0 || len(group) > 4 || n == none {
+			return none
 		}
-		if i < len(p) && p[i] == '.' {
-			groups += 2
-			return validIPv4(p[from:]) && (groups == 8 && !elided || groups < 8 && elided)
-		}
-		groups++
-		if i == len(p) {
-			break
-		}
-		if p[i] != ':' || i+1 == len(p) {
-			return false
-		}
-		if i++; p[i] == ':' {
-			if elided {
-				return false
+		for _, c := range group {
+			if class[c]&isHex == 0 {
+				return none
 			}
-			elided = true
-			i++
 		}
 	}
-	return groups == 8 && !elided || groups < 8 && elided
+	return n
 }
 
 // validIPv4 reports whether p is four decimal octets without leading zeros.
 func validIPv4(p []byte) bool {
-	for octet := 0; octet < 4; octet++ {
-		n, value := 0, 0
-		for n < len(p) && n < 3 && isDigit(p[n]) {
-			value = value*10 + int(p[n]-'0')
-			n++
-		}
-		if n == 0 || value > 255 || n > 1 && p[0] == '0' {
+	for octets := 1; ; octets++ {
+		octet, rest := cutNumber(p)
+		if octet < 0 || octet > 255 || p[0] == '0' && len(p)-len(rest) > 1 {
 			return false
 		}
-		if p = p[n:]; octet < 3 {
-			if len(p) == 0 || p[0] != '.' {
-				return false
-			}
-			p = p[1:]
+		if octets == 4 || len(rest) == 0 || rest[0] != '.' {
+			return octets == 4 && len(rest) == 0
 		}
+		p = rest[1:]
 	}
-	return len(p) == 0
 }

@@ -1,6 +1,9 @@
 package http1
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // ByteRange is a part of a representation, within it and not empty. Units: bytes.
 type ByteRange struct{ Offset, Length int64 }
@@ -110,32 +113,20 @@ func CoalesceRanges(ranges []ByteRange) []ByteRange {
 	kept := ranges[:0]   // disjoint, with a gap between any two
 	highest := int64(-1) // end of all of them
 	for _, r := range ranges {
-		beyond := r.Offset > highest
+		at := len(kept)
+		if r.Offset <= highest {
+			for i, k := range slices.Backward(kept) {
+				if k.Offset > r.Offset+r.Length || r.Offset > k.Offset+k.Length {
+					continue
+				}
+				end := max(r.Offset+r.Length, k.Offset+k.Length)
+				r.Offset = min(r.Offset, k.Offset)
+				r.Length = end - r.Offset
+				kept, at = slices.Delete(kept, i, i+1), i
+			}
+		}
 		highest = max(highest, r.Offset+r.Length)
-		if beyond {
-			kept = append(kept, r)
-			continue
-		}
-		at, n := -1, 0
-		for _, k := range kept {
-			if k.Offset > r.Offset+r.Length || r.Offset > k.Offset+k.Length {
-				kept[n] = k
-				n++
-				continue
-			}
-			if at < 0 {
-				at = n
-			}
-			end := max(r.Offset+r.Length, k.Offset+k.Length)
-			r.Offset = min(r.Offset, k.Offset)
-			r.Length = end - r.Offset
-		}
-		if at < 0 {
-			at = n
-		}
-		kept = append(kept[:n], ByteRange{})
-		copy(kept[at+1:], kept[at:])
-		kept[at] = r
+		kept = slices.Insert(kept, min(at, len(kept)), r)
 	}
 	return kept
 }

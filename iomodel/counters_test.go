@@ -101,7 +101,7 @@ func checkCounters(c *conn.Counters, m iomodel.Model) error {
 		check("waiting calls", c.Calls[conn.CallWait] > 0, m.Name != "spin")
 	}
 	check("ring operations", c.Operations > 0, m.Name == "io_uring")
-	loops := 0
+	loops := int64(0)
 	if m.Loops {
 		loops = 2
 	}

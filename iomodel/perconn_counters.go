@@ -86,6 +86,6 @@ func (s *ownedServer) Counters() (sum conn.Counters) {
 		t.mu.Unlock()
 	}
 	sum.Unknown = s.unknown
-	sum.Resting = int(s.resting.Load())
+	sum.Resting = int64(s.resting.Load())
 	return sum
 }

@@ -40,7 +40,7 @@ func (l *Loop) publishCounters() {
 	for phase := range l.timers.lists {
 		c.Connections[phase] = uint64(l.timers.lists[phase].n)
 	}
-	c.Resting = l.acceptor.resting()
+	c.Resting = int64(l.acceptor.resting())
 	if p, ok := l.poller.(poller.Counter); ok {
 		calls := p.Calls()
 		c.Calls[conn.CallWait], c.Calls[conn.CallControl] = calls.Wait, calls.Control
@@ -68,11 +68,11 @@ func (r *Reactor) Counters() (sum conn.Counters) {
 	for i, l := range r.loops {
 		answers[i] = l.requestCounters()
 	}
-	sum.Silent = len(model.Late(answerMax, answers))
+	sum.Silent = int64(len(model.Late(answerMax, answers)))
 	for _, l := range r.loops {
 		c := l.counted.read()
 		sum.Add(&c)
 	}
-	sum.Loops = len(r.loops)
+	sum.Loops = int64(len(r.loops))
 	return sum
 }

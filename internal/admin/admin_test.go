@@ -84,7 +84,7 @@ func start(t *testing.T, options ...func(*Options)) *plane {
 		Warn: func(what string, err error) { t.Errorf("%s: %v", what, err) },
 		Snapshot: func() *Snapshot {
 			s := sample()
-			s.Silent, s.Resting = int(p.silent.Load()), int(p.resting.Load())
+			s.Silent, s.Resting = int64(p.silent.Load()), int64(p.resting.Load())
 			return s
 		},
 		Status: func() any { return map[string]any{"uptime_seconds": 5, "counters": sample()} },

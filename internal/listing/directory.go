@@ -38,20 +38,17 @@ const (
 
 // Row describes one name of a directory.
 type Row struct {
-	Kind        Kind
 	Size        int64 // of a file, in bytes
 	Seconds     int64 // of the modification time, since 1970
 	Nanoseconds int32 // of the modification time, beside the seconds
+	Kind        Kind
 }
 
 // row is a Row with its name, as a Directory keeps it.
 type row struct {
-	at          uint32 // where its name is: the block in the upper half, the offset in the lower
-	length      uint16 // of its name
-	kind        Kind
-	nanoseconds int32
-	size        int64
-	seconds     int64
+	Row
+	at     uint32 // where its name is: the block in the upper half, the offset in the lower
+	length uint16 // of its name
 }
 
 // Directory has what a directory held when it was read. It is counted. One goroutine fills it, and then gives it to
@@ -156,7 +153,7 @@ func (d *Directory) add(name string, r Row) error {
 	at := uint32(last)<<16 | uint32(len(d.names[last]))
 	d.names[last] = append(d.names[last], name...)
 	block := &d.rows[d.n/rowsBlock]
-	*block = append(*block, row{at, uint16(len(name)), r.Kind, r.Nanoseconds, r.Size, r.Seconds})
+	*block = append(*block, row{r, at, uint16(len(name))})
 	d.n++
 	if r.Kind == KindDirectory {
 		d.dirs++
@@ -239,6 +236,6 @@ const (
 // changed is when what the row stands for was last changed, in UTC. ok: that is known, and can be written with a year
 // of four digits.
 func (r *row) changed() (at time.Time, ok bool) {
-	at = time.Unix(r.seconds, int64(r.nanoseconds)).UTC()
-	return at, r.kind != KindUnknown && r.seconds >= calendarFirst && r.seconds < calendarEnd
+	at = time.Unix(r.Seconds, int64(r.Nanoseconds)).UTC()
+	return at, r.Kind != KindUnknown && r.Seconds >= calendarFirst && r.Seconds < calendarEnd
 }

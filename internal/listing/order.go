@@ -30,7 +30,7 @@ func (d *Directory) order(by sortKey, descending bool) []int32 {
 }
 
 func (d *Directory) compare(a, b *row, by sortKey, descending bool) int {
-	if aDir, bDir := a.kind == KindDirectory, b.kind == KindDirectory; aDir != bDir {
+	if aDir, bDir := a.Kind == KindDirectory, b.Kind == KindDirectory; aDir != bDir {
 		if aDir {
 			return -1
 		}
@@ -38,10 +38,10 @@ func (d *Directory) compare(a, b *row, by sortKey, descending bool) int {
 	}
 	c := 0
 	switch {
-	case by == sortSize && a.kind != KindDirectory:
-		c = cmp.Compare(a.size, b.size)
+	case by == sortSize && a.Kind != KindDirectory:
+		c = cmp.Compare(a.Size, b.Size)
 	case by == sortTime:
-		c = cmp.Or(cmp.Compare(a.seconds, b.seconds), cmp.Compare(a.nanoseconds, b.nanoseconds))
+		c = cmp.Or(cmp.Compare(a.Seconds, b.Seconds), cmp.Compare(a.Nanoseconds, b.Nanoseconds))
 	case by == sortName:
 		c = compareNames(d.name(a), d.name(b))
 	}

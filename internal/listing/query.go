@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/evhttpd/evhttpd/http1"
 )
@@ -50,26 +51,28 @@ func (q Query) AppendKey(dst []byte, path string) []byte {
 	return strconv.AppendInt(dst, int64(q.page), 10)
 }
 
-// appendReference appends the reference that leads to the query's HTML from that of any other query of the same
-// directory. What is the default is left out.
-func (q Query) appendReference(dst []byte) []byte {
-	sep := "?"
+// order is the word for the direction.
+func (q Query) order() string {
+	if q.descending {
+		return "desc"
+	}
+	return "asc"
+}
+
+// reference is the reference that leads to the query's HTML from that of any other query of the same directory. What is
+// the default is left out.
+func (q Query) reference() string {
+	var keys []string
 	if q.sort != sortName || q.descending {
-		dst = append(append(dst, "?sort="...), sortNames[q.sort]...)
-		if q.descending {
-			dst = append(dst, "&amp;order=desc"...)
-		} else {
-			dst = append(dst, "&amp;order=asc"...)
-		}
-		sep = "&amp;"
+		keys = append(keys, "sort="+sortNames[q.sort], "order="+q.order())
 	}
-	switch {
-	case q.page > 1:
-		dst = strconv.AppendInt(append(append(dst, sep...), "page="...), int64(q.page), 10)
-	case sep == "?":
-		dst = append(dst, "./"...)
+	if q.page > 1 {
+		keys = append(keys, "page="+strconv.Itoa(int(q.page)))
 	}
-	return dst
+	if keys == nil {
+		return "./"
+	}
+	return "?" + strings.Join(keys, "&amp;")
 }
 
 // ParseQuery reads the query of a request and, if that names no format, Accept. Keys that it does not know are left to
@@ -134,7 +137,7 @@ func acceptedFormat(accept []byte) Format {
 	var weight, exactness [formats]int
 	for ranges := http1.AcceptedIn(accept); ranges.Next(); {
 		q := ranges.Weight
-		for format, exact := range rangeMatches(ranges.Media) {
+		for format, exact := range namedBy[string(bytes.ToLower(ranges.Media))] {
 			// Of two ranges as exact the one that is accepted counts.
 			if exact > exactness[format] || exact > 0 && exact == exactness[format] && q > weight[format] {
 				weight[format], exactness[format] = q, exact
@@ -150,23 +153,12 @@ func acceptedFormat(accept []byte) Format {
 	return best
 }
 
-// rangeMatches says how exactly a media range names each format: 3 for the type, 2 for its kind, 1 for anything, 0 if
-// it does not.
-func rangeMatches(media []byte) (exact [formats]int) {
-	is := func(s string) bool { return bytes.EqualFold(media, []byte(s)) }
-	switch {
-	case is("text/html"):
-		exact[FormatHTML] = 3
-	case is("application/json"):
-		exact[FormatJSON] = 3
-	case is("text/plain"):
-		exact[FormatText] = 3
-	case is("text/*"):
-		exact[FormatHTML], exact[FormatText] = 2, 2
-	case is("application/*"):
-		exact[FormatJSON] = 2
-	case is("*/*"):
-		exact = [formats]int{1, 1, 1}
-	}
-	return exact
+// namedBy says how exactly each media range names each format: 3 for the type, 2 for its kind, 1 for anything.
+var namedBy = map[string][formats]int{
+	"text/html":        {FormatHTML: 3},
+	"application/json": {FormatJSON: 3},
+	"text/plain":       {FormatText: 3},
+	"text/*":           {FormatHTML: 2, FormatText: 2},
+	"application/*":    {FormatJSON: 2},
+	"*/*":              {1, 1, 1},
 }

@@ -29,18 +29,18 @@ func appendRowReference(dst, name []byte, dir bool) []byte {
 // reference, which has every byte of a name that is not UTF-8.
 func appendJSONRow(b, name []byte, r *row, last bool) []byte {
 	b = appendJSONString(append(b, `{"name":`...), name)
-	switch r.kind {
+	switch r.Kind {
 	case KindDirectory:
 		b = append(b, `,"type":"directory"`...)
 	case KindFile:
-		b = strconv.AppendInt(append(b, `,"type":"file","size":`...), r.size, 10)
+		b = strconv.AppendInt(append(b, `,"type":"file","size":`...), r.Size, 10)
 	case KindUnknown:
 		b = append(b, `,"type":"unknown"`...)
 	}
 	if at, ok := r.changed(); ok {
 		b = append(at.AppendFormat(append(b, `,"mtime":"`...), time.RFC3339), '"')
 	}
-	b = append(appendRowReference(append(b, `,"url":"`...), name, r.kind == KindDirectory), '"', '}')
+	b = append(appendRowReference(append(b, `,"url":"`...), name, r.Kind == KindDirectory), '"', '}')
 	if !last {
 		b = append(b, ',')
 	}
@@ -71,9 +71,9 @@ func appendJSONString(b, s []byte) []byte {
 // appendTextRow appends the reference, the size and the time with tabs between them. "-" stands for what is not known,
 // and for the size of a directory. No name can break a line or a column.
 func appendTextRow(b, name []byte, r *row) []byte {
-	b = append(appendRowReference(b, name, r.kind == KindDirectory), '\t')
-	if r.kind == KindFile {
-		b = strconv.AppendInt(b, r.size, 10)
+	b = append(appendRowReference(b, name, r.Kind == KindDirectory), '\t')
+	if r.Kind == KindFile {
+		b = strconv.AppendInt(b, r.Size, 10)
 	} else {
 		b = append(b, '-')
 	}

@@ -184,8 +184,7 @@ func (c *comparison) pickCells() error {
 			c.Descriptors, max(need, 1024))
 	case left > 0:
 		c.Warn("the limit of %d descriptors leaves out %d of %d cells, those with up to %d connections: ulimit -n %d "+
-			"lets "+
-			"them in", c.Descriptors, left, left+len(c.cells), most, need)
+			"lets them in", c.Descriptors, left, left+len(c.cells), most, need)
 	}
 	return nil
 }
@@ -313,8 +312,7 @@ func (c *comparison) remark() {
 		}
 		if len(saturated) > 0 {
 			c.Note("%s: the client used its CPU up beside %s: requests/s may be the client's limit there; CPU a "+
-				"request is "+
-				"not affected.", cell.Title(), list(saturated, "servers"))
+				"request is not affected.", cell.Title(), list(saturated, "servers"))
 		}
 	}
 	if len(silent) > 0 {

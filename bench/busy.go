@@ -52,8 +52,8 @@ func busyNow(ctx context.Context) string {
 		return fmt.Sprintf("This machine is busy: other programs use %.0f %% of its CPUs. They will be in all "+
 			"figures; stop them first (top shows them).", 100*others)
 	case known && stolen > othersShare:
-		return fmt.Sprintf("This machine is busy: its hypervisor takes %.0f %% of its CPUs' time. That will be in "+
-			"all figures.", 100*stolen)
+		return fmt.Sprintf("This machine is busy: its hypervisor takes %.0f %% of its CPUs' time. That will be in all "+
+			"figures.", 100*stolen)
 	default:
 		return ""
 	}

@@ -151,7 +151,7 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 	fill(&sample, probe)
 	if connections := cell.Connections(); connections >= memoryConnections && known {
 		if after, known := probe.ResidentAtEnd(); known {
-			sample.Memory = results.Known(float64(max(after-before, 0)) / float64(connections))
+			sample.Memory = new(float64(max(after-before, 0)) / float64(connections))
 		}
 	}
 	if tcp, ok := addr.TCP(); ok && c.wrk != "" && cell.WrkCan() {
@@ -233,7 +233,9 @@ func sampleOf(r *load.Result, cell *scenario.Cell) results.Sample {
 		}
 	}
 	for _, l := range r.Loops {
-		s.ClientShare = results.Figure{Value: max(s.ClientShare.Value, l.Share), Known: l.Known}
+		if l.Known && (s.ClientShare == nil || *s.ClientShare < l.Share) {
+			s.ClientShare = &l.Share
+		}
 	}
 	return s
 }
@@ -241,12 +243,14 @@ func sampleOf(r *load.Result, cell *scenario.Cell) results.Sample {
 // fill completes a sample with the server's figures.
 func fill(s *results.Sample, probe *server.Probe) {
 	used := probe.PerRequest(s.Rate)
-	figure := func(key string) results.Figure {
-		v, known := used[key]
-		return results.Figure{Value: v, Known: known}
+	for key, to := range map[string]**float64{server.CPU: &s.CPU, server.Voluntary: &s.Voluntary,
+		server.Involuntary: &s.Involuntary, server.Calls: &s.Calls, server.Again: &s.Again, server.Waits: &s.Waits,
+		server.Events: &s.Events} {
+		if v, known := used[key]; known {
+			*to = &v
+		}
 	}
-	s.CPU, s.Voluntary, s.Involuntary = figure(server.CPU), figure(server.Voluntary), figure(server.Involuntary)
-	s.Calls, s.Again = figure(server.Calls), figure(server.Again)
-	s.Waits, s.Events = figure(server.Waits), figure(server.Events)
-	s.ServerShare.Value, s.ServerShare.Known = probe.Share()
+	if share, known := probe.Share(); known {
+		s.ServerShare = &share
+	}
 }

@@ -150,9 +150,7 @@ func (c *comparison) learn(ctx context.Context, s *subject, f scenario.File) err
 		return fmt.Errorf("bench: --target %s: %w", s.Name, err)
 	case t.Status >= 300 && t.Status < 400 && location != "":
 		return fmt.Errorf("bench: --target %s: it answers %d for %s, and redirects are not followed: give the URL of "+
-			"what "+
-			"it leads to, %s",
-			s.Name, t.Status, path, location)
+			"what it leads to, %s", s.Name, t.Status, path, location)
 	case t.Status != 200:
 		return fmt.Errorf("bench: --target %s: it answers %d for %s: have it serve the folder that --root makes, or "+
 			"give the URL of one file", s.Name, t.Status, path)

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/evhttpd/evhttpd/bench/machine"
-	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/scenario"
 )
 
@@ -54,7 +53,7 @@ request = function() return batch end
 
 // runWrk has wrk put the cell's load on the same server, from the client's CPUs,
 // which it inherits. It counts in whole seconds.
-func (c *comparison) runWrk(ctx context.Context, s *subject, cell *scenario.Cell, addr netip.AddrPort) (results.Figure,
+func (c *comparison) runWrk(ctx context.Context, s *subject, cell *scenario.Cell, addr netip.AddrPort) (*float64,
 	error) {
 	seconds := max(int(c.Duration.Seconds()+0.5), 1)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+answerMax)
@@ -71,26 +70,26 @@ func (c *comparison) runWrk(ctx context.Context, s *subject, cell *scenario.Cell
 	if cell.Pipeline > 1 {
 		folder, err := os.MkdirTemp("", "evhttpd-bench-wrk-")
 		if err != nil {
-			return results.Figure{}, err
+			return nil, err
 		}
 		defer os.RemoveAll(folder)
 		script := filepath.Join(folder, "pipeline.lua")
 		if err := os.WriteFile(script, fmt.Appendf(nil, pipelineScript, cell.Pipeline), 0o600); err != nil {
-			return results.Figure{}, err
+			return nil, err
 		}
 		args = append(args, "-s", script)
 	}
 	out, err := exec.CommandContext(ctx, c.wrk, append(args, "http://"+addr.String()+target.Path)...).CombinedOutput()
 	if err != nil {
-		return results.Figure{}, fmt.Errorf("wrk: %w: %s", err, strings.TrimSpace(string(out)))
+		return nil, fmt.Errorf("wrk: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	if m := wrkErrors.FindSubmatch(out); m != nil {
-		return results.Figure{}, fmt.Errorf("wrk: %s", m[1])
+		return nil, fmt.Errorf("wrk: %s", m[1])
 	}
 	m := wrkRate.FindSubmatch(out)
 	if m == nil {
-		return results.Figure{}, fmt.Errorf("wrk says no Requests/sec: %s", strings.TrimSpace(string(out)))
+		return nil, fmt.Errorf("wrk says no Requests/sec: %s", strings.TrimSpace(string(out)))
 	}
 	rate, err := strconv.ParseFloat(string(m[1]), 64)
-	return results.Known(rate), err
+	return &rate, err
 }

@@ -45,9 +45,8 @@ func Prepare(folder string) error {
 		return fmt.Errorf("--out: %w", err)
 	}
 	if len(there) > 0 && !hasResults(folder) {
-		return fmt.Errorf("--out %s: there is something else than a report in it (%s): give a new folder, or an "+
-			"empty one",
-			folder, there[0].Name())
+		return fmt.Errorf("--out %s: there is something else than a report in it (%s): give a new folder, or an empty "+
+			"one", folder, there[0].Name())
 	}
 	probe, err := os.CreateTemp(folder, ".probe-")
 	if err != nil {

@@ -52,22 +52,18 @@ func (r *Result) WriteJSON(w io.Writer) error {
 
 // WriteCSV writes a line for each value measured (RFC 4180).
 func (r *Result) WriteCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
-	// Errors stay with the writer until Error is asked for.
-	_ = out.Write([]string{"classic", "grid", "axis", "point", "subject", "control", "round", "metric", "unit",
-		"value"})
+	lines := [][]string{{"classic", "grid", "axis", "point", "subject", "control", "round", "metric", "unit", "value"}}
 	for _, g := range r.Grids {
 		for i := range g.Samples {
 			s := &g.Samples[i]
 			subject := g.Subjects[s.Subject]
 			for _, m := range g.Metrics {
 				if v, ok := s.Values[m.Key]; ok {
-					_ = out.Write([]string{r.Name, g.Name, g.Axis, g.Points[s.Point].Name, subject.Name,
+					lines = append(lines, []string{r.Name, g.Name, g.Axis, g.Points[s.Point].Name, subject.Name,
 						strconv.FormatBool(subject.Control), strconv.Itoa(s.Round), m.Key, m.Unit, FormatCSV(v)})
 				}
 			}
 		}
 	}
-	out.Flush()
-	return out.Error()
+	return csv.NewWriter(w).WriteAll(lines)
 }

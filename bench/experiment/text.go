@@ -119,8 +119,7 @@ func (g *Grid) medians(m Metric) Table {
 // ratios of a metric to the first subject's: the median, the interval and a mark where it is no difference.
 func (g *Grid) ratios(m Metric) Table {
 	title := fmt.Sprintf("× %s of the same round [interval of %s]; =: no difference, ?: too noisy or too few rounds "+
-		"to say",
-		g.Subjects[0].Name, g.confidence())
+		"to say", g.Subjects[0].Name, g.confidence())
 	if g.Wide {
 		title = m.Name + " " + title
 	}

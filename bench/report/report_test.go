@@ -48,12 +48,12 @@ func crafted(seed uint64, rounds int, factor float64) *results.Results {
 				if s.name == "select" {
 					v *= factor
 				}
-				sample := results.Sample{Round: round + 1, Requests: 1000, Rate: 1e6 / v, CPU: results.Known(v * 1000),
+				sample := results.Sample{Round: round + 1, Requests: 1000, Rate: 1e6 / v, CPU: new(v * 1000),
 					P50: time.Duration(v * 1e4),
 					P90: time.Duration(v * 2e4), P99: time.Duration(v * 1e5), P999: time.Duration(v * 2e5),
 					Served: 64, Wanted: 64}
 				if s.name != "goroutine" {
-					sample.Calls = results.Known(2)
+					sample.Calls = new(2.0)
 				}
 				row.Samples = append(row.Samples, sample)
 			}
@@ -131,7 +131,7 @@ func TestTooFewRounds(t *testing.T) {
 func TestTooNoisy(t *testing.T) {
 	r := crafted(1, 7, 1)
 	for i := range 4 {
-		r.Cells[0].Rows[1].Samples[i].CPU.Value *= 120
+		*r.Cells[0].Rows[1].Samples[i].CPU *= 120
 	}
 	r.Cells[1].Rows[2].Samples[0].Requests = 0
 	r.Sum()
@@ -142,7 +142,7 @@ func TestTooNoisy(t *testing.T) {
 	text := b.String()
 	for i := range r.Cells {
 		r.Cells[i].Rows[1] = crafted(1, 7, 1).Cells[0].Rows[1]
-		r.Cells[i].Rows[1].Samples[3].CPU.Value *= 120
+		*r.Cells[i].Rows[1].Samples[3].CPU *= 120
 	}
 	r.Sum()
 	if line := trust(r); !strings.HasPrefix(line, "It was too noisy: under every load") {

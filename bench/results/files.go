@@ -66,42 +66,40 @@ func (r *Results) check() error {
 
 // WriteCSV writes a line for each measurement (RFC 4180). What is not known is empty.
 func (r *Results) WriteCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
 	head := []string{"scenario", "cell", "active", "idle", "slow", "subject", "model", "trigger", "control", "round",
 		"requests", "window_s", "served", "wanted", "failed"}
 	metrics := Metrics()
 	for _, m := range metrics {
 		head = append(head, m.Key+" ["+m.Unit+"]")
 	}
-	// Errors stay with the writer until Error is asked for.
-	_ = out.Write(head)
+	lines := [][]string{head}
+	r.each(func(c *Cell, subject *Subject, s *Sample) {
+		line := []string{c.Scenario, c.Name, strconv.Itoa(c.Active), strconv.Itoa(c.Idle), strconv.Itoa(c.Slow),
+			subject.Name, subject.Model, subject.Trigger, strconv.FormatBool(subject.Control), strconv.Itoa(s.Round),
+			strconv.FormatInt(s.Requests, 10), experiment.FormatCSV(s.Window.Seconds()),
+			strconv.FormatInt(s.Served, 10), strconv.FormatInt(s.Wanted, 10), strconv.FormatInt(s.Failed, 10)}
+		for _, m := range metrics {
+			text := ""
+			if v := m.Of(s); v != nil {
+				text = experiment.FormatCSV(*v)
+			}
+			line = append(line, text)
+		}
+		lines = append(lines, line)
+	})
+	return csv.NewWriter(w).WriteAll(lines)
+}
+
+// each calls visit with every measurement.
+func (r *Results) each(visit func(*Cell, *Subject, *Sample)) {
 	for i := range r.Cells {
-		c := &r.Cells[i]
-		for n := range c.Rows {
-			subject := &r.Subjects[n]
-			for k := range c.Rows[n].Samples {
-				s := &c.Rows[n].Samples[k]
-				line := []string{c.Scenario, c.Name, strconv.Itoa(c.Active), strconv.Itoa(c.Idle), strconv.Itoa(c.Slow),
-					subject.Name, subject.Model, subject.Trigger, strconv.FormatBool(subject.Control),
-					strconv.Itoa(s.Round),
-					strconv.FormatInt(s.Requests, 10), experiment.FormatCSV(s.Window.Seconds()),
-					strconv.FormatInt(s.Served, 10), strconv.FormatInt(s.Wanted, 10), strconv.FormatInt(s.Failed, 10)}
-				for _, m := range metrics {
-					line = append(line, m.Of(s).csv())
-				}
-				_ = out.Write(line)
+		for n := range r.Cells[i].Rows {
+			samples := r.Cells[i].Rows[n].Samples
+			for k := range samples {
+				visit(&r.Cells[i], &r.Subjects[n], &samples[k])
 			}
 		}
 	}
-	out.Flush()
-	return out.Error()
-}
-
-func (f Figure) csv() string {
-	if !f.Known {
-		return ""
-	}
-	return experiment.FormatCSV(f.Value)
 }
 
 // WriteBenchstat writes the Go benchmark format (golang.org/design/14313-benchmark-format), a
@@ -109,44 +107,26 @@ func (f Figure) csv() string {
 func (r *Results) WriteBenchstat(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	// A bufio.Writer keeps its first error for Flush.
-	fmt.Fprintf(out, "goos: %s\n", before(r.Machine.Platform, "/"))
-	fmt.Fprintf(out, "goarch: %s\n", after(r.Machine.Platform, "/"))
-	fmt.Fprintf(out, "cpu: %s\nkernel: %s\npkg: evhttpd/bench\n\n", oneLine(r.Machine.CPU), oneLine(r.Machine.Kernel))
-	for i := range r.Cells {
-		c := &r.Cells[i]
-		for n := range c.Rows {
-			for k := range c.Rows[n].Samples {
-				s := &c.Rows[n].Samples[k]
-				fmt.Fprintf(out, "BenchmarkServe/cell=%s/subject=%s %d", word(c.Name), word(c.Rows[n].Subject),
-					max(s.Requests, 1))
-				for _, b := range benchUnits {
-					if f := b.of(s); f.Known {
-						fmt.Fprintf(out, " %s %s", experiment.FormatCSV(f.Value), b.unit)
-					}
-				}
-				fmt.Fprintln(out)
+	goos, goarch, _ := strings.Cut(r.Machine.Platform, "/")
+	fmt.Fprintf(out, "goos: %s\ngoarch: %s\ncpu: %s\nkernel: %s\npkg: evhttpd/bench\n\n", goos, goarch,
+		oneLine(r.Machine.CPU), oneLine(r.Machine.Kernel))
+	r.each(func(c *Cell, subject *Subject, s *Sample) {
+		fmt.Fprintf(out, "BenchmarkServe/cell=%s/subject=%s %d", word(c.Name), word(subject.Name), max(s.Requests, 1))
+		for _, m := range Metrics() {
+			v := m.Of(s)
+			if m.Benchstat == "" || v == nil {
+				continue
 			}
+			scale := 1.0
+			if m.Unit == "µs" {
+				scale = micro
+			}
+			fmt.Fprintf(out, " %s %s", experiment.FormatCSV(*v*scale), m.Benchstat)
 		}
-	}
+		fmt.Fprintln(out)
+	})
 	return out.Flush()
 }
-
-// benchUnits are the figures for benchstat, in units that it scales and knows which way is better.
-var benchUnits = []struct {
-	unit string
-	of   func(*Sample) Figure
-}{
-	{"cpu-ns/op", func(s *Sample) Figure { return s.CPU }},
-	{"req/s", func(s *Sample) Figure { return Known(s.Rate) }},
-	{"p50-ns", func(s *Sample) Figure { return Figure{float64(s.P50), s.Requests > 0} }},
-	{"p99-ns", func(s *Sample) Figure { return Figure{float64(s.P99), s.Requests > 0} }},
-	{"p999-ns", func(s *Sample) Figure { return Figure{float64(s.P999), s.Requests > 0} }},
-	{"B/conn", func(s *Sample) Figure { return s.Memory }},
-	{"calls/op", func(s *Sample) Figure { return s.Calls }},
-}
-
-func before(s, sep string) string { a, _, _ := strings.Cut(s, sep); return a }
-func after(s, sep string) string  { _, b, _ := strings.Cut(s, sep); return b }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 

@@ -5,7 +5,6 @@
 package results
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -100,34 +99,7 @@ const (
 // Whole reports whether every connection was served.
 func (r *Row) Whole() bool { return r.Served >= r.Wanted }
 
-// Figure is a number that may not be known. In JSON it is then null.
-type Figure struct {
-	Value float64
-	Known bool
-}
-
-// Known is a figure that is.
-func Known(value float64) Figure { return Figure{value, true} }
-
-// MarshalJSON implements json.Marshaler.
-func (f Figure) MarshalJSON() ([]byte, error) {
-	if !f.Known {
-		return []byte("null"), nil
-	}
-	return json.Marshal(f.Value)
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (f *Figure) UnmarshalJSON(text []byte) error {
-	if string(text) == "null" {
-		*f = Figure{}
-		return nil
-	}
-	f.Known = true
-	return json.Unmarshal(text, &f.Value)
-}
-
-// Sample is one measurement.
+// Sample is one measurement. What is not known is nil.
 type Sample struct {
 	Round    int           `json:"round"`
 	Window   time.Duration `json:"window_ns"`
@@ -140,20 +112,20 @@ type Sample struct {
 	Max      time.Duration `json:"max_ns"`
 	Bytes    int64         `json:"bytes"` // of content, of all roles
 
-	CPU Figure `json:"server_cpu_ns_per_request"`
+	CPU *float64 `json:"server_cpu_ns_per_request"`
 	// ServerShare and ClientShare are of a CPU each; of several, the sum and the busiest.
-	ServerShare Figure `json:"server_cpu_share"`
-	ClientShare Figure `json:"client_cpu_share"`
-	Saturated   bool   `json:"client_saturated"`
+	ServerShare *float64 `json:"server_cpu_share"`
+	ClientShare *float64 `json:"client_cpu_share"`
+	Saturated   bool     `json:"client_saturated"`
 	// Memory is what the server's resident memory grew by until the window's end, for each connection.
-	Memory      Figure `json:"memory_bytes_per_connection"`
-	Calls       Figure `json:"system_calls_per_request"`
-	Again       Figure `json:"again_per_request"`
-	Waits       Figure `json:"waits_per_request"`
-	Events      Figure `json:"events_per_wait"`
-	Voluntary   Figure `json:"voluntary_switches_per_request"`
-	Involuntary Figure `json:"involuntary_switches_per_request"`
-	Wrk         Figure `json:"wrk_requests_per_second"`
+	Memory      *float64 `json:"memory_bytes_per_connection"`
+	Calls       *float64 `json:"system_calls_per_request"`
+	Again       *float64 `json:"again_per_request"`
+	Waits       *float64 `json:"waits_per_request"`
+	Events      *float64 `json:"events_per_wait"`
+	Voluntary   *float64 `json:"voluntary_switches_per_request"`
+	Involuntary *float64 `json:"involuntary_switches_per_request"`
+	Wrk         *float64 `json:"wrk_requests_per_second"`
 
 	Served int64 `json:"served"`
 	Wanted int64 `json:"wanted"`
@@ -171,7 +143,9 @@ type Metric struct {
 	More bool
 	// Context: neither more nor less is better, the figure helps to read the others.
 	Context bool
-	Of      func(s *Sample) Figure
+	Of      func(s *Sample) *float64
+	// Benchstat is its unit there, which says of some which way is better; it has nanoseconds for µs.
+	Benchstat string
 }
 
 // Keys of metrics that reports name.
@@ -192,33 +166,53 @@ const micro = float64(time.Microsecond)
 
 // Metrics lists every figure, the headline first.
 func Metrics() []Metric {
-	latency := func(of func(*Sample) time.Duration) func(*Sample) Figure {
-		return func(s *Sample) Figure { return Figure{float64(of(s)) / micro, s.Requests > 0} }
+	latency := func(of func(*Sample) time.Duration) func(*Sample) *float64 {
+		return func(s *Sample) *float64 {
+			if s.Requests == 0 {
+				return nil
+			}
+			return new(float64(of(s)) / micro)
+		}
+	}
+	cpu := func(s *Sample) *float64 {
+		if s.CPU == nil {
+			return nil
+		}
+		return new(*s.CPU / micro)
+	}
+	switches := func(s *Sample) *float64 {
+		if s.Voluntary == nil || s.Involuntary == nil {
+			return nil
+		}
+		return new(*s.Voluntary + *s.Involuntary)
 	}
 	return []Metric{
-		{Key: CPU, Title: "server CPU a request", Unit: "µs",
-			Of: func(s *Sample) Figure { return Figure{s.CPU.Value / micro, s.CPU.Known} }},
-		{Key: Rate, Title: "requests/s", Unit: "1/s", More: true, Of: func(s *Sample) Figure { return Known(s.Rate) }},
-		{Key: P50, Title: "p50", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P50 })},
+		{Key: CPU, Title: "server CPU a request", Unit: "µs", Benchstat: "cpu-ns/op", Of: cpu},
+		{Key: Rate, Title: "requests/s", Unit: "1/s", More: true, Benchstat: "req/s",
+			Of: func(s *Sample) *float64 { return &s.Rate }},
+		{Key: P50, Title: "p50", Unit: "µs", Benchstat: "p50-ns",
+			Of: latency(func(s *Sample) time.Duration { return s.P50 })},
 		{Key: P90, Title: "p90", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P90 })},
-		{Key: P99, Title: "p99", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P99 })},
-		{Key: P999, Title: "p99.9", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P999 })},
-		{Key: Memory, Title: "memory a connection", Unit: "B", Of: func(s *Sample) Figure { return s.Memory }},
-		{Key: Calls, Title: "system calls a request", Unit: "calls", Of: func(s *Sample) Figure { return s.Calls }},
+		{Key: P99, Title: "p99", Unit: "µs", Benchstat: "p99-ns",
+			Of: latency(func(s *Sample) time.Duration { return s.P99 })},
+		{Key: P999, Title: "p99.9", Unit: "µs", Benchstat: "p999-ns",
+			Of: latency(func(s *Sample) time.Duration { return s.P999 })},
+		{Key: Memory, Title: "memory a connection", Unit: "B", Benchstat: "B/conn",
+			Of: func(s *Sample) *float64 { return s.Memory }},
+		{Key: Calls, Title: "system calls a request", Unit: "calls", Benchstat: "calls/op",
+			Of: func(s *Sample) *float64 { return s.Calls }},
 		{Key: "again", Title: "of them EAGAIN", Unit: "calls", Context: true,
-			Of: func(s *Sample) Figure { return s.Again }},
+			Of: func(s *Sample) *float64 { return s.Again }},
 		{Key: "waits", Title: "waits a request", Unit: "calls", Context: true,
-			Of: func(s *Sample) Figure { return s.Waits }},
+			Of: func(s *Sample) *float64 { return s.Waits }},
 		{Key: "events", Title: "events a wait", Unit: "events", Context: true,
-			Of: func(s *Sample) Figure { return s.Events }},
-		{Key: Switches, Title: "context switches a request", Unit: "switches", Of: func(s *Sample) Figure {
-			return Figure{s.Voluntary.Value + s.Involuntary.Value, s.Voluntary.Known && s.Involuntary.Known}
-		}},
+			Of: func(s *Sample) *float64 { return s.Events }},
+		{Key: Switches, Title: "context switches a request", Unit: "switches", Of: switches},
 		{Key: "share", Title: "server CPU", Unit: "CPUs", Context: true,
-			Of: func(s *Sample) Figure { return s.ServerShare }},
+			Of: func(s *Sample) *float64 { return s.ServerShare }},
 		{Key: "client", Title: "client CPU", Unit: "CPUs", Context: true,
-			Of: func(s *Sample) Figure { return s.ClientShare }},
-		{Key: Wrk, Title: "wrk's requests/s", Unit: "1/s", More: true, Of: func(s *Sample) Figure { return s.Wrk }},
+			Of: func(s *Sample) *float64 { return s.ClientShare }},
+		{Key: Wrk, Title: "wrk's requests/s", Unit: "1/s", More: true, Of: func(s *Sample) *float64 { return s.Wrk }},
 	}
 }
 
@@ -317,8 +311,8 @@ func verdict(ratio *stats.Estimate, band float64, more bool) string {
 func (r *Row) series(m Metric) experiment.Series {
 	series := make(experiment.Series)
 	for i := range r.Samples {
-		if f := m.Of(&r.Samples[i]); f.Known {
-			series[r.Samples[i].Round] = f.Value
+		if v := m.Of(&r.Samples[i]); v != nil {
+			series[r.Samples[i].Round] = *v
 		}
 	}
 	return series

@@ -27,7 +27,7 @@ func crafted(cpu map[string][]float64, order ...string) *Results {
 		r.Subjects = append(r.Subjects, Subject{Name: name, Model: name, Control: i == 1})
 		row := Row{Subject: name}
 		for n, v := range cpu[name] {
-			row.Samples = append(row.Samples, Sample{Round: n + 1, Requests: 1000, Rate: 1e6 / v, CPU: Known(v * 1000),
+			row.Samples = append(row.Samples, Sample{Round: n + 1, Requests: 1000, Rate: 1e6 / v, CPU: new(v * 1000),
 				P50: time.Duration(v * 1e4), P99: time.Duration(v * 1e5), Served: 64, Wanted: 64})
 		}
 		c.Rows = append(c.Rows, row)
@@ -140,7 +140,7 @@ func TestNotAllServed(t *testing.T) {
 
 func TestJSONRoundTrip(t *testing.T) {
 	r := crafted(map[string][]float64{"epoll": {5, 6}, "control": {5, 6}}, "epoll", "control")
-	r.Cells[0].Rows[0].Samples[0].Calls = Known(2)
+	r.Cells[0].Rows[0].Samples[0].Calls = new(2.0)
 	r.Sum()
 	name := filepath.Join(t.TempDir(), "results.json")
 	var b bytes.Buffer

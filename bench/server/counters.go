@@ -16,35 +16,33 @@ import (
 // answerMax is how long an answer of the control plane may take: the server is busy, but not for ever.
 const answerMax = 5 * time.Second
 
-// Counters are what a server has counted since it began. What it does not count is nil.
-type Counters struct {
-	// CPU is of all its threads, Voluntary and Involuntary their context switches (getrusage(2)).
-	CPU                    time.Duration
-	Voluntary, Involuntary int64
-	SwitchesKnown          bool
-
-	Requests    *int64
-	SystemCalls *int64 // of the IO model: receive, send, accept, wait and the like
-	Again       *int64 // of them, those that found nothing to do (EAGAIN)
-	Waits       *int64 // for events
-	Events      *int64 // that the waits brought
-}
+// Keys of what is read of a server.
+const (
+	CPU         = "cpu"       // nanoseconds, of all its threads
+	Calls       = "calls"     // of the IO model: receive, send, accept, wait and the like
+	Again       = "again"     // of them, those that found nothing to do (EAGAIN)
+	Waits       = "waits"     // for events
+	Events      = "events"    // that the waits brought
+	Voluntary   = "voluntary" // context switches (getrusage(2))
+	Involuntary = "involuntary"
+	answers     = "answers"
+)
 
 // status is what is needed of the control plane's /status.
 type status struct {
 	Process struct {
 		CPU         float64 `json:"cpu_seconds"`
-		Voluntary   int64   `json:"voluntary_switches"`
-		Involuntary int64   `json:"involuntary_switches"`
+		Voluntary   float64 `json:"voluntary_switches"`
+		Involuntary float64 `json:"involuntary_switches"`
 	} `json:"process"`
 	Counters struct {
-		Requests    map[string]int64  `json:"requests"`
-		Calls       map[string]*int64 `json:"system_calls"`
-		Again       map[string]*int64 `json:"system_calls_again"`
-		Loops       int               `json:"loops"`
-		SilentLoops int               `json:"silent_loops"`
-		Waits       int64             `json:"loop_waits"`
-		Events      int64             `json:"loop_events"`
+		Requests    map[string]*float64 `json:"requests"`
+		Calls       map[string]*float64 `json:"system_calls"`
+		Again       map[string]*float64 `json:"system_calls_again"`
+		Loops       int                 `json:"loops"`
+		SilentLoops int                 `json:"silent_loops"`
+		Waits       float64             `json:"loop_waits"`
+		Events      float64             `json:"loop_events"`
 	} `json:"counters"`
 }
 
@@ -107,41 +105,34 @@ func (s *Server) Ask(ctx context.Context, path string) (body []byte, err error) 
 	return body, err
 }
 
-// Counters asks the server for its counters.
-func (s *Server) Counters() (c Counters, err error) {
+// Counters are what the server has counted since it began, by key. What it does not count is not among them.
+func (s *Server) Counters() (map[string]float64, error) {
 	body, err := s.Ask(context.Background(), "/status")
 	if err != nil {
-		return c, err
+		return nil, err
 	}
 	var said status
 	if err := json.Unmarshal(body, &said); err != nil {
-		return c, fmt.Errorf("server: its counters are not understood: %w", err)
+		return nil, fmt.Errorf("server: its counters are not understood: %w", err)
 	}
-	c = Counters{CPU: time.Duration(said.Process.CPU * 1e9), SwitchesKnown: true,
-		Voluntary: said.Process.Voluntary, Involuntary: said.Process.Involuntary}
-	n := &said.Counters
+	p, n := &said.Process, &said.Counters
+	all := map[string]float64{CPU: p.CPU * 1e9, Voluntary: p.Voluntary, Involuntary: p.Involuntary}
 	if n.SilentLoops > 0 { // what a loop said last is of another time
-		return c, nil
+		return all, nil
 	}
-	c.Requests = new(int64)
-	for _, class := range n.Requests {
-		*c.Requests += class
-	}
-	c.SystemCalls, c.Again = sum(n.Calls), sum(n.Again)
-	if n.Loops > 0 {
-		c.Waits, c.Events = &n.Waits, &n.Events
-	}
-	return c, nil
-}
-
-// sum is nil if a part is not known: it would be an estimate.
-func sum(parts map[string]*int64) *int64 {
-	all := new(int64)
-	for _, n := range parts {
-		if n == nil {
-			return nil
+	for key, parts := range map[string]map[string]*float64{answers: n.Requests, Calls: n.Calls, Again: n.Again} {
+		sum, known := 0.0, true
+		for _, part := range parts {
+			if known = known && part != nil; known {
+				sum += *part
+			}
 		}
-		*all += *n
+		if known { // without a part it would be an estimate
+			all[key] = sum
+		}
 	}
-	return all
+	if n.Loops > 0 {
+		all[Waits], all[Events] = n.Waits, n.Events
+	}
+	return all, nil
 }

@@ -2,20 +2,10 @@ package server
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/evhttpd/evhttpd/bench/machine"
-)
-
-// What Probe.PerRequest tells of.
-const (
-	CPU         = "cpu" // nanoseconds
-	Calls       = "calls"
-	Again       = "again"
-	Waits       = "waits"
-	Events      = "events" // a wait, not a request
-	Voluntary   = "voluntary"
-	Involuntary = "involuntary"
 )
 
 // Probe reads what a server uses where the measured window begins and ends: its processes from outside, and what it
@@ -29,12 +19,10 @@ type Probe struct {
 	err      error
 }
 
-// reading is what a server's processes had used at a time.
+// reading is what a server had used at a time, by key. What is not known is not in it.
 type reading struct {
-	at       time.Time
-	cpu      time.Duration
-	cpuKnown bool
-	Counters
+	at   time.Time
+	used map[string]float64
 }
 
 // Watch returns a probe of a server.
@@ -46,49 +34,46 @@ func WatchProcesses(pids []int) *Probe { return &Probe{pids: pids} }
 // Begin is to be called when the window begins. It asks for the counters first, so that the answer's cost is not in
 // the CPU time of the window.
 func (p *Probe) Begin() {
-	counters := p.counters()
-	p.from = p.read(counters)
-	p.complete(&p.from)
+	counted := p.counters()
+	p.from = p.read()
+	p.from.complete(counted)
 }
 
 // End is to be called when the window ends. It asks for the counters last.
 func (p *Probe) End() {
-	p.to = p.read(Counters{})
+	p.to = p.read()
 	p.resident, p.known = p.Resident()
-	p.to.Counters = p.counters()
-	p.complete(&p.to)
+	p.to.complete(p.counters())
 }
 
-// complete takes the CPU time that the server counts itself where that of another process is not told (not Linux).
-func (p *Probe) complete(r *reading) {
-	if !r.cpuKnown && p.server.counts() {
-		r.cpu, r.cpuKnown = r.CPU, true
-	}
+// complete adds what the server counts itself: its CPU time too, where that of another process is not told (not
+// Linux).
+func (r *reading) complete(counted map[string]float64) {
+	maps.Copy(counted, r.used)
+	r.used = counted
 }
 
-func (p *Probe) counters() (c Counters) {
-	if p.server.counts() {
-		var err error
-		c, err = p.server.Counters()
-		p.err = errors.Join(p.err, err)
+func (p *Probe) counters() map[string]float64 {
+	if !p.server.counts() {
+		return make(map[string]float64)
 	}
-	return c
+	counted, err := p.server.Counters()
+	p.err = errors.Join(p.err, err)
+	return counted
 }
 
 // read takes the CPU time and, of another program, the context switches.
-func (p *Probe) read(c Counters) reading {
-	r := reading{Counters: c}
+func (p *Probe) read() reading {
+	used := make(map[string]float64)
 	if !p.server.counts() {
-		r.Voluntary, r.Involuntary, r.SwitchesKnown = p.switches()
-	}
-	for _, pid := range p.pids {
-		one, ok := machine.CPUTime(pid)
-		if r.cpu, r.cpuKnown = r.cpu+one, ok; !ok {
-			break
+		if voluntary, involuntary, known := p.switches(); known {
+			used[Voluntary], used[Involuntary] = float64(voluntary), float64(involuntary)
 		}
 	}
-	r.at = time.Now()
-	return r
+	if cpu, known := sum(p.pids, machine.CPUTime); known {
+		used[CPU] = float64(cpu)
+	}
+	return reading{time.Now(), used}
 }
 
 func (p *Probe) switches() (voluntary, involuntary int64, known bool) {
@@ -102,59 +87,64 @@ func (p *Probe) switches() (voluntary, involuntary int64, known bool) {
 	return voluntary, involuntary, len(p.pids) > 0
 }
 
-// Resident is the memory of all processes together, now.
-func (p *Probe) Resident() (sum int64, known bool) {
-	for _, pid := range p.pids {
-		one, ok := machine.Resident(pid)
+// sum is what a figure of all processes adds up to, if it is told of each.
+func sum[N int64 | time.Duration](pids []int, of func(pid int) (N, bool)) (all N, known bool) {
+	for _, pid := range pids {
+		one, ok := of(pid)
 		if !ok {
 			return 0, false
 		}
-		sum += one
+		all += one
 	}
-	return sum, len(p.pids) > 0
+	return all, len(pids) > 0
 }
 
+// Resident is the memory of all processes together, now.
+func (p *Probe) Resident() (bytes int64, known bool) { return sum(p.pids, machine.Resident) }
+
 // ResidentAtEnd is what Resident was when the window ended.
-func (p *Probe) ResidentAtEnd() (sum int64, known bool) { return p.resident, p.known }
+func (p *Probe) ResidentAtEnd() (bytes int64, known bool) { return p.resident, p.known }
 
 // Err is what went wrong with a reading.
 func (p *Probe) Err() error { return p.err }
 
+// used is by how much a figure grew between both readings, if both have it.
+func (p *Probe) used(key string) (n float64, known bool) {
+	from, before := p.from.used[key]
+	to, after := p.to.used[key]
+	return to - from, before && after
+}
+
 // Share is the CPU time between both readings by the time between them, if it is known.
 func (p *Probe) Share() (share float64, known bool) {
 	between := p.to.at.Sub(p.from.at)
-	return (p.to.cpu - p.from.cpu).Seconds() / between.Seconds(), p.from.cpuKnown && p.to.cpuKnown && between > 0
+	cpu, known := p.used(CPU)
+	return cpu / float64(between), known && between > 0
 }
 
-// PerRequest is what a request took, as far as it is known, at so many requests a second. The readings are taken when
-// the client gives up its CPU for a moment, a little off the window's ends: CPU time is divided by the requests
-// that the rate makes in the time between them, and what the server counts by the requests that it counts with it.
+// PerRequest is what a request took, as far as it is known, at so many requests a second; Events are a wait's. The
+// readings are taken when the client gives up its CPU for a moment, a little off the window's ends: CPU time is divided
+// by the requests that the rate makes in the time between them, and what the server counts by the requests that it
+// counts with it.
 func (p *Probe) PerRequest(rate float64) map[string]float64 {
 	all := make(map[string]float64)
 	requests := rate * p.to.at.Sub(p.from.at).Seconds()
 	if requests <= 0 {
 		return all
 	}
-	if p.from.cpuKnown && p.to.cpuKnown {
-		all[CPU] = float64(p.to.cpu-p.from.cpu) / requests
-	}
-	a, b := &p.from.Counters, &p.to.Counters
-	if a.Requests != nil && b.Requests != nil && *b.Requests > *a.Requests {
-		requests = float64(*b.Requests - *a.Requests)
-	}
-	if a.SwitchesKnown && b.SwitchesKnown {
-		all[Voluntary] = float64(b.Voluntary-a.Voluntary) / requests
-		all[Involuntary] = float64(b.Involuntary-a.Involuntary) / requests
-	}
-	for key, of := range map[string][2]*int64{
-		Calls: {a.SystemCalls, b.SystemCalls}, Again: {a.Again, b.Again}, Waits: {a.Waits, b.Waits},
-	} {
-		if of[0] != nil && of[1] != nil {
-			all[key] = float64(*of[1]-*of[0]) / requests
+	divide := func(key string, by float64) {
+		if n, known := p.used(key); known && by > 0 {
+			all[key] = n / by
 		}
 	}
-	if a.Events != nil && b.Events != nil && all[Waits] > 0 {
-		all[Events] = float64(*b.Events-*a.Events) / float64(*b.Waits-*a.Waits)
+	divide(CPU, requests)
+	if counted, known := p.used(answers); known && counted > 0 {
+		requests = counted
 	}
+	for _, key := range []string{Voluntary, Involuntary, Calls, Again, Waits} {
+		divide(key, requests)
+	}
+	waits, _ := p.used(Waits)
+	divide(Events, waits)
 	return all
 }

@@ -1,22 +1,20 @@
 package server
 
 import (
+	"math"
 	"os"
 	"testing"
 	"time"
 )
-
-func count(n int64) *int64 { return &n }
 
 // TestPerRequest: CPU time goes by the rate, what the server counts by the requests that it counted with it, and what
 // is not known is left out.
 func TestPerRequest(t *testing.T) {
 	at := time.Now()
 	p := &Probe{
-		from: reading{at: at, cpu: time.Second, cpuKnown: true, Counters: Counters{Requests: count(100),
-			SystemCalls: count(1000), Waits: count(10), Events: count(20)}},
-		to: reading{at: at.Add(2 * time.Second), cpu: 2 * time.Second, cpuKnown: true, Counters: Counters{
-			Requests: count(300), SystemCalls: count(1400), Waits: count(110), Events: count(320)}},
+		from: reading{at, map[string]float64{CPU: 1e9, answers: 100, Calls: 1000, Waits: 10, Events: 20}},
+		to: reading{at.Add(2 * time.Second), map[string]float64{CPU: 2e9, answers: 300, Calls: 1400, Waits: 110,
+			Events: 320}},
 	}
 	got := p.PerRequest(50)
 	for key, want := range map[string]float64{CPU: 1e7, Calls: 2, Waits: 0.5, Events: 3} {
@@ -49,7 +47,9 @@ func TestProbeOfCounters(t *testing.T) {
 	p.pids = nil
 	p.Begin()
 	p.End()
-	if err := p.Err(); err != nil || p.to.cpu-p.from.cpu != 1 || !p.to.cpuKnown || p.to.Requests == nil {
+	cpu, known := p.used(CPU)
+	_, counted := p.to.used[answers]
+	if err := p.Err(); err != nil || math.Round(cpu) != 1 || !known || !counted {
 		t.Errorf("%v, from %+v to %+v", err, p.from, p.to)
 	}
 	if err := s.Stop(); err != nil {

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -37,7 +36,7 @@ func WriteComparison(w io.Writer, before, after *results.Results) error {
 		of   *results.Results
 	}{{"A", before}, {"B", after}} {
 		text.Wrap(&b, fmt.Sprintf("%s: %s, %s", each.name, each.of.Began.Format("2006-01-02 15:04"),
-			cmp.Or(each.of.Command, "evhttpd bench")))
+			command(each.of)))
 	}
 	if d := before.Machine.Differences(&after.Machine); len(d) > 0 {
 		text.Wrap(&b, fmt.Sprintf("The machines or programs differ in: %s.", strings.Join(d, ", ")))
@@ -70,8 +69,8 @@ func WriteComparison(w io.Writer, before, after *results.Results) error {
 		text.Wrap(&b, fmt.Sprintf("%d of %d figures differ.", differ, len(changes)))
 	}
 	text.Wrap(&b, fmt.Sprintf("A difference has p < %.2f (Mann-Whitney U over the rounds) and is larger than what "+
-		"either control differs from its baseline by. "+
-		"Machines change between two runs too: a change of all models alike is the machine's.", stats.Alpha))
+		"either control differs from its baseline by. Machines change between two runs too: a change of all models "+
+		"alike is the machine's.", stats.Alpha))
 	for _, line := range lost {
 		text.Wrap(&b, line)
 	}

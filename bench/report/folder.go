@@ -16,10 +16,13 @@ const (
 // Report is a comparison, ready to be shown.
 type Report struct{ *results.Results }
 
+// resultFiles are those beside the page and its charts.
+var resultFiles = []string{experiment.JSONFile, experiment.CSVFile, benchstatFile, experiment.TextFile}
+
 // Written says what there is in the folder now.
 func (r Report) Written(folder string) string {
-	return experiment.Written(folder, nil, pageFile+" (open it in a browser)", "the charts as SVG", experiment.JSONFile,
-		experiment.CSVFile, benchstatFile, experiment.TextFile)
+	return experiment.Written(folder, nil, append([]string{pageFile + " (open it in a browser)", "the charts as SVG"},
+		resultFiles...)...)
 }
 
 // WriteFolder writes the whole report into a folder that there is: files of these names are replaced.

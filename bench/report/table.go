@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,22 +20,28 @@ import (
 
 // column is one of a cell's table.
 type column struct {
-	head [2]string // its name, and its unit or what it is beside
-	key  string    // of the metric that it shows; empty: none
-	text func(c *results.Cell, row *results.Row) string
-	left bool
+	name, unit string // the latter may be what it is beside
+	key        string // of the metric that it shows; empty: none
+	Left       bool
+	text       func(c *results.Cell, row *results.Row) string
 }
+
+// Head is its name and unit in one line.
+func (c column) Head() string { return strings.TrimSpace(c.name + " " + c.unit) }
+
+// Cell is what stands in it in a row.
+func (c column) Cell(cell *results.Cell, row *results.Row) string { return c.text(cell, row) }
 
 // columns are those of the table of a cell: the headline and what may be said of it first.
 func columns(r *results.Results, c *results.Cell) []column {
 	figure := func(name, unit, key string) column {
-		return column{head: [2]string{name, unit}, key: key, text: median(key)}
+		return column{name: name, unit: unit, key: key, text: median(key)}
 	}
 	all := []column{
-		{left: true, text: func(_ *results.Cell, row *results.Row) string { return row.Subject }},
-		{head: [2]string{"CPU/req", "µs (× " + r.Subjects[0].Model + ")"}, key: results.CPU, text: headline},
-		{left: true, text: remark},
-		{head: [2]string{"interval", fmt.Sprintf("of × [%s]", confidence(c))}, left: true, text: ratioInterval},
+		{Left: true, text: func(_ *results.Cell, row *results.Row) string { return row.Subject }},
+		{name: "CPU/req", unit: "µs (× " + r.Subjects[0].Model + ")", key: results.CPU, text: headline},
+		{Left: true, text: remark},
+		{name: "interval", unit: fmt.Sprintf("of × [%s]", confidence(c)), Left: true, text: ratioInterval},
 		figure("req/s", "", results.Rate),
 		figure("p50", "µs", results.P50),
 		figure("p99", "µs", results.P99),
@@ -136,7 +143,7 @@ func remark(c *results.Cell, row *results.Row) string {
 func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	text.Wrap(&b, fmt.Sprintf("%s, %s", r.Began.Format("2006-01-02 15:04"), r.Machine.Short()))
-	text.Wrap(&b, fmt.Sprintf("%s, medians of %s of %v, %s", cmp.Or(r.Command, "evhttpd bench"),
+	text.Wrap(&b, fmt.Sprintf("%s, medians of %s of %v, %s", command(r.Results),
 		text.Count(r.Setup.Rounds, "round"),
 		r.Setup.Duration.Round(time.Millisecond), pinned(&r.Setup)))
 	b.WriteString("\n")
@@ -148,10 +155,8 @@ func (r Report) WriteText(w io.Writer) error {
 		b.WriteString("\n")
 		text.Wrap(&b, c.Title()+": "+describe(c))
 		writeCell(&b, r.Results, c)
-		for _, line := range []string{control(r.Results, c), full(c)} {
-			if line != "" {
-				text.Wrap(&b, line)
-			}
+		for _, line := range remarks(r.Results, c) {
+			text.Wrap(&b, line)
 		}
 	}
 	b.WriteString("\n")
@@ -213,38 +218,33 @@ func describe(c *results.Cell) string {
 	return strings.Join(parts, ", ")
 }
 
-// control says how large a difference must be.
-func control(r *results.Results, c *results.Cell) string {
-	band := c.Band(r.Subjects, results.CPU)
-	switch {
+// remarks say how large a difference must be, and explain the mark of rows beside which the client was full.
+func remarks(r *results.Results, c *results.Cell) (lines []string) {
+	switch band := c.Band(r.Subjects, results.CPU); {
 	case band == 0 || r.Setup.Rounds < stats.RoundsMin:
-		return ""
 	case band > stats.BandMax:
-		return fmt.Sprintf("Too noisy to say: the same model twice differs by more than %.0f %%.",
-			100*(stats.BandMax-1))
+		lines = append(lines, fmt.Sprintf("Too noisy to say: the same model twice differs by more than %.0f %%.",
+			100*(stats.BandMax-1)))
 	default:
-		return fmt.Sprintf("Control: the same model twice differs by up to %.1f %%; less is no difference.",
-			100*(band-1))
+		lines = append(lines, fmt.Sprintf("Control: the same model twice differs by up to %.1f %%; less is no "+
+			"difference.", 100*(band-1)))
 	}
+	if slices.ContainsFunc(c.Rows, func(row results.Row) bool { return row.Saturated }) {
+		lines = append(lines, "* The client used its CPU up: requests/s may be its limit, CPU/req is not affected.")
+	}
+	return lines
 }
 
-// full explains the mark of rows beside which the client was full.
-func full(c *results.Cell) string {
-	for i := range c.Rows {
-		if c.Rows[i].Saturated {
-			return "* The client used its CPU up: requests/s may be its limit, CPU/req is not affected."
-		}
-	}
-	return ""
-}
+// command is what was typed.
+func command(r *results.Results) string { return cmp.Or(r.Command, "evhttpd bench") }
 
 func writeCell(b *strings.Builder, r *results.Results, c *results.Cell) {
 	cols := columns(r, c)
 	table := text.Table{Indent: 2, Head: make([][]string, 2), Left: make(map[int]bool)}
 	for i, col := range cols {
-		table.Head[0] = append(table.Head[0], col.head[0])
-		table.Head[1] = append(table.Head[1], col.head[1])
-		table.Left[i] = col.left
+		table.Head[0] = append(table.Head[0], col.name)
+		table.Head[1] = append(table.Head[1], col.unit)
+		table.Left[i] = col.Left
 	}
 	for i := range c.Rows {
 		var line []string

@@ -230,7 +230,6 @@ func coldChart(g *experiment.Grid) string {
 		rows = append(rows, row)
 	}
 	return chart.DotRows("p99 of small cached requests beside cold large ones",
-		fmt.Sprintf("ms, on a logarithmic axis; "+
-			"%.0f small requests/s; 128 KiB of a cold file take %v to read",
+		fmt.Sprintf("ms, on a logarithmic axis; %.0f small requests/s; 128 KiB of a cold file take %v to read",
 			coldSmallRate, coldDelay), legend, rows)
 }

@@ -65,9 +65,9 @@ func runIdle(ctx context.Context, s *session) (result *experiment.Result, err er
 		return nil, err
 	}
 	s.Note("Each connection has made one request and is silent. User memory: what is resident of the server's "+
-		"process. Kernel memory: what the system's slabs, kernel stacks and page "+
-		"tables grew by (/proc/meminfo), less what the client's end takes: on loopback both ends are in it, and with "+
-		"%s they are alike, so that half of its growth is the client's.", r.g.Subjects[0].Name)
+		"process. Kernel memory: what the system's slabs, kernel stacks and page tables grew by (/proc/meminfo), less "+
+		"what the client's end takes: on loopback both ends are in it, and with %s they are alike, so that half of "+
+		"its growth is the client's.", r.g.Subjects[0].Name)
 	out := &experiment.Result{Grids: []*experiment.Grid{r.g}, Tables: []experiment.Table{r.slopes(), r.caches(),
 		limitsTable(r.limits())}, Charts: []experiment.Chart{{File: "idle.svg", SVG: r.draw()}}}
 	return out, nil

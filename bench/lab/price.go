@@ -67,9 +67,9 @@ func runPrice(ctx context.Context, s *session) (*experiment.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Note("Access lines go to a file. The metrics, while they are on, are fetched every %v, and Prometheus does "+
-		"that every 15 s. Revalidation is cache.valid (1 s) and off an hour. "+
-		"A turn is bounded by 64 requests or 256 KiB, and off not at all.", priceScrapes)
+	s.Note("Access lines go to a file. The metrics, while they are on, are fetched every %v, and Prometheus does that "+
+		"every 15 s. Revalidation is cache.valid (1 s) and off an hour. A turn is bounded by 64 requests or 256 KiB, "+
+		"and off not at all.", priceScrapes)
 	parts := timeParts()
 	return &experiment.Result{Grids: []*experiment.Grid{g}, Tables: []experiment.Table{priceTable(g), partsTable(g,
 		parts)}, Charts: []experiment.Chart{{File: "price.svg", SVG: priceChart(g, parts)}}}, nil
@@ -116,8 +116,7 @@ func priceConfig(root, folder string, log, turn, valid bool) string {
 		output = filepath.Join(folder, "access.log")
 	}
 	text := fmt.Sprintf("listen: [\"127.0.0.1:0\"]\nloops: 1\nsites: [{hosts: [\"*\"], root: %q}]\naccess_log: "+
-		"{output: %q}\n",
-		root, output)
+		"{output: %q}\n", root, output)
 	if !turn {
 		text += "turn: {requests: 0, bytes: 0}\n"
 	}

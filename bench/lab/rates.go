@@ -260,8 +260,7 @@ func (r *rates) remark() {
 		}
 		if len(full) > 0 {
 			r.s.Note("%s: the client used its CPU up at %s: replies/s and latency may be its limit there; the "+
-				"server's CPU a reply is not affected.",
-				g.Title, strings.Join(full, ", "))
+				"server's CPU a reply is not affected.", g.Title, strings.Join(full, ", "))
 		}
 	}
 }

@@ -39,8 +39,7 @@ func findSlow(ctx context.Context, binary, scratch string) (string, error) {
 	built := filepath.Join(scratch, slowProgram)
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", built, source).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("the slow file system takes %[1]s, which is neither beside %[2]s nor in PATH, and "+
-			"cannot be built here "+
-			"(in a clone: go build ./cmd/%[1]s): %[3]w: "+
+			"cannot be built here (in a clone: go build ./cmd/%[1]s): %[3]w: "+
 			"%[4]s", slowProgram, binary, err, strings.TrimSpace(string(out)))
 	}
 	return built, nil

@@ -196,10 +196,8 @@ func (r *role) checkMemory() error {
 	}
 	if all := float64(longest) * float64(r.Pipeline) * float64(r.Connections); longest > headSentMax &&
 		all > memoryMax {
-		return fmt.Errorf("%d connections with %d requests of %d bytes in flight may hold %.0f MiB, more than %d: "+
-			"ask for "+
-			"fewer or send less",
-			r.Connections, r.Pipeline, longest, all/(1<<20), memoryMax>>20)
+		return fmt.Errorf("%d connections with %d requests of %d bytes in flight may hold %.0f MiB, more than %d: ask "+
+			"for fewer or send less", r.Connections, r.Pipeline, longest, all/(1<<20), memoryMax>>20)
 	}
 	return nil
 }
@@ -220,8 +218,7 @@ func (r *role) addTarget(t *Target) error {
 	switch {
 	case !token(method) || method == "CONNECT":
 		return fmt.Errorf("method %q: it must be a token, and not CONNECT, which asks for a tunnel (RFC 9110 section "+
-			"9.3.6)",
-			method)
+			"9.3.6)", method)
 	case strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == 0x7f }):
 		return fmt.Errorf("path %q has a space or a control character: percent-encode it", path)
 	case t.Weight < 0 || t.Weight != t.Weight:

@@ -42,8 +42,7 @@ func ParseCondition(text string) (Condition, error) {
 	m := conditionForm.FindStringSubmatch(text)
 	if m == nil {
 		return Condition{}, fmt.Errorf("%q: want METRIC, one of > >= < <= == !=, and a limit, such as p99>5ms or "+
-			"errors>0",
-			text)
+			"errors>0", text)
 	}
 	c := Condition{Text: strings.TrimSpace(text), metric: m[1], op: m[2]}
 	var err error
@@ -64,8 +63,7 @@ func ParseCondition(text string) (Condition, error) {
 		c.kind = count
 	default:
 		return c, fmt.Errorf("%q: there is no %q: want a percentile (p99), mean, min, max, rate, errors, requests, "+
-			"answered or a status (404, 5xx)",
-			text, c.metric)
+			"answered or a status (404, 5xx)", text, c.metric)
 	}
 	if c.limit, err = parseLimit(c.kind, m[3]); err != nil {
 		return c, fmt.Errorf("%q: %w", text, err)

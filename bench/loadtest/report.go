@@ -314,9 +314,7 @@ func (r *Report) remarks() []string {
 	}
 	if r.Unsent > 0 {
 		all = append(all, fmt.Sprintf("%s could not be sent, since no connection was free. They are in the latencies "+
-			"with "+
-			"the time they waited.",
-			text.Count(int(r.Unsent), "due request")))
+			"with the time they waited.", text.Count(int(r.Unsent), "due request")))
 	}
 	if answers := r.redirects(); answers > 0 {
 		all = append(all, fmt.Sprintf("Redirects are not followed (%s): load the URL that they lead to.",
@@ -324,8 +322,7 @@ func (r *Report) remarks() []string {
 	}
 	if r.ClientSaturated {
 		all = append(all, "The client used its CPU up: the rate may be its limit and not the server's. --loops gives "+
-			"it "+
-			"more threads.")
+			"it more threads.")
 	}
 	if r.RateAsked > 0 && r.LagMax > time.Millisecond {
 		all = append(all, fmt.Sprintf("The client itself was up to %v late with a request, which is in the latencies.",

@@ -122,22 +122,21 @@ var scenarios = []Scenario{
 		Name: "small",
 		Shows: "The cost of a request itself: wait, receive, parse, answer. Models differ by their system calls, " +
 			"files hardly matter.",
-		Source: "wrk's usual load; nginx's published tests of requests/s; Pariag et al., Comparing the " +
-			"Performance of Web Server Architectures, EuroSys 2007.",
+		Source: "wrk's usual load; nginx's published tests of requests/s; Pariag et al., Comparing the Performance " +
+			"of Web Server Architectures, EuroSys 2007.",
 		Cells: []Cell{{Active: 64, Files: []File{small}}},
 	},
 	{
-		Name: "medium",
-		Shows: "Answers of some packets: copying and the socket's buffer begin to count, the model's own cost " +
-			"fades.",
+		Name:   "medium",
+		Shows:  "Answers of some packets: copying and the socket's buffer begin to count, the model's own cost fades.",
 		Source: "Nahum, Barzilai, Kandlur, Performance Issues in WWW Servers, IEEE/ACM ToN 10(1), 2002.",
 		Cells:  []Cell{{Active: 64, Files: []File{middle}}},
 	},
 	{
 		Name:  "large",
 		Shows: "Downloads: sendfile, short writes and how a loop goes on when a socket takes bytes again.",
-		Source: "Pai, Druschel, Zwaenepoel, Flash: An Efficient and Portable Web Server, USENIX 1999; Nahum et " +
-			"al. 2002 (sendfile).",
+		Source: "Pai, Druschel, Zwaenepoel, Flash: An Efficient and Portable Web Server, USENIX 1999; Nahum et al. " +
+			"2002 (sendfile).",
 		Cells: []Cell{{Active: 16, Files: []File{large}}},
 	},
 	{
@@ -150,19 +149,18 @@ var scenarios = []Scenario{
 	{
 		Name:  "churn",
 		Shows: "A connection a request: accept, adding to the poller, closing.",
-		Source: "Brecht, Pariag, Gammo, accept()able Strategies for Improving Web Server Performance, USENIX " +
-			"2004; nginx's published tests of connections/s.",
+		Source: "Brecht, Pariag, Gammo, accept()able Strategies for Improving Web Server Performance, USENIX 2004; " +
+			"nginx's published tests of connections/s.",
 		Cells: []Cell{{Active: 64, CloseEach: true, Files: []File{small}}},
 	},
 	{
 		Name: "idle",
-		Shows: "What connections cost that do nothing: a wait of select and poll looks at all of them, one of " +
-			"epoll or kqueue only at those that are ready. The more are active, the more a look at all is shared " +
-			"out.",
-		Source: "Kerrisk, The Linux Programming Interface, table 63-9; Gammo, Brecht, Shukla, Pariag, Comparing " +
-			"and Evaluating epoll, select, and poll Event Mechanisms, OLS 2004; Banga, Mogul, Scalable Kernel " +
-			"Performance for Internet Servers under Realistic Loads, USENIX 1998; libevent's benchmark; Kegel, " +
-			"The C10K Problem.",
+		Shows: "What connections cost that do nothing: a wait of select and poll looks at all of them, one of epoll " +
+			"or kqueue only at those that are ready. The more are active, the more a look at all is shared out.",
+		Source: "Kerrisk, The Linux Programming Interface, table 63-9; Gammo, Brecht, Shukla, Pariag, Comparing and " +
+			"Evaluating epoll, select, and poll Event Mechanisms, OLS 2004; Banga, Mogul, Scalable Kernel " +
+			"Performance for Internet Servers under Realistic Loads, USENIX 1998; libevent's benchmark; Kegel, The " +
+			"C10K Problem.",
 		Cells: idleCells(),
 	},
 	{
@@ -173,18 +171,18 @@ var scenarios = []Scenario{
 	},
 	{
 		Name: "slow",
-		Shows: "Clients that read 64 KiB/s beside quick ones: what an answer costs that leaves in many portions, " +
-			"and whether others wait for it.",
-		Source: "Banga, Druschel, Measuring the Capacity of a Web Server, USITS 1997; Nahum et al., The Effects " +
-			"of Wide-Area Conditions on WWW Server Performance, SIGMETRICS 2001.",
+		Shows: "Clients that read 64 KiB/s beside quick ones: what an answer costs that leaves in many portions, and " +
+			"whether others wait for it.",
+		Source: "Banga, Druschel, Measuring the Capacity of a Web Server, USITS 1997; Nahum et al., The Effects of " +
+			"Wide-Area Conditions on WWW Server Performance, SIGMETRICS 2001.",
 		Cells: []Cell{{Active: 64, Slow: 200, SlowRate: 64 << 10, Files: []File{small, large}}},
 	},
 	{
 		Name: "steady",
-		Shows: "A rate that every model can serve, 5,000 requests/s, each timed from when it was due: latency " +
-			"and CPU of servers that are not at their limit, where batches are small.",
-		Source: "Schroeder, Wierman, Harchol-Balter, Open Versus Closed: A Cautionary Tale, NSDI 2006; Tene's " +
-			"wrk2 (coordinated omission).",
+		Shows: "A rate that every model can serve, 5,000 requests/s, each timed from when it was due: latency and " +
+			"CPU of servers that are not at their limit, where batches are small.",
+		Source: "Schroeder, Wierman, Harchol-Balter, Open Versus Closed: A Cautionary Tale, NSDI 2006; Tene's wrk2 " +
+			"(coordinated omission).",
 		Cells: []Cell{{Active: 64, Rate: 5000, Files: []File{small}}},
 	},
 }

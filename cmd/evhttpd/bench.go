@@ -55,8 +55,7 @@ func benchCommand() *cobra.Command {
 	fs := c.Flags()
 	fs.SortFlags = false
 	fs.BoolVar(&o.Quick, "quick", false, "two cells, 64 busy connections alone and beside up to 5,000 idle, in under "+
-		"a "+
-		"minute")
+		"a minute")
 	fs.StringSliceVar(&o.Models, "models", nil, "`names` of the models to compare (default all; the baseline always "+
 		"takes part)")
 	fs.StringSliceVar(&o.Triggers, "triggers", nil, "`edge,level`, of models that have the choice (default both)")

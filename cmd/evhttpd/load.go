@@ -149,8 +149,7 @@ func (f *loadFlags) apply(c *cobra.Command, o *loadtest.Options) (err error) {
 func (f *loadFlags) request(c *cobra.Command, o *loadtest.Options) error {
 	if _, err := time.ParseDuration(f.data); err == nil && o.Method == "" {
 		return fmt.Errorf("-d %s: -d is the request's body, as curl, oha and hey have it; how long it lasts is -z "+
-			"%[1]s. "+
-			"For a body of that text give --method too", f.data)
+			"%[1]s. For a body of that text give --method too", f.data)
 	}
 	var others []string
 	for _, field := range o.Fields {

@@ -119,8 +119,8 @@ default, a line of the file, a variable or a flag.`,
 		switch {
 		case !*defaults && !*schema:
 		case *defaults && *schema, len(sources.Flags) > 0, len(args) > 0:
-			return &usageError{errors.New("--defaults and --schema are about no configuration in particular: " +
-				"leave out ROOT and the other flags")}
+			return &usageError{errors.New("--defaults and --schema are about no configuration in particular: leave " +
+				"out ROOT and the other flags")}
 		case *defaults:
 			_, err := fmt.Fprint(c.OutOrStdout(), config.Documented)
 			return err

@@ -14,11 +14,7 @@ import (
 	"github.com/evhttpd/evhttpd/bench/text"
 )
 
-const (
-	acceptRounds   = 6
-	acceptDuration = 400 * time.Millisecond
-	acceptWarmUp   = 150 * time.Millisecond
-)
+const acceptWarmUp = 150 * time.Millisecond
 
 // acceptClients are how many connections are made at a time: up to more than the server's own batch of 64, so that
 // queues are deep.
@@ -38,7 +34,6 @@ var acceptServers = []struct {
 
 // runAccept measures connections of one request each by how they are accepted.
 func runAccept(ctx context.Context, s *session) (*experiment.Result, error) {
-	s.Defaults(acceptRounds, acceptDuration)
 	all := machine.AllowedCPUs()
 	g := &experiment.Grid{Name: "accept", Title: "connections of one request", Axis: "clients at a time",
 		Metrics: []experiment.Metric{
@@ -53,22 +48,14 @@ func runAccept(ctx context.Context, s *session) (*experiment.Result, error) {
 	for _, v := range acceptServers {
 		g.Subjects = append(g.Subjects, v.Subject)
 	}
-	count := len(g.Points)
-	name := func(i int) string {
-		return g.Subjects[i/count].Name + ", " + text.Count(acceptClients[i%count], "client")
-	}
 	err := s.serving(func(root string, cpus experiment.CPUs) error {
-		return s.Each(ctx, count*len(g.Subjects), name, func(round, i int) error {
+		return s.each(ctx, func(_, _, subject, point int) (map[string]float64, error) {
 			of := cpus
-			if acceptServers[i/count].loops > 1 {
+			if acceptServers[subject].loops > 1 {
 				of.Server = all
 			}
-			values, err := s.accept(ctx, root, i/count, acceptClients[i%count], of)
-			if err == nil {
-				g.Add(round, i%count, i/count, values)
-			}
-			return err
-		})
+			return s.accept(ctx, root, subject, acceptClients[point], of)
+		}, g)
 	})
 	if err != nil {
 		return nil, err
@@ -87,9 +74,8 @@ func runAccept(ctx context.Context, s *session) (*experiment.Result, error) {
 func (s *session) accept(ctx context.Context, root string, subject, clients int, cpus experiment.CPUs) (
 	values map[string]float64, err error) {
 	v := &acceptServers[subject]
-	child, err := server.StartWith(ctx, server.Options{Binary: s.Binary, CPUs: cpus.Server, Counters: true,
-		Args: []string{"serve", root, "--listen", "127.0.0.1:0", "--loops", fmt.Sprint(v.loops), "--accept", v.accept,
-			"--access-log", "off"}})
+	args := (&server.Variant{Model: "auto", Trigger: "auto"}).Args(root, v.loops, clients)
+	child, err := s.start(ctx, cpus, append(args, "--accept", v.accept)...)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,10 +18,7 @@ import (
 )
 
 const (
-	// coldRounds and coldDuration keep it under two minutes with all models and nginx.
-	coldRounds   = 3
-	coldDuration = 700 * time.Millisecond
-	coldWarmUp   = 200 * time.Millisecond
+	coldWarmUp = 200 * time.Millisecond
 	// coldDrain is how long late answers count: without a pool a loop is behind by what it read.
 	coldDrain = 4 * time.Second
 	// The small requests are due whatever the answers do, so that waiting is seen.
@@ -62,19 +58,12 @@ func newColdGrid() *experiment.Grid {
 
 // coldSubject is a server that is measured.
 type coldSubject struct {
-	name  string
-	start func(ctx context.Context, root string) (coldServer, error)
-}
-
-// coldServer is one that runs.
-type coldServer interface {
-	Addr() netip.AddrPort
-	Stop() error
+	name    string
+	options func() (server.Options, error)
 }
 
 // runCold measures small cached requests at a fixed rate, alone and beside large cold ones.
 func runCold(ctx context.Context, s *session) (*experiment.Result, error) {
-	s.Defaults(coldRounds, coldDuration)
 	g := newColdGrid()
 	err := s.serving(func(root string, cpus experiment.CPUs) error { return s.coldAll(ctx, g, root, cpus) })
 	if err != nil {
@@ -105,59 +94,55 @@ func (s *session) coldAll(ctx context.Context, g *experiment.Grid, root string, 
 	if err != nil {
 		return err
 	}
-	all, err := s.coldSubjects(ctx, cpus.Server)
+	all, err := s.coldSubjects(ctx, root, scratch)
 	if err != nil {
 		return err
 	}
 	for _, of := range all {
 		g.Subjects = append(g.Subjects, experiment.Subject{Name: of.name})
 	}
-	points := len(coldPoints)
-	name := func(i int) string { return all[i/points].name + ", " + coldPoints[i%points].Name }
-	return s.Each(ctx, len(all)*points, name, func(round, i int) error {
-		values, err := s.measureCold(ctx, all[i/points].start, i%points, root, slow, cpus.Client)
-		if err == nil {
-			g.Add(round, i%points, i/points, values)
+	return s.each(ctx, func(_, _, subject, point int) (map[string]float64, error) {
+		o, err := all[subject].options()
+		if err != nil {
+			return nil, err
 		}
-		return err
-	})
+		o.CPUs = cpus.Server
+		return s.measureCold(ctx, o, point, root, slow, cpus.Client)
+	}, g)
 }
 
-// coldSubjects are the models, and nginx with a thread pool and without one.
-func (s *session) coldSubjects(ctx context.Context, cpus []int) (all []coldSubject, err error) {
+// coldSubjects are the models, and nginx with a thread pool and without one, whose files are in scratch.
+func (s *session) coldSubjects(ctx context.Context, root, scratch string) (all []coldSubject, err error) {
 	variants, err := s.variants(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, v := range variants {
-		all = append(all, coldSubject{v.Name, func(ctx context.Context, root string) (coldServer, error) {
-			return server.StartWith(ctx, server.Options{Binary: s.Binary, CPUs: cpus,
-				Args: v.Args(root, 1, coldSmallConnections+coldConnections)})
+		all = append(all, coldSubject{v.Name, func() (server.Options, error) {
+			return server.Options{Binary: s.Binary, Args: v.Args(root, 1, coldSmallConnections+coldConnections)}, nil
 		}})
 	}
 	if reason := nginxLacks(ctx); reason != "" {
 		s.Warn("nginx is not beside them: %s", reason)
 		return all, nil
 	}
-	for _, threads := range []bool{true, false} {
-		name := map[bool]string{true: "nginx, aio threads", false: "nginx without"}[threads]
-		all = append(all, coldSubject{name, func(ctx context.Context, root string) (coldServer, error) {
-			return startNginx(ctx, root, threads, cpus)
-		}})
+	for _, threads := range []string{"threads", "off"} {
+		name := map[string]string{"threads": "nginx, aio threads", "off": "nginx without"}[threads]
+		all = append(all, coldSubject{name, func() (server.Options, error) { return nginx(root, scratch, threads) }})
 	}
 	return all, nil
 }
 
 // measureCold measures one server at one point, beside the files that the program slow mounts.
-func (s *session) measureCold(ctx context.Context, start func(context.Context, string) (coldServer, error), point int,
-	root, slow string, cpus []int) (values map[string]float64, err error) {
+func (s *session) measureCold(ctx context.Context, o server.Options, point int, root, slow string, cpus []int) (
+	values map[string]float64, err error) {
 	// One for each measurement: what the kernel has of it goes with it. It runs on the client's CPUs.
 	mount, err := mountSlow(ctx, slow, filepath.Join(root, slowDir), coldSize, coldDelay)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, mount.end()) }()
-	srv, err := start(ctx, root)
+	srv, err := server.StartWith(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -18,22 +18,14 @@ const spare = lowest + 48
 // reserve takes the lowest free numbers and returns what gives them back.
 func reserve() (release func() error, err error) {
 	var taken []int
-	release = func() error {
-		var err error
-		for _, fd := range taken {
-			err = errors.Join(err, unix.Close(fd))
-		}
-		taken = nil
-		return err
-	}
 	for range lowest {
 		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", os.DevNull, err), release())
+			return nil, errors.Join(fmt.Errorf("%s: %w", os.DevNull, err), closeAll(taken))
 		}
 		taken = append(taken, fd)
 	}
-	return release, nil
+	return func() error { return closeAll(taken) }, nil
 }
 
 // twoWay opens count pipes of which both ends are one non-blocking descriptor. It returns those that it has opened

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -18,10 +19,8 @@ import (
 )
 
 const (
-	idleRounds   = 1
-	idleDuration = time.Second
-	idleWarmUp   = 200 * time.Millisecond // from the last connection on
-	idleRamp     = 30 * time.Second
+	idleWarmUp = 200 * time.Millisecond // from the last connection on
+	idleRamp   = 30 * time.Second
 	// settleEvery and settleMax are how often, and how long at most, it is looked whether the kernel has freed what
 	// the measurement before took; settled is by how many bytes memory that is at rest still changes.
 	settleEvery = 60 * time.Millisecond
@@ -52,7 +51,6 @@ type idleRun struct {
 
 // runIdle measures what silent connections take.
 func runIdle(ctx context.Context, s *session) (result *experiment.Result, err error) {
-	s.Defaults(idleRounds, idleDuration)
 	r := &idleRun{s: s}
 	if r.all, err = s.variants(ctx); err != nil {
 		return nil, err
@@ -85,26 +83,18 @@ func (r *idleRun) measureAll(ctx context.Context) error {
 	for _, share := range idleShares {
 		r.g.Points = append(r.g.Points, experiment.Counted(int(float64(r.s.idleMost())*share)))
 	}
-	var cells [][2]int // subject, point
-	for i, v := range r.all {
+	for _, v := range r.all {
 		r.g.Subjects = append(r.g.Subjects, experiment.Subject{Name: v.Name})
-		for p, point := range r.g.Points {
-			if v.Serves(int(point.X)) {
-				cells = append(cells, [2]int{i, p})
-			}
-		}
 	}
-	name := func(i int) string { return r.all[cells[i][0]].Name + ", " + r.g.Points[cells[i][1]].Name }
 	both := make(map[[3]int]float64) // kernel memory of both ends, by round, subject and point
-	err := r.s.Each(ctx, len(cells), name, func(round, i int) error {
-		values, err := r.measure(ctx, cells[i][0], cells[i][1])
-		if err != nil {
-			return err
+	err := r.s.each(ctx, func(round, _, subject, point int) (map[string]float64, error) {
+		if !r.all[subject].Serves(int(r.g.Points[point].X)) {
+			return nil, nil
 		}
-		both[[3]int{round, cells[i][0], cells[i][1]}] = values[idleKernel]
-		r.g.Add(round, cells[i][1], cells[i][0], values)
-		return nil
-	})
+		values, err := r.measure(ctx, subject, point)
+		both[[3]int{round, subject, point}] = values[idleKernel]
+		return values, err
+	}, r.g)
 	for i := range r.g.Samples {
 		smp := &r.g.Samples[i]
 		smp.Values[idleKernel] -= both[[3]int{smp.Round - 1, 0, smp.Point}] / 2
@@ -188,7 +178,7 @@ func readMemory(pid int) (m memory, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.kernel = kernelMemory(string(text))
+	m.kernel = memoryNamed(string(text), kernelMemory...)
 	if text, err := os.ReadFile("/proc/slabinfo"); err == nil { // it is root's
 		m.caches = slabCaches(string(text))
 	}
@@ -246,11 +236,7 @@ func (r *idleRun) caches() experiment.Table {
 		t.Rows = append(t.Rows, []string{"/proc/slabinfo is not told to this user", text.Unknown})
 		return t
 	}
-	var names []string
-	for name := range r.slabs {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int { return int(r.slabs[b] - r.slabs[a]) })
+	names := slices.SortedFunc(maps.Keys(r.slabs), func(a, b string) int { return int(r.slabs[b] - r.slabs[a]) })
 	count := r.g.Points[len(r.g.Points)-1].X
 	for _, name := range names[:min(len(names), 12)] {
 		if each := float64(r.slabs[name]) / count; each >= 16 {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"os"
@@ -12,11 +13,13 @@ import (
 	"github.com/evhttpd/evhttpd/bench/text"
 )
 
-// kernelMemory is what of /proc/meminfo the kernel needs for sockets, files, threads and address spaces, in bytes.
-func kernelMemory(meminfo string) (sum int64) {
+// kernelMemory names what of /proc/meminfo the kernel needs for sockets, files, threads and address spaces.
+var kernelMemory = []string{"Slab", "KernelStack", "PageTables"}
+
+// memoryNamed adds up what of /proc/meminfo has one of the names, in bytes.
+func memoryNamed(meminfo string, names ...string) (sum int64) {
 	for text := range strings.Lines(meminfo) {
-		switch name, value, _ := strings.Cut(text, ":"); name {
-		case "Slab", "KernelStack", "PageTables":
+		if name, value, _ := strings.Cut(text, ":"); slices.Contains(names, name) {
 			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64) // it has this form
 			sum += kib << 10
 		}
@@ -77,20 +80,12 @@ func (r *idleRun) limits() []limit {
 		}
 	}
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil && each > 0 {
-		if free := available(string(text)); free > 0 {
+		if free := float64(memoryNamed(string(text), "MemAvailable")); free > 0 {
 			all = append(all, limit{"memory", fmt.Sprintf("%.1f GB available", free/1e9), free / each,
 				"user and kernel memory of the first model, without a byte in flight"})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b limit) int {
-		switch {
-		case a.most < b.most:
-			return -1
-		case a.most > b.most:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(a, b limit) int { return cmp.Compare(a.most, b.most) })
 	return all
 }
 
@@ -106,17 +101,6 @@ func firstNumber(file string) (text string, v float64, ok bool) {
 	}
 	v, err = strconv.ParseFloat(words[0], 64)
 	return words[0], v, err == nil
-}
-
-// available is MemAvailable of /proc/meminfo, in bytes.
-func available(meminfo string) float64 {
-	for text := range strings.Lines(meminfo) {
-		if name, value, _ := strings.Cut(text, ":"); name == "MemAvailable" {
-			kib, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64) // it has this form
-			return kib * 1024
-		}
-	}
-	return 0
 }
 
 func limitsTable(limits []limit) experiment.Table {

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -44,12 +43,6 @@ func nginxLacks(ctx context.Context) string {
 	return ""
 }
 
-// nginxServer is an nginx of one process.
-type nginxServer struct {
-	*server.Server
-	folder string
-}
-
 // nginxConfig is as its documentation has it for static files, with what it caches looked at again after a second, as
 // evhttpd does.
 const nginxConfig = `daemon off; master_process off; pid nginx.pid; error_log stderr error; %s
@@ -64,37 +57,24 @@ http {
 }
 `
 
-// startNginx has nginx serve root on a free port, with its thread pool or without.
-func startNginx(ctx context.Context, root string, threads bool, cpus []int) (n *nginxServer, err error) {
+// nginx has one process of nginx serve root on a free port, its own files in folder; aio is threads, for its thread
+// pool, or off.
+func nginx(root, folder, aio string) (server.Options, error) {
 	path, err := nginxPath()
 	if err != nil {
-		return nil, err
+		return server.Options{}, err
 	}
 	addr, err := freePort()
 	if err != nil {
-		return nil, err
+		return server.Options{}, err
 	}
-	n = &nginxServer{}
-	if n.folder, err = os.MkdirTemp("", "evhttpd-nginx-"); err != nil {
-		return nil, err
-	}
-	aio, user := "off", ""
-	if threads {
-		aio = "threads"
-	}
+	user := ""
 	if os.Geteuid() == 0 {
 		user = "user root;" // whose file system it is: FUSE shows it to nobody else
 	}
-	file := filepath.Join(n.folder, "nginx.conf")
-	err = os.WriteFile(file, fmt.Appendf(nil, nginxConfig, user, aio, addr, root), 0o644)
-	if err == nil {
-		n.Server, err = server.StartWith(ctx, server.Options{Binary: path, Args: []string{"-p", n.folder, "-c", file},
-			CPUs: cpus, Serves: addr})
-	}
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(n.folder))
-	}
-	return n, nil
+	file := filepath.Join(folder, "nginx.conf")
+	return server.Options{Binary: path, Args: []string{"-p", folder, "-c", file}, Serves: addr},
+		os.WriteFile(file, fmt.Appendf(nil, nginxConfig, user, aio, addr, root), 0o644)
 }
 
 // freePort is one that was free a moment ago.
@@ -105,6 +85,3 @@ func freePort() (netip.AddrPort, error) {
 	}
 	return l.Addr().(*net.TCPAddr).AddrPort(), l.Close()
 }
-
-// Stop ends it, and removes its folder.
-func (n *nginxServer) Stop() error { return errors.Join(n.Server.Stop(), os.RemoveAll(n.folder)) }

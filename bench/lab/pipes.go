@@ -15,11 +15,6 @@ import (
 	"github.com/evhttpd/evhttpd/poller"
 )
 
-const (
-	pipesRounds   = 9
-	pipesDuration = 80 * time.Millisecond
-)
-
 // pipesCounts are the pipes in all; the last is replaced by as many as the limit of descriptors allows, up to it.
 var pipesCounts = []int{100, 300, 1000, 3000, 9000}
 
@@ -37,7 +32,6 @@ type pipes struct {
 
 // runPipes measures how long a chain of writes and reads takes among many pipes.
 func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error) {
-	s.Defaults(pipesRounds, pipesDuration)
 	p := &pipes{s: s}
 	// The clock is the thread's, and sigio wants its signals on one thread.
 	runtime.LockOSThread()
@@ -79,7 +73,13 @@ func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error)
 	if err = errors.Join(err, release()); err != nil {
 		return nil, err
 	}
-	if err = p.measureAll(ctx); err != nil {
+	err = s.each(ctx, func(_, grid, way, point int) (map[string]float64, error) {
+		count := int(p.grids[grid].Points[point].X)
+		c := chain{reads: p.reads[:count], writes: p.writes[:count], active: chains[grid].active,
+			length: chains[grid].writes}
+		return c.measure(p.ways[way], s.Duration)
+	}, p.grids...)
+	if err != nil {
 		return nil, err
 	}
 	r = &experiment.Result{Grids: p.grids}
@@ -109,29 +109,6 @@ func pipePoints(descriptors int) (points []int) {
 		points = append(points, n)
 	}
 	return points
-}
-
-func (p *pipes) measureAll(ctx context.Context) error {
-	points := len(p.grids[0].Points)
-	split := func(cell int) (way, grid, point int) {
-		return cell / (points * len(chains)), cell / points % len(chains), cell % points
-	}
-	name := func(cell int) string {
-		way, grid, point := split(cell)
-		return fmt.Sprintf("%s, %d of %s pipes active", p.ways[way].Name, chains[grid].active,
-			p.grids[grid].Points[point].Name)
-	}
-	return p.s.Each(ctx, points*len(chains)*len(p.ways), name, func(round, cell int) error {
-		way, grid, point := split(cell)
-		c := chain{reads: p.reads[:int(p.grids[grid].Points[point].X)], active: chains[grid].active,
-			length: chains[grid].writes}
-		c.writes = p.writes[:len(c.reads)]
-		values, err := c.measure(p.ways[way], p.s.Duration)
-		if err == nil {
-			p.grids[grid].Add(round, point, way, values)
-		}
-		return err
-	})
 }
 
 // chain is bench.c's run: active octets are written at even distances. For each octet that is read one is written

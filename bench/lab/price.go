@@ -17,9 +17,7 @@ import (
 )
 
 const (
-	priceRounds   = 9
-	priceDuration = 350 * time.Millisecond
-	priceWarmUp   = 80 * time.Millisecond
+	priceWarmUp = 80 * time.Millisecond
 	// priceScrapes is how often the metrics are fetched while they are on: 150 times as often as Prometheus does by
 	// itself (15 s).
 	priceScrapes = 100 * time.Millisecond
@@ -49,7 +47,6 @@ var priceLoads = []struct {
 // runPrice measures what a request costs without one thing that correctness takes, and what strict parsing and counting
 // cost by themselves.
 func runPrice(ctx context.Context, s *session) (*experiment.Result, error) {
-	s.Defaults(priceRounds, priceDuration)
 	g := &experiment.Grid{Name: "price", Title: "a request", Axis: "load", Metrics: []experiment.Metric{{Key: "cpu",
 		Name: "µs of the server's CPU", Unit: "µs"}, {Key: "rate", Name: "requests/s", Unit: "1/s", Unpaired: true}}}
 	for _, l := range priceLoads {

@@ -17,10 +17,6 @@ import (
 )
 
 const (
-	// Of 9 rounds the interval leaves out the least and the greatest value (bench/stats): one disturbed round of a
-	// server that is at its limit would otherwise make every verdict impossible.
-	ratesRounds   = 9
-	ratesDuration = 70 * time.Millisecond
 	// ratesIdle are the idle connections of Gammo et al.
 	ratesIdle = 10_000
 	// ratesWarmUp is what is thrown away of each rate, at most.
@@ -35,13 +31,13 @@ const (
 // ratesServers are the event mechanisms of the paper: model and trigger. The first is the baseline.
 var ratesServers = []struct {
 	experiment.Subject
-	model, trigger string
+	server.Variant
 }{
-	{experiment.Subject{Name: "epoll level"}, "epoll", "level"},
-	{experiment.Subject{Name: "epoll level (control)", Control: true}, "epoll", "level"},
-	{experiment.Subject{Name: "epoll edge"}, "epoll", "edge"},
-	{experiment.Subject{Name: "poll"}, "poll", "level"},
-	{experiment.Subject{Name: "select"}, "select", "level"},
+	{experiment.Subject{Name: "epoll level"}, server.Variant{Model: "epoll", Trigger: "level"}},
+	{experiment.Subject{Name: "epoll level (control)", Control: true}, server.Variant{Model: "epoll", Trigger: "level"}},
+	{experiment.Subject{Name: "epoll edge"}, server.Variant{Model: "epoll", Trigger: "edge"}},
+	{experiment.Subject{Name: "poll"}, server.Variant{Model: "poll", Trigger: "level"}},
+	{experiment.Subject{Name: "select"}, server.Variant{Model: "select", Trigger: "level"}},
 }
 
 // requesting is a way to make requests at a fixed rate.
@@ -71,7 +67,6 @@ type rates struct {
 
 // runRates measures reply rate and latency of the server itself against the rate of requests.
 func runRates(ctx context.Context, s *session) (result *experiment.Result, err error) {
-	s.Defaults(ratesRounds, ratesDuration)
 	r := &rates{s: s, idle: []int{0, ratesIdle}}
 	// The server keeps a tenth of its descriptors for other uses.
 	if most := s.Descriptors*9/10 - 512; most < ratesIdle {
@@ -153,7 +148,7 @@ func (r *rates) makeGrids() {
 
 func (r *rates) measureAll(ctx context.Context) error {
 	name := func(cell int) string {
-		return fmt.Sprintf("%s, %s idle", ratesServers[cell%len(ratesServers)].Name,
+		return fmt.Sprintf("%s, %s idle", ratesServers[cell%len(ratesServers)].Subject.Name,
 			text.Thousands(r.idle[cell/len(ratesServers)]))
 	}
 	return r.s.Each(ctx, len(ratesServers)*len(r.idle), name, func(round, cell int) error {
@@ -163,11 +158,7 @@ func (r *rates) measureAll(ctx context.Context) error {
 
 // session is one server, with its idle connections, under every rate.
 func (r *rates) session(ctx context.Context, round, subject, idle int) (err error) {
-	of := ratesServers[subject]
-	child, err := server.StartWith(ctx, server.Options{Binary: r.s.Binary, CPUs: r.cpus.Server, Args: []string{"serve",
-		r.root,
-		"--listen", "127.0.0.1:0", "--io-model", of.model, "--trigger", of.trigger, "--loops", "1", "--access-log",
-		"off"}, Counters: true})
+	child, err := r.s.start(ctx, r.cpus, ratesServers[subject].Args(r.root, 1, r.idle[idle])...)
 	if err != nil {
 		return err
 	}

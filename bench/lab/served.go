@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,11 @@ func (s *session) serving(measure func(root string, cpus experiment.CPUs) error)
 	return measure(root, cpus)
 }
 
+// start starts an evhttpd that tells its counters.
+func (s *session) start(ctx context.Context, cpus experiment.CPUs, args ...string) (*server.Server, error) {
+	return server.StartWith(ctx, server.Options{Binary: s.Binary, Args: args, CPUs: cpus.Server, Counters: true})
+}
+
 // loaded puts a load on a server that tells its counters. Of the load's first role it returns the answers a second
 // (rate), p50 and p99 in µs, and of each answer the server's CPU time in µs (cpu) and its calls and waits; and the
 // share of its CPU that the client used (client). What is not known is left out.
@@ -110,12 +116,7 @@ func failures(r *load.Result) error {
 
 // firstFailure is the first failure that is described.
 func firstFailure(r *load.RoleResult) string {
-	for _, text := range r.First {
-		if text != "" {
-			return text
-		}
-	}
-	return "of which nothing is known"
+	return cmp.Or(append(r.First[:], "of which nothing is known")...)
 }
 
 func micros(d time.Duration) float64 { return d.Seconds() * 1e6 }

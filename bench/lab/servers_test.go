@@ -42,10 +42,10 @@ func TestSlopeBearsAnOutlier(t *testing.T) {
 func TestKernelMemory(t *testing.T) {
 	const meminfo = "MemTotal:       24683388 kB\nMemAvailable:    1000 kB\nSlab:             100 kB\nSReclaimable:  " +
 		"    60 kB\nKernelStack:       20 kB\nPageTables:         3 kB\nHugePages_Total:       0\n"
-	if got := kernelMemory(meminfo); got != 123<<10 {
+	if got := memoryNamed(meminfo, kernelMemory...); got != 123<<10 {
 		t.Errorf("%d bytes", got)
 	}
-	if got := available(meminfo); got != 1000<<10 {
+	if got := memoryNamed(meminfo, "MemAvailable"); got != 1000<<10 {
 		t.Errorf("%v bytes available", got)
 	}
 	const slabinfo = "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> " +

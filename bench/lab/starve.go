@@ -17,8 +17,6 @@ import (
 )
 
 const (
-	starveRounds   = 6
-	starveDuration = time.Second
 	// starveMax keeps a wait for all of a case within what the client counts as one latency, a minute.
 	starveMax = 30 * time.Second
 	// starveWarmUp is before the window: the greedy client must have filled its pipeline.
@@ -69,7 +67,6 @@ var starveCases = []struct {
 // without end and one large download, with the budget of a turn off and on, level- and edge-triggered. Every answer is
 // checked: a wrong one, and any failure of a connection, is an error.
 func runStarve(ctx context.Context, s *session) (*experiment.Result, error) {
-	s.Defaults(starveRounds, starveDuration)
 	g := newStarveGrid()
 	err := s.serving(func(root string, cpus experiment.CPUs) error {
 		// The large file is a hole: it takes no room.
@@ -77,14 +74,9 @@ func runStarve(ctx context.Context, s *session) (*experiment.Result, error) {
 		if err := errors.Join(os.WriteFile(large, nil, 0o600), os.Truncate(large, downloadSize)); err != nil {
 			return err
 		}
-		name := func(i int) string { return g.Subjects[i].Name }
-		return s.Each(ctx, len(g.Subjects), name, func(round, i int) error {
-			values, err := s.starve(ctx, i, root, cpus)
-			if err == nil {
-				g.Add(round, 0, i, values)
-			}
-			return err
-		})
+		return s.each(ctx, func(_, _, subject, _ int) (map[string]float64, error) {
+			return s.starve(ctx, subject, root, cpus)
+		}, g)
 	})
 	if err != nil {
 		return nil, err
@@ -118,10 +110,9 @@ func (s *session) starve(ctx context.Context, i int, root string, cpus experimen
 	if !c.budget {
 		requests, bytes = 0, 0 // no bound
 	}
-	child, err := server.StartWith(ctx, server.Options{Binary: s.Binary, CPUs: cpus.Server, Args: []string{"serve",
-		root,
-		"--listen", "127.0.0.1:0", "--loops", "1", "--trigger", c.trigger, "--access-log", "off",
-		"--turn-requests", strconv.Itoa(requests), "--turn-bytes", strconv.Itoa(bytes)}})
+	args := (&server.Variant{Model: "auto", Trigger: c.trigger}).Args(root, 1, starveConnections)
+	child, err := s.start(ctx, cpus, append(args, "--turn-requests", strconv.Itoa(requests), "--turn-bytes",
+		strconv.Itoa(bytes))...)
 	if err != nil {
 		return nil, err
 	}

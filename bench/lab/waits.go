@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,8 +20,6 @@ import (
 const (
 	// waitsOperations is what costs are given for, as Kerrisk does.
 	waitsOperations = 100_000
-	waitsRounds     = 9
-	waitsDuration   = 150 * time.Millisecond
 )
 
 var waitsCounts = []int{10, 100, 1000, 10_000}
@@ -51,7 +48,6 @@ type waits struct {
 
 // runWaits measures what a wait costs of which one random descriptor of N is ready.
 func runWaits(ctx context.Context, s *session) (r *experiment.Result, err error) {
-	s.Defaults(waitsRounds, waitsDuration)
 	w := &waits{s: s}
 	// The clock is the thread's, and sigio wants its signals on one thread.
 	runtime.LockOSThread()
@@ -127,40 +123,23 @@ func (w *waits) whichWays() (ways []watching) {
 }
 
 func (w *waits) measureAll(ctx context.Context) error {
-	points, ways := len(w.grid.Points), w.whichWays()
-	last := w.grid.Points[points-1]
+	ways, last := w.whichWays(), w.grid.Points[len(w.grid.Points)-1]
 	w.which = &experiment.Grid{Name: "which", Title: fmt.Sprintf("%s, of %s descriptors", w.grid.Title, last.Name),
 		Axis:     "which is ready",
 		Subjects: subjects(ways), Metrics: w.grid.Metrics}
 	for i, place := range places {
 		w.which.Points = append(w.which.Points, experiment.Point{Name: place.name, X: float64(i)})
 	}
-	cells := points * len(w.ways)
-	name := func(cell int) string {
-		if cell < cells {
-			return fmt.Sprintf("%s, %s descriptors", w.ways[cell/points].Name, w.grid.Points[cell%points].Name)
-		}
-		cell -= cells
-		return fmt.Sprintf("%s, %s of %s is ready", ways[cell/len(places)].Name, places[cell%len(places)].name,
-			last.Name)
-	}
-	return w.s.Each(ctx, cells+len(ways)*len(places), name, func(round, cell int) error {
+	return w.s.each(ctx, func(round, grid, way, point int) (map[string]float64, error) {
 		random := rand.New(rand.NewPCG(w.s.Seed, uint64(round)))
-		grid, of, way, point := w.grid, w.ways, cell/points, cell%points
-		fds, pick := w.pipes, (*rand.Rand).IntN
-		if cell < cells {
-			fds = fds[:int(w.grid.Points[point].X)]
+		fds, of, pick := w.pipes, ways, (*rand.Rand).IntN
+		if grid == 0 {
+			fds, of = fds[:int(w.grid.Points[point].X)], w.ways
 		} else {
-			cell -= cells
-			grid, of, way, point = w.which, ways, cell/len(places), cell%len(places)
 			pick = places[point].pick
 		}
-		values, err := w.measure(of[way], fds, func() int { return pick(random, len(fds)) })
-		if err == nil {
-			grid.Add(round, point, way, values)
-		}
-		return err
-	})
+		return w.measure(of[way], fds, func() int { return pick(random, len(fds)) })
+	}, w.grid, w.which)
 }
 
 // measure is one way to wait at one point: what a write, the wait and a read cost, less a write and a read alone

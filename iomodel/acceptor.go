@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,10 +39,7 @@ type acceptor struct {
 	pulse   model.Pulse
 	reserve model.Reserve
 	polling model.Backoff // after an error of poll
-
-	waker  poller.WakeFD
-	mu     sync.Mutex // of what follows, and of the waker's end
-	closed bool
+	waker   poller.Waker
 }
 
 // accepted is a listener as its acceptor has it.
@@ -82,6 +78,15 @@ func (s *acceptingServer) accept(a *acceptor, listeners [][]model.Listener) erro
 	return nil
 }
 
+// Wait implements [Server].
+func (s *acceptingServer) Wait() model.Ended {
+	ended := s.ownedServer.Wait()
+	if err := s.acceptor.waker.Close(); err != nil {
+		s.opts.Warn("closing the acceptor", err)
+	}
+	return ended
+}
+
 // SetListeners implements [Server].
 func (s *acceptingServer) SetListeners(listeners [][]model.Listener) error {
 	s.acceptor.listen(descriptors(listeners))
@@ -89,13 +94,7 @@ func (s *acceptingServer) SetListeners(listeners [][]model.Listener) error {
 }
 
 // wake ends the acceptor's wait, from any goroutine.
-func (a *acceptor) wake() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.closed {
-		_ = a.waker.Send() // failing, the wait ends in a second
-	}
-}
+func (a *acceptor) wake() { _ = a.waker.Wake() } // failing, the wait ends in a second
 
 // roomMade is called when something can be begun again.
 func (a *acceptor) roomMade() {
@@ -155,20 +154,6 @@ func (a *acceptor) relisten() {
 	close(r.done)
 }
 
-// close frees the acceptor after run. It does so once, however often the server's end is waited for:
-// by the second time the descriptor's number may be another's.
-func (a *acceptor) close() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closed {
-		return
-	}
-	a.closed = true
-	if err := a.waker.Close(); err != nil {
-		a.server.opts.Warn("closing the descriptor that wakes the acceptor", err)
-	}
-}
-
 // set makes these the listeners to accept from.
 func (a *acceptor) set(listeners []int) {
 	a.list = nil
@@ -198,7 +183,7 @@ func (a *acceptor) round() {
 		return
 	}
 	if a.fds[0].Revents != 0 {
-		_ = a.waker.Drain() // failing, the next wait ends at once
+		_ = a.waker.Woken() // failing, the next wait ends at once
 	}
 	for _, ready := range a.fds[1:] {
 		if ready.Revents == 0 {
@@ -296,7 +281,7 @@ func (a *acceptor) awaitRoom() {
 	}
 	// A connection that is not idle now may be in a while, without telling.
 	if n, err := a.poll(a.fds[:1], roomEvery); n > 0 && err == nil {
-		_ = a.waker.Drain() // failing, the next wait ends at once
+		_ = a.waker.Woken() // failing, the next wait ends at once
 	}
 }
 

@@ -108,8 +108,7 @@ func (s *blockingServer) Wait() model.Ended {
 	s.work.Broadcast()
 	s.mu.Unlock()
 	s.running.Wait()
-	s.acceptor.close()
-	return s.ownedServer.Wait()
+	return s.acceptingServer.Wait()
 }
 
 // full reports whether every thread is taken.

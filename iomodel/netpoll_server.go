@@ -140,8 +140,7 @@ func (s *netpollServer) Adopt(h model.Handed) bool {
 
 // Wait implements [Server].
 func (s *netpollServer) Wait() model.Ended {
-	ended := s.ownedServer.Wait()
-	s.acceptor.close()
+	ended := s.acceptingServer.Wait()
 	ended.Err = errors.Join(ended.Err, s.writable.close())
 	return ended
 }

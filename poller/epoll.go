@@ -17,7 +17,7 @@ var epollBackend = backend("epoll", Level|Edge, 0, openEpoll)
 // epoll implements Poller. The kernel keeps each descriptor's token in the data
 // union of its epoll_event, so no table of ours is needed to translate events.
 type epoll struct {
-	fdWaker
+	Waker
 	epfd  int
 	edge  uint32 // EPOLLET or 0: or'ed into every registration but those with ForceLevel
 	calls Calls
@@ -33,12 +33,12 @@ func openEpoll(trigger Trigger) (Poller, error) {
 	if p.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
-	if err = p.wake.Open("epoll poller"); err != nil {
+	if err = p.Waker.Open("epoll poller"); err != nil {
 		return nil, errors.Join(err, unix.Close(p.epfd))
 	}
 	// Edge-triggered whatever the poller's trigger: each write is an edge of
 	// its own, so the counter is never read and a wake costs one call less.
-	if err = p.control(unix.EPOLL_CTL_ADD, p.wake.FD(), tokenWake, unix.EPOLLIN|unix.EPOLLET); err != nil {
+	if err = p.control(unix.EPOLL_CTL_ADD, p.FD(), tokenWake, unix.EPOLLIN|unix.EPOLLET); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
@@ -94,10 +94,10 @@ func (p *epoll) Wait(events []Event, timeout time.Duration) (int, error) {
 
 // Close implements Poller.
 func (p *epoll) Close() error {
-	if !p.stop() {
+	if p.epfd < 0 {
 		return nil
 	}
-	err := errors.Join(p.wake.Close(), unix.Close(p.epfd))
+	err := errors.Join(p.Waker.Close(), unix.Close(p.epfd))
 	p.epfd = -1 // a late call gets EBADF, not a stranger's descriptor
 	if err != nil {
 		return fmt.Errorf("close the epoll poller: %w", err)
@@ -156,7 +156,7 @@ func (p *epoll) collect(events []Event, raw []unix.EpollEvent) int {
 		n++
 	}
 	if woken {
-		p.clear()
+		p.WokenByEdge()
 	}
 	return n
 }

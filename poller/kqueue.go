@@ -20,7 +20,7 @@ var kqueueBackend = backend("kqueue", Level|Edge, 0, openKqueue)
 // descriptor is forgotten before it is closed. An edge-triggered connection
 // needs one such call in its life.
 type kqueue struct {
-	fdWaker
+	Waker
 	kq         int
 	regs       registrations
 	changes    [changesMax]change
@@ -41,10 +41,10 @@ func openKqueue(trigger Trigger) (Poller, error) {
 		return nil, fmt.Errorf("kqueue: %w", err)
 	}
 	p.kq = kq
-	if err := p.wake.Open("kqueue poller"); err != nil {
+	if err := p.Waker.Open("kqueue poller"); err != nil {
 		return nil, errors.Join(err, unix.Close(kq))
 	}
-	p.rawChanges[0] = rawChange(change{fd: p.wake.FD(), filter: filterRead})
+	p.rawChanges[0] = rawChange(change{fd: p.FD(), filter: filterRead})
 	if _, err := unix.Kevent(kq, p.rawChanges[:1], nil, nil); err != nil {
 		return nil, errors.Join(fmt.Errorf("kevent of the kqueue poller's pipe: %w", err), p.Close())
 	}
@@ -117,10 +117,10 @@ func (p *kqueue) Wait(events []Event, timeout time.Duration) (int, error) {
 
 // Close implements Poller.
 func (p *kqueue) Close() error {
-	if !p.stop() {
+	if p.kq < 0 {
 		return nil
 	}
-	err := errors.Join(p.wake.Close(), unix.Close(p.kq))
+	err := errors.Join(p.Waker.Close(), unix.Close(p.kq))
 	p.kq = -1 // a late call gets EBADF, not a stranger's descriptor
 	if err != nil {
 		return fmt.Errorf("close the kqueue poller: %w", err)
@@ -171,11 +171,11 @@ func (p *kqueue) collect(events []Event, raw []unix.Kevent_t) (int, error) {
 	p.regs.begin()
 	for i := range raw {
 		k := received(&raw[i])
-		woken = woken || k.fd == p.wake.FD() // which is none of regs, so that merge passes over it
+		woken = woken || k.fd == p.FD() // which is none of regs, so that merge passes over it
 		n = p.regs.merge(events, n, k)
 	}
 	if woken {
-		return n, p.woken()
+		return n, p.Woken()
 	}
 	return n, nil
 }

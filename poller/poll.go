@@ -26,7 +26,7 @@ func openPoll(Trigger) (Poller, error) {
 	if err := p.open("poll"); err != nil {
 		return nil, err
 	}
-	p.fds = []unix.PollFd{{Fd: int32(p.wake.FD()), Events: unix.POLLIN}}
+	p.fds = []unix.PollFd{{Fd: int32(p.FD()), Events: unix.POLLIN}}
 	return p, nil
 }
 
@@ -82,7 +82,7 @@ func (p *poll) Wait(events []Event, timeout time.Duration) (int, error) {
 func (p *poll) collect(events []Event, count int) (n int, err error) {
 	if p.fds[0].Revents != 0 {
 		count--
-		if err := p.woken(); err != nil {
+		if err := p.Woken(); err != nil {
 			return 0, err
 		}
 	}

@@ -39,10 +39,10 @@ func openSelect(Trigger) (Poller, error) {
 	if err := p.open("select"); err != nil {
 		return nil, err
 	}
-	if err := p.reach(p.wake.FD()); err != nil {
-		return nil, errors.Join(fmt.Errorf("select: fd %d of the poller's own: %w", p.wake.FD(), err), p.Close())
+	if err := p.reach(p.FD()); err != nil {
+		return nil, errors.Join(fmt.Errorf("select: fd %d of the poller's own: %w", p.FD(), err), p.Close())
 	}
-	p.read.put(p.wake.FD(), true)
+	p.read.put(p.FD(), true)
 	return p, nil
 }
 
@@ -74,7 +74,7 @@ func (p *selects) Remove(fd int) error {
 		return err
 	}
 	p.ask(fd, 0)
-	for p.top > p.wake.FD() && p.find(p.top) < 0 {
+	for p.top > p.FD() && p.find(p.top) < 0 {
 		p.top--
 	}
 	return nil
@@ -119,9 +119,9 @@ func (p *selects) ask(fd int, want Interest) {
 // collect turns the sets into events and takes the wake-up out. It goes round:
 // whoever finds no room is among the first in the next Wait.
 func (p *selects) collect(events []Event) (n int, err error) {
-	if fd := p.wake.FD(); p.readReady.has(fd) {
+	if fd := p.FD(); p.readReady.has(fd) {
 		p.readReady.put(fd, false)
-		if err := p.woken(); err != nil {
+		if err := p.Woken(); err != nil {
 			return 0, err
 		}
 	}

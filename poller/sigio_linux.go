@@ -81,9 +81,9 @@ func openSigio(Trigger) (Poller, error) {
 	set := sigioSet()
 	var err error
 	if p.sigfd, err = unix.Signalfd(-1, &set, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK); err != nil {
-		return nil, errors.Join(fmt.Errorf("signalfd: %w", err), p.wake.Close())
+		return nil, errors.Join(fmt.Errorf("signalfd: %w", err), p.Waker.Close())
 	}
-	p.asked = []unix.PollFd{{Fd: int32(p.sigfd), Events: unix.POLLIN}, {Fd: int32(p.wake.FD()), Events: unix.POLLIN}}
+	p.asked = []unix.PollFd{{Fd: int32(p.sigfd), Events: unix.POLLIN}, {Fd: int32(p.FD()), Events: unix.POLLIN}}
 	return p, nil
 }
 
@@ -356,7 +356,7 @@ func (p *sigio) pollNow() error {
 // collect turns the answers into events and takes the wake-up out.
 func (p *sigio) collect(events []Event) (int, error) {
 	if p.asked[askedWake].Revents != 0 {
-		if err := p.woken(); err != nil {
+		if err := p.Woken(); err != nil {
 			return 0, err
 		}
 	}

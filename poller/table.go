@@ -117,7 +117,7 @@ func (t *table) close() { *t = table{name: t.name, closed: true} }
 // tablePoller is what poll and select have in common: who is watched is told with each wait, so that there are no calls
 // but those of Wait.
 type tablePoller struct {
-	fdWaker
+	Waker
 	table
 	calls Calls
 }
@@ -125,19 +125,13 @@ type tablePoller struct {
 // open makes the descriptor that ends a wait.
 func (p *tablePoller) open(name string) error {
 	p.name = name
-	return p.wake.Open(name + " poller")
+	return p.Waker.Open(name + " poller")
 }
 
 // Close implements Poller.
 func (p *tablePoller) Close() error {
-	if !p.stop() {
-		return nil
-	}
 	p.table.close()
-	if err := p.wake.Close(); err != nil {
-		return fmt.Errorf("close the %s poller: %w", p.name, err)
-	}
-	return nil
+	return p.Waker.Close()
 }
 
 // Calls implements Counter.

@@ -11,7 +11,7 @@ import (
 )
 
 // Open makes the descriptor, a pipe; owner is whose wait it ends, for errors.
-func (w *WakeFD) Open(owner string) error {
+func (w *Waker) Open(owner string) error {
 	var fds [2]int
 	syscall.ForkLock.RLock() // macOS has no pipe2
 	err := unix.Pipe(fds[:])
@@ -23,7 +23,7 @@ func (w *WakeFD) Open(owner string) error {
 	if err != nil {
 		return fmt.Errorf("pipe of the %s: %w", owner, err)
 	}
-	w.read, w.write = fds[0], fds[1]
+	w.owner, w.read, w.write = owner, fds[0], fds[1]
 	for _, fd := range fds {
 		if err := unix.SetNonblock(fd, true); err != nil {
 			return errors.Join(fmt.Errorf("pipe of the %s: %w", owner, err), w.Close())

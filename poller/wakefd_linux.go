@@ -7,11 +7,11 @@ import (
 )
 
 // Open makes the descriptor, an eventfd; owner is whose wait it ends, for errors.
-func (w *WakeFD) Open(owner string) error {
+func (w *Waker) Open(owner string) error {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return fmt.Errorf("eventfd of the %s: %w", owner, err)
 	}
-	w.read, w.write = fd, fd
+	w.owner, w.read, w.write = owner, fd, fd
 	return nil
 }

@@ -2,7 +2,6 @@ package ring
 
 import (
 	"errors"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,18 +62,16 @@ type ring struct {
 	enters      uint64 // calls of io_uring_enter
 	requests    uint64
 
-	wake struct {
-		poller.WakeFD
-		opened bool
-		armed  bool
-		mu     sync.Mutex
-		closed bool
-	}
+	poller.Waker      // whose counter is never read: each write is reported
+	wakeArmed    bool // there is a poll of its descriptor
 }
 
 func newRing(s size, buffers int) (*ring, error) {
 	r := &ring{}
 	r.transport.ring = r
+	if err := r.Waker.Open("io_uring loop"); err != nil {
+		return nil, err
+	}
 	if err := r.open(s, buffers); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -88,14 +85,7 @@ func (r *ring) open(s size, buffers int) (err error) {
 	if r.buffers, err = r.ring.ProvideBuffers(recvGroup, buffers, recvBufferSize); err != nil {
 		return err
 	}
-	if err = r.out.open(); err != nil {
-		return err
-	}
-	if err = r.wake.Open("io_uring loop"); err != nil {
-		return err
-	}
-	r.wake.opened = true
-	return nil
+	return r.out.open()
 }
 
 // Bind implements [reactor.Completer].
@@ -147,9 +137,9 @@ func (r *ring) takeAll() error {
 // arm asks again for what has ended and is wanted still. It reports whether
 // accepted connections wait to be taken.
 func (r *ring) arm() (waiting bool) {
-	if !r.wake.armed {
-		r.wake.armed = true
-		r.request(0, opWake).PreparePollEdges(r.wake.FD(), unix.POLLIN)
+	if !r.wakeArmed {
+		r.wakeArmed = true
+		r.request(0, opWake).PreparePollEdges(r.FD(), unix.POLLIN)
 	}
 	waiting = r.armListeners()
 	for _, token := range r.rearm {
@@ -246,7 +236,8 @@ func (r *ring) reap() {
 		case opAccept, opListen:
 			r.arrived(int(token), op, &c)
 		case opWake:
-			r.wake.armed = c.Flags&uring.CompletionMore != 0
+			r.wakeArmed = c.Flags&uring.CompletionMore != 0
+			r.WokenByEdge()
 		}
 	}
 	r.ring.Reaped()
@@ -410,34 +401,15 @@ func (r *ring) cancel(token poller.Token, op uint64) {
 // Modify implements [poller.Poller]; there is nothing that could be modified.
 func (r *ring) Modify(int, poller.Token, poller.Interest) error { return errors.ErrUnsupported }
 
-// Wake implements [poller.Poller]. The counter is never read: each write is reported.
-func (r *ring) Wake() error {
-	r.wake.mu.Lock()
-	defer r.wake.mu.Unlock()
-	if r.wake.closed {
-		return nil
-	}
-	return r.wake.Send()
-}
-
 // Calls implements [poller.Counter]: what one call submits and waits for is not told apart.
 func (r *ring) Calls() poller.Calls { return poller.Calls{Wait: r.enters, Operations: r.requests} }
 
 // Close implements [poller.Poller].
 func (r *ring) Close() error {
-	r.wake.mu.Lock()
-	defer r.wake.mu.Unlock()
-	if r.wake.closed {
-		return nil
-	}
-	r.wake.closed = true
 	var err error
 	if r.ring != nil {
-		err = r.settle()
-		err = errors.Join(err, r.ring.Close())
+		err = errors.Join(r.settle(), r.ring.Close())
+		r.ring = nil
 	}
-	if r.wake.opened {
-		err = errors.Join(err, r.wake.Close())
-	}
-	return err
+	return errors.Join(err, r.Waker.Close())
 }

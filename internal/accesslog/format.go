@@ -1,10 +1,6 @@
 package accesslog
 
-import (
-	"fmt"
-
-	"github.com/evhttpd/evhttpd/conn"
-)
+import "github.com/evhttpd/evhttpd/conn"
 
 // Format is the shape of a line.
 type Format uint8
@@ -20,16 +16,8 @@ const Combined Format = 0
 // JSON is one object a line, with the fields of docs/operations.md.
 const JSON Format = 1
 
-// ParseFormat reads the name of a format.
-func ParseFormat(s string) (Format, error) {
-	switch s {
-	case "", "combined":
-		return Combined, nil
-	case "json":
-		return JSON, nil
-	}
-	return Combined, fmt.Errorf("%q: want combined or json", s)
-}
+// FormatNames are the names of the formats.
+var FormatNames = []string{Combined: "combined", JSON: "json"}
 
 const (
 	// lineMax is the most bytes that a format makes of a request, LF included.

@@ -177,14 +177,3 @@ func TestLoopWritesJSONAndAllocatesNothing(t *testing.T) {
 		t.Errorf("%d lines, %q and %q", len(lines), lines[0], lines[len(lines)-1])
 	}
 }
-
-func TestParseFormat(t *testing.T) {
-	for name, want := range map[string]Format{"combined": Combined, "json": JSON, "": Combined} {
-		if got, err := ParseFormat(name); got != want || err != nil {
-			t.Errorf("%q: %v, %v", name, got, err)
-		}
-	}
-	if _, err := ParseFormat("JSON"); err == nil || !strings.Contains(err.Error(), "want combined or json") {
-		t.Error(err)
-	}
-}

@@ -15,7 +15,7 @@ const stdout = "-"
 // openSink opens path, never waiting: not for a FIFO's reader either.
 func openSink(path string) (sink.Sink, error) {
 	switch {
-	case strings.HasPrefix(path, syslogPrefix):
+	case strings.HasPrefix(path, SyslogPrefix):
 		return openSyslog(path)
 	case path == stdout:
 		return sink.Inherited(unix.Stdout), nil

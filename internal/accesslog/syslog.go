@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,8 +15,10 @@ import (
 	"github.com/evhttpd/evhttpd/internal/sink"
 )
 
+// SyslogPrefix begins the name of a syslog.
+const SyslogPrefix = "syslog:"
+
 const (
-	syslogPrefix = "syslog:"
 	// syslogPort is syslog's over UDP (RFC 5426 section 3.3).
 	syslogPort = "514"
 	// syslogPriority is local7.info: facility 23 times 8 and severity 6 (RFC 5424 section 6.2.1).
@@ -23,6 +26,9 @@ const (
 	syslogTag      = "evhttpd"
 	// reconnectEvery is how long a syslog that has gone away is left alone.
 	reconnectEvery = time.Second
+	// writeMax is how long one call waits for a syslog whose queue is full. After each, the wait ends if it was
+	// abandoned.
+	writeMax = 100 * time.Millisecond
 )
 
 // syslogSink sends each line as a datagram of its own:
@@ -32,32 +38,59 @@ const (
 //   - to a Unix socket as syslog(3) does, <190>Mmm dd hh:mm:ss evhttpd[PID]: LINE
 //     (RFC 3164 without the host's name), which is all that some programs which listen on /dev/log read.
 type syslogSink struct {
-	name   string // as configured
-	family int
-	to     unix.Sockaddr
-	fd     int // -1: there is no connection
-	header func(dst []byte, now time.Time) []byte
-	second int64 // that text is of
-	text   []byte
-	packet []byte
-	retry  time.Time
+	network, address string   // as package net has them; a host is an address already
+	conn             net.Conn // nil: there is no connection
+	header           func(dst []byte, now time.Time) []byte
+	second           int64 // that text is of
+	text             []byte
+	packet           []byte
+	retry            time.Time
 }
 
-// openSyslog reads udp://HOST[:PORT] or unix:PATH and connects.
-func openSyslog(name string) (*syslogSink, error) {
-	s := &syslogSink{name: name, fd: -1}
-	where := strings.TrimPrefix(name, syslogPrefix)
-	pid := strconv.Itoa(os.Getpid())
+// CheckSyslog says what is wrong with a name that begins with SyslogPrefix.
+func CheckSyslog(name string) error {
+	_, _, err := syslogAt(name)
+	return err
+}
+
+// syslogAt returns the network and the address of a name: syslog:udp://HOST[:PORT] or syslog:unix:PATH.
+func syslogAt(name string) (network, address string, err error) {
+	where := strings.TrimPrefix(name, SyslogPrefix)
 	if path, ok := strings.CutPrefix(where, "unix:"); ok && path != "" {
-		s.family, s.to = unix.AF_UNIX, &unix.SockaddrUnix{Name: path}
+		return "unixgram", path, nil
+	}
+	if address, ok := strings.CutPrefix(where, "udp://"); ok {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			host, port = strings.Trim(address, "[]"), syslogPort
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err == nil && n > 0 && host != "" && !strings.ContainsAny(host, "/ \t@") {
+			return "udp", net.JoinHostPort(host, port), nil
+		}
+	}
+	return "", "", fmt.Errorf("%q: want syslog:udp://HOST:514 or syslog:unix:/dev/log", name)
+}
+
+// openSyslog connects to the syslog of that name. It may take as long as the resolver does.
+func openSyslog(name string) (*syslogSink, error) {
+	network, address, err := syslogAt(name)
+	if err != nil {
+		return nil, fmt.Errorf("accesslog: %w", err)
+	}
+	s := &syslogSink{network: network, address: address}
+	pid := strconv.Itoa(os.Getpid())
+	if network == "unixgram" {
 		s.header = func(dst []byte, now time.Time) []byte {
 			dst = append(dst, syslogPriority...)
 			return append(append(append(now.AppendFormat(dst, "Jan _2 15:04:05 "), syslogTag+"["...), pid...), "]: "...)
 		}
-	} else if host, ok := strings.CutPrefix(where, "udp://"); ok && host != "" {
-		if err := s.resolve(host); err != nil {
-			return nil, err
+	} else {
+		to, err := net.ResolveUDPAddr(network, address)
+		if err != nil {
+			return nil, fmt.Errorf("accesslog: open %s: %w", name, err)
 		}
+		s.address = to.String()
 		hostname, err := os.Hostname()
 		unprintable := func(r rune) bool { return r <= ' ' || r > '~' }
 		if err != nil || hostname == "" || strings.ContainsFunc(hostname, unprintable) {
@@ -68,55 +101,11 @@ func openSyslog(name string) (*syslogSink, error) {
 			dst = now.AppendFormat(dst, "2006-01-02T15:04:05Z07:00 ")
 			return append(append(append(dst, hostname...), " "+syslogTag+" "...), pid+" access - "...)
 		}
-	} else {
-		return nil, fmt.Errorf("accesslog: %q: want syslog:udp://HOST:514 or syslog:unix:PATH", name)
 	}
-	if err := s.connect(); err != nil {
+	if s.conn, err = net.Dial(s.network, s.address); err != nil {
 		return nil, fmt.Errorf("accesslog: open %s: %w", name, err)
 	}
 	return s, nil
-}
-
-// resolve finds the address of a syslog server. It may take as long as the resolver does.
-func (s *syslogSink) resolve(host string) error {
-	if _, _, err := net.SplitHostPort(host); err != nil {
-		host = net.JoinHostPort(strings.Trim(host, "[]"), syslogPort)
-	}
-	addr, err := net.ResolveUDPAddr("udp", host)
-	if err != nil {
-		return fmt.Errorf("accesslog: open %s: %w", s.name, err)
-	}
-	if ip := addr.IP.To4(); ip != nil || addr.IP == nil {
-		to := &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte{127, 0, 0, 1}}
-		copy(to.Addr[:], ip)
-		s.family, s.to = unix.AF_INET, to
-		return nil
-	}
-	to := &unix.SockaddrInet6{Port: addr.Port}
-	copy(to.Addr[:], addr.IP.To16())
-	if zone, err := net.InterfaceByName(addr.Zone); err == nil {
-		to.ZoneId = uint32(zone.Index)
-	}
-	s.family, s.to = unix.AF_INET6, to
-	return nil
-}
-
-// connect makes the socket, non-blocking and closed on exec.
-func (s *syslogSink) connect() error {
-	fd, err := unix.Socket(s.family, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	unix.CloseOnExec(fd)
-	if err = unix.SetNonblock(fd, true); err == nil {
-		err = unix.Connect(fd, s.to)
-	}
-	if err != nil {
-		_ = unix.Close(fd) // it was never used
-		return err
-	}
-	s.fd = fd
-	return nil
 }
 
 // WriteLines sends each line. What cannot be sent now is waited for, but for a
@@ -148,43 +137,53 @@ func (s *syslogSink) send(line []byte, abandoned <-chan struct{}) error {
 	}
 	s.packet = append(append(s.packet[:0], s.text...), line...)
 	for tries := 0; ; {
-		if s.fd < 0 {
+		if s.conn == nil {
 			if now.Before(s.retry) {
 				return fmt.Errorf("nobody listens: %w", unix.ECONNREFUSED)
 			}
-			if err := s.connect(); err != nil {
+			conn, err := net.Dial(s.network, s.address)
+			if err != nil {
 				s.retry = now.Add(reconnectEvery)
 				return err
 			}
+			s.conn = conn
 		}
-		err := unix.Send(s.fd, s.packet, unix.MSG_NOSIGNAL)
-		switch err {
-		case nil, unix.EMSGSIZE: // a datagram is whole or lost
+		err := s.write(abandoned)
+		if err == nil || err == sink.ErrAbandoned || errors.Is(err, unix.EMSGSIZE) { // a datagram is whole or lost
 			return err
-		case unix.EINTR:
-		case unix.EAGAIN, unix.ENOBUFS: // BSD says that a queue is full by ENOBUFS
-			if err := sink.Await(s.fd, abandoned); err != nil {
-				return err
-			}
-		default:
-			// UDP reports what became of an earlier datagram; a Unix socket, that
-			// the program which listened is gone. Another socket shows whether it stays so.
-			if tries++; tries == 1 && err == unix.ECONNREFUSED && s.family != unix.AF_UNIX {
-				continue
-			}
-			s.disconnect()
-			if tries > 1 || s.family != unix.AF_UNIX {
-				s.retry = now.Add(reconnectEvery)
-				return err
-			}
+		}
+		// UDP reports what became of an earlier datagram; a Unix socket, that the program which listened is gone.
+		// Another socket shows whether it stays so.
+		if tries++; tries == 1 && errors.Is(err, unix.ECONNREFUSED) && s.network == "udp" {
+			continue
+		}
+		_ = s.Close() // nothing waits in a datagram socket
+		if tries > 1 || s.network == "udp" {
+			s.retry = now.Add(reconnectEvery)
+			return err
 		}
 	}
 }
 
-func (s *syslogSink) disconnect() {
-	if s.fd >= 0 {
-		_ = unix.Close(s.fd) // nothing waits in a datagram socket
-		s.fd = -1
+// write sends the packet, and waits while the syslog's queue is full.
+func (s *syslogSink) write(abandoned <-chan struct{}) error {
+	for {
+		if err := s.conn.SetWriteDeadline(time.Now().Add(writeMax)); err != nil {
+			return err
+		}
+		_, err := s.conn.Write(s.packet)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, unix.ENOBUFS): // BSD says so that a queue is full, and not when it has room
+			time.Sleep(writeMax / 10)
+		default:
+			return err
+		}
+		select {
+		case <-abandoned:
+			return sink.ErrAbandoned
+		default:
+		}
 	}
 }
 
@@ -192,7 +191,10 @@ func (s *syslogSink) disconnect() {
 func (s *syslogSink) Terminal() bool { return false }
 
 // Close implements sink.Sink.
-func (s *syslogSink) Close() error {
-	s.disconnect()
-	return nil
+func (s *syslogSink) Close() (err error) {
+	if s.conn != nil {
+		err = s.conn.Close()
+	}
+	s.conn = nil
+	return err
 }

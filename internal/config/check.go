@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -24,14 +25,11 @@ func (c *checker) wrong(path, format string, args ...any) {
 
 // where names another value with its place, for a conflict.
 func (c *checker) where(path string) string {
-	o := c.origins.of(path)
-	switch o.From {
-	case FromFile:
+	switch o := c.origins.of(path); {
+	case o.Line > 0:
 		return fmt.Sprintf("%s in line %d", path, o.Line)
-	case FromDefault:
-		return "the default of " + path
 	default:
-		return o.subject(path)
+		return cmp.Or(o.Name, "the default of "+path)
 	}
 }
 
@@ -61,12 +59,12 @@ func check(e *Effective, p *problems, s *Sources) {
 // misspelled key may be its sites.
 func (c *checker) served(s *Sources) {
 	inFile := func(p Problem) bool { return p.File == c.File }
-	if c.File == "" || s.Root != nil || s.AnyRoot || c.origins["sites"].From == FromFile ||
+	if c.File == "" || s.Root != nil || s.AnyRoot || c.origins["sites"].Line > 0 ||
 		slices.ContainsFunc(c.all, inFile) {
 		return
 	}
-	c.all = append(c.all, Problem{File: c.File,
-		Text: "says nothing of what is to be served: add sites, such as sites: [{root: /srv/www}], or give ROOT " +
+	c.all = append(c.all, Problem{Origin{File: c.File},
+		"says nothing of what is to be served: add sites, such as sites: [{root: /srv/www}], or give ROOT " +
 			"on the command line"})
 }
 
@@ -107,7 +105,7 @@ func (c *checker) sizes() {
 func (c *checker) exceeds(part string, partSize int64, whole string, wholeSize int64) {
 	switch {
 	case !c.fine(part, whole):
-	case c.origins.of(part).From == FromDefault:
+	case c.origins.of(part) == Origin{}:
 		c.wrong(whole, "%q: is less than its part %s: want at least %s, or set that too", FormatSize(wholeSize),
 			part, FormatSize(partSize))
 	default:

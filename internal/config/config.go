@@ -4,20 +4,22 @@
 // says how each key's value is written, the table flags which keys the command line has. [Sources] reads them all and
 // reports everything that is wrong, each with its place.
 //
-// What a value may be is for its owner to say: internal/site, internal/guard, internal/static and iomodel check what
-// they are given, and this package asks them.
+// What a value may be is for its owner to say: internal/site, internal/guard, internal/static, internal/accesslog and
+// iomodel check what they are given, and this package asks them.
 //
-// It imports those four, and http1 for what a field is.
+// It imports those five, and http1 for what a field is.
 package config
 
 import (
+	_ "embed"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
+	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/site"
-	"github.com/evhttpd/evhttpd/internal/static"
 )
 
 // Config is the whole configuration, checked. The yaml tag of a field is its key in the file; evhttpd.yaml says what
@@ -101,8 +103,8 @@ type Log struct {
 
 // AccessLog is where a line for each request goes.
 type AccessLog struct {
-	Output string `yaml:"output"` // off, - (stdout), a file, syslog:udp://HOST:PORT or syslog:unix:PATH
-	Format string `yaml:"format"` // combined, json
+	Output string           `yaml:"output"` // off, - (stdout), a file, syslog:udp://HOST:PORT or syslog:unix:PATH
+	Format accesslog.Format `yaml:"format"`
 }
 
 // Admin is the control plane.
@@ -113,43 +115,23 @@ type Admin struct {
 	Pprof bool     `yaml:"pprof"`
 }
 
-// Default returns the configuration that holds when nothing is said.
+// Documented is the whole configuration with its defaults, in words: a file that says every key.
+//
+//go:embed evhttpd.yaml
+var Documented string
+
+// Default returns the configuration that holds when nothing is said: that of Documented.
 func Default() Config {
-	return Config{
-		Listen:       []Address{{Port: 8080}},
-		Backlog:      4096,
-		DeferAccept:  true,
-		UnixMode:     0o660,
-		ServerHeader: "evhttpd",
-		IOModel:      "auto",
-		Trigger:      "auto",
-		Accept:       "auto",
-		Threads:      256,
-		Workers:      16,
-		Turn:         Turn{Requests: 64, Bytes: 256 * KiB},
-		Limits: Limits{
-			RequestLine: 8 * KiB, Head: 32 * KiB, Fields: 100, Body: 64 * KiB, Ranges: 256, Output: 256 * KiB,
-		},
-		Timeouts: Timeouts{
-			FirstByte: 30 * time.Second, Head: 10 * time.Second, Body: 20 * time.Second, Send: 2 * time.Minute,
-			KeepAlive: 75 * time.Second, Deferred: 30 * time.Second, Connection: time.Hour, Drain: 8 * time.Second,
-		},
-		Cache:     Cache{Memory: 64 * MiB, File: 64 * KiB, Descriptors: 4096, Valid: time.Second},
-		Log:       Log{Output: "stderr", Level: "info", Format: "auto"},
-		AccessLog: AccessLog{Output: "-", Format: "combined"},
-		Sites:     []site.Site{DefaultSite()},
-	}
+	cfg, _ := readDocumented()
+	return cfg
 }
 
-// DefaultSite returns a site that says nothing of its own.
-func DefaultSite() site.Site {
-	return site.Site{
-		Hosts:         []string{"*"},
-		Root:          ".",
-		Index:         []string{"index.html"},
-		Hide:          []string{".*", "!.well-known"},
-		Links:         static.LinksBeneath,
-		ETag:          static.ETagMtime,
-		Precompressed: []string{"br", "zst", "gz"},
-	}
+// defaults is Default, to be looked at alone.
+var defaults = sync.OnceValue(Default)
+
+// readDocumented reads Documented, and returns where each key stands in it.
+func readDocumented() (cfg Config, at origins) {
+	r := &reader{problems: &problems{bad: make(map[string]bool)}, origins: make(origins)}
+	r.read([]byte(Documented), &cfg)
+	return cfg, r.origins
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
@@ -52,12 +53,11 @@ func sources(file string, flags ...string) *Sources {
 	return s
 }
 
-// TestDocumentedIsDefault: the file that is printed as the defaults is the defaults, and says every key.
+// TestDocumentedIsDefault: the file that is printed as the defaults is read as them, and says every key.
 func TestDocumentedIsDefault(t *testing.T) {
 	p := &problems{bad: make(map[string]bool)}
 	r := &reader{problems: p, file: "evhttpd.yaml", origins: make(origins)}
 	var got Config
-	got.Sites = []site.Site{{}}
 	r.read([]byte(Documented), &got)
 	if err := p.err(); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestDocumentedIsDefault(t *testing.T) {
 	if diff := cmp.Diff(Default(), got, equal); diff != "" {
 		t.Errorf("not the defaults (-want +got):\n%s", diff)
 	}
-	visit("", reflect.ValueOf(Default()), func(path string, _ reflect.Value) {
+	visit("", reflect.ValueOf(got), func(path string, _ reflect.Value) {
 		if _, said := r.origins[path]; !said {
 			t.Errorf("%s is not in it", path)
 		}
@@ -103,8 +103,8 @@ func TestEveryFieldHasAKind(t *testing.T) {
 	var found []string
 	var walk func(path string, of reflect.Type)
 	walk = func(path string, of reflect.Type) {
-		for _, key := range fieldsOf(of) {
-			each, inner := join(path, key.name), of.Field(key.index).Type
+		for i, key := range keysOf(of) {
+			each, inner := join(path, key), of.Field(i).Type
 			if k, ok := kinds[each]; ok {
 				found = append(found, each)
 				if (inner.Kind() == reflect.Map) != (k.key != nil) {
@@ -118,7 +118,7 @@ func TestEveryFieldHasAKind(t *testing.T) {
 			if inner.Kind() == reflect.Pointer {
 				inner = inner.Elem()
 			}
-			if inner.Kind() != reflect.Struct || key.name == "" {
+			if inner.Kind() != reflect.Struct || key == "" {
 				t.Errorf("%s has no row in kinds", each)
 				continue
 			}
@@ -216,7 +216,7 @@ func TestEveryKey(t *testing.T) {
 			Deferred: 500 * time.Millisecond, Connection: 24 * time.Hour, DrainDelay: 5 * time.Second},
 		Cache:     Cache{Memory: GiB, Descriptors: 10},
 		Log:       Log{Output: folder + "/logs/events", Level: "debug", Format: "json"},
-		AccessLog: AccessLog{Output: "syslog:unix:" + folder + "/log", Format: "json"},
+		AccessLog: AccessLog{Output: "syslog:unix:" + folder + "/log", Format: accesslog.JSON},
 		Admin:     Admin{Listen: []Address{{Host: "127.0.0.1", Port: 9180}}, Pprof: true},
 		Sites: []site.Site{{Hosts: []string{"*"}, Root: folder + "/www", Index: []string{"a.html", "b.html"},
 			Listing: true, Hide: []string{},
@@ -271,7 +271,7 @@ sites:
 	want.Limits.ConnectionsPerClient, want.Limits.Ranges = 5, 3
 	want.Limits.RequestsPerClient = guard.Rate{Count: 50, Per: time.Second, Burst: 100}
 	off := false
-	plain := DefaultSite()
+	plain := Default().Sites[0]
 	plain.Root = "www"
 	want.Sites = []site.Site{{
 		Hosts: []string{"example.org", "*.example.org", "[2001:db8::1]"}, Root: "www", Index: plain.Index,
@@ -387,7 +387,7 @@ func TestReadAgain(t *testing.T) {
 		t.Errorf("of the same: %q", got)
 	}
 	two := *changed
-	two.Sites = append(slices.Clone(two.Sites), DefaultSite())
+	two.Sites = append(slices.Clone(two.Sites), Default().Sites[0])
 	if got := Diff(changed, &two); !slices.Contains(got, `sites[1].root: nothing → "."`) {
 		t.Errorf("of another site: %q", got)
 	}

@@ -66,9 +66,8 @@ func (f *effectiveFile) section(path string, indent int, v reflect.Value) {
 	if strings.HasSuffix(path, "]") {
 		first = "- "
 	}
-	for _, key := range fieldsOf(v.Type()) {
-		each, value := join(path, key.name), v.Field(key.index)
-		if f.key(each, key.name, indent, first, value) {
+	for i, key := range keysOf(v.Type()) {
+		if f.key(join(path, key), key, indent, first, v.Field(i)) {
 			first = ""
 		}
 	}
@@ -80,10 +79,10 @@ func (f *effectiveFile) key(path, name string, indent int, first string, v refle
 	origin := f.e.origins.of(path)
 	isRule := strings.HasPrefix(row(path), "sites[].paths[].") // a rule says only what it changes
 	switch {
-	case isRule && v.IsZero() && origin.From == FromDefault:
+	case isRule && v.IsZero() && origin == Origin{}:
 		return false
 	case isLeaf:
-		f.line(indent, first, name+": "+written(path, absolute(path, v)), origin.comment())
+		f.line(indent, first, name+": "+written(path, v, absolute), origin.comment())
 	case v.Kind() == reflect.Pointer:
 		f.line(indent, first, name+":", "")
 		f.section(path, indent+1, v.Elem())
@@ -111,26 +110,12 @@ func (o Origin) comment() string {
 	}, o.String())
 }
 
-// absolute is a value with whole paths.
-func absolute(path string, v reflect.Value) reflect.Value {
-	rebase := kinds[row(path)].rebase
-	if rebase == nil {
-		return v
+// absolute is the whole path.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
 	}
-	whole := func(path string) string {
-		if abs, err := filepath.Abs(path); err == nil {
-			return abs
-		}
-		return path
-	}
-	if v.Kind() != reflect.Slice {
-		return reflect.ValueOf(rebase(v.Interface(), whole))
-	}
-	all := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-	for i := range v.Len() {
-		all.Index(i).Set(reflect.ValueOf(rebase(v.Index(i).Interface(), whole)))
-	}
-	return all
+	return path
 }
 
 // quoted writes a scalar as YAML, with quotes where it would be something else without.
@@ -146,29 +131,9 @@ func quoted(s string, as shape) string {
 	if plain {
 		return s
 	}
-	return doubleQuoted(s)
-}
-
-// doubleQuoted writes s in YAML's double quotes (YAML 1.2.2 section 5.7). A byte that is not UTF-8, which no YAML can
-// hold, becomes U+FFFD.
-func doubleQuoted(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < ' ' || r == 0x7f:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		case strconv.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			fmt.Fprintf(&b, `\U%08X`, r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
+	// Go's escapes are YAML's too (YAML 1.2.2 section 5.7). A byte that is not UTF-8, which no YAML can hold, becomes
+	// U+FFFD.
+	return strconv.Quote(string([]rune(s)))
 }
 
 // Diff lists the keys whose values differ, each as "key: old → new", in the order of the file. What only one of the
@@ -205,7 +170,7 @@ func flat(c *Config) (values map[string]string, order []string) {
 		if _, isLeaf := kinds[row(path)]; !isLeaf { // an empty list of sections: its elements are what differs
 			return
 		}
-		values[path] = written(path, v)
+		values[path] = written(path, v, nil)
 		order = append(order, path)
 	})
 	return values, order

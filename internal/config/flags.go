@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/evhttpd/evhttpd/iomodel"
@@ -58,8 +59,7 @@ func (f Flag) Default() string {
 	if f.Key == "sites[0].listing" {
 		return ""
 	}
-	d := Default()
-	return strings.Join(formatted(f.Key, at(reflect.ValueOf(d), f.Key)), ",")
+	return strings.Join(formatted(f.Key, at(reflect.ValueOf(defaults()), f.Key), nil), ",")
 }
 
 // Choices are all the values that the flag may have, if they are few.
@@ -72,12 +72,7 @@ func (f Flag) ofSite() bool { return strings.HasPrefix(f.Key, "sites[") }
 func at(v reflect.Value, path string) reflect.Value {
 	for part := range strings.SplitSeq(path, ".") {
 		name, index, isElement := strings.Cut(part, "[")
-		for _, key := range fieldsOf(v.Type()) {
-			if key.name == name {
-				v = v.Field(key.index)
-				break
-			}
-		}
+		v = v.Field(slices.Index(keysOf(v.Type()), name))
 		if isElement && index == "0]" {
 			v = v.Index(0)
 		}
@@ -105,7 +100,6 @@ func (f Flag) setList(into reflect.Value, values []string, o Origin, p *problems
 	k := kinds[row(f.Key)]
 	list := reflect.MakeSlice(into.Type(), 0, len(values))
 	seen := make(map[any]bool)
-	wrong := false
 	for _, text := range values {
 		v, err := k.parse(text)
 		if err == nil && k.unique && seen[v] && repeats(v) {
@@ -113,15 +107,12 @@ func (f Flag) setList(into reflect.Value, values []string, o Origin, p *problems
 		}
 		if err != nil {
 			p.add(f.Key, o, "%v", err)
-			wrong = true
 			continue
 		}
 		seen[v] = true
 		list = reflect.Append(list, reflect.ValueOf(v).Convert(into.Type().Elem()))
 	}
-	if !wrong {
-		into.Set(list)
-	}
+	into.Set(list)
 }
 
 // elementsOf splits values at commas. Empty text is an empty list, if the list may be empty.

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/mediatype"
 	"github.com/evhttpd/evhttpd/internal/site"
@@ -18,7 +20,7 @@ import (
 // struct, or a list of structs, has no row: the keys within it have.
 var kinds = map[string]kind{
 	"listen":          atLeastOne(address),
-	"backlog":         number(1, countMax, false),
+	"backlog":         number(1, countMax),
 	"defer_accept":    boolean,
 	"unix_mode":       mode,
 	"proxy_protocol":  prefix,
@@ -27,25 +29,25 @@ var kinds = map[string]kind{
 
 	"io_model":      model(),
 	"trigger":       oneOf("auto", "edge", "level"),
-	"loops":         number(1, 1024, true),
+	"loops":         orAuto(number(1, 1024)),
 	"accept":        oneOf("auto", "reuseport", "shared"),
-	"threads":       number(1, iomodel.ThreadsMax, false),
-	"workers":       number(1, 1024, false),
-	"turn.requests": number(0, countMax, false),
+	"threads":       number(1, iomodel.ThreadsMax),
+	"workers":       number(1, 1024),
+	"turn.requests": number(0, countMax),
 	"turn.bytes":    size(0, GiB),
 
-	"limits.connections":             number(1, countMax, true),
-	"limits.connections_per_client":  number(0, countMax, false),
+	"limits.connections":             orAuto(number(1, countMax)),
+	"limits.connections_per_client":  number(0, countMax),
 	"limits.requests_per_client":     rate,
-	"limits.requests_per_connection": number(0, countMax, false),
+	"limits.requests_per_connection": number(0, countMax),
 	// A loop's receive buffer is made for a whole head, so these two have bounds.
 	"limits.request_line": size(KiB, MiB),
 	"limits.head":         size(KiB, MiB),
-	"limits.fields":       number(0, 10_000, false),
+	"limits.fields":       number(0, 10_000),
 	"limits.body":         size(0, 1<<62),
-	"limits.ranges":       number(1, 1024, false),
+	"limits.ranges":       number(1, 1024),
 	"limits.output":       size(16*KiB, 64*MiB),
-	"limits.buffers":      autoSize(MiB, 1<<62),
+	"limits.buffers":      orAuto(size(MiB, 1<<62)),
 
 	"timeouts.first_byte":  duration(durationMax),
 	"timeouts.head":        duration(durationMax),
@@ -59,7 +61,7 @@ var kinds = map[string]kind{
 
 	"cache.memory":      size(0, 1<<62),
 	"cache.file":        size(0, 16*MiB),
-	"cache.descriptors": number(0, countMax, false),
+	"cache.descriptors": number(0, countMax),
 	"cache.valid":       duration(durationMax),
 
 	"log.output": logFile("stderr, stdout or a file", []string{"stderr", "stdout"}, []string{"-", "off", "on"}),
@@ -67,7 +69,7 @@ var kinds = map[string]kind{
 	"log.format": oneOf("auto", "console", "json"),
 
 	"access_log.output": accessOutput,
-	"access_log.format": oneOf("combined", "json"),
+	"access_log.format": enum[accesslog.Format](accesslog.FormatNames),
 
 	"admin.listen": address,
 	"admin.hosts":  hostName,
@@ -128,12 +130,10 @@ func requiredOf(section string) (names []string) {
 	return names
 }
 
-// elements are the defaults within an element of a list, and within a section that is not there by default.
+// elements are the defaults within an element of a list, and within a section that is not there by default. Those
+// without a row say nothing by default; a site begins as the one of Documented.
 var elements = map[string]any{
-	"sites[]":              DefaultSite(),
 	"sites[].redirects[]":  site.Redirect{Status: 301},
-	"sites[].paths[]":      site.Rule{},
-	"sites[].paths[].auth": guard.Auth{},
 	"sites[].paths[].cors": guard.CORS{Methods: []string{"GET", "HEAD"}, MaxAge: 10 * time.Minute},
 }
 
@@ -171,17 +171,11 @@ func row(path string) string {
 	return path
 }
 
-// field is a key of a section with its place in the struct.
-type field struct {
-	name  string
-	index int
-}
-
-// fieldsOf lists the keys of a section's type.
-func fieldsOf(t reflect.Type) []field {
-	all := make([]field, t.NumField())
+// keysOf lists the keys of a section's type, in the order of its fields.
+func keysOf(t reflect.Type) []string {
+	all := make([]string, t.NumField())
 	for i := range all {
-		all[i] = field{t.Field(i).Tag.Get("yaml"), i}
+		all[i] = t.Field(i).Tag.Get("yaml")
 	}
 	return all
 }
@@ -197,8 +191,8 @@ func join(section, key string) string {
 // visit calls f with each key of a section that has a value of its own, and with each empty list of sections, in the
 // order of the struct.
 func visit(section string, v reflect.Value, f func(path string, v reflect.Value)) {
-	for _, key := range fieldsOf(v.Type()) {
-		path, value := join(section, key.name), v.Field(key.index)
+	for i, key := range keysOf(v.Type()) {
+		path, value := join(section, key), v.Field(i)
 		_, isLeaf := kinds[row(path)]
 		switch {
 		case isLeaf:
@@ -218,37 +212,33 @@ func visit(section string, v reflect.Value, f func(path string, v reflect.Value)
 }
 
 // formatted writes the values of a key, each as its kind does: one for a scalar, any number for a list, and "key:
-// value" in order for a map.
-func formatted(path string, v reflect.Value) []string {
+// value" in order for a map. move, if there is one, is applied to paths.
+func formatted(path string, v reflect.Value, move func(path string) string) (all []string) {
 	k := kinds[row(path)]
+	format := func(v reflect.Value) string { return k.moved(k.format(v.Interface()), move) }
 	switch {
 	case v.Kind() == reflect.Pointer && v.IsNil():
-		return nil
 	case v.Kind() == reflect.Pointer:
-		return []string{k.format(v.Elem().Interface())}
+		all = append(all, format(v.Elem()))
 	case v.Kind() == reflect.Slice:
-		all := make([]string, v.Len())
-		for i := range all {
-			all[i] = k.format(v.Index(i).Interface())
+		for _, each := range v.Seq2() {
+			all = append(all, format(each))
 		}
-		return all
 	case v.Kind() == reflect.Map:
-		var all []string
-		for _, key := range v.MapKeys() {
-			value := k.format(v.MapIndex(key).Interface())
-			all = append(all, quoted(k.key.format(key.Interface()), k.key.shape)+": "+quoted(value, k.shape))
+		for key, value := range v.Seq2() {
+			all = append(all, quoted(k.key.format(key.Interface()), k.key.shape)+": "+quoted(format(value), k.shape))
 		}
 		slices.Sort(all)
-		return all
 	default:
-		return []string{k.format(v.Interface())}
+		all = append(all, format(v))
 	}
+	return all
 }
 
-// written is the value of a key as YAML in one line.
-func written(path string, v reflect.Value) string {
+// written is the value of a key as YAML in one line, with its paths moved as formatted does.
+func written(path string, v reflect.Value, move func(path string) string) string {
 	k := kinds[row(path)]
-	all := formatted(path, v)
+	all := formatted(path, v, move)
 	switch {
 	case v.Kind() == reflect.Map:
 		return "{" + strings.Join(all, ", ") + "}"
@@ -259,9 +249,8 @@ func written(path string, v reflect.Value) string {
 		return "[" + strings.Join(all, ", ") + "]"
 	case len(all) == 0:
 		return "null"
-	}
-	if k.quotes {
-		return doubleQuoted(all[0])
+	case k.quotes:
+		return strconv.Quote(all[0])
 	}
 	return quoted(all[0], k.shape)
 }

@@ -6,11 +6,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/guard"
 )
 
@@ -40,12 +42,30 @@ type kind struct {
 	key     *kind          // of a map: how its keys are written
 	choices []string       // all values, if they are few
 	schema  map[string]any // the JSON schema of a scalar
-	// rebase moves what is a path in a value; nil: there is no path in it.
-	rebase func(v any, move func(path string) string) any
+	// path is where in a text the path of a file begins, negative if there is none in it; nil: no value has one.
+	path func(text string) int
 }
 
-// wrong is the error of a value that is not what is wanted.
-func wrong(text, want string) error { return fmt.Errorf("%q: want %s", text, want) }
+// of is a kind of what parse reads, which has JSON schemas of those types.
+func of[T any](shape shape, want, sample string, parse func(text string) (T, error), types ...string) kind {
+	k := kind{
+		shape: shape, want: want, sample: sample,
+		parse:  func(s string) (any, error) { return parse(s) },
+		format: func(v any) string { return fmt.Sprint(v) },
+		schema: map[string]any{"type": types},
+	}
+	if len(types) == 1 {
+		k.schema["type"] = types[0]
+	}
+	return k
+}
+
+// unwantedError is the error of a value that is not what is wanted.
+type unwantedError struct{ text, want string }
+
+func (e unwantedError) Error() string { return fmt.Sprintf("%q: want %s", e.text, e.want) }
+
+func wrong(text, want string) error { return unwantedError{text, want} }
 
 // text is a string that right accepts.
 func text(sample, want string, right func(text string) bool) kind {
@@ -61,20 +81,14 @@ func text(sample, want string, right func(text string) bool) kind {
 
 // checked is a string that none of the checks finds wrong. They are those of the package that uses the value.
 func checked(sample string, checks ...func(text string) error) kind {
-	return kind{
-		shape: onlyText,
-		parse: func(s string) (any, error) {
-			for _, check := range checks {
-				if err := check(s); err != nil {
-					return nil, err
-				}
+	return of(onlyText, "", sample, func(s string) (string, error) {
+		for _, check := range checks {
+			if err := check(s); err != nil {
+				return "", err
 			}
-			return s, nil
-		},
-		format: asString,
-		sample: sample,
-		schema: schemaOf("string"),
-	}
+		}
+		return s, nil
+	}, "string")
 }
 
 // check says what is wrong with a text of the kind.
@@ -83,13 +97,15 @@ func (k kind) check(text string) error {
 	return err
 }
 
-func asString(v any) string { return v.(string) }
-
-func schemaOf(types ...string) map[string]any {
-	if len(types) == 1 {
-		return map[string]any{"type": types[0]}
+// moved is a text of the kind in which a path has been moved; move may be nil.
+func (k kind) moved(text string, move func(path string) string) string {
+	if k.path == nil || move == nil {
+		return text
 	}
-	return map[string]any{"type": types}
+	if at := k.path(text); at >= 0 {
+		return text[:at] + move(text[at:])
+	}
+	return text
 }
 
 // oneOf is one of a few words.
@@ -103,175 +119,120 @@ func oneOf(choices ...string) kind {
 // enum is one of a few words, each of which stands for a number: the first for 0.
 func enum[T ~uint8](words []string) kind {
 	k := oneOf(words...)
-	k.parse = func(s string) (any, error) {
-		if i := slices.Index(words, s); i >= 0 {
-			return T(i), nil
-		}
-		return nil, wrong(s, k.want)
-	}
+	check := k.check
+	k.parse = func(s string) (any, error) { return T(slices.Index(words, s)), check(s) }
 	k.format = func(v any) string { return words[v.(T)] }
 	return k
 }
 
-// number is a whole number within bounds. auto: the word auto stands for 0.
-func number(least, most int, auto bool) kind {
+// number is a whole number within bounds.
+func number(least, most int) kind {
 	want := fmt.Sprintf("a number from %d to %d", least, most)
-	switch {
-	case auto:
-		want = "auto or " + want
-	case least == 0:
+	if least == 0 {
 		want = fmt.Sprintf("a number from 0 (no limit) to %d", most)
 	}
-	k := kind{
-		shape: onlyNumber,
-		want:  want,
-		parse: func(s string) (any, error) {
-			if auto && s == "auto" {
-				return 0, nil
-			}
-			n, err := strconv.ParseUint(s, 10, 31)
-			if err != nil || int(n) < least || int(n) > most {
-				return nil, wrong(s, want)
-			}
-			return int(n), nil
-		},
-		format: func(v any) string {
-			if n := v.(int); n != 0 || !auto {
-				return strconv.Itoa(n)
-			}
-			return "auto"
-		},
-		sample: strconv.Itoa(max(least, 1)),
-		schema: map[string]any{"type": "integer", "minimum": least, "maximum": most},
-	}
-	if auto {
-		k.schema = map[string]any{"anyOf": []any{map[string]any{"const": "auto"}, k.schema}}
-	}
+	k := of(onlyNumber, want, strconv.Itoa(max(least, 1)), func(s string) (int, error) {
+		n, err := strconv.ParseUint(s, 10, 31)
+		if err != nil || int(n) < least || int(n) > most {
+			return 0, wrong(s, want)
+		}
+		return int(n), nil
+	}, "integer")
+	k.schema["minimum"], k.schema["maximum"] = least, most
 	return k
 }
 
 // size is a number of bytes within bounds.
 func size(least, most int64) kind {
-	return kind{
-		want: wantSize,
-		parse: func(s string) (any, error) {
-			n, err := ParseSize(s)
-			if err == nil && (n < least || n > most) {
-				err = wrong(s, FormatSize(least)+" to "+FormatSize(most))
-			}
-			return n, err
-		},
-		format: func(v any) string {
-			if n, ok := v.(int); ok {
-				return FormatSize(int64(n))
-			}
-			return FormatSize(v.(int64))
-		},
-		sample: FormatSize(max(least, 64*KiB)),
-		schema: map[string]any{"type": []string{"string", "integer"}, "pattern": "^[0-9]+ *([KMG]iB)?$",
-			"minimum": least},
-	}
+	k := of(anyScalar, wantSize, FormatSize(max(least, 64*KiB)), func(s string) (int64, error) {
+		n, err := ParseSize(s)
+		if err == nil && (n < least || n > most) {
+			err = wrong(s, FormatSize(least)+" to "+FormatSize(most))
+		}
+		return n, err
+	}, "string", "integer")
+	k.format = func(v any) string { return FormatSize(reflect.ValueOf(v).Int()) }
+	k.schema["pattern"], k.schema["minimum"] = "^[0-9]+ *([KMG]iB)?$", least
+	return k
 }
 
-// autoSize is a size that may be auto, which is 0.
-func autoSize(least, most int64) kind {
-	k := size(least, most)
+// orAuto is a number or a size that may be the word auto, which stands for 0.
+func orAuto(k kind) kind {
 	parse, format := k.parse, k.format
+	k.want = "auto or " + k.want
 	k.parse = func(s string) (any, error) {
 		if s == "auto" {
-			return int64(0), nil
+			return 0, nil
 		}
 		v, err := parse(s)
-		if err != nil {
-			err = fmt.Errorf("%w, or auto", err)
+		if unwanted, ok := err.(unwantedError); ok {
+			err = wrong(s, "auto or "+unwanted.want)
 		}
 		return v, err
 	}
 	k.format = func(v any) string {
-		if v.(int64) == 0 {
+		if reflect.ValueOf(v).IsZero() {
 			return "auto"
 		}
 		return format(v)
 	}
-	k.sample = FormatSize(least)
 	k.schema = map[string]any{"anyOf": []any{map[string]any{"const": "auto"}, k.schema}}
 	return k
 }
 
 func duration(most time.Duration) kind {
-	return kind{
-		want: wantDuration,
-		parse: func(s string) (any, error) {
-			d, err := ParseDuration(s)
-			if err == nil && d > most {
-				err = wrong(s, "at most "+FormatDuration(most))
-			}
-			return d, err
-		},
-		format: func(v any) string { return FormatDuration(v.(time.Duration)) },
-		sample: "30s",
-		schema: map[string]any{"type": []string{"string", "integer"},
-			"pattern": `^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`, "maximum": 0},
-	}
+	k := of(anyScalar, wantDuration, "30s", func(s string) (time.Duration, error) {
+		d, err := ParseDuration(s)
+		if err == nil && d > most {
+			err = wrong(s, "at most "+FormatDuration(most))
+		}
+		return d, err
+	}, "string", "integer")
+	k.format = func(v any) string { return FormatDuration(v.(time.Duration)) }
+	k.schema["pattern"], k.schema["maximum"] = `^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`, 0
+	return k
 }
 
 // boolean is true or false, on a command line on or off.
-var boolean = kind{
-	shape: onlyBool,
-	want:  "true or false",
-	parse: func(s string) (any, error) {
+var boolean = func() kind {
+	k := of(onlyBool, "true or false", "true", func(s string) (bool, error) {
 		switch s {
 		case "on", "true":
 			return true, nil
 		case "off", "false":
 			return false, nil
 		}
-		return nil, wrong(s, "on or off")
-	},
-	format:  func(v any) string { return strconv.FormatBool(v.(bool)) },
-	sample:  "true",
-	choices: []string{"on", "off"},
-	schema:  schemaOf("boolean"),
-}
+		return false, wrong(s, "on or off")
+	}, "boolean")
+	k.choices = []string{"on", "off"}
+	return k
+}()
 
-var address = kind{
-	want:   wantAddress,
-	parse:  func(s string) (any, error) { return ParseAddress(s) },
-	format: func(v any) string { return v.(Address).String() },
-	sample: `":8080"`,
-	unique: true,
-	rebase: func(v any, move func(string) string) any {
-		a := v.(Address)
-		if a.Unix != "" {
-			a.Unix = move(a.Unix)
+var address = func() kind {
+	k := unique(of(anyScalar, wantAddress, `":8080"`, ParseAddress, "string", "integer"))
+	k.path = func(s string) int {
+		if strings.HasPrefix(s, "unix:") {
+			return len("unix:")
 		}
-		return a
-	},
-	schema: schemaOf("string", "integer"),
-}
+		return -1
+	}
+	return k
+}()
 
-var mode = kind{
-	parse: func(s string) (any, error) {
+var mode = func() kind {
+	k := of(anyScalar, "", `"0660"`, func(s string) (os.FileMode, error) {
 		n, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, 9)
 		if err != nil {
-			return nil, fmt.Errorf("%q: want permissions in octal, such as %q", s, "0660")
+			err = fmt.Errorf("%q: want permissions in octal, such as %q", s, "0660")
 		}
-		return os.FileMode(n), nil
-	},
-	format: func(v any) string { return fmt.Sprintf("%04o", uint32(v.(os.FileMode))) },
-	sample: `"0660"`,
-	quotes: true,
-	schema: schemaOf("string", "integer"),
-}
+		return os.FileMode(n), err
+	}, "string", "integer")
+	k.format = func(v any) string { return fmt.Sprintf("%04o", uint32(v.(os.FileMode))) }
+	k.quotes = true
+	return k
+}()
 
-var prefix = kind{
-	shape:  onlyText,
-	parse:  func(s string) (any, error) { return parsePrefix(s) },
-	format: func(v any) string { return v.(netip.Prefix).String() },
-	sample: "10.0.0.0/8",
-	unique: true,
-	schema: schemaOf("string"),
-}
+var prefix = unique(of(onlyText, "", "10.0.0.0/8", parsePrefix, "string"))
 
 // parsePrefix reads a network, or an address as a network of its own.
 func parsePrefix(s string) (netip.Prefix, error) {
@@ -288,80 +249,72 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-var rate = kind{
-	shape:  onlyText,
-	parse:  func(s string) (any, error) { return guard.ParseRate(s) },
-	format: func(v any) string { return v.(guard.Rate).String() },
-	sample: "50/s burst 100",
-	schema: map[string]any{"type": "string", "pattern": "^([0-9]+/(s|m|h)( burst [0-9]+)?)?$"},
-}
+var rate = func() kind {
+	k := of(onlyText, "", "50/s burst 100", guard.ParseRate, "string")
+	k.schema["pattern"] = "^([0-9]+/(s|m|h)( burst [0-9]+)?)?$"
+	return k
+}()
 
 // file is the path of a file or a folder. A relative path begins at the folder of the configuration file that has it,
 // on the command line at the working directory.
 func file(sample string) kind {
 	k := text(sample, "a path", func(s string) bool { return s != "" && !strings.ContainsRune(s, 0) })
-	parse := k.parse
+	check := k.check
 	k.parse = func(s string) (any, error) {
 		if s == "~" || strings.HasPrefix(s, "~/") {
 			return nil, fmt.Errorf("%q: only shells know ~: write the whole path", s)
 		}
-		return parse(s)
+		return s, check(s)
 	}
-	k.rebase = func(v any, move func(string) string) any { return move(v.(string)) }
+	k.path = func(string) int { return 0 }
 	return k
 }
 
 // logFile is a file or one of some words. Stray words are refused, because they might be taken for such words.
 func logFile(want string, words, stray []string) kind {
 	k := file(words[0])
-	isWord := func(s string) bool { return slices.Contains(words, s) || strings.HasPrefix(s, "syslog:") }
-	asFile, rebase := k.parse, k.rebase
+	check := k.check
+	k.want = want
 	k.parse = func(s string) (any, error) {
 		switch {
 		case slices.Contains(stray, s):
 			return nil, fmt.Errorf("%q: want %s (a file of that name is ./%s)", s, want, s)
-		case isWord(s):
+		case slices.Contains(words, s):
 			return s, nil
 		case s == "":
 			return nil, wrong(s, want)
 		}
-		return asFile(s)
+		return s, check(s)
 	}
-	k.want = want
-	k.rebase = func(v any, move func(string) string) any {
-		if isWord(v.(string)) {
-			return v
+	k.path = func(s string) int {
+		if slices.Contains(words, s) {
+			return -1
 		}
-		return rebase(v, move)
+		return 0
 	}
 	return k
 }
 
 // accessOutput is where access lines may go.
 var accessOutput = func() kind {
-	const want = "off, - (stdout), a file, syslog:udp://HOST:PORT or syslog:unix:PATH"
-	k := logFile(want, []string{"-", "off"}, []string{"on", "true", "false", "stdout", "stderr"})
-	other, rebase := k.parse, k.rebase
+	const unixSyslog = accesslog.SyslogPrefix + "unix:"
+	k := logFile("off, - (stdout), a file, syslog:udp://HOST:PORT or syslog:unix:PATH", []string{"-", "off"},
+		[]string{"on", "true", "false", "stdout", "stderr"})
+	parse, path := k.parse, k.path
 	k.parse = func(s string) (any, error) {
-		target, ok := strings.CutPrefix(s, "syslog:")
-		if !ok {
-			return other(s)
+		if strings.HasPrefix(s, accesslog.SyslogPrefix) {
+			return s, accesslog.CheckSyslog(s)
 		}
-		if path, ok := strings.CutPrefix(target, "unix:"); ok && path != "" {
-			return s, nil
-		}
-		if host, ok := strings.CutPrefix(target, "udp://"); ok {
-			if a, err := ParseAddress(host); err == nil && a.Host != "" && a.Port != 0 {
-				return s, nil
-			}
-		}
-		return nil, wrong(s, "syslog:udp://HOST:514 or syslog:unix:/dev/log")
+		return parse(s)
 	}
-	k.rebase = func(v any, move func(string) string) any {
-		if path, ok := strings.CutPrefix(v.(string), "syslog:unix:"); ok {
-			return "syslog:unix:" + move(path)
+	k.path = func(s string) int {
+		switch {
+		case strings.HasPrefix(s, unixSyslog):
+			return len(unixSyslog)
+		case strings.HasPrefix(s, accesslog.SyslogPrefix):
+			return -1
 		}
-		return rebase(v, move)
+		return path(s)
 	}
 	return k
 }()

@@ -5,50 +5,29 @@ import (
 	"strings"
 )
 
-// From is a kind of origin. They are listed from the weakest to the strongest.
-type From uint8
-
-const (
-	FromDefault From = iota
-	FromFile
-	FromVariable
-	FromFlag
-	FromRoot // ROOT on the command line
-)
-
-// Origin is where a value comes from.
+// Origin is where a value comes from; a default has none.
 type Origin struct {
-	From         From
-	File         string // with FromFile
-	Line, Column int    // with FromFile, from 1
-	Name         string // with FromVariable and FromFlag, as it is typed
+	File         string // the configuration file
+	Line, Column int    // in the file, from 1
+	Name         string // of a variable or a flag, as it is typed, or fromRoot
 }
+
+// fromRoot is the name of ROOT on the command line.
+const fromRoot = "ROOT"
 
 // String names the origin in a few words.
 func (o Origin) String() string {
-	switch o.From {
-	case FromFile:
+	switch {
+	case o.Line > 0:
 		return fmt.Sprintf("%s:%d", o.File, o.Line)
-	case FromVariable:
-		return "variable " + o.Name
-	case FromFlag:
-		return "flag " + o.Name
-	case FromRoot:
-		return "ROOT"
-	default:
+	case o.Name == "":
 		return "default"
-	}
-}
-
-// subject names the value in an error: by its key, or by what was typed.
-func (o Origin) subject(path string) string {
-	switch o.From {
-	case FromVariable, FromFlag:
+	case o.Name == fromRoot:
 		return o.Name
-	case FromRoot:
-		return "ROOT"
+	case strings.HasPrefix(o.Name, "--"):
+		return "flag " + o.Name
 	default:
-		return path
+		return "variable " + o.Name
 	}
 }
 
@@ -59,7 +38,7 @@ type origins map[string]Origin
 // written.
 func (m origins) near(path string) Origin {
 	for {
-		if o := m.of(path); o.From != FromDefault {
+		if o := m.of(path); o != (Origin{}) {
 			return o
 		}
 		i := strings.LastIndexAny(path, ".[")

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a configuration.
+// Problem is one thing that is wrong with a configuration. Its origin has a file without a line if the file as a whole
+// is wrong.
 type Problem struct {
-	File         string // the configuration file; empty: a variable or a flag is wrong
-	Line, Column int    // from 1; 0: the file as a whole is wrong
-	Text         string // what is wrong with what, and what would be right
+	Origin
+	Text string // what is wrong with what, and what would be right
 }
 
 // String returns the problem in one line, with its place first.
@@ -47,8 +47,7 @@ type problems struct {
 
 // add notes a problem of the value at path, where it came from.
 func (p *problems) add(path string, o Origin, format string, args ...any) {
-	p.all = append(p.all, Problem{File: o.File, Line: o.Line, Column: o.Column, Text: o.subject(path) + " " +
-		fmt.Sprintf(format, args...)})
+	p.all = append(p.all, Problem{o, cmp.Or(o.Name, path) + " " + fmt.Sprintf(format, args...)})
 	p.bad[path] = true
 }
 

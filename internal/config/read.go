@@ -16,11 +16,7 @@ func (r *reader) section(path string, n ast.Node, into reflect.Value) {
 	if n = r.resolve(path, n); n == nil {
 		return
 	}
-	keys := fieldsOf(into.Type())
-	names := make([]string, len(keys))
-	for i, k := range keys {
-		names[i] = k.name
-	}
+	names := keysOf(into.Type())
 	if _, ok := pairs(n); !ok {
 		// Only comments below a section's name: it says nothing.
 		if n.Type() != ast.NullType || strings.HasSuffix(path, "]") {
@@ -36,7 +32,7 @@ func (r *reader) section(path string, n ast.Node, into reflect.Value) {
 			r.unknown(path, e, names)
 			continue
 		}
-		r.value(join(path, e.name), e, into.Field(keys[i].index))
+		r.value(join(path, e.name), e, into.Field(i))
 	}
 	for _, name := range requiredOf(row(path)) {
 		if key := join(path, name); !said[name] {
@@ -101,7 +97,7 @@ func (r *reader) value(path string, e entry, into reflect.Value) {
 		r.sections(path, e, into)
 	case kindOf == reflect.Pointer:
 		into.Set(reflect.New(into.Type().Elem()))
-		into.Elem().Set(reflect.ValueOf(elements[row(path)]))
+		begin(into.Elem(), row(path))
 		r.section(path, e.value, into.Elem())
 	default:
 		r.section(path, e.value, into)
@@ -121,11 +117,21 @@ func (r *reader) sections(path string, e entry, into reflect.Value) {
 	list := reflect.MakeSlice(into.Type(), len(items), len(items))
 	for i, item := range items {
 		each := fmt.Sprintf("%s[%d]", path, i)
-		list.Index(i).Set(reflect.ValueOf(elements[row(path)+"[]"]))
+		if into.Len() > 0 { // the site that there is by default
+			list.Index(i).Set(into.Index(0))
+		}
+		begin(list.Index(i), row(path)+"[]")
 		r.origins[each] = r.origin(r.first(item, item.GetToken()))
 		r.section(each, item, list.Index(i))
 	}
 	into.Set(list)
+}
+
+// begin gives a section the defaults of its row of elements, if it has one.
+func begin(section reflect.Value, row string) {
+	if byDefault := elements[row]; byDefault != nil {
+		section.Set(reflect.ValueOf(byDefault))
+	}
 }
 
 // items are the elements of a list.
@@ -237,8 +243,8 @@ func (r *reader) scalar(path string, n ast.Node, k kind, into reflect.Value) boo
 		r.add(path, at, "%v", err)
 		return false
 	}
-	if k.rebase != nil && r.move != nil {
-		v = k.rebase(v, r.move)
+	if moved := k.moved(text, r.move); moved != text {
+		v, _ = k.parse(moved) // as right as it was
 	}
 	into.Set(reflect.ValueOf(v).Convert(into.Type()))
 	return true

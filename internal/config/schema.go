@@ -77,29 +77,27 @@ type description struct {
 // documented reads Documented for what it says beside the values.
 func documented() *description {
 	d := &description{text: make(map[string]string), defaults: make(map[string]string)}
-	r := &reader{problems: &problems{bad: make(map[string]bool)}, origins: make(origins)}
-	cfg := Default()
-	r.read([]byte(Documented), &cfg)
+	cfg, at := readDocumented()
 	lines := strings.Split(Documented, "\n")
-	for path, o := range r.origins {
+	for path, o := range at {
 		_, comment, _ := strings.Cut(lines[o.Line-1], " # ")
 		d.text[row(path)] = strings.TrimSpace(comment)
 	}
 	maps.Copy(d.text, unlisted)
-	visit("", reflect.ValueOf(cfg), func(path string, v reflect.Value) { d.defaults[row(path)] = written(path, v) })
+	visit("", reflect.ValueOf(cfg), func(path string, v reflect.Value) { d.defaults[row(path)] = written(path, v, nil) })
 	return d
 }
 
 // section is the schema of a struct.
 func (d *description) section(path string, t reflect.Type) map[string]any {
 	properties := make(map[string]any)
-	for _, key := range fieldsOf(t) {
-		each := join(path, key.name)
-		s := d.key(each, t.Field(key.index).Type)
+	for i, key := range keysOf(t) {
+		each := join(path, key)
+		s := d.key(each, t.Field(i).Type)
 		if text := d.text[each]; text != "" {
 			s["description"] = text
 		}
-		properties[key.name] = s
+		properties[key] = s
 	}
 	s := map[string]any{"type": []string{"object", "null"}, "additionalProperties": false, "properties": properties}
 	if strings.HasSuffix(path, "[]") {

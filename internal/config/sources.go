@@ -38,10 +38,10 @@ func (s *Sources) File() string {
 // file is the name of the configuration file, and what gave it.
 func (s *Sources) file() (string, Origin) {
 	if values := s.Flags[fileFlag]; len(values) > 0 {
-		return values[len(values)-1], Origin{From: FromFlag, Name: "--" + fileFlag}
+		return values[len(values)-1], Origin{Name: "--" + fileFlag}
 	}
 	if value := s.environ(variable(fileFlag)); value != "" {
-		return value, Origin{From: FromVariable, Name: variable(fileFlag)}
+		return value, Origin{Name: variable(fileFlag)}
 	}
 	return "", Origin{}
 }
@@ -78,7 +78,7 @@ func (s *Sources) Effective() (*Effective, error) {
 	case name != "":
 		r := &reader{problems: p, file: name, origins: e.origins}
 		r.readFile(&e.Config)
-	case from.From == FromFlag:
+	case from.Name != "":
 		p.add(fileFlag, from, `"": want the name of a YAML file`)
 	}
 	hasSites := e.origins["sites"]
@@ -87,10 +87,10 @@ func (s *Sources) Effective() (*Effective, error) {
 	}
 	for _, f := range flags {
 		if value := s.environ(f.Variable()); value != "" {
-			s.apply(f, []string{value}, Origin{From: FromVariable, Name: f.Variable()}, hasSites, e, p)
+			s.apply(f, []string{value}, Origin{Name: f.Variable()}, hasSites, e, p)
 		}
 		if values := s.Flags[f.Name]; len(values) > 0 {
-			s.apply(f, values, Origin{From: FromFlag, Name: "--" + f.Name}, hasSites, e, p)
+			s.apply(f, values, Origin{Name: "--" + f.Name}, hasSites, e, p)
 		}
 	}
 	s.root(hasSites, e, p)
@@ -100,7 +100,7 @@ func (s *Sources) Effective() (*Effective, error) {
 
 // apply takes over one flag or variable.
 func (s *Sources) apply(f Flag, values []string, o Origin, hasSites Origin, e *Effective, p *problems) {
-	if f.ofSite() && hasSites.From == FromFile {
+	if f.ofSite() && hasSites.Line > 0 {
 		p.add(f.Key, o, "%q: %s has sites in line %d: say it there, or leave sites out", strings.Join(values, ","),
 			hasSites.File, hasSites.Line)
 		return
@@ -114,9 +114,9 @@ func (s *Sources) root(hasSites Origin, e *Effective, p *problems) {
 	if s.Root == nil {
 		return
 	}
-	o := Origin{From: FromRoot}
-	if hasSites.From == FromFile {
-		p.add("ROOT", o, "%q: %s has sites in line %d: say root there, or leave sites out", *s.Root, hasSites.File,
+	o := Origin{Name: fromRoot}
+	if hasSites.Line > 0 {
+		p.add("", o, "%q: %s has sites in line %d: say root there, or leave sites out", *s.Root, hasSites.File,
 			hasSites.Line)
 		return
 	}
@@ -138,7 +138,7 @@ func (s *Sources) checkRoot(root string, listing bool, o Origin) error {
 	case !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("%q: %s", root, reason(err))
 	}
-	if o.From == FromRoot && s.Subcommand != nil && !strings.Contains(root, "/") {
+	if o.Name == fromRoot && s.Subcommand != nil && !strings.Contains(root, "/") {
 		if meant := s.Subcommand(root); meant != "" {
 			return fmt.Errorf("%q: there is no such directory; did you mean \"evhttpd %s\"?", root, meant)
 		}

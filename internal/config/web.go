@@ -19,11 +19,7 @@ var (
 
 	headerName = checked("X-Name", notOwn, fieldName.check)
 
-	hostName = kind{
-		shape:  onlyText,
-		parse:  func(s string) (any, error) { return parseHost(s) },
-		format: asString, sample: "example.org", unique: true, schema: schemaOf("string"),
-	}
+	hostName = unique(of(onlyText, "", "example.org", parseHost, "string"))
 )
 
 // ownFields are the fields that frame or date every answer. A configuration that set them would break HTTP.
@@ -41,25 +37,21 @@ func notOwn(name string) error {
 // status is one of a few statuses, or any from least to most.
 func status(least, most int, only ...int) kind {
 	want := fmt.Sprintf("a status from %d to %d", least, most)
-	schema := map[string]any{"type": "integer", "minimum": least, "maximum": most}
 	if len(only) > 0 {
 		want = "one of " + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(only)), ", "), "[]")
-		schema = map[string]any{"enum": only}
 	}
-	return kind{
-		shape: onlyNumber,
-		want:  want,
-		parse: func(s string) (any, error) {
-			n, err := strconv.Atoi(s)
-			if err != nil || len(s) != 3 || n < least || n > most || len(only) > 0 && !slices.Contains(only, n) {
-				return nil, wrong(s, want)
-			}
-			return n, nil
-		},
-		format: func(v any) string { return strconv.Itoa(v.(int)) },
-		sample: strconv.Itoa(least),
-		schema: schema,
+	k := of(onlyNumber, want, strconv.Itoa(least), func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err != nil || len(s) != 3 || n < least || n > most || len(only) > 0 && !slices.Contains(only, n) {
+			err = wrong(s, want)
+		}
+		return n, err
+	}, "integer")
+	k.schema["minimum"], k.schema["maximum"] = least, most
+	if len(only) > 0 {
+		k.schema = map[string]any{"enum": only}
 	}
+	return k
 }
 
 // parseHost reads the host of a site, in lower case.

@@ -61,17 +61,16 @@ func reason(err error) string {
 
 // whole notes a problem of the file as a whole.
 func (r *reader) whole(format string, args ...any) {
-	r.all = append(r.all, Problem{File: r.file, Text: fmt.Sprintf(format, args...)})
+	r.all = append(r.all, Problem{Origin{File: r.file}, fmt.Sprintf(format, args...)})
 }
 
 // at notes a problem of the file at a token.
 func (r *reader) at(t *token.Token, format string, args ...any) {
-	o := r.origin(t)
-	r.all = append(r.all, Problem{File: r.file, Line: o.Line, Column: o.Column, Text: fmt.Sprintf(format, args...)})
+	r.all = append(r.all, Problem{r.origin(t), fmt.Sprintf(format, args...)})
 }
 
 func (r *reader) origin(t *token.Token) Origin {
-	o := Origin{From: FromFile, File: r.file}
+	o := Origin{File: r.file}
 	if t != nil && t.Position != nil {
 		o.Line, o.Column = max(t.Position.Line, 1), max(t.Position.Column, 1)
 	}

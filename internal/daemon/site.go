@@ -106,12 +106,8 @@ func absolute(root string) string {
 
 // openAccessLog opens the access log. Lines that are lost are an event.
 func openAccessLog(cfg config.AccessLog, events *zap.Logger) (*accesslog.Log, error) {
-	format, err := accesslog.ParseFormat(cfg.Format)
-	if err != nil {
-		return nil, &config.UnusableError{Err: fmt.Errorf("access_log.format: %w", err)}
-	}
 	log, err := accesslog.Open(cfg.Output, accesslog.Options{
-		Format: format,
+		Format: cfg.Format,
 		OnError: func(err error) {
 			events.Error("access lines were lost", zap.String("access_log", cfg.Output), zap.Error(err))
 		},

@@ -1,8 +1,0 @@
-package config
-
-import _ "embed"
-
-// Documented is the whole configuration with its defaults, in words: a file that says every key.
-//
-//go:embed evhttpd.yaml
-var Documented string

@@ -21,7 +21,7 @@ import (
 type change struct {
 	state
 	old   state            // the state that it replaces; at the start, the listeners that were inherited
-	log   *eventlog.Target // where events are to go; nil if that stays as it is
+	log   *eventlog.Output // where events are to go; nil if that stays as it is
 	admin adminChange
 	procs int      // GOMAXPROCS before
 	keys  []string // the keys of the configuration that a reload changes
@@ -66,7 +66,7 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 	c = &change{state: state{cfg: cfg, connections: s.connections(cfg), sites: old.sites, access: old.access}, old: old}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.undo())
+			err = errors.Join(err, c.undo(s))
 			c = nil
 		}
 	}()
@@ -123,7 +123,7 @@ func (c *change) openSites(s *Server) error {
 func (c *change) openLogs(s *Server) (err error) {
 	old := &c.old
 	if old.cfg == nil || c.cfg.Log != old.cfg.Log {
-		if c.log, err = s.events.Open(c.cfg.Log.Output); err != nil {
+		if c.log, err = s.events.Open(c.cfg.Log); err != nil {
 			return err
 		}
 	}
@@ -141,7 +141,7 @@ func (c *change) openLogs(s *Server) (err error) {
 }
 
 // undo closes what was opened in vain.
-func (c *change) undo() error {
+func (c *change) undo(s *Server) error {
 	old := &c.old
 	var errs []error
 	if c.procs > 0 {
@@ -158,7 +158,7 @@ func (c *change) undo() error {
 	}
 	errs = append(errs, listener.Close(c.sockets(), old.sockets(), true))
 	if c.log != nil {
-		c.log.Close()
+		s.events.Leave(c.log)
 	}
 	if c.access != nil && c.access != old.access {
 		errs = append(errs, c.access.Close())
@@ -174,7 +174,7 @@ func (s *Server) reloaded(c *change) {
 	switch {
 	case c.err != nil:
 	case s.happen(prepared) == refuse:
-		c.err = errors.Join(errors.New("the server is stopping"), c.undo())
+		c.err = errors.Join(errors.New("the server is stopping"), c.undo(s))
 	default:
 		if c.err = s.commit(c); c.err == nil {
 			return // it goes on in settled
@@ -218,7 +218,7 @@ func (s *Server) commit(c *change) error {
 		}
 		if err := m.server.Serve(m.share(c.cfg, accepts)); err != nil {
 			m.server = nil // it has freed itself
-			return errors.Join(err, c.undo())
+			return errors.Join(err, c.undo(s))
 		}
 		s.models.add(m)
 		go s.await(m)
@@ -228,7 +228,7 @@ func (s *Server) commit(c *change) error {
 	s.current.Store(&now)
 	s.shared.budget.SetLimit(buffers(c.cfg))
 	if c.log != nil {
-		s.events.Change(c.cfg.Log, c.log)
+		s.events.Change(c.log)
 	}
 	if c.access != nil && c.access != old.access {
 		s.plane.logs.add(c.access)

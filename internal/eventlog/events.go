@@ -25,14 +25,14 @@ import (
 type Log struct {
 	*zap.Logger
 	stderr   *queue
-	now      atomic.Pointer[output]
+	now      atomic.Pointer[Output]
 	lost     atomic.Uint64
 	warnings warnings
 	limiter  *Limiter // of the log's own failures
 }
 
-// output is where events are written, and in which form.
-type output struct {
+// Output is where events are written, and in which form.
+type Output struct {
 	cfg     config.Log
 	level   zapcore.Level
 	console bool
@@ -40,109 +40,68 @@ type output struct {
 	to      *queue // Log.stderr, or a queue of its own
 }
 
-// Target is an open output for events.
-type Target struct {
-	sink sink.Sink // nil for standard error, which is open
-}
-
-// Close closes a target that was opened in vain.
-func (t *Target) Close() {
-	if t.sink != nil {
-		_ = t.sink.Close() // nothing was written to it
-	}
+// levels are the levels by their names in the configuration.
+var levels = map[string]zapcore.Level{
+	"debug": zapcore.DebugLevel, "info": zapcore.InfoLevel, "warn": zapcore.WarnLevel, "error": zapcore.ErrorLevel,
 }
 
 // New opens the log, with standard error at stderr.
 func New(cfg config.Log, stderr sink.Sink) (*Log, error) {
 	l := &Log{}
-	t, err := l.Open(cfg.Output)
+	l.stderr = newQueue(l, stderr)
+	o, err := l.Open(cfg)
 	if err != nil {
-		return nil, err
-	}
-	l.stderr = newQueue(stderr, l.leftOut, nil, &l.lost)
-	o, err := l.output(cfg, t)
-	if err != nil {
-		t.Close()
 		l.stderr.close()
 		return nil, err
 	}
 	l.now.Store(o)
-	l.Logger = zap.New(&core{log: l}, zap.ErrorOutput(zapcore.AddSync(complaints{l})))
+	l.Logger = zap.New(&core{log: l}) // which makes no errors that zap could tell of
 	l.limiter = NewLimiter(l.Logger)
 	return l, nil
 }
 
-// Change has the log go on as cfg says, to t, which was opened for it.
-func (l *Log) Change(cfg config.Log, t *Target) {
-	o, err := l.output(cfg, t)
-	if err != nil { // not of a configuration that was checked
-		l.Error("the log goes on as it was", zap.Error(err))
-		t.Close()
-		return
-	}
-	l.leave(l.now.Swap(o))
-}
+// Change has the log go on with an output that was opened for it.
+func (l *Log) Change(o *Output) { l.Leave(l.now.Swap(o)) }
 
 // Reopen opens the log's file anew, after it was moved away. On an error the old one goes on. Opening may take
 // long; a Change meanwhile is what holds.
 func (l *Log) Reopen() error {
 	old := l.now.Load()
-	t, err := l.Open(old.cfg.Output)
-	if err != nil {
-		return err
-	}
-	o, err := l.output(old.cfg, t)
+	o, err := l.Open(old.cfg)
 	switch {
 	case err != nil:
-		t.Close()
 	case l.now.CompareAndSwap(old, o):
-		l.leave(old)
+		l.Leave(old)
 	default:
-		l.leave(o)
+		l.Leave(o)
 	}
 	return err
 }
 
-// leave closes an output that is not in use any more, when the lines that wait for it are written.
-func (l *Log) leave(o *output) {
+// Leave closes an output that is not in use any more, or never was, when the lines that wait for it are written.
+func (l *Log) Leave(o *Output) {
 	if o.to != l.stderr {
 		go o.to.close()
 	}
 }
 
-// Open opens what log.output names.
-func (l *Log) Open(output string) (*Target, error) {
-	switch output {
-	case "", "stderr":
-		return &Target{}, nil
-	case "stdout", "-":
-		return &Target{sink: sink.Inherited(unix.Stdout)}, nil
+// Open opens the output that cfg describes. It is for Change or for Leave.
+func (l *Log) Open(cfg config.Log) (*Output, error) {
+	o := &Output{cfg: cfg, level: levels[cfg.Level], to: l.stderr}
+	switch cfg.Output {
+	case "stderr":
+	case "stdout":
+		o.to = newQueue(l, sink.Inherited(unix.Stdout))
+	default:
+		f, err := sink.Open(cfg.Output)
+		if err != nil {
+			return nil, fmt.Errorf("log.output: %w: want stderr, stdout or a file that this user (%d) may write, "+
+				"in a directory that exists", err, os.Geteuid())
+		}
+		o.to = newQueue(l, f)
 	}
-	f, err := sink.Open(output)
-	if err != nil {
-		return nil, fmt.Errorf("log.output: %w: want stderr, stdout or a file that this user (%d) may write, "+
-			"in a directory that exists", err, os.Geteuid())
-	}
-	return &Target{sink: f}, nil
-}
-
-// output returns the output that cfg describes, over t.
-func (l *Log) output(cfg config.Log, t *Target) (*output, error) {
-	level, err := zapcore.ParseLevel(cfg.Level)
-	if err != nil {
-		return nil, fmt.Errorf("log.level: %w: want debug, info, warn or error", err)
-	}
-	o := &output{cfg: cfg, level: level, to: l.stderr}
-	to := l.stderr.to
-	if t.sink != nil {
-		to = t.sink
-		o.to = newQueue(t.sink, l.leftOut, l.failed, &l.lost)
-	}
-	if o.console = cfg.Format == "console" || cfg.Format != "json" && to.Terminal(); o.console {
-		o.encoder = consoleEncoder()
-	} else {
-		o.encoder = jsonEncoder()
-	}
+	o.console = cfg.Format == "console" || cfg.Format != "json" && o.to.to.Terminal()
+	o.encoder = encoder(o.console)
 	return o, nil
 }
 
@@ -189,7 +148,7 @@ func (l *Log) write(e zapcore.Entry, fields []zapcore.Field) {
 }
 
 // encode returns the line of an event, or nil if there is none for it.
-func encode(o *output, e zapcore.Entry, fields []zapcore.Field) []byte {
+func encode(o *Output, e zapcore.Entry, fields []zapcore.Field) []byte {
 	b, err := o.encoder.EncodeEntry(e, fields)
 	if err != nil {
 		return nil
@@ -233,27 +192,15 @@ func (l *Log) leftOut(n uint64, why error) []byte {
 	return encode(l.now.Load(), zapcore.Entry{Level: zapcore.WarnLevel, Time: time.Now(), Message: text}, fields)
 }
 
-// complaints takes zap's messages about an event that it cannot write.
-type complaints struct{ log *Log }
-
-func (c complaints) Write(p []byte) (int, error) {
-	c.log.Say(zapcore.ErrorLevel, strings.TrimSpace(string(p)))
-	return len(p), nil
-}
-
-func encoderConfig() zapcore.EncoderConfig {
+// encoder makes lines for people, or objects.
+func encoder(console bool) zapcore.Encoder {
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.TimeKey = "time"
 	cfg.EncodeTime = zapcore.TimeEncoderOfLayout("2006-01-02T15:04:05.000Z07:00")
 	cfg.EncodeDuration = zapcore.StringDurationEncoder
-	return cfg
-}
-
-func jsonEncoder() zapcore.Encoder { return zapcore.NewJSONEncoder(encoderConfig()) }
-
-// consoleEncoder makes lines for people.
-func consoleEncoder() zapcore.Encoder {
-	cfg := encoderConfig()
+	if !console {
+		return zapcore.NewJSONEncoder(cfg)
+	}
 	cfg.EncodeLevel = zapcore.CapitalLevelEncoder
 	cfg.ConsoleSeparator = " "
 	return zapcore.NewConsoleEncoder(cfg)

@@ -100,14 +100,14 @@ func TestEventLogApplies(t *testing.T) {
 	old := l.With(zap.String("of", "old"))
 	old.Debug("1")
 	old.Info("2")
-	if _, err := l.Open(filepath.Join(t.TempDir(), "none", "x")); err == nil {
+	if _, err := l.Open(config.Log{Output: filepath.Join(t.TempDir(), "none", "x")}); err == nil {
 		t.Error("a file in a folder that does not exist was opened")
 	}
 	old.Info("3")
 	testkit.Until(t, "it does not come", func() bool { return strings.Count(out.String(), "\n") == 2 })
-	to, err := l.Open(file)
+	to, err := l.Open(config.Log{Output: file, Level: "debug", Format: "console"})
 	must(t, err)
-	l.Change(config.Log{Output: file, Level: "debug", Format: "console"}, to)
+	l.Change(to)
 	old.Debug("4")
 	l.Close()
 	text, err := os.ReadFile(file)

@@ -23,10 +23,8 @@ const (
 
 // queue writes lines from a goroutine of its own. Its methods may be called from any goroutine; none but close waits.
 type queue struct {
-	to      sink.Sink
-	leftOut func(n uint64, why error) []byte // the line that stands for n lines that were dropped
-	failed  func(err error)                  // is called with an error of writing; may be nil
-	lost    *atomic.Uint64                   // counts what is dropped
+	log *Log // counts what is dropped, and says so
+	to  sink.Sink
 
 	mu      sync.Mutex
 	lines   [][]byte
@@ -41,9 +39,9 @@ type queue struct {
 	taken     atomic.Uint64 // lines that the reader has taken
 }
 
-func newQueue(to sink.Sink, leftOut func(n uint64, why error) []byte, failed func(error), lost *atomic.Uint64) *queue {
+func newQueue(log *Log, to sink.Sink) *queue {
 	q := &queue{
-		to: to, leftOut: leftOut, failed: failed, lost: lost,
+		log: log, to: to,
 		wake: make(chan struct{}, 1), abandoned: make(chan struct{}), done: make(chan struct{}),
 	}
 	go q.run()
@@ -78,7 +76,7 @@ func (q *queue) push(line []byte, grave bool) bool {
 func (q *queue) drop(n uint64, cause error) {
 	q.dropped += n
 	q.cause = cause
-	q.lost.Add(n)
+	q.log.lost.Add(n)
 }
 
 func (q *queue) run() {
@@ -119,15 +117,15 @@ func (q *queue) write(line []byte) {
 	q.dropped, q.cause = 0, nil
 	q.mu.Unlock()
 	if n > 0 {
-		line = append(q.leftOut(n, cause), line...)
+		line = append(q.log.leftOut(n, cause), line...)
 	}
 	if _, err := q.to.WriteLines(line, q.abandoned); err != nil {
 		q.mu.Lock()
 		q.drop(1, err)
 		q.dropped += n // they are reported with this one when there is room again
 		q.mu.Unlock()
-		if q.failed != nil {
-			q.failed(err)
+		if q != q.log.stderr {
+			q.log.failed(err)
 		}
 		return
 	}

@@ -40,19 +40,13 @@ func (w *warnings) note(e zapcore.Entry, fields []zapcore.Field) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	at := slices.IndexFunc(w.all, func(k Warning) bool { return k.Text == e.Message })
-	switch {
-	case at >= 0:
-	case len(w.all) < warningsMax:
-		w.all = append(w.all, Warning{})
-		at = len(w.all) - 1
-	default: // in the place of the one that is longest ago
-		at = 0
-		for i := range w.all {
-			if w.all[i].Last.Before(w.all[at].Last) {
-				at = i
-			}
+	if at < 0 {
+		if len(w.all) == warningsMax { // the one that is longest ago gives way
+			oldest := slices.MinFunc(w.all, func(a, b Warning) int { return a.Last.Compare(b.Last) })
+			w.all = slices.DeleteFunc(w.all, func(k Warning) bool { return k.Text == oldest.Text })
 		}
-		w.all[at] = Warning{}
+		at = len(w.all)
+		w.all = append(w.all, Warning{})
 	}
 	k := &w.all[at]
 	k.Level, k.Text, k.Detail, k.Last = e.Level.String(), e.Message, detail, e.Time

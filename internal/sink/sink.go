@@ -160,7 +160,7 @@ func (f *File) WriteLines(p []byte, abandoned <-chan struct{}) (lost int, err er
 func (f *File) writeAll(p []byte, abandoned <-chan struct{}) (done int, err error) {
 	for again := 0; done < len(p); {
 		if f.way == polled {
-			if err := Await(f.fd, abandoned); err != nil {
+			if err := await(f.fd, abandoned); err != nil {
 				return done, err
 			}
 		}
@@ -173,7 +173,7 @@ func (f *File) writeAll(p []byte, abandoned <-chan struct{}) (done int, err erro
 			if again++; again > 1 { // a device that says that it has room, and has none
 				time.Sleep(pollInterval / 10 * time.Millisecond)
 			}
-			if err := Await(f.fd, abandoned); err != nil {
+			if err := await(f.fd, abandoned); err != nil {
 				return done, err
 			}
 		case err != nil:
@@ -208,8 +208,8 @@ func (f *File) write(p []byte) (int, error) {
 	return unix.Write(f.fd, p)
 }
 
-// Await waits until the descriptor has room, or has failed, which writing then says, or abandoned is closed.
-func Await(fd int, abandoned <-chan struct{}) error {
+// await waits until the descriptor has room, or has failed, which writing then says, or abandoned is closed.
+func await(fd int, abandoned <-chan struct{}) error {
 	for {
 		select {
 		case <-abandoned:

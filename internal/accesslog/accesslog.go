@@ -40,6 +40,8 @@ type Options struct {
 	// OnError is told of lines that were lost, at most once a minute for each cause, from a
 	// goroutine of the Log's own; nil: nothing is called, and Dropped counts.
 	OnError func(error)
+	// Lost counts, beside Dropped, the lost lines of several logs together; nil: nothing does.
+	Lost *atomic.Uint64
 }
 
 // Log is an open access log. Its methods may be called from any goroutine.
@@ -53,8 +55,7 @@ type Log struct {
 
 	full chan *buffer // from the loops to the writer
 
-	next   atomic.Pointer[sink.Sink] // what Reopen opened and the writer has not taken up
-	reopen chan struct{}             // wakes the writer for it
+	next chan sink.Sink // what Reopen opened and the writer has not taken up
 
 	closing   chan struct{} // write what waits, then end
 	abandoned chan struct{} // wait for the sink no more
@@ -77,7 +78,7 @@ func Open(path string, options Options) (*Log, error) {
 		path:      path,
 		options:   options,
 		full:      make(chan *buffer, queueMax),
-		reopen:    make(chan struct{}, 1),
+		next:      make(chan sink.Sink, 1),
 		closing:   make(chan struct{}),
 		abandoned: make(chan struct{}),
 		finished:  make(chan struct{}),
@@ -105,19 +106,26 @@ func (l *Log) Reopen() error {
 	if l.closed {
 		return errors.Join(fmt.Errorf("accesslog: reopen %s: %w", l.path, os.ErrClosed), s.Close())
 	}
-	if unused := l.next.Swap(&s); unused != nil {
-		_ = (*unused).Close() // nothing was written to it
-	}
 	select {
-	case l.reopen <- struct{}{}:
-	default: // the writer was told already and has not looked yet
+	case unused := <-l.next:
+		_ = unused.Close() // nothing was written to it
+	default:
 	}
+	l.next <- s // there is room: nobody else puts one in
 	return nil
 }
 
 // Dropped returns the number of lines that were lost so far: the sink failed or
 // was too slow. Lines left out on a terminal are not among them.
 func (l *Log) Dropped() uint64 { return l.dropped.Load() }
+
+// lose counts lines that are lost.
+func (l *Log) lose(lines int) {
+	l.dropped.Add(uint64(lines))
+	if l.options.Lost != nil {
+		l.options.Lost.Add(uint64(lines))
+	}
+}
 
 // Retire is called when no answer is begun for the log any more: another one
 // has taken its place. The channel is closed when those under way have ended;

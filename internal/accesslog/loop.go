@@ -58,7 +58,7 @@ func (l *Log) loop(buffers int) *Loop {
 func (l *Loop) Log(a *conn.Access, bytes, took int64) {
 	b := l.room(lineMax)
 	if b == nil {
-		l.log.dropped.Add(1)
+		l.log.lose(1)
 		return
 	}
 	line := l.format.head(b.lines, a)
@@ -79,7 +79,7 @@ func (l *Loop) Begin(dst []byte, a *conn.Access) (line []byte, mark int) {
 func (l *Loop) End(line []byte, mark int, bytes, took int64) {
 	b := l.room(len(line) + restMax)
 	if b == nil {
-		l.log.dropped.Add(1)
+		l.log.lose(1)
 		l.log.settle(1)
 		return
 	}
@@ -107,11 +107,7 @@ func (l *Loop) Tick(mono int64) (due int64) {
 }
 
 // Close hands over what is left.
-func (l *Loop) Close() {
-	if l.filled != nil && len(l.filled.lines) > 0 {
-		l.handOver()
-	}
-}
+func (l *Loop) Close() { l.Tick(math.MaxInt64) }
 
 // room returns the buffer to append to, with at least that many bytes free; nil
 // if all of the loop's buffers wait to be written.
@@ -141,7 +137,7 @@ func (l *Loop) handOver() {
 	case l.log.full <- l.filled:
 		l.filled = nil
 	default:
-		l.log.dropped.Add(uint64(bytes.Count(l.filled.lines, newline)))
+		l.log.lose(bytes.Count(l.filled.lines, newline))
 		l.filled.lines = l.filled.lines[:0]
 	}
 	l.log.settle(l.ended)

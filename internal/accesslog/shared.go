@@ -17,14 +17,18 @@ const sharedBuffers = 4 * buffersMax
 type Shared struct {
 	mu    sync.Mutex
 	loop  *Loop
-	timer *time.Timer
+	timer *time.Timer // runs due
 	armed bool
 }
 
 var _ conn.AccessLog = (*Shared)(nil)
 
 // Shared returns what threads write their lines to.
-func (l *Log) Shared() *Shared { return &Shared{loop: l.loop(sharedBuffers)} }
+func (l *Log) Shared() *Shared {
+	s := &Shared{loop: l.loop(sharedBuffers), armed: true}
+	s.timer = time.AfterFunc(time.Duration(ageMax), s.due)
+	return s
+}
 
 // Log writes the line of an answer that is complete. See conn.AccessLog.
 func (s *Shared) Log(a *conn.Access, bytes, took int64) {
@@ -52,7 +56,7 @@ func (s *Shared) End(line []byte, mark int, bytes, took int64) {
 // Tick hands over what is there. It need not be called but when there will be
 // no more lines, which may come after it all the same. See conn.AccessLog.
 func (s *Shared) Tick(int64) (due int64) {
-	s.handOver()
+	s.due()
 	return 0
 }
 
@@ -63,27 +67,16 @@ func (s *Shared) schedule() {
 		s.loop.Close()
 		return
 	}
-	switch {
-	case s.armed:
-		return
-	case s.timer == nil:
-		s.timer = time.AfterFunc(time.Duration(ageMax), s.due)
-	default:
+	if !s.armed {
+		s.armed = true
 		s.timer.Reset(time.Duration(ageMax))
 	}
-	s.armed = true
 }
 
-// due is called when the timer has run out.
+// due hands over what is there, when the timer has run out or sooner.
 func (s *Shared) due() {
 	s.mu.Lock()
-	s.armed = false
-	s.mu.Unlock()
-	s.handOver()
-}
-
-func (s *Shared) handOver() {
-	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.armed = false
 	s.loop.Close()
 }

@@ -25,20 +25,16 @@ type writer struct {
 // run writes what the loops hand over until the log is closed.
 func (w *writer) run() {
 	defer close(w.log.finished)
-	summary := time.NewTimer(time.Hour)
-	defer summary.Stop()
 	for {
 		var due <-chan time.Time
 		if left := w.terminal.due(time.Now()); left > 0 {
-			summary.Reset(left)
-			due = summary.C
+			due = time.After(left)
 		}
 		select {
 		case b := <-w.log.full:
-			w.switchSink()
 			w.flush(b)
-		case <-w.log.reopen:
-			w.switchSink()
+		case s := <-w.log.next:
+			w.switchTo(s)
 		case <-due:
 			w.shown = w.terminal.pass(w.shown[:0], nil, time.Now())
 			w.write(w.shown)
@@ -49,8 +45,13 @@ func (w *writer) run() {
 	}
 }
 
-// flush writes a buffer and gives it back to its loop.
+// flush writes a buffer, to what Reopen has opened if it has, and gives it back to its loop.
 func (w *writer) flush(b *buffer) {
+	select {
+	case s := <-w.log.next:
+		w.switchTo(s)
+	default:
+	}
 	lines := b.lines
 	if w.sink.Terminal() {
 		w.shown = w.terminal.pass(w.shown[:0], lines, time.Now())
@@ -64,37 +65,30 @@ func (w *writer) flush(b *buffer) {
 // write writes whole lines and counts those that are lost.
 func (w *writer) write(lines []byte) {
 	lost, err := w.sink.WriteLines(lines, w.log.abandoned)
-	w.log.dropped.Add(uint64(lost))
+	w.log.lose(lost)
 	w.report(err, false)
 }
 
 var newline = []byte{'\n'}
 
-// switchSink takes up what Reopen has opened.
-func (w *writer) switchSink() {
-	s := w.log.next.Swap(nil)
-	if s == nil {
-		return
-	}
+// switchTo takes up what Reopen has opened.
+func (w *writer) switchTo(s sink.Sink) {
 	if err := w.sink.Close(); err != nil {
 		w.report(err, true)
 	}
-	w.sink, w.terminal = *s, throttle{}
+	w.sink, w.terminal = s, throttle{}
 }
 
 // finish writes what is left and closes the sink.
 func (w *writer) finish() {
-	for {
-		select {
-		case b := <-w.log.full:
-			w.switchSink()
-			w.flush(b)
-			continue
-		default:
-		}
-		break
+	for len(w.log.full) > 0 { // nobody else takes from it
+		w.flush(<-w.log.full)
 	}
-	w.switchSink()
+	select {
+	case s := <-w.log.next:
+		_ = s.Close() // nothing was written to it
+	default:
+	}
 	if w.terminal.left > 0 {
 		w.write(w.terminal.summary(w.shown[:0]))
 	}

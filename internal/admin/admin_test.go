@@ -255,8 +255,8 @@ func TestMetricsHaveEveryValue(t *testing.T) {
 
 // The names and texts keep the conventions of Prometheus.
 func TestMetricsLint(t *testing.T) {
-	problems, err := testutil.CollectAndLint(newCollector(&Options{Snapshot: sample,
-		Ready: func() bool { return true }}))
+	problems, err := testutil.CollectAndLint(collector{&Options{Snapshot: sample,
+		Ready: func() bool { return true }}})
 	must(t, err)
 	for _, problem := range problems {
 		t.Errorf("%s: %s", problem.Metric, problem.Text)

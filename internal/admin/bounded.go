@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -15,6 +17,7 @@ import (
 type boundedListener struct {
 	net.Listener
 	evicted *atomic.Uint64
+	warn    func(what string, err error)
 
 	mu      sync.Mutex
 	open    map[*boundedConn]bool
@@ -31,10 +34,10 @@ type boundedConn struct {
 	since    time.Time // when that began, or ended
 }
 
-// bounded returns l with a bound. evicted counts the connections that gave way.
-func bounded(l net.Listener, evicted *atomic.Uint64) net.Listener {
+// bounded returns l with a bound. evicted counts the connections that gave way, and warn is told of errors of accept.
+func bounded(l net.Listener, evicted *atomic.Uint64, warn func(what string, err error)) net.Listener {
 	return &boundedListener{
-		Listener: l, evicted: evicted, open: make(map[*boundedConn]bool),
+		Listener: l, evicted: evicted, warn: warn, open: make(map[*boundedConn]bool),
 		changed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 }
@@ -42,8 +45,13 @@ func bounded(l net.Listener, evicted *atomic.Uint64) net.Listener {
 // Accept waits for a connection, then for room.
 func (l *boundedListener) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
-	if err != nil {
+	switch {
+	case errors.Is(err, net.ErrClosed):
 		return nil, err
+	case err != nil:
+		l.warn("the control plane accepts nobody: it is tried again, at least once a second",
+			fmt.Errorf("%s: %w", l.Addr(), err))
+		return nil, passing{err}
 	}
 	c := &boundedConn{Conn: nc, listener: l}
 	for {
@@ -60,6 +68,20 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		}
 	}
 }
+
+// passing is an error that net/http takes to be temporary. At one that is not (EPERM of a security module, EIO) it
+// would stop serving. After a temporary one it tries again, first after 5 ms, then each time after twice as long, up
+// to a second.
+type passing struct{ error }
+
+// Timeout implements [net.Error].
+func (passing) Timeout() bool { return false }
+
+// Temporary implements [net.Error].
+func (passing) Temporary() bool { return true }
+
+// Unwrap returns the error within, for errors.Is.
+func (p passing) Unwrap() error { return p.error }
 
 // admit takes a connection if there is room or another one can give way. Otherwise it returns the longest time to
 // wait.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -11,20 +12,18 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 )
 
-// kind is a type of metric.
-type kind int
-
+// Types of metrics.
 const (
-	counter   kind = iota // only grows
-	gauge                 // is what holds now
-	histogram             // counts durations
+	counter   = prometheus.CounterValue // only grows
+	gauge     = prometheus.GaugeValue   // is what holds now
+	histogram = prometheus.UntypedValue // counts durations: a *conn.Histogram, whatever its type is called
 )
 
 // metric is a family of metrics. It is the one description of a number: how it is called in /metrics and in /status,
 // what it means, and where it is in a Snapshot.
 type metric struct {
 	name  string // in /metrics
-	kind  kind
+	kind  prometheus.ValueType
 	label string // the name of its only label; empty if it has none
 	key   string // in /status
 	// value returns a number, a bool that is a failure, a *conn.Histogram, or labelled numbers; nil is a number that
@@ -209,66 +208,31 @@ func describe(h *conn.Histogram) durations {
 }
 
 // collector makes a scrape's metrics of one Snapshot.
-type collector struct {
-	options *Options
-	info    *prometheus.Desc
-	ready   *prometheus.Desc
-	descs   []*prometheus.Desc // of metrics, in their order
-}
+type collector struct{ options *Options }
 
-func newCollector(o *Options) *collector {
-	c := &collector{
-		options: o,
-		info: prometheus.NewDesc("evhttpd_info",
-			"The running server: its version, IO model and trigger, and 1.",
-			[]string{"version", "model", "trigger"}, nil),
-		ready: prometheus.NewDesc("evhttpd_ready",
-			"1 if the server takes new clients, 0 if it starts or drains.", nil, nil),
-	}
-	for _, m := range metrics {
-		var labels []string
-		if m.label != "" {
-			labels = []string{m.label}
-		}
-		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, labels, nil))
-	}
-	return c
-}
-
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	to <- c.info
-	to <- c.ready
-	for _, d := range c.descs {
-		to <- d
-	}
-}
+// Describe implements prometheus.Collector. Each metric brings its description.
+func (collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
-func (c *collector) Collect(to chan<- prometheus.Metric) {
+func (c collector) Collect(to chan<- prometheus.Metric) {
 	s := c.options.Snapshot()
-	ready := 0.0
-	if c.options.Ready() && s.Resting == 0 {
-		ready = 1
-	}
-	to <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, ready)
-	to <- prometheus.MustNewConstMetric(c.info, prometheus.GaugeValue, 1, c.options.Version, s.Model, s.Trigger)
+	to <- constant("evhttpd_ready", gauge, "1 if the server takes new clients, 0 if it starts or drains.",
+		number(!c.options.Ready() || s.Resting > 0), nil)
+	to <- constant("evhttpd_info", gauge, "The running server: its version, IO model and trigger, and 1.", 1,
+		prometheus.Labels{"version": c.options.Version, "model": s.Model, "trigger": s.Trigger})
 	for i := range metrics {
-		metrics[i].collect(c.descs[i], s, to)
+		metrics[i].collect(s, to)
 	}
 }
 
-func (m *metric) collect(desc *prometheus.Desc, s *Snapshot, to chan<- prometheus.Metric) {
-	kind := prometheus.CounterValue
-	if m.kind == gauge {
-		kind = prometheus.GaugeValue
-	}
+// collect makes the metrics of a family.
+func (m *metric) collect(s *Snapshot, to chan<- prometheus.Metric) {
 	switch v := m.value(s).(type) {
 	case nil:
 	case labelled:
 		for label, n := range v {
 			if n != nil {
-				to <- prometheus.MustNewConstMetric(desc, kind, number(n), label)
+				to <- constant(m.name, m.kind, m.help, number(n), prometheus.Labels{m.label: label})
 			}
 		}
 	case *conn.Histogram:
@@ -278,34 +242,35 @@ func (m *metric) collect(desc *prometheus.Desc, s *Snapshot, to chan<- prometheu
 			below += n
 			buckets[conn.HistogramBound(i).Seconds()] = below
 		}
-		to <- prometheus.MustNewConstHistogram(desc, v.Count(), float64(v.Sum)/1e9, buckets)
+		to <- prometheus.MustNewConstHistogram(prometheus.NewDesc(m.name, m.help, nil, nil), v.Count(),
+			float64(v.Sum)/1e9, buckets)
 	default:
-		to <- prometheus.MustNewConstMetric(desc, kind, number(v))
+		to <- constant(m.name, m.kind, m.help, number(v), nil)
 	}
+}
+
+// constant is a metric that keeps its value.
+func constant(
+	name string, kind prometheus.ValueType, help string, v float64, labels prometheus.Labels,
+) prometheus.Metric {
+	return prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, labels), kind, v)
 }
 
 // number is a value as Prometheus has it: 1 is success.
 func number(v any) float64 {
-	switch n := v.(type) {
-	case uint64:
-		return float64(n)
-	case int64:
-		return float64(n)
-	case int:
-		return float64(n)
-	case bool:
-		if n {
+	if failed, ok := v.(bool); ok {
+		if failed {
 			return 0
 		}
 		return 1
 	}
-	panic(fmt.Sprintf("admin: a metric is a %T", v))
+	return reflect.ValueOf(v).Convert(reflect.TypeFor[float64]()).Float()
 }
 
 // newRegistry returns the server's metrics beside those of the process and of Go.
 func newRegistry(o *Options) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(newCollector(o), collectors.NewGoCollector(),
+	r.MustRegister(collector{o}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/pprof"
+	_ "net/http/pprof" // adds its addresses to http.DefaultServeMux
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,7 +84,7 @@ func Start(listeners []net.Listener, o Options) *Server {
 	}
 	for _, l := range listeners {
 		s.running.Go(func() {
-			if err := s.http.Serve(bounded(steady(l, o.Warn), &s.evicted)); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.http.Serve(bounded(l, &s.evicted, o.Warn)); !errors.Is(err, http.ErrServerClosed) {
 				o.Log.Error("the control plane has ended on one address", zap.Stringer("address", l.Addr()),
 					zap.Error(err))
 			}
@@ -127,11 +127,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("/status", s.status)
 	mux.HandleFunc("/{$}", s.index)
 	if s.options.Pprof {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.Handle("/debug/pprof/", http.DefaultServeMux)
 	}
 	var names hosts
 	for _, name := range s.options.Hosts {
@@ -211,5 +207,3 @@ func text(w http.ResponseWriter, s string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(s)) // the client is gone
 }
-
-var _ prometheus.Collector = (*collector)(nil)

@@ -7,14 +7,12 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/admin"
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/eventlog"
@@ -29,41 +27,8 @@ type adminPlane struct {
 	reloads  atomic.Uint64 // reloads that changed the configuration
 	failures atomic.Uint64 // reloads that did not
 	stale    atomic.Bool   // the last reload did not
-	logs     accessLogs
+	lost     atomic.Uint64 // access lines
 	server   *admin.Server // nil if none is configured
-}
-
-// accessLogs are the open access logs: the one in use, and those that reloads have replaced and that still have lines
-// to write.
-type accessLogs struct {
-	mu   sync.Mutex
-	open []*accesslog.Log
-	past uint64 // lines that closed ones dropped
-}
-
-func (a *accessLogs) add(l *accesslog.Log) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.open = append(a.open, l)
-}
-
-// remove forgets a log that has been closed, but for what it dropped.
-func (a *accessLogs) remove(l *accesslog.Log) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.open = slices.DeleteFunc(a.open, func(other *accesslog.Log) bool { return other == l })
-	a.past += l.Dropped()
-}
-
-// dropped is the number of lines that were lost since the start.
-func (a *accessLogs) dropped() uint64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	n := a.past
-	for _, l := range a.open {
-		n += l.Dropped()
-	}
-	return n
 }
 
 // adminChange is a new control plane, if there is to be another one.
@@ -153,7 +118,7 @@ func (s *Server) snapshot() *admin.Snapshot {
 		Model:    now.model.choice.Name, Trigger: triggerName(now.model.choice),
 		ConnectionsLimit: now.connections,
 		BuffersBytes:     s.shared.budget.Used(), BuffersLimit: s.shared.budget.Limit(),
-		AccessLinesDropped: p.logs.dropped(),
+		AccessLinesDropped: p.lost.Load(),
 		EventsDropped:      s.events.Dropped(), EventsSuppressed: s.limiter.Suppressed(),
 		Reloads: p.reloads.Load(), ReloadsFailed: p.failures.Load(), LastReloadFailed: p.stale.Load(),
 	}

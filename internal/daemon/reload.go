@@ -133,7 +133,7 @@ func (c *change) openLogs(s *Server) (err error) {
 		c.access = nil
 	default:
 		var access *accesslog.Log
-		if access, err = openAccessLog(c.cfg.AccessLog, s.events.Logger); err == nil {
+		if access, err = s.openAccessLog(c.cfg.AccessLog); err == nil {
 			c.access = access
 		}
 	}
@@ -230,9 +230,6 @@ func (s *Server) commit(c *change) error {
 	if c.log != nil {
 		s.events.Change(c.log)
 	}
-	if c.access != nil && c.access != old.access {
-		s.plane.logs.add(c.access)
-	}
 	s.happen(committed) // before the control plane is asked whether the server is ready
 	former := s.changeAdmin(&c.admin)
 	if s.pool.Resize(c.cfg.Workers); m == old.model {
@@ -319,7 +316,6 @@ func (s *Server) retire(c *change) {
 			if err := old.access.Close(); err != nil {
 				s.events.Error("closing the old access log", zap.Error(err))
 			}
-			s.plane.logs.remove(old.access)
 		})
 	}
 }

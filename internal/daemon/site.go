@@ -105,11 +105,12 @@ func absolute(root string) string {
 }
 
 // openAccessLog opens the access log. Lines that are lost are an event.
-func openAccessLog(cfg config.AccessLog, events *zap.Logger) (*accesslog.Log, error) {
+func (s *Server) openAccessLog(cfg config.AccessLog) (*accesslog.Log, error) {
 	log, err := accesslog.Open(cfg.Output, accesslog.Options{
 		Format: cfg.Format,
+		Lost:   &s.plane.lost,
 		OnError: func(err error) {
-			events.Error("access lines were lost", zap.String("access_log", cfg.Output), zap.Error(err))
+			s.events.Error("access lines were lost", zap.String("access_log", cfg.Output), zap.Error(err))
 		},
 	})
 	if err != nil {

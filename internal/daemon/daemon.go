@@ -124,10 +124,7 @@ func Run(opts Options) (err error) {
 	// Package os has the runtime end the process if nobody reads standard output or error any more, unless somebody
 	// asks for the signal (os/signal). Ignored it would be ignored by a new process too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	events, err := eventlog.New(config.Default().Log, sink.Inherited(unix.Stderr))
-	if err != nil {
-		return err
-	}
+	events := eventlog.New(sink.Inherited(unix.Stderr))
 	defer func() {
 		if err != nil {
 			events.Complain(opts.Complaint(err))

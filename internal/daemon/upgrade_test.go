@@ -49,10 +49,7 @@ func TestModelFailsDuringUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, outcome := range []error{nil, errors.New("it does not start")} {
-		events, err := eventlog.New(config.Default().Log, sink.Inherited(-1))
-		if err != nil {
-			t.Fatal(err)
-		}
+		events := eventlog.New(sink.Inherited(-1))
 		u, err := upgrade.Start(program, os.Environ(), nil, time.Minute)
 		if err != nil {
 			t.Fatal(err)

@@ -45,19 +45,14 @@ var levels = map[string]zapcore.Level{
 	"debug": zapcore.DebugLevel, "info": zapcore.InfoLevel, "warn": zapcore.WarnLevel, "error": zapcore.ErrorLevel,
 }
 
-// New opens the log, with standard error at stderr.
-func New(cfg config.Log, stderr sink.Sink) (*Log, error) {
+// New returns a log on standard error, at stderr, until Change says otherwise.
+func New(stderr sink.Sink) *Log {
 	l := &Log{}
 	l.stderr = newQueue(l, stderr)
-	o, err := l.Open(cfg)
-	if err != nil {
-		l.stderr.close()
-		return nil, err
-	}
-	l.now.Store(o)
+	l.now.Store(over(config.Log{Output: "stderr", Level: "info", Format: "auto"}, l.stderr))
 	l.Logger = zap.New(&core{log: l}) // which makes no errors that zap could tell of
 	l.limiter = NewLimiter(l.Logger)
-	return l, nil
+	return l
 }
 
 // Change has the log go on with an output that was opened for it.
@@ -87,22 +82,24 @@ func (l *Log) Leave(o *Output) {
 
 // Open opens the output that cfg describes. It is for Change or for Leave.
 func (l *Log) Open(cfg config.Log) (*Output, error) {
-	o := &Output{cfg: cfg, level: levels[cfg.Level], to: l.stderr}
 	switch cfg.Output {
 	case "stderr":
+		return over(cfg, l.stderr), nil
 	case "stdout":
-		o.to = newQueue(l, sink.Inherited(unix.Stdout))
-	default:
-		f, err := sink.Open(cfg.Output)
-		if err != nil {
-			return nil, fmt.Errorf("log.output: %w: want stderr, stdout or a file that this user (%d) may write, "+
-				"in a directory that exists", err, os.Geteuid())
-		}
-		o.to = newQueue(l, f)
+		return over(cfg, newQueue(l, sink.Inherited(unix.Stdout))), nil
 	}
-	o.console = cfg.Format == "console" || cfg.Format != "json" && o.to.to.Terminal()
-	o.encoder = encoder(o.console)
-	return o, nil
+	f, err := sink.Open(cfg.Output)
+	if err != nil {
+		return nil, fmt.Errorf("log.output: %w: want stderr, stdout or a file that this user (%d) may write, "+
+			"in a directory that exists", err, os.Geteuid())
+	}
+	return over(cfg, newQueue(l, f)), nil
+}
+
+// over is the output that cfg describes over a queue.
+func over(cfg config.Log, to *queue) *Output {
+	console := cfg.Format == "console" || cfg.Format != "json" && to.to.Terminal()
+	return &Output{cfg: cfg, level: levels[cfg.Level], console: console, encoder: encoder(console), to: to}
 }
 
 // Say writes a line on standard error whatever the output and the level are: that the server serves, that it stops.

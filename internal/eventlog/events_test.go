@@ -23,8 +23,10 @@ var must = testkit.Must
 
 func newLog(t *testing.T, cfg config.Log, stderr io.Writer) *Log {
 	t.Helper()
-	l, err := New(cfg, to{stderr})
+	l := New(to{stderr})
+	o, err := l.Open(cfg)
 	must(t, err)
+	l.Change(o)
 	return l
 }
 

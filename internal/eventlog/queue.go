@@ -26,14 +26,14 @@ type queue struct {
 	log *Log // counts what is dropped, and says so
 	to  sink.Sink
 
-	mu      sync.Mutex
-	lines   [][]byte
-	bytes   int
-	dropped uint64 // lines that were dropped since the last report
-	cause   error  // why the last of them was dropped; nil if there was no room
+	lines chan []byte
+	bytes atomic.Int64 // of lines
+
+	mu      sync.Mutex // lines are put in, and closed, under it
+	dropped uint64     // lines that were dropped since the last report
+	cause   error      // why the last of them was dropped; nil if there was no room
 	closed  bool
 
-	wake      chan struct{} // gets a value when there is a line, or the queue is closed
 	abandoned chan struct{} // closed when the reader is not waited for any more
 	done      chan struct{} // closed when run has ended
 	taken     atomic.Uint64 // lines that the reader has taken
@@ -42,7 +42,7 @@ type queue struct {
 func newQueue(log *Log, to sink.Sink) *queue {
 	q := &queue{
 		log: log, to: to,
-		wake: make(chan struct{}, 1), abandoned: make(chan struct{}), done: make(chan struct{}),
+		lines: make(chan []byte, linesMax), abandoned: make(chan struct{}), done: make(chan struct{}),
 	}
 	go q.run()
 	return q
@@ -55,19 +55,15 @@ func (q *queue) push(line []byte, grave bool) bool {
 	if q.closed {
 		return false
 	}
-	lines, bytes := linesMax, bytesMax
+	lines, bytes := linesMax, int64(bytesMax)
 	if !grave {
 		lines, bytes = lines-linesMax/reserve, bytes-bytesMax/reserve
 	}
-	if len(q.lines) >= lines || q.bytes+len(line) > bytes {
+	if n := int64(len(line)); len(q.lines) >= lines || q.bytes.Load()+n > bytes {
 		q.drop(1, nil)
-		return true
-	}
-	q.lines = append(q.lines, line)
-	q.bytes += len(line)
-	select {
-	case q.wake <- struct{}{}:
-	default: // a value is there already
+	} else {
+		q.bytes.Add(n)
+		q.lines <- line // there is room
 	}
 	return true
 }
@@ -81,33 +77,11 @@ func (q *queue) drop(n uint64, cause error) {
 
 func (q *queue) run() {
 	defer close(q.done)
-	for {
-		line, last := q.pop()
-		switch {
-		case line != nil:
-			q.write(line)
-		case last:
-			_ = q.to.Close() // an error could be told nowhere
-			return
-		default:
-			<-q.wake
-		}
+	for line := range q.lines {
+		q.bytes.Add(-int64(len(line)))
+		q.write(line)
 	}
-}
-
-// pop returns the next line, or nil if there is none. last reports that no line will come any more.
-func (q *queue) pop() (line []byte, last bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.lines) == 0 {
-		q.lines = nil // the array begins anew
-		return nil, q.closed
-	}
-	line = q.lines[0]
-	q.lines[0] = nil
-	q.lines = q.lines[1:]
-	q.bytes -= len(line)
-	return line, false
+	_ = q.to.Close() // an error could be told nowhere
 }
 
 // write writes a line, and before it one that says how many were left out.
@@ -137,14 +111,12 @@ func (q *queue) write(line []byte) {
 func (q *queue) close() {
 	q.mu.Lock()
 	closed := q.closed
-	q.closed = true
+	if q.closed = true; !closed {
+		close(q.lines)
+	}
 	q.mu.Unlock()
 	if closed {
 		return
-	}
-	select {
-	case q.wake <- struct{}{}:
-	default:
 	}
 	for end := time.Now().Add(closeMax); ; {
 		before := q.taken.Load()

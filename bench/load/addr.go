@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,7 +134,7 @@ func ParseURL(text string) (URL, error) {
 	case err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Opaque != "":
 		return URL{}, errors.New("want http://HOST[:PORT][/PATH] or http://unix:/SOCKET[:/PATH]")
 	}
-	port := orDefault(u.Port(), "80")
+	port := cmp.Or(u.Port(), "80")
 	if _, err := netip.ParseAddrPort("127.0.0.1:" + port); err != nil || port == "0" {
 		return URL{}, fmt.Errorf("%s is not a port: want 1 to 65535", port)
 	}
@@ -155,7 +156,7 @@ func parseUnixURL(rest string) (URL, error) {
 
 // requestTarget is the path and query in origin form (RFC 9112 section 3.2.1).
 func requestTarget(u *url.URL) string {
-	target := orDefault(u.EscapedPath(), "/")
+	target := cmp.Or(u.EscapedPath(), "/")
 	if u.RawQuery != "" || u.ForceQuery {
 		target += "?" + u.RawQuery
 	}

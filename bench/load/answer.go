@@ -85,14 +85,14 @@ func (l *loop) parse(c *connection, data []byte) (int, error) {
 	if c.flight.len == 0 {
 		return 0, errUninvited
 	}
-	t := &c.group.targets[c.flight.at(0).target]
+	t := &c.group.Targets[c.flight.at(0).target]
 	had := len(c.answer.partial)
 	buf := data
 	if had > 0 {
 		c.answer.partial = append(c.answer.partial, data[:min(len(data), headMax-had)]...)
 		buf = c.answer.partial
 	}
-	n, err := parseHead(buf, t.toHead, &c.answer.head)
+	n, err := parseHead(buf, t.toHead(), &c.answer.head)
 	switch {
 	case err != nil:
 		return 0, err
@@ -118,23 +118,23 @@ func (l *loop) parse(c *connection, data []byte) (int, error) {
 }
 
 // judge compares the head with what the target must answer.
-func (l *loop) judge(c *connection, t *target) {
+func (l *loop) judge(c *connection, t *Target) {
 	h := &c.answer.head
 	c.answer.compared = false
 	switch {
 	case !t.accepts(h.status):
 		c.answer.verdict = WrongStatus
 		if c.group.result.First[WrongStatus] == "" { // not built for every one of a million
-			c.group.note(WrongStatus, fmt.Sprintf("%s: status %d, not %s", t.path, h.status, statusText(t.status)))
+			c.group.note(WrongStatus, fmt.Sprintf("%s: status %d, not %s", t.Path, h.status, statusText(t.Status)))
 		}
-	case h.framing == byLength && t.length != AnyLength && max(h.announced, 0) != t.length:
+	case h.framing == byLength && t.Length != AnyLength && max(h.announced, 0) != t.Length:
 		c.answer.verdict = WrongLength
 		if c.group.result.First[WrongLength] == "" {
-			c.group.note(WrongLength, fmt.Sprintf("%s: Content-Length %d, not %d", t.path, h.announced, t.length))
+			c.group.note(WrongLength, fmt.Sprintf("%s: Content-Length %d, not %d", t.Path, h.announced, t.Length))
 		}
 	default:
 		c.answer.verdict = NumFailures
-		c.answer.compared = t.body != nil && !t.toHead && c.group.compares()
+		c.answer.compared = t.Body != nil && !t.toHead() && c.group.compares()
 	}
 }
 
@@ -155,28 +155,28 @@ func (l *loop) content(c *connection, data []byte) int {
 // compare holds a part of the content against what is expected. Beyond what is
 // expected there is nothing to compare: the length is wrong then, which is seen at the end.
 func (l *loop) compare(c *connection, part []byte) {
-	t := &c.group.targets[c.flight.at(0).target]
-	from := min(c.answer.offset, int64(len(t.body)))
-	to := min(c.answer.offset+int64(len(part)), int64(len(t.body)))
-	if bytes.Equal(part[:to-from], t.body[from:to]) {
+	t := &c.group.Targets[c.flight.at(0).target]
+	from := min(c.answer.offset, int64(len(t.Body)))
+	to := min(c.answer.offset+int64(len(part)), int64(len(t.Body)))
+	if bytes.Equal(part[:to-from], t.Body[from:to]) {
 		return
 	}
 	c.answer.compared, c.answer.verdict = false, WrongContent
 	if c.group.result.First[WrongContent] == "" {
-		c.group.note(WrongContent, fmt.Sprintf("%s: other content within the %d bytes from offset %d", t.path,
+		c.group.note(WrongContent, fmt.Sprintf("%s: other content within the %d bytes from offset %d", t.Path,
 			len(part), c.answer.offset))
 	}
 }
 
 // measure looks at the length of a content that had not been announced.
 func (l *loop) measure(c *connection) {
-	t := &c.group.targets[c.flight.at(0).target]
-	if c.answer.verdict != NumFailures || t.length == AnyLength || c.answer.offset == t.length {
+	t := &c.group.Targets[c.flight.at(0).target]
+	if c.answer.verdict != NumFailures || t.Length == AnyLength || c.answer.offset == t.Length {
 		return
 	}
 	c.answer.verdict = WrongLength
 	if c.group.result.First[WrongLength] == "" {
-		c.group.note(WrongLength, fmt.Sprintf("%s: %d bytes of content, not %d", t.path, c.answer.offset, t.length))
+		c.group.note(WrongLength, fmt.Sprintf("%s: %d bytes of content, not %d", t.Path, c.answer.offset, t.Length))
 	}
 }
 

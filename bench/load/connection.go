@@ -88,7 +88,7 @@ func (l *loop) begin(c *connection, due int64, out []byte) []byte {
 	c.flight.push(request{due: due, target: target})
 	g.inFlight++
 	g.result.Requests++
-	return append(out, g.targets[target].request...)
+	return append(out, g.Targets[target].request...)
 }
 
 // list offers c, if it has room, to an open loop's coming requests.
@@ -212,7 +212,7 @@ func (l *loop) connected(c *connection) bool {
 	}
 	l.established(c)
 	g := c.group
-	if (g.Idle || g.Greet && c.settling) && len(g.targets) > 0 {
+	if (g.Idle || g.Greet && c.settling) && len(g.Targets) > 0 {
 		l.transmit(c, l.begin(c, l.now, l.out[:0])) // it settles with the answer
 	} else {
 		l.ramp.settle(c)
@@ -385,7 +385,7 @@ func (l *loop) restart(c *connection) {
 func (l *loop) reconnect(c *connection) {
 	out := l.out[:0]
 	for i := range c.flight.len {
-		out = append(out, c.group.targets[c.flight.at(i).target].request...)
+		out = append(out, c.group.Targets[c.flight.at(i).target].request...)
 	}
 	l.out = out
 	l.connect(c, out)

@@ -55,8 +55,8 @@ func newGroup(r *role, opts *Options, loop, first, count int) group {
 	if r.Rate > 0 {
 		g.interval = 1e9 / (r.Rate * float64(count) / float64(r.Connections))
 	}
-	if r.InTurn && len(r.targets) > 0 {
-		g.turn, g.step = loop%len(r.targets), opts.Loops%len(r.targets)
+	if r.InTurn && len(r.Targets) > 0 {
+		g.turn, g.step = loop%len(r.Targets), opts.Loops%len(r.Targets)
 	}
 	if r.weights != nil {
 		g.random = rand.New(rand.NewPCG(opts.Seed, uint64(loop)))
@@ -100,8 +100,8 @@ func (g *group) take(now, until int64) (due int64, ok bool) {
 func (g *group) pick() int32 {
 	if g.InTurn {
 		now := g.turn
-		if g.turn += g.step; g.turn >= len(g.targets) {
-			g.turn -= len(g.targets)
+		if g.turn += g.step; g.turn >= len(g.Targets) {
+			g.turn -= len(g.Targets)
 		}
 		return int32(now)
 	}

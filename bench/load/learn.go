@@ -26,17 +26,18 @@ const (
 func Learn(ctx context.Context, addr Addr, t Target) (Target, textproto.MIMEHeader, error) {
 	r := role{Role: Role{Addr: addr, CloseEach: true}}
 	t.Status, t.Length, t.Body = 0, AnyLength, nil
-	if err := r.addTarget(&t); err != nil {
+	asked := t
+	if err := r.checkTarget(&asked); err != nil {
 		return t, nil, fmt.Errorf("load: %w", err)
 	}
-	l := learner{target: &r.targets[0]}
+	l := learner{target: &asked}
 	err := l.ask(ctx, addr)
 	if err != nil {
-		return t, nil, fmt.Errorf("load: asking %v for %s: %w", addr, l.target.path, err)
+		return t, nil, fmt.Errorf("load: asking %v for %s: %w", addr, asked.Path, err)
 	}
 	t.Status, t.Length = l.head.status, l.length
 	switch {
-	case l.target.toHead:
+	case asked.toHead():
 		t.Length = max(l.head.announced, 0)
 	case l.length <= learnMax:
 		t.Body = l.body
@@ -60,11 +61,11 @@ func (t *Target) Keep(other Target) (went string) {
 
 // learner reads one answer.
 type learner struct {
-	target *target
+	target *Target
 	head   head
 	fields textproto.MIMEHeader
 	length int64  // of the content
-	body   []byte // its first learnMax bytes
+	body   []byte // its first bytes, a few more than learnMax at most
 }
 
 func (l *learner) ask(ctx context.Context, addr Addr) (err error) {
@@ -82,9 +83,9 @@ func (l *learner) ask(ctx context.Context, addr Addr) (err error) {
 	if _, err := c.Write(l.target.request); err != nil {
 		return err
 	}
-	head, err := l.receiveHead(c)
-	if err == nil {
-		err = l.receiveContent(bufio.NewReader(io.MultiReader(bytes.NewReader(head), c)))
+	in := bufio.NewReaderSize(c, headMax)
+	if err = l.receiveHead(in); err == nil {
+		err = l.receiveContent(in)
 	}
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -92,71 +93,49 @@ func (l *learner) ask(ctx context.Context, addr Addr) (err error) {
 	return err
 }
 
-// receiveHead reads the final response's head, which it holds against what a run takes, and returns it with what came
-// of the content.
-func (l *learner) receiveHead(c io.Reader) ([]byte, error) {
-	var got []byte
-	part := make([]byte, 4096)
+// receiveHead holds the final response's head against what a run takes, and leaves it to be read.
+func (l *learner) receiveHead(in *bufio.Reader) error {
 	for {
-		n, err := c.Read(part)
-		got = append(got, part[:n]...)
-		for {
-			length, invalid := parseHead(got, l.target.toHead, &l.head)
-			if invalid != nil {
-				return nil, invalid
-			}
-			if length == 0 {
-				break
-			}
-			if l.head.status >= 200 {
-				return got, nil
-			}
-			got = got[length:] // an interim response
+		_, err := in.Peek(in.Buffered() + 1)
+		got, _ := in.Peek(in.Buffered()) // it is there
+		length, invalid := parseHead(got, l.target.toHead(), &l.head)
+		switch {
+		case invalid != nil:
+			return invalid
+		case length > 0 && l.head.status >= 200:
+			return nil
+		case length > 0: // an interim response
+			_, err = in.Discard(length)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the head, after %d bytes: %w", len(got), err)
+			return fmt.Errorf("the head, after %d bytes: %w", len(got), err)
 		}
 	}
 }
 
 // receiveContent reads the whole response, the head once more.
 func (l *learner) receiveContent(in *bufio.Reader) error {
-	request := &http.Request{Method: http.MethodGet}
-	if l.target.toHead {
-		request.Method = http.MethodHead
-	}
-	r, err := http.ReadResponse(in, request)
+	r, err := http.ReadResponse(in, &http.Request{Method: l.target.Method})
 	if err != nil {
 		return err
 	}
-	l.fields, l.body = textproto.MIMEHeader(r.Header), []byte{}
+	l.fields = textproto.MIMEHeader(r.Header)
 	if l.head.framing == byLength && l.head.length > learnMax {
 		l.length = l.head.length
 		return nil
 	}
-	if err := l.keep(r.Body); err != nil {
+	body, err := io.ReadAll(io.LimitReader(r.Body, learnMax+1))
+	l.body, l.length = body, int64(len(body))
+	if err == nil && l.length > learnMax {
+		var rest int64
+		rest, err = io.Copy(io.Discard, r.Body)
+		l.length += rest
+	}
+	if err != nil {
 		return fmt.Errorf("the content, after %d bytes: %w", l.length, err)
 	}
 	if in.Buffered() > 0 {
 		return errUninvited
 	}
 	return nil
-}
-
-// keep reads all of the content that from has.
-func (l *learner) keep(from io.Reader) error {
-	part := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(part)
-		l.length += int64(n)
-		if l.length <= learnMax {
-			l.body = append(l.body, part[:n]...)
-		}
-		switch {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
 }

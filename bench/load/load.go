@@ -110,6 +110,8 @@ type Target struct {
 	Status int    // expected; default 200
 	Length int64  // expected length of the content in bytes, by Content-Length where there is one; not needed with Body
 	Body   []byte // expected content, not changed during a run; nil: only its length is checked
+
+	request []byte // head and content as they are sent, once it is checked
 }
 
 // Failure is a way in which something went wrong.
@@ -141,20 +143,21 @@ func (f Failure) String() string {
 //
 //	Requests = Answered + Failures[WrongStatus .. WrongContent] + Lost + Unanswered
 type Counts struct {
-	Requests   int64 // begun: sent, or meant for a connection that could not be opened
-	Answered   int64 // with the right answer
-	Completed  int64 // right answers that arrived within the window
-	Bytes      int64 // of content, received within the window
-	Compared   int64 // contents compared in full
-	Lost       int64 // requests in flight on a connection that failed
-	Unanswered int64 // in flight when the run ended
-	Unsent     int64 // open loop: due in the window and never begun
-	Resent     int64 // sent again, being behind an answer that said Connection: close (RFC 9112 section 9.6)
+	Requests   int64 `json:"requests"`   // begun: sent, or meant for a connection that could not be opened
+	Answered   int64 `json:"answered"`   // with the right answer
+	Completed  int64 `json:"completed"`  // right answers that arrived within the window
+	Lost       int64 `json:"lost"`       // in flight on a connection that failed
+	Unanswered int64 `json:"unanswered"` // in flight when the run ended
+	Unsent     int64 `json:"unsent"`     // open loop: due in the window and never begun, for want of a connection
+	// Resent were sent again, being behind an answer that said Connection: close (RFC 9112 section 9.6).
+	Resent   int64 `json:"resent"`
+	Bytes    int64 `json:"bytes"` // of content, received within the window
+	Compared int64 `json:"-"`     // contents compared in full
 
-	Opened   int64              // connections established, again ones included
-	Served   int64              // of the role's connections, those that ever got a right answer
-	Closed   int64              // connections that the server closed between two requests
-	Failures [NumFailures]int64 // by kind
+	Opened   int64              `json:"connections_opened"`           // again ones included
+	Served   int64              `json:"-"`                            // of the role's connections, those that ever got a right answer
+	Closed   int64              `json:"connections_closed_by_server"` // between two requests
+	Failures [NumFailures]int64 `json:"-"`                            // by kind
 }
 
 // Failed is the number of failures of all kinds.
@@ -167,18 +170,12 @@ func (c *Counts) Failed() int64 {
 }
 
 func (c *Counts) add(o *Counts) {
-	c.Requests += o.Requests
-	c.Answered += o.Answered
-	c.Completed += o.Completed
-	c.Bytes += o.Bytes
-	c.Compared += o.Compared
-	c.Lost += o.Lost
-	c.Unanswered += o.Unanswered
-	c.Unsent += o.Unsent
-	c.Resent += o.Resent
-	c.Opened += o.Opened
-	c.Served += o.Served
-	c.Closed += o.Closed
+	for _, each := range [][2]*int64{{&c.Requests, &o.Requests}, {&c.Answered, &o.Answered},
+		{&c.Completed, &o.Completed}, {&c.Lost, &o.Lost}, {&c.Unanswered, &o.Unanswered}, {&c.Unsent, &o.Unsent},
+		{&c.Resent, &o.Resent}, {&c.Bytes, &o.Bytes}, {&c.Compared, &o.Compared}, {&c.Opened, &o.Opened},
+		{&c.Served, &o.Served}, {&c.Closed, &o.Closed}} {
+		*each[0] += *each[1]
+	}
 	for i, n := range o.Failures {
 		c.Failures[i] += n
 	}
@@ -238,16 +235,6 @@ func (r *Result) Rate(c *Counts) float64 {
 		return 0
 	}
 	return float64(c.Completed) / r.Window.Seconds()
-}
-
-// Total is all roles together. Histograms are merged; First and LagMax are the first's and the worst.
-func (r *Result) Total() RoleResult {
-	total := newRoleResult("total")
-	for i := range r.Roles {
-		total.merge(&r.Roles[i])
-	}
-	total.Latency.sum()
-	return total
 }
 
 func newRoleResult(name string) RoleResult {

@@ -1,8 +1,10 @@
 package load
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,20 +33,9 @@ const ContentMax = 64 << 20
 // role is a checked Role with what follows from it.
 type role struct {
 	Role
-	targets []target
 	weights []float64 // sums up to each target's own; nil if there is one target
 	chunk   int       // bytes that a slow reader reads at a time
 	tick    int64     // nanoseconds from one such time to the next
-}
-
-// target is a Target as the loops use it.
-type target struct {
-	path    string // for messages
-	request []byte // head and content
-	toHead  bool
-	status  int
-	length  int64
-	body    []byte
 }
 
 // ErrOptions marks an error in Options.
@@ -74,11 +65,11 @@ func checkAddresses(roles []role) error {
 
 // check fills in the defaults of o and refuses what makes no sense.
 func (o *Options) check() ([]role, error) {
-	o.Ramp = orDefault(o.Ramp, 10*time.Second)
-	o.Drain = orDefault(o.Drain, time.Second)
-	o.Timeout = orDefault(o.Timeout, 10*time.Second)
-	o.Loops = orDefault(o.Loops, 1)
-	o.CheckEvery = orDefault(o.CheckEvery, 16)
+	o.Ramp = cmp.Or(o.Ramp, 10*time.Second)
+	o.Drain = cmp.Or(o.Drain, time.Second)
+	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	o.Loops = cmp.Or(o.Loops, 1)
+	o.CheckEvery = cmp.Or(o.CheckEvery, 16)
 	switch {
 	case len(o.Roles) == 0:
 		return nil, mistake("no roles: name at least one group of connections")
@@ -106,15 +97,6 @@ func (o *Options) check() ([]role, error) {
 	return roles, checkDescriptors(connections, o.Loops)
 }
 
-// orDefault returns value, or what stands for 0.
-func orDefault[T comparable](value, standard T) T {
-	var zero T
-	if value == zero {
-		return standard
-	}
-	return value
-}
-
 // checkDescriptors says before any time is spent that the connections cannot all be opened.
 func checkDescriptors(connections, loops int) error {
 	if connections > connectionsMax {
@@ -132,7 +114,7 @@ func checkDescriptors(connections, loops int) error {
 }
 
 func (r *role) check() error {
-	r.Pipeline = orDefault(r.Pipeline, 1)
+	r.Pipeline = cmp.Or(r.Pipeline, 1)
 	switch {
 	case r.Connections < 1:
 		return fmt.Errorf("%d connections: there must be one at least", r.Connections)
@@ -151,12 +133,12 @@ func (r *role) check() error {
 		return errors.New("no targets: only Idle connections may be silent")
 	}
 	r.pace()
-	if err := r.addTargets(); err != nil {
+	if err := r.checkTargets(); err != nil {
 		return err
 	}
 	var sum float64
 	for i := range r.Targets {
-		sum += orDefault(r.Targets[i].Weight, 1)
+		sum += cmp.Or(r.Targets[i].Weight, 1)
 		r.weights = append(r.weights, sum)
 	}
 	if len(r.weights) < 2 || r.InTurn {
@@ -165,8 +147,9 @@ func (r *role) check() error {
 	return r.checkMemory()
 }
 
-// addTargets adds all targets, whose requests together are bounded too.
-func (r *role) addTargets() error {
+// checkTargets checks all targets, whose requests together are bounded too.
+func (r *role) checkTargets() error {
+	r.Targets = slices.Clone(r.Targets)
 	size := 0
 	for i := range r.Targets {
 		size += len(r.Targets[i].Content)
@@ -174,16 +157,16 @@ func (r *role) addTargets() error {
 	for i := range r.Targets {
 		if size > memoryMax {
 			return fmt.Errorf("the requests of %d targets have more than %d MiB: ask for fewer or send less",
-				len(r.Targets),
-				memoryMax>>20)
+				len(r.Targets), memoryMax>>20)
 		}
-		if err := r.addTarget(&r.Targets[i]); err != nil {
+		t := &r.Targets[i]
+		if err := r.checkTarget(t); err != nil {
 			if len(r.Targets) > 1 {
 				err = fmt.Errorf("target %d of %d: %w", i+1, len(r.Targets), err)
 			}
 			return err
 		}
-		size += len(r.targets[i].request) - len(r.Targets[i].Content)
+		size += len(t.request) - len(t.Content)
 	}
 	return nil
 }
@@ -191,8 +174,8 @@ func (r *role) addTargets() error {
 // checkMemory bounds what a role's requests can take while the server takes none of them.
 func (r *role) checkMemory() error {
 	longest := 0
-	for i := range r.targets {
-		longest = max(longest, len(r.targets[i].request))
+	for i := range r.Targets {
+		longest = max(longest, len(r.Targets[i].request))
 	}
 	if all := float64(longest) * float64(r.Pipeline) * float64(r.Connections); longest > headSentMax &&
 		all > memoryMax {
@@ -211,44 +194,38 @@ func (r *role) pace() {
 	}
 }
 
-// addTarget checks t and adds the request as it is sent.
-func (r *role) addTarget(t *Target) error {
-	method, path := orDefault(t.Method, "GET"), orDefault(t.Path, "/")
-	status, length := orDefault(t.Status, 200), t.Length
+// checkTarget fills in the defaults of t, and its request as it is sent.
+func (r *role) checkTarget(t *Target) (err error) {
+	t.Method, t.Path, t.Status = cmp.Or(t.Method, "GET"), cmp.Or(t.Path, "/"), cmp.Or(t.Status, 200)
 	switch {
-	case !token(method) || method == "CONNECT":
+	case !token(t.Method) || t.Method == "CONNECT":
 		return fmt.Errorf("method %q: it must be a token, and not CONNECT, which asks for a tunnel (RFC 9110 section "+
-			"9.3.6)", method)
-	case strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == 0x7f }):
-		return fmt.Errorf("path %q has a space or a control character: percent-encode it", path)
+			"9.3.6)", t.Method)
+	case strings.ContainsFunc(t.Path, func(c rune) bool { return c <= ' ' || c == 0x7f }):
+		return fmt.Errorf("path %q has a space or a control character: percent-encode it", t.Path)
 	case t.Weight < 0 || t.Weight != t.Weight:
 		return fmt.Errorf("weight %v is not a positive number", t.Weight)
-	case status < SuccessStatus || status > 999:
-		return fmt.Errorf("status %d: give 200 to 999, AnyStatus or SuccessStatus", status)
-	case length < AnyLength:
-		return fmt.Errorf("length %d: give 0 or more, or AnyLength", length)
-	case t.Body != nil && length > 0 && length != int64(len(t.Body)):
-		return fmt.Errorf("length %d is not that of the body, %d", length, len(t.Body))
+	case t.Status < SuccessStatus || t.Status > 999:
+		return fmt.Errorf("status %d: give 200 to 999, AnyStatus or SuccessStatus", t.Status)
+	case t.Length < AnyLength:
+		return fmt.Errorf("length %d: give 0 or more, or AnyLength", t.Length)
+	case t.Body != nil && t.Length > 0 && t.Length != int64(len(t.Body)):
+		return fmt.Errorf("length %d is not that of the body, %d", t.Length, len(t.Body))
 	}
 	if t.Body != nil {
-		length = int64(len(t.Body))
+		t.Length = int64(len(t.Body))
 	}
-	request, err := r.request(method, path, t)
-	if err != nil {
-		return err
-	}
-	r.targets = append(r.targets, target{path: path, request: request, toHead: method == "HEAD", status: status,
-		length: length, body: t.Body})
-	return nil
+	t.request, err = r.request(t)
+	return err
 }
 
 // request is the bytes of a request.
-func (r *role) request(method, path string, t *Target) ([]byte, error) {
-	fields := append([]string{"Host: " + orDefault(t.Host, r.Addr.host())}, t.Fields...)
+func (r *role) request(t *Target) ([]byte, error) {
+	fields := append([]string{"Host: " + cmp.Or(t.Host, r.Addr.host())}, t.Fields...)
 	if r.CloseEach {
 		fields = append(fields, "Connection: close")
 	}
-	if len(t.Content) > 0 || method == "POST" || method == "PUT" || method == "PATCH" {
+	if len(t.Content) > 0 || slices.Contains([]string{"POST", "PUT", "PATCH"}, t.Method) {
 		// Where a method is for content its absence is said too (RFC 9110 section 8.6).
 		fields = append(fields, fmt.Sprintf("Content-Length: %d", len(t.Content)))
 	}
@@ -257,11 +234,13 @@ func (r *role) request(method, path string, t *Target) ([]byte, error) {
 		if !ok || !token(name) || hasControl([]byte(field)) {
 			return nil, fmt.Errorf("field %q is not of the form \"Name: value\"", field)
 		}
-		if given := i > 0 && i <= len(t.Fields); given && writtenHere(name) {
+		// A second one would make the request ambiguous.
+		if i > 0 && i <= len(t.Fields) && slices.ContainsFunc([]string{"Host", "Content-Length", "Transfer-Encoding"},
+			func(own string) bool { return strings.EqualFold(name, own) }) {
 			return nil, fmt.Errorf("field %q: the client writes %s itself", field, name)
 		}
 	}
-	head := method + " " + path + " HTTP/1.1\r\n" + strings.Join(fields, "\r\n") + "\r\n\r\n"
+	head := t.Method + " " + t.Path + " HTTP/1.1\r\n" + strings.Join(fields, "\r\n") + "\r\n\r\n"
 	switch {
 	case len(head) > headSentMax:
 		return nil, fmt.Errorf("the request's head has %d bytes, more than %d", len(head), headSentMax)
@@ -269,12 +248,6 @@ func (r *role) request(method, path string, t *Target) ([]byte, error) {
 		return nil, fmt.Errorf("the request's content has %d bytes, more than %d", len(t.Content), ContentMax)
 	}
 	return append([]byte(head), t.Content...), nil
-}
-
-// writtenHere reports whether a field is not the caller's: a second one would make the request ambiguous.
-func writtenHere(name string) bool {
-	return strings.EqualFold(name, "Host") || strings.EqualFold(name, "Content-Length") ||
-		strings.EqualFold(name, "Transfer-Encoding")
 }
 
 // token reports whether s is one (RFC 9110 section 5.6.2).
@@ -287,15 +260,18 @@ func token(s string) bool {
 	return s != ""
 }
 
+// toHead reports whether no content follows the answer's head.
+func (t *Target) toHead() bool { return t.Method == "HEAD" }
+
 // accepts reports whether an answer of that status is a right one.
-func (t *target) accepts(status int) bool {
-	switch t.status {
+func (t *Target) accepts(status int) bool {
+	switch t.Status {
 	case AnyStatus:
 		return true
 	case SuccessStatus:
 		return status >= 200 && status < 400
 	default:
-		return status == t.status
+		return status == t.Status
 	}
 }
 

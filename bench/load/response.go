@@ -41,6 +41,7 @@ var (
 	optionClose           = []byte("close")
 	optionKeepAlive       = []byte("keep-alive")
 	codingChunked         = []byte("chunked")
+	comma                 = []byte(",")
 )
 
 // framing is how the end of a content is told (RFC 9112 section 6.3).
@@ -144,11 +145,11 @@ func (h *head) field(line []byte) error {
 		return errFieldValue
 	}
 	switch {
-	case len(name) == len(fieldLength) && bytes.EqualFold(name, fieldLength):
+	case bytes.EqualFold(name, fieldLength):
 		return h.contentLength(trim(value))
-	case len(name) == len(fieldConnection) && bytes.EqualFold(name, fieldConnection):
+	case bytes.EqualFold(name, fieldConnection):
 		h.connection(value)
-	case len(name) == len(fieldCoding) && bytes.EqualFold(name, fieldCoding):
+	case bytes.EqualFold(name, fieldCoding):
 		h.coding(value)
 	}
 	return nil
@@ -157,11 +158,8 @@ func (h *head) field(line []byte) error {
 // coding reads Transfer-Encoding: where chunked is the last coding the content ends with
 // its last chunk, and with the stream otherwise.
 func (h *head) coding(value []byte) {
-	if comma := bytes.LastIndexByte(value, ','); comma >= 0 {
-		value = value[comma+1:]
-	}
 	h.coded, h.framing = true, byClose
-	if bytes.EqualFold(trim(value), codingChunked) {
+	if bytes.EqualFold(trim(value[bytes.LastIndexByte(value, ',')+1:]), codingChunked) {
 		h.framing = byChunks
 	}
 }
@@ -186,13 +184,7 @@ func (h *head) contentLength(value []byte) error {
 
 // connection reads the list of options (RFC 9110 section 7.6.1), or a line of it.
 func (h *head) connection(value []byte) {
-	for len(value) > 0 {
-		option := value
-		if comma := bytes.IndexByte(value, ','); comma >= 0 {
-			option, value = value[:comma], value[comma+1:]
-		} else {
-			value = nil
-		}
+	for option := range bytes.SplitSeq(value, comma) {
 		option = trim(option)
 		h.close = h.close || bytes.EqualFold(option, optionClose)
 		h.keep = h.keep || bytes.EqualFold(option, optionKeepAlive)
@@ -226,15 +218,7 @@ func (h *head) settle(toHead bool) error {
 }
 
 // trim cuts spaces and tabs off both ends.
-func trim(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
-	}
-	return b
-}
+func trim(b []byte) []byte { return bytes.Trim(b, " \t") }
 
 // hasControl reports whether b has a byte below SP, other than a tab, or DEL.
 func hasControl(b []byte) bool {

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -124,7 +125,7 @@ var okTarget = Target{Path: "/hello", Body: []byte("hello")}
 // plenty for them, and no run takes it.
 func quick(o Options) Options {
 	o.Duration = time.Minute
-	o.CheckEvery = orDefault(o.CheckEvery, 1)
+	o.CheckEvery = cmp.Or(o.CheckEvery, 1)
 	return o
 }
 

@@ -10,13 +10,16 @@ import (
 
 // Condition compares a figure of the report with a limit: p99>5ms.
 type Condition struct {
-	Text   string // as it was written
-	metric string
-	kind   kind
-	op     string
-	limit  float64
-	// percentile of a latency; 0: another metric
-	percentile float64
+	Text  string // as it was written
+	op    string
+	limit float64
+	metric
+}
+
+// metric is a figure that conditions are about.
+type metric struct {
+	kind kind
+	of   func(r *Report) float64
 }
 
 // kind is what a metric is measured in.
@@ -29,6 +32,17 @@ const (
 	latency // in nanoseconds
 )
 
+// metrics are those that are named by a word. A percentile and a status are others.
+var metrics = map[string]metric{
+	"mean":     {latency, func(r *Report) float64 { return float64(r.Latency.Mean) }},
+	"min":      {latency, func(r *Report) float64 { return float64(r.Latency.Min) }},
+	"max":      {latency, func(r *Report) float64 { return float64(r.Latency.Max) }},
+	"rate":     {perSecond, func(r *Report) float64 { return r.Rate }},
+	"errors":   {count, func(r *Report) float64 { return float64(r.Errors) }},
+	"requests": {count, func(r *Report) float64 { return float64(r.Requests) }},
+	"answered": {count, func(r *Report) float64 { return float64(r.Answered) }},
+}
+
 var (
 	conditionForm  = regexp.MustCompile(`^\s*([a-z0-9.]+)\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*$`)
 	percentileForm = regexp.MustCompile(`^p([0-9]+(?:\.[0-9]+)?)$`)
@@ -38,32 +52,32 @@ var (
 // ParseCondition reads METRIC OPERATOR LIMIT. Metrics are p50, p99.9 and every other percentile, mean, min and
 // max, with a duration; rate, in requests/s; errors, with a number or as a share such as 1%; requests and
 // answered; and a status, such as 404 or 5xx, for how many answers had it.
-func ParseCondition(text string) (Condition, error) {
+func ParseCondition(text string) (c Condition, err error) {
 	m := conditionForm.FindStringSubmatch(text)
 	if m == nil {
-		return Condition{}, fmt.Errorf("%q: want METRIC, one of > >= < <= == !=, and a limit, such as p99>5ms or "+
-			"errors>0", text)
+		return c, fmt.Errorf("%q: want METRIC, one of > >= < <= == !=, and a limit, such as p99>5ms or errors>0", text)
 	}
-	c := Condition{Text: strings.TrimSpace(text), metric: m[1], op: m[2]}
-	var err error
-	switch percentile := percentileForm.FindStringSubmatch(c.metric); {
-	case percentile != nil:
-		c.kind = latency
-		if c.percentile, err = strconv.ParseFloat(percentile[1], 64); err != nil || c.percentile <= 0 ||
-			c.percentile > 100 {
+	c = Condition{Text: strings.TrimSpace(text), op: m[2]}
+	known := true
+	switch name := m[1]; {
+	case percentileForm.MatchString(name):
+		percentile, err := strconv.ParseFloat(name[1:], 64)
+		if err != nil || percentile <= 0 || percentile > 100 {
 			return c, fmt.Errorf("%q: a percentile is more than 0 and at most 100", text)
 		}
-	case c.metric == "mean" || c.metric == "min" || c.metric == "max":
-		c.kind = latency
-	case c.metric == "rate":
-		c.kind = perSecond
-	case c.metric == "errors" && strings.HasSuffix(m[3], "%"):
-		c.kind = share
-	case c.metric == "errors" || c.metric == "requests" || c.metric == "answered" || statusForm.MatchString(c.metric):
-		c.kind = count
+		c.metric = metric{latency, func(r *Report) float64 {
+			return float64(r.Latency.of.Histogram.ValueAtPercentile(percentile))
+		}}
+	case statusForm.MatchString(name):
+		c.metric = metric{count, func(r *Report) float64 { return r.answers(name) }}
+	case name == "errors" && strings.HasSuffix(m[3], "%"):
+		c.metric = metric{share, func(r *Report) float64 { return 100 * float64(r.Errors) / r.all() }}
 	default:
+		c.metric, known = metrics[name]
+	}
+	if !known {
 		return c, fmt.Errorf("%q: there is no %q: want a percentile (p99), mean, min, max, rate, errors, requests, "+
-			"answered or a status (404, 5xx)", text, c.metric)
+			"answered or a status (404, 5xx)", text, m[1])
 	}
 	if c.limit, err = parseLimit(c.kind, m[3]); err != nil {
 		return c, fmt.Errorf("%q: %w", text, err)
@@ -86,20 +100,18 @@ func parseLimit(k kind, text string) (float64, error) {
 	return limit, nil
 }
 
-// holds compares. What is not known, since there was not one answer, fails: nothing says that all is well.
-func (c *Condition) holds(value float64, known bool) bool {
-	switch {
-	case !known:
-		return true
-	case c.op == ">":
+// holds compares.
+func (c *Condition) holds(value float64) bool {
+	switch c.op {
+	case ">":
 		return value > c.limit
-	case c.op == ">=":
+	case ">=":
 		return value >= c.limit
-	case c.op == "<":
+	case "<":
 		return value < c.limit
-	case c.op == "<=":
+	case "<=":
 		return value <= c.limit
-	case c.op == "==":
+	case "==":
 		return value == c.limit
 	default:
 		return value != c.limit

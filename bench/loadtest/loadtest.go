@@ -33,22 +33,12 @@ type Options struct {
 	URLs   []string // what is asked for in turn: URLs of this server, or paths that begin with a slash; none: URL
 	Socket string   // path of a Unix socket to connect to instead of URL's host
 
-	Connections int
-	Pipeline    int           // requests in flight on a connection; 0: one
-	Rate        float64       // requests/s, due whatever the answers do; 0: closed loop
-	Requests    int64         // in all; 0: as many as there is time for
-	Duration    time.Duration // 0: DurationDefault or, with Requests, until all are answered
-	WarmUp      time.Duration // before the measured window
-	Timeout     time.Duration // without a byte of an answer
-	CloseEach   bool          // a connection for each request
-	Loops       int           // threads of the client; 0: one
-
-	Method  string // empty: GET, with Content POST
-	Host    string // the Host field; empty: that of the URL
-	Fields  []string
-	Content []byte
-	// Status is what right answers have: a number, load.SuccessStatus or load.AnyStatus.
-	Status int
+	// Options, Role and Target say how, as the load generator is told: of a duration, 0 stands for DurationDefault or,
+	// with Requests, until all are answered; of a method, "" for GET or, with Content, POST; of a host, "" for that
+	// of the URL. Run settles roles, targets, addresses and paths.
+	load.Options
+	load.Role
+	load.Target
 
 	Percentiles []float64 // of the latencies, that the report has
 	FailIf      []Condition
@@ -56,7 +46,9 @@ type Options struct {
 
 // Defaults are the options that stand unless others are asked for.
 func Defaults() Options {
-	return Options{Connections: 50, Pipeline: 1, Timeout: 10 * time.Second, Loops: 1, Status: load.SuccessStatus,
+	return Options{Options: load.Options{Timeout: 10 * time.Second, Loops: 1},
+		Role:        load.Role{Connections: 50, Pipeline: 1},
+		Target:      load.Target{Status: load.SuccessStatus},
 		Percentiles: []float64{50, 75, 90, 99, 99.9}}
 }
 
@@ -94,18 +86,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 // load is what the load generator is told, but for the address.
 func (o *Options) load(paths []string) load.Options {
-	role := load.Role{Connections: o.Connections, Pipeline: o.Pipeline, Rate: o.Rate, CloseEach: o.CloseEach,
-		Requests: o.Requests, InTurn: true}
-	for _, path := range paths {
-		role.Targets = append(role.Targets, load.Target{Method: o.Method, Path: path, Host: o.Host,
-			Fields: o.Fields, Content: o.Content, Status: o.Status, Length: load.AnyLength})
+	options, role, target := o.Options, o.Role, o.Target
+	role.InTurn, target.Length = true, load.AnyLength
+	for _, target.Path = range paths {
+		role.Targets = append(role.Targets, target)
 	}
-	return load.Options{
-		Roles: []load.Role{role}, Duration: o.Duration, WarmUp: o.WarmUp, Ramp: rampMax,
-		Timeout: o.Timeout, Loops: o.Loops,
-		// Every request in flight ends by an answer or by its timeout, which is looked at ten times in its length.
-		Drain: o.Timeout + o.Timeout/5,
-	}
+	options.Roles, options.Ramp = []load.Role{role}, rampMax
+	// Every request in flight ends by an answer or by its timeout, which is looked at ten times in its length.
+	options.Drain = o.Timeout + o.Timeout/5
+	return options
 }
 
 // check fills in what follows from other options, and returns the server and what is asked of it.

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,25 +33,15 @@ type Report struct {
 	// Interrupted: the load was ended before its time.
 	Interrupted bool `json:"interrupted"`
 
-	Requests   int64 `json:"requests"`   // begun
-	Answered   int64 `json:"answered"`   // rightly
-	Completed  int64 `json:"completed"`  // of them, within the window
-	Errors     int64 `json:"errors"`     // see errors
-	Lost       int64 `json:"lost"`       // in flight on a connection that failed
-	Unanswered int64 `json:"unanswered"` // in flight when the load ended
-	Unsent     int64 `json:"unsent"`     // due and never begun, for want of a free connection
-	Resent     int64 `json:"resent"`     // behind an answer that closed its connection
+	load.Counts
+	Errors int64 `json:"errors"` // see errors
 
 	Rate           float64 `json:"requests_per_second"` // Completed by Window
-	Bytes          int64   `json:"bytes"`               // of content, within the window
 	BytesPerSecond float64 `json:"bytes_per_second"`
 
 	Latency  Latency          `json:"latency"`
 	Statuses map[string]int64 `json:"statuses"`
-	Failures []Failure        `json:"failures"`
-
-	Opened int64 `json:"connections_opened"`
-	Closed int64 `json:"connections_closed_by_server"` // between two requests
+	Failures []Failure        `json:"failures"` // that were seen
 
 	ClientShare     float64       `json:"client_cpu_share"` // of the busiest thread's CPU
 	ClientSaturated bool          `json:"client_saturated"`
@@ -98,12 +89,10 @@ func newReport(o *Options, addr load.Addr, began time.Time, result *load.Result,
 	r := &Report{Version: Version, URL: o.URL, Address: addr.String(), Method: o.Method, URLs: max(len(o.URLs), 1),
 		Connections: o.Connections, Pipeline: o.Pipeline, RateAsked: o.Rate,
 		Began: began, Window: max(result.Window, 0), Interrupted: interrupted,
-		Requests: role.Requests, Answered: role.Answered, Completed: role.Completed,
-		Lost: role.Lost, Unanswered: role.Unanswered, Unsent: role.Unsent, Resent: role.Resent,
-		Rate: result.Rate(&role.Counts), Bytes: role.Bytes, Opened: role.Opened, Closed: role.Closed,
-		Statuses: make(map[string]int64), Failures: []Failure{}, Conditions: []Outcome{},
+		Counts: role.Counts, Rate: result.Rate(&role.Counts), Statuses: make(map[string]int64), Failures: []Failure{},
+		Conditions:      []Outcome{},
 		ClientSaturated: result.Saturated(), LagMax: role.LagMax}
-	r.Errors = r.errors(&role.Counts)
+	r.Errors = r.errors()
 	if r.Window > 0 {
 		r.BytesPerSecond = float64(r.Bytes) / r.Window.Seconds()
 	}
@@ -141,59 +130,37 @@ func newLatency(of *load.Latency, percentiles []float64) Latency {
 // errors counts requests without a right answer, and failures of connections. A connection that fails with one
 // request in flight is one error, with several as many as there were, with none one. What is in flight or due
 // when somebody ends the load is none.
-func (r *Report) errors(c *load.Counts) int64 {
-	wrong := c.Failures[load.WrongStatus] + c.Failures[load.WrongLength] + c.Failures[load.WrongContent]
-	n := wrong + max(c.Failed()-wrong, c.Lost)
+func (r *Report) errors() int64 {
+	wrong := r.Counts.Failures[load.WrongStatus] + r.Counts.Failures[load.WrongLength] + r.Counts.Failures[load.WrongContent]
+	n := wrong + max(r.Failed()-wrong, r.Lost)
 	if !r.Interrupted {
-		n += c.Unanswered + c.Unsent
+		n += r.Unanswered + r.Unsent
 	}
 	return n
 }
 
-// outcome looks whether a condition holds.
-func (r *Report) outcome(c *Condition) Outcome {
-	value, known := r.value(c)
-	out := Outcome{Condition: c.Text, Holds: c.holds(value, known), Says: "there was no answer"}
-	if known {
-		out.Value, out.Says = &value, c.kind.write(value)
-	}
-	return out
-}
+// all is how many requests were made or due.
+func (r *Report) all() float64 { return float64(r.Requests + r.Unsent) }
 
-// value is the figure that a condition is about; latencies are not known without an answer.
-func (r *Report) value(c *Condition) (value float64, known bool) {
-	switch {
-	case c.kind == latency && r.Latency.Count == 0:
-		return 0, false
-	case c.percentile > 0:
-		return float64(r.Latency.of.Histogram.ValueAtPercentile(c.percentile)), true
-	case c.kind == share:
-		all := float64(r.Requests + r.Unsent)
-		return 100 * float64(r.Errors) / all, all > 0
-	}
-	switch c.metric {
-	case "mean":
-		return float64(r.Latency.Mean), true
-	case "min":
-		return float64(r.Latency.Min), true
-	case "max":
-		return float64(r.Latency.Max), true
-	case "rate":
-		return r.Rate, r.Window > 0
-	case "errors":
-		return float64(r.Errors), true
-	case "requests":
-		return float64(r.Requests), true
-	case "answered":
-		return float64(r.Answered), true
-	}
-	var answers int64
+// answers is how many answers had a status, such as 404 or 5xx.
+func (r *Report) answers(statuses string) (sum float64) {
 	for status, n := range r.Statuses {
-		if status == c.metric || strings.HasSuffix(c.metric, "xx") && status[0] == c.metric[0] {
-			answers += n
+		if status == statuses || strings.HasSuffix(statuses, "xx") && status[0] == statuses[0] {
+			sum += float64(n)
 		}
 	}
-	return float64(answers), true
+	return sum
+}
+
+// outcome looks whether a condition holds. What is not known, since there was not one answer, fails: nothing says that
+// all is well.
+func (r *Report) outcome(c *Condition) Outcome {
+	if c.kind == latency && r.Latency.Count == 0 || c.kind == share && r.all() == 0 ||
+		c.kind == perSecond && r.Window <= 0 {
+		return Outcome{Condition: c.Text, Holds: true, Says: "there was no answer"}
+	}
+	value := c.of(r)
+	return Outcome{Condition: c.Text, Value: &value, Holds: c.holds(value), Says: c.kind.write(value)}
 }
 
 // Held are the conditions that hold, with their values.
@@ -281,11 +248,7 @@ func (r *Report) load() string {
 const statusesMax = 12
 
 func (r *Report) writeStatuses(b *strings.Builder) {
-	statuses := make([]string, 0, len(r.Statuses))
-	for status := range r.Statuses {
-		statuses = append(statuses, status)
-	}
-	slices.Sort(statuses)
+	statuses := slices.Sorted(maps.Keys(r.Statuses))
 	for i, status := range statuses {
 		name := "status"
 		if i > 0 {

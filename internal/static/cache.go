@@ -1,6 +1,7 @@
 package static
 
 import (
+	"container/list"
 	"hash/maphash"
 	"math"
 	"sync"
@@ -41,8 +42,8 @@ type Cache struct {
 type shard struct {
 	mu       sync.Mutex
 	entries  map[key]*entry
-	memory   list  // entries without a descriptor
-	files    list  // entries with one
+	memory   sieve // entries without a descriptor
+	files    sieve // entries with one
 	bytes    int64 // the cost of all entries
 	bytesMax int64
 	_        [64]byte // so that two locks share no cache line
@@ -166,7 +167,7 @@ func (c *Cache) Usage() (bytes int64, descriptors, entries int) {
 	return bytes, descriptors, entries
 }
 
-func (s *shard) list(e *entry) *list {
+func (s *shard) list(e *entry) *sieve {
 	if e.files > 0 {
 		return &s.files
 	}
@@ -180,56 +181,39 @@ func (s *shard) remove(e *entry) {
 	e.Release()
 }
 
-// list is a queue with a hand, as in SIEVE (Zhang et al., NSDI 2024). The hand goes from the oldest entry to the
-// newest, spares those that answered a request since it came by, and takes the first that did not. Many paths that are
-// asked for once cannot push out those that are asked for often.
-type list struct {
-	newest, oldest *entry
-	hand           *entry // where the next search begins; nil: at the oldest
-	n, max         int    // how many entries there are and may be; descriptors, if the entries have any
+// sieve is a queue with a hand (SIEVE: Zhang et al., NSDI 2024). The hand goes from the oldest entry to the newest,
+// spares those that answered a request since it came by, and takes the first that did not. Many paths that are asked for
+// once cannot push out those that are asked for often.
+type sieve struct {
+	queue  list.List     // of entries, the newest in front
+	hand   *list.Element // where the next search begins; nil: at the oldest
+	n, max int           // how many entries there are and may be; descriptors, if the entries have any
 }
 
-func (l *list) push(e *entry) {
-	e.prev, e.next = nil, l.newest
-	if l.newest != nil {
-		l.newest.prev = e
-	} else {
-		l.oldest = e
-	}
-	l.newest = e
+func (l *sieve) push(e *entry) {
+	e.place = l.queue.PushFront(e)
 	l.n += max(e.files, 1)
 }
 
-func (l *list) remove(e *entry) {
-	if l.hand == e {
-		l.hand = e.prev
+func (l *sieve) remove(e *entry) {
+	if l.hand == e.place {
+		l.hand = e.place.Prev()
 	}
-	if e.prev != nil {
-		e.prev.next = e.next
-	} else {
-		l.newest = e.next
-	}
-	if e.next != nil {
-		e.next.prev = e.prev
-	} else {
-		l.oldest = e.prev
-	}
-	e.prev, e.next = nil, nil
+	l.queue.Remove(e.place)
 	l.n -= max(e.files, 1)
 }
 
-// victim returns the entry to be evicted from a list that is not empty.
-func (l *list) victim() *entry {
-	e := l.hand
+// victim returns the entry to be evicted from a queue that is not empty.
+func (l *sieve) victim() *entry {
+	at := l.hand
 	for steps := 0; ; steps++ {
-		if e == nil {
-			e = l.oldest
+		if at == nil {
+			at = l.queue.Back()
 		}
-		if steps == handSteps || !e.used.Swap(false) {
-			break
+		if e := at.Value.(*entry); steps == handSteps || !e.used.Swap(false) {
+			l.hand = at.Prev()
+			return e
 		}
-		e = e.prev
+		at = at.Prev()
 	}
-	l.hand = e.prev
-	return e
 }

@@ -2,7 +2,7 @@ package static
 
 import (
 	"bytes"
-	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -33,18 +33,6 @@ var compressors = map[string]compressor{
 type compressor struct {
 	coding http1.Coding
 	bytes  func(p []byte) ([]byte, error)
-}
-
-// newCompressors checks the names of Options.
-func newCompressors(names []string) (all []compressor, err error) {
-	for _, name := range names {
-		c, ok := compressors[name]
-		if !ok {
-			return nil, fmt.Errorf("compress: %q is no coding that files are compressed with: want zstd or gzip", name)
-		}
-		all = append(all, c)
-	}
-	return all, nil
 }
 
 // compresses reports whether a file of that size is compressed: an entry with all its codings has to fit into a shard,
@@ -83,7 +71,7 @@ func (l *look) compressed(c *content, r representation) (all []*content, err err
 		}
 	}
 	for _, with := range l.site.compress {
-		if has(c.variants, with.coding) {
+		if slices.ContainsFunc(c.variants, func(v *content) bool { return v.coding == with.coding }) {
 			continue
 		}
 		p, err := with.bytes(body)
@@ -114,15 +102,6 @@ func (l *look) whole(fd int, size int64) ([]byte, error) {
 	return body, nil
 }
 
-func has(all []*content, coding http1.Coding) bool {
-	for _, c := range all {
-		if c.coding == coding {
-			return true
-		}
-	}
-	return false
-}
-
 var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
 func gzipBytes(p []byte) ([]byte, error) {
@@ -139,19 +118,16 @@ func gzipBytes(p []byte) ([]byte, error) {
 	return bytes.Clone(out.Bytes()), nil
 }
 
-// zstdWriters have a window for which every client has room (RFC 9659: 8 MiB).
-var zstdWriters sync.Pool
+// zstdWriters have a window for which every client has room (RFC 9659: 8 MiB). Their options are valid, so that there is
+// no error.
+var zstdWriters = sync.Pool{New: func() any {
+	w, _ := zstd.NewWriter(nil,
+		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressMax), zstd.WithLowerEncoderMem(true))
+	return w
+}}
 
 func zstdBytes(p []byte) ([]byte, error) {
-	w, _ := zstdWriters.Get().(*zstd.Encoder)
-	if w == nil {
-		var err error
-		w, err = zstd.NewWriter(nil,
-			zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressMax), zstd.WithLowerEncoderMem(true))
-		if err != nil {
-			return nil, err
-		}
-	}
+	w := zstdWriters.Get().(*zstd.Encoder)
 	defer zstdWriters.Put(w)
 	return bytes.Clone(w.EncodeAll(p, nil)), nil
 }

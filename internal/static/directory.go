@@ -101,8 +101,12 @@ func (r *reading) names(file *os.File, demand conn.Demand) error {
 		if err == io.EOF {
 			return nil
 		}
+		var errno unix.Errno
+		if errors.As(err, &errno) { // without what package os says around it
+			return errno
+		}
 		if err != nil {
-			return unwrapErrno(err)
+			return err
 		}
 	}
 }
@@ -127,15 +131,6 @@ func (r *reading) name(name string) (added bool, err error) {
 		r.failure(nil, r.file.name, err).Release() // tells the operator: the first stands for all of the directory
 	}
 	return r.dir.Add(name, row)
-}
-
-// unwrapErrno returns the errno in an error of package os.
-func unwrapErrno(err error) error {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return err
 }
 
 // row describes one name. A link is described as what it leads to, and not listed if that is not served: what lies

@@ -1,7 +1,9 @@
 package static
 
 import (
+	"container/list"
 	"encoding/hex"
+	"strconv"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +65,7 @@ type entry struct {
 
 	precompressedLooked atomic.Int64 // Clock.Mono of the last look at the precompressed variants
 
-	prev, next *entry // its neighbours in the cache's list, under the lock of its shard
+	place *list.Element // its place in the cache, under the lock of its shard
 }
 
 // content is one representation of a file, or a listing, with the fields of its answer.
@@ -165,7 +167,7 @@ func (e *entry) tryRetain() bool {
 	}
 }
 
-// Retain adds a reference; the caller holds one. An entry is the conn.Result of a look.
+// Retain adds a reference; the caller holds one.
 func (e *entry) Retain() { e.refs.Add(1) }
 
 // Release drops a reference; the last one frees the contents and the descriptor.
@@ -266,8 +268,7 @@ func appendETag(dst []byte, size int64, mtime timestamp, weak bool) []byte {
 		dst = append(dst, "W/"...)
 	}
 	dst = append(mtime.appendHex(append(dst, '"')), '-')
-	dst = appendHex(dst, uint64(size))
-	return append(dst, '"')
+	return append(strconv.AppendInt(dst, size, 16), '"')
 }
 
 // appendHashETag makes an entity tag of the first 128 bits of a hash.
@@ -276,19 +277,6 @@ func appendHashETag(dst, hash []byte, weak bool) []byte {
 		dst = append(dst, "W/"...)
 	}
 	return append(hex.AppendEncode(append(dst, '"'), hash[:16]), '"')
-}
-
-const hexDigits = "0123456789abcdef"
-
-func appendHex(dst []byte, n uint64) []byte {
-	shift := 60
-	for shift > 0 && n>>shift == 0 {
-		shift -= 4
-	}
-	for ; shift >= 0; shift -= 4 {
-		dst = append(dst, hexDigits[n>>shift&15])
-	}
-	return dst
 }
 
 func appendLength(dst []byte, n int64) []byte {

@@ -23,7 +23,7 @@ func (h *handler) failWith(
 	p *CachedPath, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string,
 ) bool {
 	h.root = h.site.root.Load()
-	e, held := h.visit(p, req, buf, out)
+	e, held := h.visitCached(p, req, buf, out)
 	if e == nil {
 		if h.hurried || out.Deferrable() < 2 { // once more, it may be put off before it comes to this error again
 			return false

@@ -121,43 +121,30 @@ func (h *handler) other(req *http1.Request, buf []byte, out *conn.Output) {
 
 // find answers a request for which the index has nothing fresh. sent is the path as it came, known what the index has.
 func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte, out *conn.Output) {
-	s, now := h.site, out.Clock().Mono
-	result := out.Result()
+	s, now, result := h.site, out.Clock().Mono, out.Result()
+	if listed, ok := result.(*listResult); ok {
+		h.sendListing(listed, req, buf, out)
+		return
+	}
 	if result == nil && s.rootDue(h.root, now) && h.lookAtRoot(now, out) {
 		return
-	}
-	var e *entry
-	switch result := result.(type) {
-	case *listResult:
-		h.sendListing(result, req, buf, out)
-		return
-	case *searchResult:
-		e = result.entries[0]
-	case *entry: // why there is no listing
-		e = result
-	}
-	if e != nil {
-		h.index(sent, e)
-		if h.answer(e, req, buf, out) {
-			return
-		}
 	}
 	if known != nil {
 		h.path = append(h.path[:0], known.key.path...) // decoded and found to be allowed before
 	} else if !h.resolve(sent, out) {
 		return
 	}
-	if known == nil || known.kind != kindError && known.content.Load() == nil {
-		if known = s.cache.get(s.scope(h.root), h.path); known != nil {
-			defer known.Release()
-			if s.current(known, now, req, buf, out) && h.answer(known, req, buf, out) {
-				hit(known, out)
-				h.index(sent, known)
-				return
-			}
+	if e, held := h.visit(s, known, req, buf, out); e != nil {
+		h.index(sent, e)
+		answered := h.answer(e, req, buf, out)
+		e.drop(held)
+		if answered {
+			return
 		}
 	}
-	h.lookNow(sent, known, req, buf, out)
+	j := newSearchJob(s, string(h.path), out)
+	j.add(&CachedPath{site: s, path: j.key.path})
+	out.Defer(j)
 }
 
 // resolve decodes the path into h.path. It reports false if the request has been answered instead.
@@ -192,21 +179,6 @@ func (h *handler) lookAtRoot(now int64, out *conn.Output) bool {
 	}
 	out.Defer(rootJob{s.tree})
 	return true
-}
-
-// lookNow looks at the file with what the kernel has in memory, and has a worker look if that does not do.
-func (h *handler) lookNow(sent []byte, known *entry, req *http1.Request, buf []byte, out *conn.Output) {
-	if e := h.lookHere(h.site, known, req, out); e != nil {
-		h.index(sent, e)
-		answered := h.answer(e, req, buf, out)
-		e.Release()
-		if answered {
-			return
-		}
-	}
-	j := newSearchJob(h.site, string(h.path), out)
-	j.add(&CachedPath{site: h.site, path: j.key.path})
-	out.Defer(j)
 }
 
 // lookHere looks where h.path leads to in that view, with what the kernel has in memory. It returns the entry with a

@@ -88,8 +88,8 @@ func (l *listResult) Release() {
 	}
 }
 
-// listJob reads a directory and renders the first block of its listing. Its result is a listResult, or the entry of an
-// error.
+// listJob reads a directory and renders the first block of its listing. Its result is a listResult, or a
+// searchResult with the entry of an error.
 type listJob struct {
 	site   *Site
 	path   string // of the directory, with its slash
@@ -122,7 +122,7 @@ func (j *listJob) Run(demand conn.Demand) conn.Result {
 	l := &look{}
 	l.begin(s, r, j.mono, s.now().UnixNano())
 	if r.dir == nil {
-		return l.fail([]byte(j.path), 404, "the site's root is missing")
+		return newSearchResult(l.fail([]byte(j.path), 404, "the site's root is missing"))
 	}
 	key := listing.Key{Root: r.number, View: s.view, Path: j.path}
 	l.mono = j.now()
@@ -130,11 +130,11 @@ func (j *listJob) Run(demand conn.Demand) conn.Result {
 		return l.readDirectory(dir, j.path, demand)
 	})
 	if err != nil {
-		return l.listingFailure(j.path, err)
+		return newSearchResult(l.listingFailure(j.path, err))
 	}
 	defer dir.Release()
 	if !demand.Wanted() {
-		return l.listingFailure(j.path, listing.ErrUnwanted)
+		return newSearchResult(l.listingFailure(j.path, listing.ErrUnwanted))
 	}
 	result := &listResult{path: j.path}
 	result.refs.Store(1)

@@ -82,7 +82,7 @@ func TestUnwantedListingEnds(t *testing.T) {
 	if asked := 100 - g.after.Load(); asked > 200 { // once after each name
 		t.Errorf("%d looks for nobody", asked)
 	}
-	if e, ok := result.(*entry); !ok || e.status != 503 || !e.transient {
+	if r, ok := result.(*searchResult); !ok || r.entries[0].status != 503 || !r.entries[0].transient {
 		t.Error("the result may be cached, or is a listing")
 	}
 	result.Release()

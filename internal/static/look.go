@@ -242,25 +242,17 @@ func (s *Site) lookIn(r *root, path []byte, mono int64) *entry {
 	return e
 }
 
-// rootJob looks the root's path up. Its result says only that it is done.
+// rootJob looks the root's path up. It is its own key, so that looks at the same root are one, and its own result, which
+// says only that it is done.
 type rootJob struct{ tree *tree }
 
-type rootKey struct{ tree *tree }
-
-// Key makes looks at the same root one.
-func (j rootJob) Key() any { return rootKey(j) }
-
-// Class is that of files.
-func (j rootJob) Class() conn.JobClass { return conn.JobFile }
+func (j rootJob) Key() any           { return j }
+func (rootJob) Class() conn.JobClass { return conn.JobFile }
+func (rootJob) Retain()              {}
+func (rootJob) Release()             {}
 
 // Run looks, and replaces the root if need be.
 func (j rootJob) Run(conn.Demand) conn.Result {
 	j.tree.checkRoot()
-	return rootChecked{}
+	return j
 }
-
-// rootChecked is the result of a rootJob. It holds nothing.
-type rootChecked struct{}
-
-func (rootChecked) Retain()  {}
-func (rootChecked) Release() {}

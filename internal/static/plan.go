@@ -104,7 +104,7 @@ func (p *PlanServer) search(req *http1.Request, buf []byte, out *conn.Output) (f
 			p.fail(req, buf, out, 404, "", cmp.Or(reason, reasonMissing))
 			return found, false
 		}
-		e, held := p.visit(c.CachedPath, req, buf, out)
+		e, held := p.visitCached(c.CachedPath, req, buf, out)
 		if e == nil {
 			p.putOff(req, buf, out)
 			return found, false
@@ -209,37 +209,41 @@ func (p *Plan) candidateTo(path string) int {
 	return slices.IndexFunc(p.Candidates, func(c Candidate) bool { return c.path == path })
 }
 
-// visit finds out what a path leads to. The entry is nil if that has to be waited for. held: it is with a reference.
-func (h *handler) visit(p *CachedPath, req *http1.Request, buf []byte, out *conn.Output) (e *entry, held bool) {
-	switch result := out.Result().(type) {
-	case *searchResult:
-		if e = result.at(p); e != nil {
-			p.keep(e, h.root)
-			return e, false
-		}
-	case *entry: // why there is no listing
-		if p.names(result) {
-			return result, false
-		}
-	}
-	s, known := p.site, p.entry
+// visitCached finds out what a path leads to, as visit does, and remembers that.
+func (h *handler) visitCached(p *CachedPath, req *http1.Request, buf []byte, out *conn.Output) (e *entry, held bool) {
 	h.path = append(h.path[:0], p.path...)
-	if known != nil && known.key.scope == s.scope(h.root) && known.whole() {
-		if h.current(s, known, req, buf, out) {
-			hit(known, out)
-			return known, false
-		}
-	} else if known = s.cache.get(s.scope(h.root), h.path); known != nil {
-		if h.current(s, known, req, buf, out) {
-			hit(known, out)
-			p.keep(known, h.root)
-			return known, true
-		}
-		defer known.Release()
-	}
-	if e = h.lookHere(s, known, req, out); e != nil {
+	if e, held = h.visit(p.site, p.entry, req, buf, out); e != nil {
 		p.keep(e, h.root)
 	}
+	return e, held
+}
+
+// visit finds out what h.path leads to in that view. known is what was seen there last. The entry is nil if it has to be
+// waited for. held: it is with a reference.
+func (h *handler) visit(
+	s *Site, known *entry, req *http1.Request, buf []byte, out *conn.Output,
+) (e *entry, held bool) {
+	if result, ok := out.Result().(*searchResult); ok {
+		if e = result.at(s, h.path); e != nil {
+			return e, false
+		}
+	}
+	if known != nil && (known.key.scope != s.scope(h.root) || !known.whole()) {
+		known = nil
+	}
+	if known != nil && h.current(s, known, req, buf, out) {
+		hit(known, out)
+		return known, false
+	}
+	if cached := s.cache.get(s.scope(h.root), h.path); cached != nil {
+		if h.current(s, cached, req, buf, out) {
+			hit(cached, out)
+			return cached, true
+		}
+		defer cached.Release()
+		known = cached
+	}
+	e = h.lookHere(s, known, req, out)
 	return e, e != nil
 }
 
@@ -257,15 +261,10 @@ func (h *handler) current(s *Site, e *entry, req *http1.Request, buf []byte, out
 // keepPage remembers the error page that the request was put off for.
 func (p *PlanServer) keepPage(result *searchResult) {
 	for _, page := range p.plan.ErrorPages {
-		if e := result.at(page); e != nil {
+		if e := result.at(page.site, []byte(page.path)); e != nil {
 			page.keep(e, p.root)
 		}
 	}
-}
-
-// names reports whether an entry is of the path.
-func (p *CachedPath) names(e *entry) bool {
-	return e.key.path == p.path && e.key.view == p.site.view
 }
 
 // keep remembers what the path leads to.
@@ -349,8 +348,7 @@ func (j *searchJob) Run(conn.Demand) conn.Result {
 func (j *searchJob) search() (result *searchResult, r *root, missing bool) {
 	r = j.key.site.acquire()
 	defer r.release()
-	result = &searchResult{}
-	result.refs.Store(1)
+	result = newSearchResult()
 	for i := range j.paths {
 		p := &j.paths[i]
 		e := p.site.lookIn(r, []byte(p.path), j.mono)
@@ -363,10 +361,16 @@ func (j *searchJob) search() (result *searchResult, r *root, missing bool) {
 	return result, r, missing
 }
 
-// searchResult is the conn.Result of a searchJob.
+// searchResult is the conn.Result of a searchJob, and of a listJob that has failed.
 type searchResult struct {
 	refs    atomic.Int32
 	entries []*entry
+}
+
+func newSearchResult(entries ...*entry) *searchResult {
+	r := &searchResult{entries: entries}
+	r.refs.Store(1)
+	return r
 }
 
 // Retain adds a reference.
@@ -382,10 +386,10 @@ func (r *searchResult) Release() {
 	}
 }
 
-// at is what was found at a path; nil: it was not looked at.
-func (r *searchResult) at(p *CachedPath) *entry {
+// at is what was found at a path of the view; nil: it was not looked at.
+func (r *searchResult) at(s *Site, path []byte) *entry {
 	for _, e := range r.entries {
-		if p.names(e) {
+		if e.key.view == s.view && e.key.path == string(path) {
 			return e
 		}
 	}

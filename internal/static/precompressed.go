@@ -22,15 +22,14 @@ var precompressions = map[string]precompression{
 	"gz":  {".gz", http1.CodingGzip},
 }
 
-// newPrecompressions checks the names of Options.
-func newPrecompressions(names []string) (all []precompression, err error) {
+// named returns what is known by each of the names, which are the values of a key of Options.
+func named[T any](key string, names []string, known map[string]T, want string) (all []T, err error) {
 	for _, name := range names {
-		b, ok := precompressions[name]
+		v, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf(
-				"precompressed: %q is no kind of file that clients can decode: want br, zst or gz", name)
+			return nil, fmt.Errorf("%s: %q is no %s", key, name, want)
 		}
-		all = append(all, b)
+		all = append(all, v)
 	}
 	return all, nil
 }

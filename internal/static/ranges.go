@@ -1,8 +1,8 @@
 package static
 
 import (
-	crand "crypto/rand"
-	"math/rand/v2"
+	"crypto/rand"
+	"encoding/hex"
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/http1"
@@ -15,8 +15,8 @@ const rangesDefault = 256
 type ranged struct {
 	asked    []http1.ByteRange // of the request, in its order
 	parts    []http1.ByteRange // of the answer, without overlaps
-	random   *rand.ChaCha8     // of the boundaries; nil until the first is drawn
-	boundary [boundaryLen]byte // between the parts
+	random   [16]byte          // what the boundary is made of
+	boundary [32]byte          // between the parts
 	heads    []byte            // those of all parts of a multipart answer, one after the other, and its end
 	ends     []int             // the end of each head
 	length   int64             // of a multipart body
@@ -55,7 +55,9 @@ func (m *ranged) choose(c *content, req *http1.Request, buf []byte, limit int, n
 // The body begins with a line break, which makes an empty preamble (RFC 2046 section 5.1.1), as the bodies of nginx do:
 // zsync 0.6.2 looks for one before each boundary, the first too, and asks for ever if there is none.
 func (m *ranged) frame(c *content) {
-	m.draw()
+	// Each answer has its own, of 128 random bits: a person who writes the files cannot have put it in them.
+	_, _ = rand.Read(m.random[:]) // it never fails: it ends the process instead
+	hex.Encode(m.boundary[:], m.random[:])
 	m.heads, m.ends, m.length = m.heads[:0], m.ends[:0], 0
 	for _, r := range m.parts {
 		m.length += r.Length
@@ -99,27 +101,6 @@ func (c *content) send(r http1.ByteRange, out *conn.Output) {
 		out.File(c.file, r.Offset, r.Length)
 	} else {
 		out.Shared(c.body[r.Offset : r.Offset+r.Length])
-	}
-}
-
-// boundaryLen is the length of a boundary: 128 bits, in hexadecimal.
-const boundaryLen = 32
-
-// draw makes the next boundary. Each answer has its own, from a generator whose next output cannot be told from earlier
-// ones: a person who writes the files cannot have put it in them.
-func (m *ranged) draw() {
-	if m.random == nil {
-		var seed [32]byte
-		_, _ = crand.Read(seed[:]) // never fails: it ends the process instead
-		m.random = rand.NewChaCha8(seed)
-	}
-	var n uint64
-	for i := range m.boundary {
-		if i%16 == 0 {
-			n = m.random.Uint64()
-		}
-		m.boundary[i] = hexDigits[n&15]
-		n >>= 4
 	}
 }
 

@@ -148,10 +148,12 @@ func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	if s.types, err = mediatype.New(opts.Types); err != nil {
 		return nil, err
 	}
-	if s.precompressed, err = newPrecompressions(opts.Precompressed); err != nil {
+	if s.precompressed, err = named("precompressed", opts.Precompressed, precompressions,
+		"kind of file that clients can decode: want br, zst or gz"); err != nil {
 		return nil, err
 	}
-	if s.compress, err = newCompressors(opts.Compress); err != nil {
+	if s.compress, err = named("compress", opts.Compress, compressors,
+		"coding that files are compressed with: want zstd or gzip"); err != nil {
 		return nil, err
 	}
 	s.allPrecompressed, s.allCompress = s.precompressed, s.compress

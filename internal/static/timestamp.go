@@ -1,8 +1,10 @@
 package static
 
 import (
-	"cmp"
+	"fmt"
 	"math/bits"
+	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,11 +21,6 @@ func timestampOf(ts unix.Timespec) timestamp {
 	return timestamp{seconds, int32(nanoseconds)}
 }
 
-// timestampAt converts nanoseconds since 1970, which are not negative.
-func timestampAt(nanoseconds int64) timestamp {
-	return timestamp{nanoseconds / 1e9, int32(nanoseconds % 1e9)}
-}
-
 // validFrom is 1990-01-01, in seconds since 1970. What makes archives and images reproducible sets all times to
 // one that was chosen for that: 0 or 1 (container images, Nix), 1980-01-01 (ZIP's first day), 1980-02-01 (Gradle),
 // 1985-10-26 (npm). No file that is served today was last changed before it.
@@ -33,16 +30,10 @@ const validFrom = 631152000
 // time may stand for other bytes, and neither ETag nor Last-Modified can be made of it (RFC 9110 section 8.8.1).
 func (t timestamp) validator() bool { return t.seconds >= validFrom }
 
-func (t timestamp) compare(other timestamp) int {
-	if c := cmp.Compare(t.seconds, other.seconds); c != 0 {
-		return c
-	}
-	return cmp.Compare(t.nanoseconds, other.nanoseconds)
-}
-
 // near reports whether the time is less than distance from wall, both in nanoseconds.
 func (t timestamp) near(wall, distance int64) bool {
-	return t.compare(timestampAt(max(wall-distance, 0))) > 0 && t.compare(timestampAt(wall+distance)) < 0
+	at := time.Unix(t.seconds, int64(t.nanoseconds))
+	return at.After(time.Unix(0, max(wall-distance, 0))) && at.Before(time.Unix(0, wall+distance))
 }
 
 // appendHex appends the nanoseconds since 1970 of a time that is not before.
@@ -50,11 +41,7 @@ func (t timestamp) appendHex(dst []byte) []byte {
 	high, low := bits.Mul64(uint64(t.seconds), 1e9)
 	low, carry := bits.Add64(low, uint64(t.nanoseconds), 0)
 	if high += carry; high > 0 {
-		dst = appendHex(dst, high)
-		for shift := 60; shift >= 0; shift -= 4 {
-			dst = append(dst, hexDigits[low>>shift&15])
-		}
-		return dst
+		return fmt.Appendf(dst, "%x%016x", high, low)
 	}
-	return appendHex(dst, low)
+	return strconv.AppendUint(dst, low, 16)
 }

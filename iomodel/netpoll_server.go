@@ -110,7 +110,7 @@ func newNetpoll(o Options) (Server, error) {
 	}
 	s := &netpollServer{held: make(map[*ownedConn]struct{})}
 	s.ownedServer = newOwnedServer(o, ownedTraits{
-		immovable: true, perConn: netpollSize, onSleep: s.hold,
+		immovable: true, perConn: netpollSize, onSleep: s.setWaiting,
 		unknown: conn.SetOf(conn.CallRecv, conn.CallControl, conn.CallWait),
 	})
 	if s.writable, err = newWritableWatcher(s.opts.Warn); err != nil {
@@ -185,8 +185,8 @@ func (t *netpollTransport) start(a arrival) bool {
 	return true
 }
 
-// hold notes that a connection waits within a turn, or does so no longer.
-func (s *netpollServer) hold(c *ownedConn, waits bool) {
+// setWaiting notes that a connection waits within a turn, or does so no longer.
+func (s *netpollServer) setWaiting(c *ownedConn, waits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !waits {
@@ -197,12 +197,12 @@ func (s *netpollServer) hold(c *ownedConn, waits bool) {
 	s.held[c] = struct{}{}
 	if !s.looking {
 		s.looking = true
-		time.AfterFunc(unreadEvery, s.look)
+		time.AfterFunc(unreadEvery, s.checkUnread)
 	}
 }
 
-// look ends those that wait while their clients send on and on.
-func (s *netpollServer) look() {
+// checkUnread ends those that wait while their clients send on and on.
+func (s *netpollServer) checkUnread() {
 	s.mu.Lock()
 	var unread int64
 	for c := range s.held {
@@ -217,7 +217,7 @@ func (s *netpollServer) look() {
 	more := unread - s.unread
 	s.unread = unread
 	if s.looking = len(s.held) > 0; s.looking {
-		time.AfterFunc(unreadEvery, s.look)
+		time.AfterFunc(unreadEvery, s.checkUnread)
 	}
 	s.mu.Unlock()
 	s.share.Add(more)
@@ -316,9 +316,9 @@ func (t *netpollTransport) wait(want conn.Want, timeout time.Duration) bool {
 	if want == conn.WantRead {
 		return false
 	}
-	t.server.hold(t.conn, true)
+	t.server.setWaiting(t.conn, true)
 	t.server.writable.await(t.fd, timeout, t.conn.wakeup)
-	t.server.hold(t.conn, false)
+	t.server.setWaiting(t.conn, false)
 	return true
 }
 

@@ -131,12 +131,12 @@ func (l *Log) lose(lines int) {
 // has taken its place. The channel is closed when those under way have ended;
 // then the log is to be closed.
 func (l *Log) Retire() <-chan struct{} {
-	l.retired.Do(func() { l.settle(1) })
+	l.retired.Do(func() { l.countOff(1) })
 	return l.ended
 }
 
-// settle counts off lines.
-func (l *Log) settle(lines int64) {
+// countOff counts off lines.
+func (l *Log) countOff(lines int64) {
 	if lines > 0 && l.begun.Add(-lines) == 0 {
 		close(l.ended)
 	}

@@ -80,7 +80,7 @@ func (l *Loop) End(line []byte, mark int, bytes, took int64) {
 	b := l.room(len(line) + restMax)
 	if b == nil {
 		l.log.lose(1)
-		l.log.settle(1)
+		l.log.countOff(1)
 		return
 	}
 	b.lines = append(b.lines, line[:mark]...)
@@ -140,6 +140,6 @@ func (l *Loop) handOver() {
 		l.log.lose(bytes.Count(l.filled.lines, newline))
 		l.filled.lines = l.filled.lines[:0]
 	}
-	l.log.settle(l.ended)
+	l.log.countOff(l.ended)
 	l.ended = 0
 }

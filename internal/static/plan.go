@@ -109,7 +109,7 @@ func (p *PlanServer) search(req *http1.Request, buf []byte, out *conn.Output) (f
 			p.putOff(req, buf, out)
 			return found, false
 		}
-		switch what := c.settle(e, p.plan.Path); what {
+		switch what := c.outcomeOf(e, p.plan.Path); what {
 		case isAnswer:
 			return Found{Candidate: i, entry: e, held: held}, true
 		case isError, isDirectory:
@@ -157,9 +157,9 @@ const (
 	mayBeDirectory                // the same, if no other derived candidate is a file
 )
 
-// settle says what an entry at the candidate means for a request for path. Only to the request's own path is a slash
+// outcomeOf says what an entry at the candidate means for a request for path. Only to the request's own path is a slash
 // added: a directory /a.html/ is no answer to /a.
-func (c *Candidate) settle(e *entry, path string) outcome {
+func (c *Candidate) outcomeOf(e *entry, path string) outcome {
 	slashless := e.kind == kindRedirect
 	switch {
 	case slashless && c.DirectoryOnly: // its path is the request's

@@ -125,7 +125,8 @@ func (s *Share) Excess() int64 {
 // if that was not enough.
 func (s *Share) Relieved() { s.budget.press() }
 
-// refer counts one queue more that refers to a body, or one fewer if by is -1. The cache may give the body up meanwhile.
+// refer counts one queue more that refers to a body, or one fewer if by is -1. The cache may give the body up
+// meanwhile.
 func (s *Share) refer(body []byte, by int) {
 	first := unsafe.SliceData(body)
 	s.mu.Lock()

@@ -90,7 +90,8 @@ func FuzzAccept(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value string) {
 		count := 0
 		for ranges := AcceptedIn([]byte(value)); ranges.Next(); count++ {
-			if ranges.Weight < 0 || ranges.Weight > 1000 || strings.TrimSpace(string(ranges.Media)) == "" && value == "" {
+			if ranges.Weight < 0 || ranges.Weight > 1000 ||
+				strings.TrimSpace(string(ranges.Media)) == "" && value == "" {
 				t.Errorf("%q: %q has weight %d", value, ranges.Media, ranges.Weight)
 			}
 		}

@@ -34,7 +34,8 @@ var ratesServers = []struct {
 	server.Variant
 }{
 	{experiment.Subject{Name: "epoll level"}, server.Variant{Model: "epoll", Trigger: "level"}},
-	{experiment.Subject{Name: "epoll level (control)", Control: true}, server.Variant{Model: "epoll", Trigger: "level"}},
+	{experiment.Subject{Name: "epoll level (control)", Control: true},
+		server.Variant{Model: "epoll", Trigger: "level"}},
 	{experiment.Subject{Name: "epoll edge"}, server.Variant{Model: "epoll", Trigger: "edge"}},
 	{experiment.Subject{Name: "poll"}, server.Variant{Model: "poll", Trigger: "level"}},
 	{experiment.Subject{Name: "select"}, server.Variant{Model: "select", Trigger: "level"}},

@@ -1,0 +1,134 @@
+package evhttpd_test
+
+import (
+	"bufio"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// These are the bounds of CONTRIBUTING.md.
+const (
+	columnsMax = 120 // of a line, a tab being four
+)
+
+// linesMax are what else has a bound, in lines of files that are no tests: a file or a folder without those beneath.
+var linesMax = map[string]int{
+	"conn/step.go":    200, // the hot path is read on a few screens, from top to bottom
+	"internal/daemon": 2000,
+	"internal/static": 4000,
+}
+
+// prose are the names' ends of files whose lines have a bound.
+var prose = []string{".go", ".md", ".yaml", ".yml", ".sh", ".py", ".c", ".service", ".socket", "Makefile", "Dockerfile",
+	".ci/run", ".ci/skipped"}
+
+// TestLinesFit: no line is longer than columnsMax, but for the rows of a table and what cannot be broken.
+func TestLinesFit(t *testing.T) {
+	for _, file := range files(t, prose...) {
+		for _, line := range longLines(t, file) {
+			t.Errorf("%s:%d has %d columns, at most %d are wanted", file, line.number, line.columns, columnsMax)
+		}
+	}
+}
+
+type longLine struct{ number, columns int }
+
+func longLines(t *testing.T, file string) (long []longLine) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scanner := bufio.NewScanner(strings.NewReader(string(content)))
+	scanner.Buffer(nil, len(content)+1)
+	for number := 1; scanner.Scan(); number++ {
+		line := scanner.Text()
+		columns := len([]rune(line)) + 3*strings.Count(line, "\t")
+		table := strings.HasSuffix(file, ".md") && strings.HasPrefix(line, "|")
+		if columns > columnsMax && !table && strings.ContainsAny(strings.TrimSpace(line), " \t") {
+			long = append(long, longLine{number, columns})
+		}
+	}
+	if scanner.Err() != nil {
+		t.Fatal(scanner.Err())
+	}
+	return long
+}
+
+// files lists the files beneath the root whose names end so.
+func files(t *testing.T, ends ...string) (found []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if strings.HasPrefix(file, ".") && file != "." && file != ".ci" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		file = filepath.ToSlash(file)
+		if slices.ContainsFunc(ends, func(end string) bool { return strings.HasSuffix(file, end) }) {
+			found = append(found, file)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) == 0 {
+		t.Fatal("no files found: the test must run in the module's root")
+	}
+	return found
+}
+
+// TestFilesStayShort holds what linesMax names to its bounds.
+func TestFilesStayShort(t *testing.T) {
+	lines := make(map[string]int) // of a file and of its folder
+	for _, file := range files(t, ".go") {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := strings.Count(string(content), "\n")
+		lines[file] += n
+		lines[path.Dir(file)] += n
+	}
+	for name, bound := range linesMax {
+		if n := lines[name]; n == 0 || n > bound {
+			t.Errorf("%s has %d lines, 1 to %d are wanted", name, n, bound)
+		}
+	}
+}
+
+// parsed is a Go file with its tree.
+type parsed struct {
+	file string
+	set  *token.FileSet
+	tree *ast.File
+}
+
+func parseAll(t *testing.T) (trees []parsed) {
+	t.Helper()
+	for _, file := range files(t, ".go") {
+		set := token.NewFileSet()
+		tree, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trees = append(trees, parsed{file, set, tree})
+	}
+	return trees
+}

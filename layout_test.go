@@ -110,7 +110,7 @@ var rules = []rule{
 	{folder: "bench/server", project: []string{"bench/machine"}},
 	{folder: "bench/results", project: []string{"bench/experiment", "bench/scenario", "bench/stats"}},
 	// What shows a comparison knows nothing of how it was made.
-	{folder: "bench/report", project: []string{"bench/chart", "bench/experiment", "bench/machine", "bench/results",
+	{folder: "bench/report", project: []string{"bench/chart", "bench/experiment", "bench/results",
 		"bench/stats", "bench/text"}},
 	{folder: "bench/loadtest", project: []string{"bench/experiment", "bench/load", "bench/machine", "bench/text"}},
 	// It waits with the pollers and with io_uring itself, and measures the server from outside, but for two parts

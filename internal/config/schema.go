@@ -84,7 +84,10 @@ func documented() *description {
 		d.text[row(path)] = strings.TrimSpace(comment)
 	}
 	maps.Copy(d.text, unlisted)
-	visit("", reflect.ValueOf(cfg), func(path string, v reflect.Value) { d.defaults[row(path)] = written(path, v, nil) })
+	visit("", reflect.ValueOf(cfg), func(path string, v reflect.Value) {
+		d.defaults[row(path)] = written(path, v,
+			nil)
+	})
 	return d
 }
 

@@ -3,6 +3,7 @@
 package workers
 
 import (
+	"container/list"
 	"sync"
 	"sync/atomic"
 
@@ -18,22 +19,21 @@ const (
 	sharePart = 4
 )
 
-// Pool is a bounded number of goroutines for work that may block.
+// Pool is a bounded number of goroutines for work that may block. A worker is started for a job that comes, and ends
+// when it finds none.
 //
 // Each class of jobs has a queue of its own and a share of the workers, and classes take turns, so that
 // none of them waits for another one's long jobs. Within a class, clients take turns. A job that
 // nobody waits for any more is dropped while it is queued, and told so while it runs ([conn.Demand]).
 type Pool struct {
 	mu      sync.Mutex
-	work    sync.Cond
 	classes [conn.NumJobClasses]jobQueue
 	next    int                 // the class whose turn it is
 	queued  int                 // of all classes
 	joined  map[any]*task       // queued or running, by Job.Key
 	waiting map[waiterKey]*task // what each waiter waits for
-	workers int
+	workers int                 // that run
 	limit   int
-	idle    int // waiting workers that no task has been queued for
 	closed  bool
 	wg      sync.WaitGroup
 
@@ -76,8 +76,8 @@ type task struct {
 	queue   *jobQueue
 	epoch   uint64
 
-	of         *clientQueue // that it waits in; nil: it runs
-	prev, next *task        // there
+	of    *clientQueue  // that it waits in; nil: it runs
+	place *list.Element // there
 }
 
 // Wanted implements [conn.Demand].
@@ -92,7 +92,7 @@ func NewPool(workers int) *Pool {
 		limit:  max(workers, 1),
 		joined: make(map[any]*task), waiting: make(map[waiterKey]*task), unpassed: make(map[uint64]int),
 	}
-	p.work.L, p.passed.L = &p.mu, &p.mu
+	p.passed.L = &p.mu
 	return p
 }
 
@@ -209,7 +209,6 @@ func (p *Pool) Leave(to Receiver, token uint64, ticket uint32) bool {
 		p.queued--
 		conn.DropJob(t.job, t.must)
 		p.pass(t)
-		p.ended()
 	}
 	return true
 }
@@ -232,15 +231,9 @@ func (p *Pool) share(class conn.JobClass) int {
 // ClassShare is how many of a pool's workers do jobs of one class at a time, but for files.
 func ClassShare(workers int) int { return max(1, workers/sharePart) }
 
-// wake has one more worker look for a task.
+// wake has one more worker look for a task, if there may be one more.
 func (p *Pool) wake() {
-	switch {
-	case p.idle > 0:
-		// Counted off here, not by the worker when it gets to run: until then
-		// it would be taken for free by the next job as well, which would wait behind this one.
-		p.idle--
-		p.work.Signal()
-	case p.workers < p.limit:
+	if p.workers < p.limit {
 		p.workers++
 		p.wg.Go(p.worker)
 	}
@@ -264,40 +257,28 @@ func (p *Pool) take() *task {
 	return nil
 }
 
-// pop takes a task off the queues. It waits for one, and returns nil
-// when there will be none. last is what the worker has just done.
+// pop takes a task off the queues; nil: there is none, and the worker ends. last is what the worker has just done.
 func (p *Pool) pop(last *task) *task {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if last != nil {
+		p.pass(last)
 		p.classes[last.class].done(last)
 	}
-	for {
-		if p.closed && p.queued == 0 || p.workers > p.limit {
-			p.workers--
-			p.ended()
-			return nil
-		}
-		if t := p.take(); t != nil {
-			if last != nil && (t.class != last.class || last.group != nil) && p.classes[last.class].queued > 0 {
-				p.wake() // the class was at its share, or the group at work, and nobody was woken for what waits
-			}
-			return t
-		}
-		p.idle++
-		p.work.Wait()
-		last = nil
+	var t *task
+	if p.workers <= p.limit {
+		t = p.take()
 	}
+	switch {
+	case t == nil:
+		p.workers--
+	case last != nil && (t.class != last.class || last.group != nil) && p.classes[last.class].queued > 0:
+		p.wake() // the class was at its share, or the group at work, and nobody was woken for what waits
+	}
+	return t
 }
 
-// ended wakes the workers that wait for a closed pool's last tasks.
-func (p *Pool) ended() {
-	if p.closed && p.queued == 0 {
-		p.work.Broadcast()
-	}
-}
-
-// worker runs jobs until the pool is closed.
+// worker runs jobs while there are some.
 func (p *Pool) worker() {
 	var t *task
 	for t = p.pop(nil); t != nil; t = p.pop(t) {
@@ -318,9 +299,6 @@ func (p *Pool) worker() {
 		for _, w := range waiters {
 			w.to.Deliver(w.token, w.ticket, result)
 		}
-		p.mu.Lock()
-		p.pass(t)
-		p.mu.Unlock()
 	}
 }
 
@@ -361,19 +339,14 @@ func (p *Pool) Resize(workers int) {
 	defer p.mu.Unlock()
 	p.limit = max(workers, 1)
 	for range min(p.limit-p.workers, p.queued) { // for what waits already
-		p.workers++
-		p.wg.Go(p.worker)
+		p.wake()
 	}
-	// Those that are too many end, and the others look at the new shares.
-	p.idle = 0
-	p.work.Broadcast()
 }
 
 // Close lets the workers finish what is queued and ends them.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
-	p.work.Broadcast()
 	p.mu.Unlock()
 	p.wg.Wait()
 }

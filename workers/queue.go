@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"container/list"
 	"sync/atomic"
 
 	"github.com/evhttpd/evhttpd/conn"
@@ -9,21 +10,20 @@ import (
 // jobQueue is the tasks of one class that wait for a worker. Clients take turns: each has a
 // queue of its own while it has tasks here.
 type jobQueue struct {
-	clients     map[conn.Client]*clientQueue
-	first, last *clientQueue     // in the order of their turns
-	doubted     clientQueue      // of whatever client: tasks for which none waits for certain
-	queued      int              // tasks
-	certain     atomic.Int32     // of them, those that are not doubted
-	running     int              // tasks of the class that workers have
-	groups      map[any]struct{} // of those tasks
+	clients map[conn.Client]*clientQueue
+	turns   list.List        // the same *clientQueue in the order of their turns
+	doubted clientQueue      // of whatever client: tasks for which none waits for certain
+	queued  int              // tasks
+	certain atomic.Int32     // of them, those that are not doubted
+	running int              // tasks of the class that workers have
+	groups  map[any]struct{} // of those tasks
 }
 
-// clientQueue is the tasks of one client, oldest first.
+// clientQueue is the tasks of one client.
 type clientQueue struct {
-	client      conn.Client
-	first, last *task
-	queued      int
-	prev, next  *clientQueue
+	client conn.Client
+	tasks  list.List     // *task, oldest first
+	turn   *list.Element // of jobQueue.turns
 }
 
 // admits reports whether the client may queue one more task: no more than there is room left for
@@ -32,7 +32,7 @@ type clientQueue struct {
 func (q *jobQueue) admits(client conn.Client) bool {
 	room := queueMax - int(q.certain.Load())
 	own := q.clients[client]
-	return room > 0 && q.queued < 2*queueMax && (own == nil || client == conn.Client{} || own.queued < room)
+	return room > 0 && q.queued < 2*queueMax && (own == nil || client == conn.Client{} || own.tasks.Len() < room)
 }
 
 // push puts a task at the end of its client's queue, or of the one of the doubted.
@@ -42,14 +42,7 @@ func (q *jobQueue) push(t *task) {
 		own = q.of(t.client)
 		q.certain.Add(1)
 	}
-	t.of, t.prev = own, own.last
-	if own.last != nil {
-		own.last.next = t
-	} else {
-		own.first = t
-	}
-	own.last = t
-	own.queued++
+	t.of, t.place = own, own.tasks.PushBack(t)
 	q.queued++
 }
 
@@ -61,8 +54,7 @@ func (q *jobQueue) of(client conn.Client) *clientQueue {
 		if q.clients == nil {
 			q.clients = make(map[conn.Client]*clientQueue)
 		}
-		q.clients[client] = own
-		q.append(own)
+		q.clients[client], own.turn = own, q.turns.PushBack(own)
 	}
 	return own
 }
@@ -70,13 +62,10 @@ func (q *jobQueue) of(client conn.Client) *clientQueue {
 // pop takes the oldest task of the client whose turn it is; the doubted ones have theirs when there is no other.
 // Tasks whose group is at work are passed over. nil: there is nothing else.
 func (q *jobQueue) pop() *task {
-	for own := q.first; own != nil; own = own.next {
-		if t := q.free(own); t != nil {
+	for e := q.turns.Front(); e != nil; e = e.Next() {
+		if t := q.free(e.Value.(*clientQueue)); t != nil {
+			q.turns.MoveToBack(e)
 			q.begin(t)
-			if own.queued > 0 {
-				q.unlink(own)
-				q.append(own)
-			}
 			return t
 		}
 	}
@@ -89,7 +78,8 @@ func (q *jobQueue) pop() *task {
 
 // free returns a queue's oldest task whose group is not at work.
 func (q *jobQueue) free(own *clientQueue) *task {
-	for t := own.first; t != nil; t = t.next {
+	for e := own.tasks.Front(); e != nil; e = e.Next() {
+		t := e.Value.(*task)
 		if _, busy := q.groups[t.group]; !busy || t.group == nil {
 			return t
 		}
@@ -117,50 +107,15 @@ func (q *jobQueue) done(t *task) {
 // remove takes a task out.
 func (q *jobQueue) remove(t *task) {
 	own := t.of
-	if t.prev != nil {
-		t.prev.next = t.next
-	} else {
-		own.first = t.next
-	}
-	if t.next != nil {
-		t.next.prev = t.prev
-	} else {
-		own.last = t.prev
-	}
-	t.of, t.prev, t.next = nil, nil, nil
-	own.queued--
+	own.tasks.Remove(t.place)
+	t.of, t.place = nil, nil
 	q.queued--
 	if own == &q.doubted {
 		return
 	}
 	q.certain.Add(-1)
-	if own.queued == 0 {
-		q.unlink(own)
+	if own.tasks.Len() == 0 {
+		q.turns.Remove(own.turn)
 		delete(q.clients, own.client)
-	}
-}
-
-// append gives a client the last turn.
-func (q *jobQueue) append(own *clientQueue) {
-	own.prev, own.next = q.last, nil
-	if q.last != nil {
-		q.last.next = own
-	} else {
-		q.first = own
-	}
-	q.last = own
-}
-
-// unlink takes a client out of the order of turns.
-func (q *jobQueue) unlink(own *clientQueue) {
-	if own.prev != nil {
-		own.prev.next = own.next
-	} else {
-		q.first = own.next
-	}
-	if own.next != nil {
-		own.next.prev = own.prev
-	} else {
-		q.last = own.prev
 	}
 }

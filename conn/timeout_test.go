@@ -368,6 +368,22 @@ func TestSendTimeoutIsNotRefreshedByEvents(t *testing.T) {
 	r.release()
 }
 
+// lingerOn sends a byte every four seconds until the connection is to be closed, and returns how long that took.
+func (r *rig) lingerOn() time.Duration {
+	start := r.l.Clock.Mono
+	for r.c.want != WantClose && r.l.Clock.Mono-start < int64(time.Hour) {
+		r.inPhase(PhaseLingering)
+		if next := r.l.Clock.Mono + int64(4*time.Second); next >= r.due() {
+			r.wait()
+			continue
+		}
+		r.sleep(4 * time.Second)
+		r.feed("x")
+		r.run()
+	}
+	return time.Duration(r.l.Clock.Mono - start)
+}
+
 func TestLingering(t *testing.T) { // RFC 9112 section 9.6
 	lingering := func(t *testing.T, eof bool) *rig {
 		r := newRig(t, testConfig())
@@ -409,18 +425,7 @@ func TestLingering(t *testing.T) { // RFC 9112 section 9.6
 	})
 	t.Run("30 s in all", func(t *testing.T) {
 		r := lingering(t, false)
-		start := r.l.Clock.Mono
-		for r.c.want != WantClose && r.l.Clock.Mono-start < int64(time.Hour) {
-			r.inPhase(PhaseLingering)
-			if next := r.l.Clock.Mono + int64(4*time.Second); next >= r.due() {
-				r.wait()
-				continue
-			}
-			r.sleep(4 * time.Second)
-			r.feed("x")
-			r.run()
-		}
-		if took := time.Duration(r.l.Clock.Mono - start); took != lingerTotal {
+		if took := r.lingerOn(); took != lingerTotal {
 			t.Error("closed after", took)
 		}
 		r.release()

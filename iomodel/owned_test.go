@@ -150,6 +150,23 @@ func cpu(t testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// readSlowly takes a long answer with such a pause behind each read.
+func readSlowly(t *testing.T, s *server, pause time.Duration) {
+	t.Helper()
+	c := s.dial(t)
+	must(t, c.SetReadBuffer(64<<10))
+	c.send(request("/range/0/4000000"))
+	var got []byte
+	for began, p := time.Now(), make([]byte, 256<<10); len(got) < 4_000_000; {
+		n, err := c.Read(p)
+		got = append(got, p[:n]...)
+		if err != nil {
+			t.Fatalf("cut after %d bytes and %v: %v", len(got), time.Since(began), err)
+		}
+		time.Sleep(pause)
+	}
+}
+
 // TestTimeouts: each phase ends when its time is up, and no other with it.
 func TestTimeouts(t *testing.T) {
 	const soon = 150 * time.Millisecond
@@ -218,19 +235,7 @@ func TestTimeouts(t *testing.T) {
 		})
 		t.Run("sending slowly", func(t *testing.T) { // is no reason to be cut
 			t.Parallel() // it waits most of its time
-			s := start(t, m, withConfig(func(c *conn.Config) { c.Send = 10 * soon }))
-			c := s.dial(t)
-			must(t, c.SetReadBuffer(64<<10))
-			c.send(request("/range/0/4000000"))
-			var got []byte
-			for began, p := time.Now(), make([]byte, 256<<10); len(got) < 4_000_000; {
-				n, err := c.Read(p)
-				got = append(got, p[:n]...)
-				if err != nil {
-					t.Fatalf("cut after %d bytes and %v: %v", len(got), time.Since(began), err)
-				}
-				time.Sleep(soon / 2)
-			}
+			readSlowly(t, start(t, m, withConfig(func(c *conn.Config) { c.Send = 10 * soon })), soon/2)
 		})
 	})
 }

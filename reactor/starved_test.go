@@ -27,6 +27,42 @@ const starvedEnv = "EVHTTPD_TEST_STARVED"
 // spare is how many connections the server has descriptors for.
 const spare = 3
 
+// startStarved starts a process that serves the listener of s, and returns what gives it an order and waits for its
+// reply. It ends with the test.
+func startStarved(t *testing.T, s *server, v variant) (order func(string) string) {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	cmd := testkit.Command(exe)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", starvedEnv, v.backend.Name, v.trigger))
+	listener, err := unix.Dup(s.fds[0])
+	must(t, err)
+	f := os.NewFile(uintptr(listener), "listener")
+	cmd.ExtraFiles = []*os.File{f}
+	cmd.Stderr = os.Stderr
+	orders, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	must(t, f.Close())
+	t.Cleanup(func() {
+		orders.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	replies := bufio.NewScanner(out)
+	return func(what string) string {
+		t.Helper()
+		fmt.Fprintln(orders, what)
+		if !replies.Scan() {
+			t.Fatal("the server has ended")
+		}
+		return replies.Text()
+	}
+}
+
 // TestOutOfDescriptors: with none left a newcomer takes the place of the oldest
 // idle connection. With none idle those who are there are served on, one newcomer
 // gets a 503 by means of the reserve, the loop does not spin, and with
@@ -35,36 +71,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		s := prepare(t, v, 1) // for its listener and clients only
 		s.loops[0].end(nil)
-		exe, err := os.Executable()
-		must(t, err)
-		cmd := testkit.Command(exe)
-		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", starvedEnv, v.backend.Name, v.trigger))
-		listener, err := unix.Dup(s.fds[0])
-		must(t, err)
-		f := os.NewFile(uintptr(listener), "listener")
-		cmd.ExtraFiles = []*os.File{f}
-		cmd.Stderr = os.Stderr
-		orders, err := cmd.StdinPipe()
-		must(t, err)
-		out, err := cmd.StdoutPipe()
-		must(t, err)
-		must(t, cmd.Start())
-		must(t, f.Close())
-		replies := bufio.NewScanner(out)
-		defer func() {
-			orders.Close()
-			if err := cmd.Wait(); err != nil {
-				t.Error(err)
-			}
-		}()
-		order := func(what string) string {
-			t.Helper()
-			fmt.Fprintln(orders, what)
-			if !replies.Scan() {
-				t.Fatal("the server has ended")
-			}
-			return replies.Text()
-		}
+		order := startStarved(t, s, v)
 		if got := order("hoard"); got != "hoarded" {
 			t.Fatal(got)
 		}

@@ -79,19 +79,7 @@ func TestBrowserListing(t *testing.T) {
 	if b.eval(`document.body.innerText`, &text); text != "x" {
 		t.Errorf("the file shows %q", text)
 	}
-	// Nothing in the answer keeps the page out of the back/forward cache (no-store would).
-	b.taken("Page.frameNavigated")
-	b.eval(`void history.back()`, nil)
-	var navigated struct{ Type string }
-	b.await("Page.frameNavigated", &navigated)
-	eventually(t, func() error {
-		var title string
-		if err := b.tryEval(`document.title`, &title); err != nil || title != "shown again, kept: true" {
-			return fmt.Errorf("back: %s, %q, %v, %s", navigated.Type, title, err,
-				b.taken("Page.backForwardCacheNotUsed"))
-		}
-		return nil
-	})
+	b.goBack("shown again, kept: true")
 	look("back", "deep.txt")
 	b.follow(`a[href="/"], a[href="../../"]`) // a breadcrumb
 	look("by the breadcrumb", "folder/", "a <b>bold<.txt", "large.bin", "middle.txt", "README", "small.txt")
@@ -100,6 +88,24 @@ func TestBrowserListing(t *testing.T) {
 		t.Errorf("a file with markup in its name: %s", text)
 	}
 	b.quiet()
+}
+
+// goBack goes to the page before, and waits until that has the title. Nothing in its answer keeps it out of the
+// back/forward cache (no-store would).
+func (b *chromium) goBack(want string) {
+	b.t.Helper()
+	b.taken("Page.frameNavigated")
+	b.eval(`void history.back()`, nil)
+	var navigated struct{ Type string }
+	b.await("Page.frameNavigated", &navigated)
+	eventually(b.t, func() error {
+		var title string
+		if err := b.tryEval(`document.title`, &title); err != nil || title != want {
+			return fmt.Errorf("back: %s, %q, %v, %s", navigated.Type, title, err,
+				b.taken("Page.backForwardCacheNotUsed"))
+		}
+		return nil
+	})
 }
 
 // checkPicture: a page is neither blank nor of one colour.

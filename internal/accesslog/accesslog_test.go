@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -402,8 +403,15 @@ func TestReopenUnderLoadLosesNothingAndSplitsNoLine(t *testing.T) {
 	if err != nil || len(files) != reopens {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
+	wantWholeSequence(t, append(files, path), sent)
+}
+
+// wantWholeSequence: the files have, one after another, every line that each loop has sent.
+func wantWholeSequence(t *testing.T, files []string, sent []int) {
+	t.Helper()
+	loops := len(sent)
 	last := make([]int, loops)
-	for _, file := range append(files, path) {
+	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -415,10 +423,8 @@ func TestReopenUnderLoadLosesNothingAndSplitsNoLine(t *testing.T) {
 			last[n%loops]++
 		}
 	}
-	for i := range loops {
-		if last[i] != sent[i] {
-			t.Errorf("loop %d: the last line is %d of %d", i, last[i], sent[i])
-		}
+	if !slices.Equal(last, sent) {
+		t.Errorf("the last lines of the loops are %d of %d", last, sent)
 	}
 }
 

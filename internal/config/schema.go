@@ -85,8 +85,7 @@ func documented() *description {
 	}
 	maps.Copy(d.text, unlisted)
 	visit("", reflect.ValueOf(cfg), func(path string, v reflect.Value) {
-		d.defaults[row(path)] = written(path, v,
-			nil)
+		d.defaults[row(path)] = written(path, v, nil)
 	})
 	return d
 }

@@ -136,12 +136,6 @@ func TestSlowFileSystem(t *testing.T) {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			m.me.Store(int32(unix.Gettid()))
-			// Work is done by another thread, as in a pool.
-			run := func(job conn.Job) conn.Result {
-				done := make(chan conn.Result)
-				go func() { done <- job.Run(wanted{}) }()
-				return <-done
-			}
 			ask := func(target, want string) {
 				t.Helper()
 				var peer script
@@ -149,7 +143,7 @@ func TestSlowFileSystem(t *testing.T) {
 				for w := l.step(&peer, &c, target); w == conn.WantDeferred; w = c.Step(&peer, l.local) {
 					job, ticket, _ := c.TakeJob()
 					l.jobs++
-					c.Resume(ticket, run(job), nil)
+					c.Resume(ticket, runElsewhere(job), nil)
 				}
 				c.Release(l.local)
 				if want == "" {
@@ -193,6 +187,13 @@ func TestSlowFileSystem(t *testing.T) {
 			checkStopped(t, l, m, c.prefix, c.root == "")
 		})
 	}
+}
+
+// runElsewhere has the job done by another thread, as a pool does.
+func runElsewhere(job conn.Job) conn.Result {
+	done := make(chan conn.Result)
+	go func() { done <- job.Run(wanted{}) }()
+	return <-done
 }
 
 // checkStopped has the file system stand still.

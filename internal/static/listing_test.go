@@ -47,6 +47,22 @@ func listedNames(t *testing.T, page, at string) (paths []string) {
 	return paths
 }
 
+// writeUnlisted has a link to a file, which is listed, and what is not: links that lead out of the root or nowhere, and
+// a FIFO.
+func writeUnlisted(t *testing.T, outside, folder string) {
+	t.Helper()
+	write(t, outside+"/outside", "outside")
+	symlink(t, outside+"/outside", folder+"/leaves")
+	symlink(t, "plain.txt", folder+"/link")
+	symlink(t, "nowhere", folder+"/broken")
+	symlink(t, "loops", folder+"/loops")
+	symlink(t, "/", folder+"/leavesFolder")
+	if err := unix.Mkfifo(folder+"/fifo", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	symlink(t, "fifo", folder+"/fifoLink")
+}
+
 // TestListing has names that mean something in HTML, in URLs and in fields.
 func TestListing(t *testing.T) {
 	fileSystems(t, func(t *testing.T, dir string) {
@@ -67,16 +83,7 @@ func TestListing(t *testing.T) {
 			write(t, root+"/sub/dir:with colon/x", "x")
 			write(t, root+"/sub/.hidden", "hidden")
 			write(t, root+"/sub/.well-known/x", "x")
-			write(t, dir+"/outside", "outside")
-			symlink(t, dir+"/outside", root+"/sub/leaves")
-			symlink(t, "plain.txt", root+"/sub/link")
-			symlink(t, "nowhere", root+"/sub/broken")
-			symlink(t, "loops", root+"/sub/loops")
-			symlink(t, "/", root+"/sub/leavesFolder")
-			if err := unix.Mkfifo(root+"/sub/fifo", 0o644); err != nil {
-				t.Fatal(err)
-			}
-			symlink(t, "fifo", root+"/sub/fifoLink")
+			writeUnlisted(t, dir, root+"/sub")
 			opts := testOptions(root)
 			opts.Listing = true
 			l := serve(t, opts, walks)

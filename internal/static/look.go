@@ -242,8 +242,8 @@ func (s *Site) lookIn(r *root, path []byte, mono int64) *entry {
 	return e
 }
 
-// rootJob looks the root's path up. It is its own key, so that looks at the same root are one, and its own result, which
-// says only that it is done.
+// rootJob looks the root's path up. It is its own key, so that looks at the same root are one, and its own result,
+// which says only that it is done.
 type rootJob struct{ tree *tree }
 
 func (j rootJob) Key() any           { return j }

@@ -218,8 +218,8 @@ func (h *handler) visitCached(p *CachedPath, req *http1.Request, buf []byte, out
 	return e, held
 }
 
-// visit finds out what h.path leads to in that view. known is what was seen there last. The entry is nil if it has to be
-// waited for. held: it is with a reference.
+// visit finds out what h.path leads to in that view. known is what was seen there last. The entry is nil if it has to
+// be waited for. held: it is with a reference.
 func (h *handler) visit(
 	s *Site, known *entry, req *http1.Request, buf []byte, out *conn.Output,
 ) (e *entry, held bool) {

@@ -155,7 +155,7 @@ type Counts struct {
 	Compared int64 `json:"-"`     // contents compared in full
 
 	Opened   int64              `json:"connections_opened"`           // again ones included
-	Served   int64              `json:"-"`                            // of the role's connections, those that ever got a right answer
+	Served   int64              `json:"-"`                            // connections that got a right answer once
 	Closed   int64              `json:"connections_closed_by_server"` // between two requests
 	Failures [NumFailures]int64 `json:"-"`                            // by kind
 }

@@ -131,7 +131,8 @@ func newLatency(of *load.Latency, percentiles []float64) Latency {
 // request in flight is one error, with several as many as there were, with none one. What is in flight or due
 // when somebody ends the load is none.
 func (r *Report) errors() int64 {
-	wrong := r.Counts.Failures[load.WrongStatus] + r.Counts.Failures[load.WrongLength] + r.Counts.Failures[load.WrongContent]
+	wrong := r.Counts.Failures[load.WrongStatus] + r.Counts.Failures[load.WrongLength] +
+		r.Counts.Failures[load.WrongContent]
 	n := wrong + max(r.Failed()-wrong, r.Lost)
 	if !r.Interrupted {
 		n += r.Unanswered + r.Unsent

@@ -182,8 +182,8 @@ func (s *shard) remove(e *entry) {
 }
 
 // sieve is a queue with a hand (SIEVE: Zhang et al., NSDI 2024). The hand goes from the oldest entry to the newest,
-// spares those that answered a request since it came by, and takes the first that did not. Many paths that are asked for
-// once cannot push out those that are asked for often.
+// spares those that answered a request since it came by, and takes the first that did not. Many paths that are asked
+// for once cannot push out those that are asked for often.
 type sieve struct {
 	queue  list.List     // of entries, the newest in front
 	hand   *list.Element // where the next search begins; nil: at the oldest

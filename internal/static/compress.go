@@ -118,8 +118,8 @@ func gzipBytes(p []byte) ([]byte, error) {
 	return bytes.Clone(out.Bytes()), nil
 }
 
-// zstdWriters have a window for which every client has room (RFC 9659: 8 MiB). Their options are valid, so that there is
-// no error.
+// zstdWriters have a window for which every client has room (RFC 9659: 8 MiB). Their options are valid, so that there
+// is no error.
 var zstdWriters = sync.Pool{New: func() any {
 	w, _ := zstd.NewWriter(nil,
 		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressMax), zstd.WithLowerEncoderMem(true))

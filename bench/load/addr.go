@@ -38,27 +38,18 @@ func (a Addr) Unix() (string, bool) { return a.path, a.path != "" }
 
 // String is the address as it stands in messages.
 func (a Addr) String() string {
-	if a.path != "" {
-		return "unix:" + a.path
-	}
-	return a.tcp.String()
+	network, address := a.dialed()
+	return strings.TrimPrefix(network+":", "tcp:") + address
 }
 
 func (a Addr) valid() bool { return a.path != "" || a.tcp.IsValid() && a.tcp.Port() != 0 }
 
-// network and address are what package net dials.
-func (a Addr) network() string {
+// dialed are the network and the address as package net dials them.
+func (a Addr) dialed() (network, address string) {
 	if a.path != "" {
-		return "unix"
+		return "unix", a.path
 	}
-	return "tcp"
-}
-
-func (a Addr) address() string {
-	if a.path != "" {
-		return a.path
-	}
-	return a.tcp.String()
+	return "tcp", a.tcp.String()
 }
 
 // host is the Host field of requests to a server of which nothing but the address is known.
@@ -204,8 +195,8 @@ func (u URL) find(ctx context.Context, dialer *net.Dialer) (Addr, error) {
 func (a Addr) Try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, findMax)
 	defer cancel()
-	var dialer net.Dialer
-	c, err := dialer.DialContext(ctx, a.network(), a.address())
+	network, address := a.dialed()
+	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package load
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 )
 
@@ -51,7 +50,7 @@ func (l *loop) consume(c *connection, data []byte) bool {
 
 // malformed ends the connection of a server whose bytes are no response. It reports false, as consume does.
 func (l *loop) malformed(c *connection, err error) bool {
-	c.group.note(Malformed, err.Error())
+	c.group.note(Malformed, "%v", err)
 	l.fail(c, Malformed)
 	return false
 }
@@ -124,14 +123,10 @@ func (l *loop) judge(c *connection, t *Target) {
 	switch {
 	case !t.accepts(h.status):
 		c.answer.verdict = WrongStatus
-		if c.group.result.First[WrongStatus] == "" { // not built for every one of a million
-			c.group.note(WrongStatus, fmt.Sprintf("%s: status %d, not %s", t.Path, h.status, statusText(t.Status)))
-		}
+		c.group.note(WrongStatus, "%s: status %d, not %s", t.Path, h.status, statusText(t.Status))
 	case h.framing == byLength && t.Length != AnyLength && max(h.announced, 0) != t.Length:
 		c.answer.verdict = WrongLength
-		if c.group.result.First[WrongLength] == "" {
-			c.group.note(WrongLength, fmt.Sprintf("%s: Content-Length %d, not %d", t.Path, h.announced, t.Length))
-		}
+		c.group.note(WrongLength, "%s: Content-Length %d, not %d", t.Path, h.announced, t.Length)
 	default:
 		c.answer.verdict = NumFailures
 		c.answer.compared = t.Body != nil && !t.toHead() && c.group.compares()
@@ -162,10 +157,8 @@ func (l *loop) compare(c *connection, part []byte) {
 		return
 	}
 	c.answer.compared, c.answer.verdict = false, WrongContent
-	if c.group.result.First[WrongContent] == "" {
-		c.group.note(WrongContent, fmt.Sprintf("%s: other content within the %d bytes from offset %d", t.Path,
-			len(part), c.answer.offset))
-	}
+	c.group.note(WrongContent, "%s: other content within the %d bytes from offset %d", t.Path, len(part),
+		c.answer.offset)
 }
 
 // measure looks at the length of a content that had not been announced.
@@ -175,9 +168,7 @@ func (l *loop) measure(c *connection) {
 		return
 	}
 	c.answer.verdict = WrongLength
-	if c.group.result.First[WrongLength] == "" {
-		c.group.note(WrongLength, fmt.Sprintf("%s: %d bytes of content, not %d", t.Path, c.answer.offset, t.Length))
-	}
+	c.group.note(WrongLength, "%s: %d bytes of content, not %d", t.Path, c.answer.offset, t.Length)
 }
 
 // complete is the end of one response; rest is what came behind it. It reports

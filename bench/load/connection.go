@@ -284,9 +284,8 @@ func (l *loop) endOfStream(c *connection) {
 		return
 	}
 	if c.flight.len > 0 {
-		g.note(Short, fmt.Sprintf("the server closed with %d answers due, %d content bytes into the first",
-			c.flight.len,
-			c.answer.offset))
+		g.note(Short, "the server closed with %d answers due, %d content bytes into the first", c.flight.len,
+			c.answer.offset)
 		l.fail(c, Short)
 		return
 	}
@@ -308,13 +307,11 @@ func (l *loop) failCall(c *connection, call string, err error) {
 	case c.state != open:
 		f = Unreachable
 	}
-	if c.group.result.First[f] == "" {
-		text := fmt.Sprintf("%s %v: %v", call, c.group.Addr, err)
-		if err == unix.EADDRNOTAVAIL {
-			text += ": all local ports are in use or in TIME-WAIT; widen net.ipv4.ip_local_port_range"
-		}
-		c.group.note(f, text)
+	hint := ""
+	if err == unix.EADDRNOTAVAIL {
+		hint = ": all local ports are in use or in TIME-WAIT; widen net.ipv4.ip_local_port_range"
 	}
+	c.group.note(f, "%s %v: %v%s", call, c.group.Addr, err, hint)
 	l.fail(c, f)
 }
 

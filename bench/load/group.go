@@ -1,6 +1,7 @@
 package load
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"sort"
@@ -144,9 +145,9 @@ func (g *group) sum() {
 	}
 }
 
-// note describes the first failure of a kind.
-func (g *group) note(f Failure, text string) {
+// note describes the first failure of a kind: the text is not built for every one of a million.
+func (g *group) note(f Failure, format string, args ...any) {
 	if g.result.First[f] == "" {
-		g.result.First[f] = text
+		g.result.First[f] = fmt.Sprintf(format, args...)
 	}
 }

@@ -72,8 +72,8 @@ func (l *learner) ask(ctx context.Context, addr Addr) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, learnTime, fmt.Errorf("there was no whole answer within %v",
 		learnTime))
 	defer cancel()
-	var dialer net.Dialer
-	c, err := dialer.DialContext(ctx, addr.network(), addr.address())
+	network, address := addr.dialed()
+	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
 		return err
 	}

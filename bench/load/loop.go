@@ -287,11 +287,11 @@ func (l *loop) sweep() {
 		c := &l.connections[i]
 		silent := c.state == connecting || c.state == crowded || c.state == open && c.flight.len > 0 && c.turn != paused
 		if silent && l.now-c.active > timeout {
-			text := fmt.Sprintf("nothing came for %v with %d answers due", l.run.opts.Timeout, c.flight.len)
-			if c.state != open {
-				text = fmt.Sprintf("connect %v: not connected within %v", c.group.Addr, l.run.opts.Timeout)
+			if c.state == open {
+				c.group.note(Timeout, "nothing came for %v with %d answers due", l.run.opts.Timeout, c.flight.len)
+			} else {
+				c.group.note(Timeout, "connect %v: not connected within %v", c.group.Addr, l.run.opts.Timeout)
 			}
-			c.group.note(Timeout, text)
 			l.fail(c, Timeout)
 		}
 	}

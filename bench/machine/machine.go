@@ -5,7 +5,9 @@
 package machine
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -62,7 +64,7 @@ func text(field []byte) string { return unix.ByteSliceToString(field) }
 
 // Short is one line of what matters most.
 func (f *Fingerprint) Short() string {
-	parts := []string{f.Kernel, fmt.Sprintf("%s, %d CPUs", orUnknown(f.CPU), len(f.CPUs))}
+	parts := []string{f.Kernel, fmt.Sprintf("%s, %d CPUs", cmp.Or(f.CPU, "unknown CPU"), len(f.CPUs))}
 	if words := strings.Fields(f.Kernel); len(words) > 1 {
 		parts[0] = words[0] + " " + words[1]
 	}
@@ -70,13 +72,6 @@ func (f *Fingerprint) Short() string {
 		parts = append(parts, "virtual machine")
 	}
 	return strings.Join(append(parts, f.Go), ", ")
-}
-
-func orUnknown(s string) string {
-	if s == "" {
-		return "unknown CPU"
-	}
-	return s
 }
 
 // Line is one fact of a fingerprint.
@@ -91,12 +86,7 @@ func (f *Fingerprint) Lines() []Line {
 		{"Memory", f.Memory}, {"Load before", f.Load}, {"Connection tracking", f.ConnTrack}, {"Go", f.Go},
 	}
 	for _, of := range []map[string]string{f.Versions, f.Limits} {
-		var names []string
-		for name := range of {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
+		for _, name := range slices.Sorted(maps.Keys(of)) {
 			lines = append(lines, Line{name, of[name]})
 		}
 	}
@@ -129,13 +119,10 @@ func RaiseDescriptors() (uint64, error) {
 		return 0, fmt.Errorf("machine: getrlimit RLIMIT_NOFILE: %w", err)
 	}
 	limit.Cur = limit.Max
-	err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
-	if err == nil {
-		return uint64(limit.Cur), nil
-	}
-	// macOS refuses more than kern.maxfilesperproc, whatever the hard limit says.
-	if again := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); again != nil {
-		return 0, fmt.Errorf("machine: getrlimit RLIMIT_NOFILE: %w", again)
+	// macOS refuses more than kern.maxfilesperproc, whatever the hard limit says: what stands is asked for.
+	_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("machine: getrlimit RLIMIT_NOFILE: %w", err)
 	}
 	return uint64(limit.Cur), nil
 }
@@ -153,13 +140,8 @@ func Split(cpus []int, siblings func(cpu int) []int, count int) (server, client 
 	for _, cpu := range server {
 		taken = append(taken, siblings(cpu)...)
 	}
-	free := func(also []int) (list []int) {
-		for _, cpu := range cpus {
-			if !slices.Contains(also, cpu) {
-				list = append(list, cpu)
-			}
-		}
-		return list
+	free := func(taken []int) []int {
+		return slices.DeleteFunc(slices.Clone(cpus), func(cpu int) bool { return slices.Contains(taken, cpu) })
 	}
 	if client = free(taken); len(client) == 0 {
 		client = free(server)

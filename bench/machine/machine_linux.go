@@ -1,7 +1,7 @@
 package machine
 
 import (
-	"bufio"
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -25,8 +25,8 @@ func (f *Fingerprint) describe() {
 		f.Governor = line(fmt.Sprintf("/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", f.CPUs[0]))
 	}
 	if slices.Contains(strings.Fields(info["flags"]), "hypervisor") {
-		f.Hypervisor = orDefault(strings.TrimSpace(line("/sys/class/dmi/id/sys_vendor")+" "+
-			""+line("/sys/class/dmi/id/product_name")), "yes")
+		vendor, product := line("/sys/class/dmi/id/sys_vendor"), line("/sys/class/dmi/id/product_name")
+		f.Hypervisor = cmp.Or(strings.TrimSpace(vendor+" "+product), "yes")
 	}
 	f.Memory = fields("/proc/meminfo")["MemTotal"]
 	f.Load = line("/proc/loadavg")
@@ -38,18 +38,17 @@ func (f *Fingerprint) describe() {
 			f.Mitigations = append(f.Mitigations, e.Name()+": "+state)
 		}
 	}
+	limits := map[string]string{"transparent_hugepage": "/sys/kernel/mm/transparent_hugepage/enabled",
+		"clocksource": "/sys/devices/system/clocksource/clocksource0/current_clocksource"}
 	for _, name := range []string{"net.core.somaxconn", "net.ipv4.ip_local_port_range",
-		"net.ipv4.tcp_congestion_control", "net.ipv4.tcp_tw_reuse",
-		"net.ipv4.tcp_wmem", "net.ipv4.tcp_rmem", "net.ipv4.tcp_max_syn_backlog"} {
-		if value := line("/proc/sys/" + strings.ReplaceAll(name, ".", "/")); value != "" {
+		"net.ipv4.tcp_congestion_control", "net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_wmem", "net.ipv4.tcp_rmem",
+		"net.ipv4.tcp_max_syn_backlog"} {
+		limits[name] = "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
+	}
+	for name, file := range limits {
+		if value := line(file); value != "" {
 			f.Limits[name] = strings.Join(strings.Fields(value), " ")
 		}
-	}
-	if value := line("/sys/kernel/mm/transparent_hugepage/enabled"); value != "" {
-		f.Limits["transparent_hugepage"] = value
-	}
-	if value := line("/sys/devices/system/clocksource/clocksource0/current_clocksource"); value != "" {
-		f.Limits["clocksource"] = value
 	}
 }
 
@@ -60,13 +59,6 @@ func connTrack() string {
 		return "off (nf_conntrack is not loaded)"
 	}
 	return fmt.Sprintf("loaded, %s of %s entries", count, line("/proc/sys/net/netfilter/nf_conntrack_max"))
-}
-
-func orDefault(s, standard string) string {
-	if s == "" {
-		return standard
-	}
-	return s
 }
 
 // line is a small file's text; empty if it cannot be read.
@@ -116,15 +108,13 @@ func Siblings(cpu int) []int {
 func parseList(text string) (cpus []int) {
 	for part := range strings.SplitSeq(text, ",") {
 		first, last, isRange := strings.Cut(part, "-")
-		from, err := strconv.Atoi(first)
-		if err != nil {
-			continue
+		if !isRange {
+			last = first
 		}
-		to := from
-		if isRange {
-			if to, err = strconv.Atoi(last); err != nil {
-				continue
-			}
+		from, err := strconv.Atoi(first)
+		to, err2 := strconv.Atoi(last)
+		if errors.Join(err, err2) != nil {
+			continue
 		}
 		for cpu := from; cpu <= to; cpu++ {
 			cpus = append(cpus, cpu)
@@ -197,14 +187,9 @@ func Switches(pid int) (voluntary, involuntary int64, ok bool) {
 	}
 	for _, task := range tasks {
 		status := fields(filepath.Join(folder, task.Name(), "status"))
-		yielded, err := strconv.ParseInt(status["voluntary_ctxt_switches"], 10, 64)
-		if err != nil {
-			continue // the thread has ended
-		}
-		forced, err := strconv.ParseInt(status["nonvoluntary_ctxt_switches"], 10, 64)
-		if err != nil {
-			continue
-		}
+		// Of a thread that has ended there is nothing to add.
+		yielded, _ := strconv.ParseInt(status["voluntary_ctxt_switches"], 10, 64)
+		forced, _ := strconv.ParseInt(status["nonvoluntary_ctxt_switches"], 10, 64)
 		voluntary, involuntary = voluntary+yielded, involuntary+forced
 	}
 	return voluntary, involuntary, true
@@ -213,76 +198,50 @@ func Switches(pid int) (voluntary, involuntary int64, ok bool) {
 // Listeners are the processes that have a socket listening at addr, on any
 // address of its port or that one, as far as this process may look.
 func Listeners(addr netip.AddrPort) []int {
-	sockets := make(map[string]bool)
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		listening(table, addr, sockets)
-	}
-	return owners(sockets)
+	const listening = "0A" // TCP_LISTEN
+	return owners(9, func(words []string) bool {
+		local, err := parseHexAddr(words[1])
+		return words[3] == listening && err == nil && local.Port() == addr.Port() &&
+			(local.Addr().IsUnspecified() || local.Addr().Unmap() == addr.Addr().Unmap())
+	}, "/proc/net/tcp", "/proc/net/tcp6")
 }
 
 // UnixListeners are the processes that have a socket listening at that path, as far as this process may look.
 func UnixListeners(path string) []int {
 	const acceptsConnections = 1 << 16 // __SO_ACCEPTCON of net/unix/af_unix.c, in the column Flags
-	sockets := make(map[string]bool)
-	file, err := os.Open("/proc/net/unix")
-	if err != nil {
-		return nil
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		words := strings.Fields(lines.Text()) // Num RefCount Protocol Flags Type St Inode Path
-		if len(words) != 8 || words[7] != path {
-			continue
-		}
-		if flags, err := strconv.ParseUint(words[3], 16, 32); err == nil && flags&acceptsConnections != 0 {
-			sockets["socket:["+words[6]+"]"] = true
-		}
-	}
-	return owners(sockets)
+	// The columns are Num RefCount Protocol Flags Type St Inode Path.
+	return owners(6, func(words []string) bool {
+		flags, err := strconv.ParseUint(words[3], 16, 32)
+		return len(words) == 8 && words[7] == path && err == nil && flags&acceptsConnections != 0
+	}, "/proc/net/unix")
 }
 
-// owners are the processes that have one of the sockets open, which are named as /proc/PID/fd names them.
-func owners(sockets map[string]bool) []int {
-	if len(sockets) == 0 {
-		return nil
-	}
-	var pids []int
-	folders, _ := filepath.Glob("/proc/[0-9]*/fd") // the pattern is well formed
-	for _, folder := range folders {
-		entries, err := os.ReadDir(folder)
-		if err != nil {
-			continue // another user's, or it has ended
-		}
-		for _, entry := range entries {
-			if target, err := os.Readlink(filepath.Join(folder, entry.Name())); err == nil && sockets[target] {
-				if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(folder))); err == nil {
-					pids = append(pids, pid)
-				}
-				break
+// owners are the processes that have one of the sockets open that listen, by the tables of proc(5) whose column inode
+// numbers them.
+func owners(inode int, listens func(words []string) bool, tables ...string) (pids []int) {
+	sockets := make(map[string]bool) // as /proc/PID/fd names them
+	for _, table := range tables {
+		for text := range strings.Lines(line(table)) {
+			if words := strings.Fields(text); len(words) > inode && listens(words) {
+				sockets["socket:["+words[inode]+"]"] = true
 			}
 		}
 	}
+	if len(sockets) == 0 {
+		return nil
+	}
+	folders, _ := filepath.Glob("/proc/[0-9]*/fd") // the pattern is well formed
+	for _, folder := range folders {
+		entries, _ := os.ReadDir(folder) // another user's, or it has ended
+		if slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+			target, err := os.Readlink(filepath.Join(folder, e.Name()))
+			return err == nil && sockets[target]
+		}) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(folder))) // it begins with a digit
+			pids = append(pids, pid)
+		}
+	}
 	return pids
-}
-
-// listening adds the sockets of one table of proc(5) that listen at addr, as /proc/PID/fd names them.
-func listening(table string, addr netip.AddrPort, sockets map[string]bool) {
-	file, err := os.Open(table)
-	if err != nil {
-		return
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		words := strings.Fields(lines.Text())
-		if len(words) < 10 || words[3] != "0A" { // TCP_LISTEN
-			continue
-		}
-		local, err := parseHexAddr(words[1])
-		if err == nil && local.Port() == addr.Port() && (local.Addr().IsUnspecified() ||
-			local.Addr().Unmap() == addr.Addr().Unmap()) {
-			sockets["socket:["+words[9]+"]"] = true
-		}
-	}
 }
 
 // parseHexAddr reads an address of /proc/net/tcp: words of 32 bits in this
@@ -293,10 +252,8 @@ func parseHexAddr(text string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	if littleEndian {
-		for i := 0; i+4 <= len(raw); i += 4 {
-			slices.Reverse(raw[i : i+4])
-		}
+	for i := 0; i+4 <= len(raw); i += 4 {
+		binary.NativeEndian.PutUint32(raw[i:], binary.BigEndian.Uint32(raw[i:]))
 	}
 	addr, ok := netip.AddrFromSlice(raw)
 	number, err := strconv.ParseUint(port, 16, 16)
@@ -305,12 +262,6 @@ func parseHexAddr(text string) (netip.AddrPort, error) {
 	}
 	return netip.AddrPortFrom(addr, uint16(number)), nil
 }
-
-var littleEndian = func() bool {
-	var one [2]byte
-	binary.NativeEndian.PutUint16(one[:], 1)
-	return one[0] == 1
-}()
 
 // Usage is what all CPUs together have worked since the start, and what a hypervisor
 // took from them meanwhile (proc(5), stat; in ticks of 10 ms).

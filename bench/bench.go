@@ -256,7 +256,7 @@ func (c *comparison) rounds(ctx context.Context) error {
 // heatUp has the baseline serve the first cell for a while, for nothing but to have the machine awake.
 func (c *comparison) heatUp(ctx context.Context) error {
 	s := &c.subjects[0]
-	child, err := server.StartWith(ctx, server.Options{Binary: c.Binary, Args: c.args(s, []int{0}),
+	child, err := server.Start(ctx, server.Options{Binary: c.Binary, Args: c.args(s, []int{0}),
 		CPUs: c.out.Setup.ServerCPUs})
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)

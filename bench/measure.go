@@ -66,7 +66,7 @@ func (c *comparison) serve(ctx context.Context, round, i int, cells []int) (err 
 	s := &c.subjects[i]
 	probe, addr := server.WatchProcesses(s.pids), s.addr
 	if s.URL == "" {
-		child, err := server.StartWith(ctx, server.Options{Binary: c.Binary, Args: c.args(s, cells),
+		child, err := server.Start(ctx, server.Options{Binary: c.Binary, Args: c.args(s, cells),
 			CPUs: c.out.Setup.ServerCPUs, Counters: true})
 		if err != nil {
 			return err

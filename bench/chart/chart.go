@@ -6,10 +6,12 @@
 package chart
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -57,13 +59,7 @@ func Bars(title, note string, rows []Row) string {
 	axis := linear(least, most)
 	d := begin(title, note)
 	left, right := labelWidth, width-valueWidth
-	x := func(v float64) float64 {
-		return left + (right-left)*(min(max(v, axis.low), axis.top)-axis.low)/(axis.top-axis.low)
-	}
-	bottom := headHeight + rowHeight*float64(len(rows))
-	for _, t := range axis.ticks {
-		d.vertical(x(t), headHeight-4, bottom, tick(t))
-	}
+	x, bottom := d.rows(axis, left, right, len(rows))
 	for i, r := range rows {
 		y := headHeight + rowHeight*float64(i)
 		d.text(left-8, y+15, "end", "", r.Name)
@@ -90,34 +86,21 @@ type Dots struct {
 
 // DotRows draws rows of dots on a logarithmic axis.
 func DotRows(title, note string, legend []string, rows []Dots) string {
-	low, high := math.Inf(1), 0.0
+	var all extent
 	for _, r := range rows {
 		for _, v := range r.Values {
-			if v > 0 {
-				low, high = min(low, v), max(high, v)
-			}
+			all.add(v)
 		}
 	}
-	axis := decades(low, high)
 	d := begin(title, note)
 	left, right := labelWidth, width-24
-	x := func(v float64) float64 { return left + (right-left)*axis.at(v) }
-	bottom := headHeight + rowHeight*float64(len(rows))
-	for _, t := range axis.ticks {
-		d.vertical(x(t), headHeight-4, bottom, tick(t))
-	}
+	x, bottom := d.rows(decades(all), left, right, len(rows))
 	for i, r := range rows {
 		y := headHeight + rowHeight*(float64(i)+0.5)
 		d.text(left-8, y+4, "end", "", r.Name)
-		var known []float64
-		for _, v := range r.Values {
-			if v > 0 {
-				known = append(known, v)
-			}
-		}
+		known := slices.DeleteFunc(slices.Clone(r.Values), func(v float64) bool { return v <= 0 })
 		if len(known) > 1 {
-			d.add(`<line class="span" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, x(known[0]), y,
-				x(known[len(known)-1]), y)
+			d.line("span", x(known[0]), y, x(known[len(known)-1]), y)
 		}
 		for n, v := range r.Values {
 			if v > 0 {
@@ -149,14 +132,19 @@ type Line struct {
 
 // Lines draws lines on two logarithmic axes, each with its name at its end.
 func Lines(title, note, xName string, lines []Line) string {
-	xs, ys := bounds(lines)
-	hasZero := xs.zero
-	xAxis, yAxis := decades(xs.low, xs.high), decades(ys.low, ys.high)
+	var xs, ys extent
+	for _, l := range lines {
+		for _, p := range l.Points {
+			xs.add(p.X)
+			ys.add(p.Y)
+		}
+	}
+	xAxis, yAxis := decades(xs), decades(ys)
 	d := begin(title, note)
 	left, right := 56.0, width-labelWidth
 	top, bottom := headHeight, headHeight+linesHeight-90
 	start := left
-	if hasZero {
+	if xs.zero {
 		start += 60
 	}
 	x := func(v float64) float64 {
@@ -169,11 +157,11 @@ func Lines(title, note, xName string, lines []Line) string {
 	for _, t := range xAxis.ticks {
 		d.vertical(x(t), top, bottom, tick(t))
 	}
-	if hasZero {
+	if xs.zero {
 		d.vertical(x(0), top, bottom, "0")
 	}
 	for _, t := range yAxis.ticks {
-		d.add(`<line class="grid" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, left, y(t), right, y(t))
+		d.line("grid", left, y(t), right, y(t))
 		d.text(left-8, y(t)+4, "end", "soft", tick(t))
 	}
 	d.text((left+right)/2, bottom+34, "middle", "soft", xName)
@@ -198,7 +186,7 @@ func Lines(title, note, xName string, lines []Line) string {
 	}
 	spread(ends, top, bottom)
 	for _, e := range ends {
-		d.add(`<line class="grid" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, e.x+5, e.from, right+10, e.y)
+		d.line("grid", e.x+5, e.from, right+10, e.y)
 		d.add(`<text style="fill:var(--s%d)" x="%.1f" y="%.1f">%s</text>`, e.class, right+13, e.y+4,
 			html.EscapeString(e.name))
 	}
@@ -216,32 +204,21 @@ type label struct {
 // spread moves labels apart that would lie over one another, keeping their order.
 func spread(labels []label, top, bottom float64) {
 	const apart = 15.0
-	// Few and nearly in order: insertion sort by height.
-	for i := 1; i < len(labels); i++ {
-		for n := i; n > 0 && labels[n].y < labels[n-1].y; n-- {
-			labels[n], labels[n-1] = labels[n-1], labels[n]
-		}
-	}
+	slices.SortStableFunc(labels, func(a, b label) int { return cmp.Compare(a.y, b.y) })
 	for i := range labels {
-		least := top
-		if i > 0 {
-			least = labels[i-1].y + apart
-		}
-		labels[i].y = max(labels[i].y, least)
+		labels[i].y = max(labels[i].y, top)
+		top = labels[i].y + apart
 	}
-	for i := len(labels) - 1; i >= 0; i-- {
-		most := bottom
-		if i < len(labels)-1 {
-			most = labels[i+1].y - apart
-		}
-		labels[i].y = min(labels[i].y, most)
+	for i := range slices.Backward(labels) {
+		labels[i].y = min(labels[i].y, bottom)
+		bottom = labels[i].y - apart
 	}
 }
 
 // extent is what values reach over.
 type extent struct {
-	low, high float64
-	zero      bool
+	low, high float64 // of those above 0; 0: there is none
+	zero      bool    // there are others
 }
 
 func (e *extent) add(v float64) {
@@ -249,24 +226,17 @@ func (e *extent) add(v float64) {
 		e.zero = true
 		return
 	}
-	e.low, e.high = min(e.low, v), max(e.high, v)
-}
-
-func bounds(lines []Line) (xs, ys extent) {
-	xs.low, ys.low = math.Inf(1), math.Inf(1)
-	for _, l := range lines {
-		for _, p := range l.Points {
-			xs.add(p.X)
-			ys.add(p.Y)
-		}
+	if e.low == 0 || v < e.low {
+		e.low = v
 	}
-	return xs, ys
+	e.high = max(e.high, v)
 }
 
 // axis is one with ticks, and where on it, from 0 to 1, a value lies.
 type axis struct {
 	low, top float64
 	ticks    []float64
+	log      bool
 }
 
 // linear is an axis over 0 and what lies between least and most, with some five round steps.
@@ -289,13 +259,13 @@ func linear(least, most float64) axis {
 	return a
 }
 
-// decades is a logarithmic axis around what low and high reach over, with a tick at
+// decades is a logarithmic axis around an extent, with a tick at
 // each power of ten, and at 2 and 5 times these if there are few.
-func decades(low, high float64) axis {
-	if !(low > 0) || math.IsInf(low, 0) || !(high > 0) || math.IsInf(high, 0) {
-		low, high = 1, 10
+func decades(of extent) axis {
+	if !(of.low > 0) || math.IsInf(of.high, 0) {
+		of.low, of.high = 1, 10
 	}
-	a := axis{low: low / 1.25, top: high * 1.25}
+	a := axis{low: of.low / 1.25, top: of.high * 1.25, log: true}
 	factors := []float64{1}
 	if a.top/a.low < 1000 {
 		factors = []float64{1, 2, 5}
@@ -310,7 +280,12 @@ func decades(low, high float64) axis {
 	return a
 }
 
-func (a axis) at(v float64) float64 { return math.Log(v/a.low) / math.Log(a.top/a.low) }
+func (a axis) at(v float64) float64 {
+	if a.log {
+		return math.Log(v/a.low) / math.Log(a.top/a.low)
+	}
+	return (min(max(v, a.low), a.top) - a.low) / (a.top - a.low)
+}
 
 // tick writes a number at an axis.
 func tick(v float64) string {
@@ -345,9 +320,23 @@ func (d *drawing) text(x, y float64, anchor, class, text string) {
 	d.add(`<text class="%s" x="%.1f" y="%.1f" text-anchor="%s">%s</text>`, class, x, y, anchor, html.EscapeString(text))
 }
 
+func (d *drawing) line(class string, fromX, fromY, toX, toY float64) {
+	d.add(`<line class="%s" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, class, fromX, fromY, toX, toY)
+}
+
+// rows draws an axis above so many rows, and returns where a value lies on it, and where the rows end.
+func (d *drawing) rows(a axis, left, right float64, count int) (x func(v float64) float64, bottom float64) {
+	x = func(v float64) float64 { return left + (right-left)*a.at(v) }
+	bottom = headHeight + rowHeight*float64(count)
+	for _, t := range a.ticks {
+		d.vertical(x(t), headHeight-4, bottom, tick(t))
+	}
+	return x, bottom
+}
+
 // vertical is a line of the grid with its tick beneath.
 func (d *drawing) vertical(x, top, bottom float64, text string) {
-	d.add(`<line class="grid" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, x, top, x, bottom+4)
+	d.line("grid", x, top, x, bottom+4)
 	d.text(x, bottom+17, "middle", "soft", text)
 }
 

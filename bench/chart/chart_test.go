@@ -114,7 +114,7 @@ func TestLinesHaveZero(t *testing.T) {
 
 // TestDecades: each power of ten lies equally far from the next.
 func TestDecades(t *testing.T) {
-	a := decades(1, 100000)
+	a := decades(extent{low: 1, high: 100000})
 	want := []float64{1, 10, 100, 1000, 10000, 100000}
 	if len(a.ticks) != len(want) {
 		t.Fatalf("%v", a.ticks)
@@ -127,7 +127,7 @@ func TestDecades(t *testing.T) {
 			t.Errorf("%v is not as far from the one before", want[i])
 		}
 	}
-	if few := decades(10, 80).ticks; len(few) < 3 {
+	if few := decades(extent{low: 10, high: 80}).ticks; len(few) < 3 {
 		t.Errorf("within a decade: %v", few)
 	}
 }

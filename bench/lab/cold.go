@@ -142,7 +142,7 @@ func (s *session) measureCold(ctx context.Context, o server.Options, point int, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, mount.end()) }()
-	srv, err := server.StartWith(ctx, o)
+	srv, err := server.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func (r *idleRun) measureAll(ctx context.Context) error {
 // measure opens the connections of one point and looks at what they take.
 func (r *idleRun) measure(ctx context.Context, subject, point int) (values map[string]float64, err error) {
 	v, count := &r.all[subject], int(r.g.Points[point].X)
-	child, err := server.StartWith(ctx, server.Options{Binary: r.s.Binary, Args: v.Args(r.root, 1, count),
+	child, err := server.Start(ctx, server.Options{Binary: r.s.Binary, Args: v.Args(r.root, 1, count),
 		CPUs: r.cpus.Server})
 	if err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ func (s *session) measurePrices(ctx context.Context, g *experiment.Grid, round, 
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	child, err := server.StartWith(ctx, server.Options{Binary: s.Binary, Args: []string{"serve"}, CPUs: cpus.Server,
+	child, err := server.Start(ctx, server.Options{Binary: s.Binary, Args: []string{"serve"}, CPUs: cpus.Server,
 		Counters: true, Config: priceConfig(root, folder, v.log, v.turn, v.valid)})
 	if err != nil {
 		return err

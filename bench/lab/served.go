@@ -61,7 +61,7 @@ func (s *session) serving(measure func(root string, cpus experiment.CPUs) error)
 
 // start starts an evhttpd that tells its counters.
 func (s *session) start(ctx context.Context, cpus experiment.CPUs, args ...string) (*server.Server, error) {
-	return server.StartWith(ctx, server.Options{Binary: s.Binary, Args: args, CPUs: cpus.Server, Counters: true})
+	return server.Start(ctx, server.Options{Binary: s.Binary, Args: args, CPUs: cpus.Server, Counters: true})
 }
 
 // loaded puts a load on a server that tells its counters. Of the load's first role it returns the answers a second

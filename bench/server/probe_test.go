@@ -39,7 +39,7 @@ func TestPerRequest(t *testing.T) {
 // not count has none then.
 func TestProbeOfCounters(t *testing.T) {
 	t.Setenv(conduct, "counts")
-	s, err := StartWith(t.Context(), Options{Binary: os.Args[0], Counters: true})
+	s, err := Start(t.Context(), Options{Binary: os.Args[0], Counters: true})
 	if err != nil {
 		t.Fatal(err)
 	}

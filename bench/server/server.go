@@ -5,11 +5,9 @@
 package server
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -37,7 +35,7 @@ const (
 )
 
 // startupLine is what the server says when it accepts connections.
-var startupLine = regexp.MustCompile(`^evhttpd: serving .* at http://(\S+)/$`)
+var startupLine = regexp.MustCompile(`(?m)^evhttpd: serving .* at http://(\S+)/\n`)
 
 // Server is a running server. It ends with Stop, and where the system can do
 // that (Linux, FreeBSD) with the process that started it.
@@ -69,18 +67,11 @@ type Options struct {
 	Config string
 }
 
-// Start runs binary with args, which must have it listen on one TCP port of an
-// IP address, best 127.0.0.1:0, and returns when it serves. The error tells
-// what the server said if it does not.
-func Start(ctx context.Context, binary string, args ...string) (*Server, error) {
-	return StartWith(ctx, Options{Binary: binary, Args: args})
-}
-
-// StartWith is [Start] with more to say.
-func StartWith(ctx context.Context, o Options) (*Server, error) {
+// Start runs the program and returns when it serves. The error tells what it said if it does not.
+func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{cmd: exec.Command(o.Binary, o.Args...), cpus: o.CPUs,
 		serves: make(chan string, 1), ended: make(chan struct{}), grace: stopMax}
-	s.cmd.SysProcAttr = attributes()
+	s.said.serves, s.cmd.Stderr, s.cmd.SysProcAttr = s.serves, &s.said, attributes()
 	var err error
 	if o.Counters {
 		if s.control, err = newControlPlane(o.Config); err != nil {
@@ -142,33 +133,13 @@ func (s *Server) run(started chan<- error) {
 	} else { // the child inherits it; a pinned thread is not given back: it ends with the goroutine
 		err = machine.PinThread(s.cpus)
 	}
-	stderr, pipeErr := s.cmd.StderrPipe()
-	if err = errors.Join(err, pipeErr); err == nil {
+	if err == nil {
 		err = s.cmd.Start()
 	}
 	started <- err
-	if err != nil {
-		return
-	}
-	s.listen(stderr)
-	s.result = errors.Join(s.cmd.Wait(), s.control.close())
-	close(s.ended)
-}
-
-// listen follows what the server says until it says no more.
-func (s *Server) listen(stderr io.Reader) {
-	lines := bufio.NewReader(stderr)
-	serves := false
-	for {
-		line, err := lines.ReadString('\n')
-		s.said.add(line)
-		if m := startupLine.FindStringSubmatch(strings.TrimSuffix(line, "\n")); m != nil && !serves {
-			serves = true
-			s.serves <- m[1]
-		}
-		if err != nil {
-			return // the end; whatever it was, Wait says more
-		}
+	if err == nil {
+		s.result = errors.Join(s.cmd.Wait(), s.control.close())
+		close(s.ended)
 	}
 }
 
@@ -184,10 +155,8 @@ func (s *Server) Ended() <-chan struct{} { return s.ended }
 // Stop ends the server, which its clients have left, and returns when it is
 // gone. An end of another kind than in order is an error.
 func (s *Server) Stop() error {
-	select {
-	case <-s.ended:
-		return fmt.Errorf("server: %s ended by itself (%w): %s", s.cmd, s.failure(), s.said.last())
-	default:
+	if err := s.early(); err != nil {
+		return err
 	}
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return errors.Join(fmt.Errorf("server: stopping %s: %w", s.cmd, err), s.kill())
@@ -209,11 +178,19 @@ func (s *Server) Stop() error {
 // Kill ends the server at once, whatever it does, where its orderly end
 // would take too long. A server that had ended before is an error.
 func (s *Server) Kill() error {
+	if err := s.early(); err != nil {
+		return err
+	}
+	return s.kill()
+}
+
+// early is an error if the server has ended by itself.
+func (s *Server) early() error {
 	select {
 	case <-s.ended:
 		return fmt.Errorf("server: %s ended by itself (%w): %s", s.cmd, s.failure(), s.said.last())
 	default:
-		return s.kill()
+		return nil
 	}
 }
 
@@ -235,17 +212,26 @@ func (s *Server) failure() error {
 	return s.result
 }
 
-// transcript keeps the end of what was said.
+// transcript keeps the end of what was said, of which the line that says where the server serves goes to serves too.
 type transcript struct {
-	mu   sync.Mutex
-	text string
+	mu     sync.Mutex
+	text   string
+	serves chan<- string // with room for one
 }
 
-func (t *transcript) add(line string) {
+// Write implements io.Writer.
+func (t *transcript) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.text += line
+	t.text += string(p)
 	t.text = t.text[max(len(t.text)-saidMax, 0):]
+	if m := startupLine.FindStringSubmatch(t.text); m != nil {
+		select {
+		case t.serves <- m[1]:
+		default: // it has been said
+		}
+	}
+	return len(p), nil
 }
 
 // last is the last line that was said.

@@ -61,8 +61,9 @@ func play(how string) {
 		os.Exit(1)
 	case "counts", "counts nonsense":
 		go answerCounters(how)
-		for { // until the socket is there
-			if _, err := os.Stat(filepath.Join(filepath.Dir(os.Args[len(os.Args)-1]), "admin")); err == nil {
+		for { // until somebody listens
+			if c, err := net.Dial("unix", filepath.Join(filepath.Dir(os.Args[len(os.Args)-1]), "admin")); err == nil {
+				c.Close()
 				break
 			}
 			time.Sleep(time.Millisecond)
@@ -101,7 +102,7 @@ func answerCounters(how string) {
 func begin(t *testing.T, ctx context.Context, how string) (*Server, error) {
 	t.Helper()
 	t.Setenv(conduct, how)
-	return Start(ctx, os.Args[0])
+	return Start(ctx, Options{Binary: os.Args[0]})
 }
 
 // gone fails the test if the process is there, even as a zombie.
@@ -132,7 +133,7 @@ func TestStartAndStop(t *testing.T) {
 // TestCounters: what is asked for is answered, each time anew; what is not counted is not there.
 func TestCounters(t *testing.T) {
 	t.Setenv(conduct, "counts")
-	s, err := StartWith(t.Context(), Options{Binary: os.Args[0], Counters: true})
+	s, err := Start(t.Context(), Options{Binary: os.Args[0], Counters: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestCounters(t *testing.T) {
 
 func TestCountersFail(t *testing.T) {
 	t.Setenv(conduct, "counts nonsense")
-	s, err := StartWith(t.Context(), Options{Binary: os.Args[0], Counters: true})
+	s, err := Start(t.Context(), Options{Binary: os.Args[0], Counters: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +184,7 @@ func TestPinned(t *testing.T) {
 	t.Setenv(conduct, "well")
 	before := machine.AllowedCPUs()
 	cpu := before[len(before)-1]
-	s, err := StartWith(t.Context(), Options{Binary: os.Args[0], CPUs: []int{cpu}})
+	s, err := Start(t.Context(), Options{Binary: os.Args[0], CPUs: []int{cpu}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +203,7 @@ func TestPinned(t *testing.T) {
 func TestStartFails(t *testing.T) {
 	t.Run("no such file", func(t *testing.T) {
 		name := filepath.Join(t.TempDir(), "none")
-		if s, err := Start(t.Context(), name); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(),
+		if s, err := Start(t.Context(), Options{Binary: name}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(),
 			name) || s != nil {
 			t.Error(s, err)
 		}
@@ -290,9 +291,9 @@ func TestTranscriptIsBounded(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	for range 3 {
-		said.add(strings.Repeat("x", saidMax) + "\n")
+		said.Write([]byte(strings.Repeat("x", saidMax) + "\n"))
 	}
-	said.add("the end\n\n")
+	said.Write([]byte("the end\n\n"))
 	if got := said.last(); got != "the end" || len(said.text) > saidMax {
 		t.Errorf("%q, %d bytes kept", got, len(said.text))
 	}

@@ -8,7 +8,7 @@
 // [Server] itself. Outside, docs/io-models.md describes each model, and the end-to-end tests name
 // those that they run on (variants in test/main_test.go).
 //
-// It imports conn, model, poller, reactor, sendfile, socket, iomodel/ring and, in one file,
+// It imports conn, model, poller, reactor, sendfile, socket, internal/quota, iomodel/ring and, in one file,
 // cloudwego/netpoll; it knows no file, site or configuration file.
 package iomodel
 

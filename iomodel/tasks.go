@@ -1,6 +1,9 @@
 package iomodel
 
-import "fmt"
+import (
+	"fmt"
+	"os"
+)
 
 // runtimeTasks is room for threads beside those that run goroutines (GOMAXPROCS), those of workers, and those
 // of blocking connections: what Go's runtime has of its own, and calls that block (logs, files that are closed, name
@@ -43,4 +46,20 @@ func (c Choice) fit(o *Options, most uint64, by Limit) error {
 	}
 	o.Threads = 1 + (int(most)-base)/each
 	return nil
+}
+
+// tasksAllowed is how many threads this process may have as things stand, and the limit that says so.
+// Go ends the program when it is refused a thread (runtime: failed to create new OS thread).
+func tasksAllowed() (most uint64, by Limit) {
+	most = Unlimited
+	own, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return most, by // another system's limits are not known
+	}
+	for _, l := range threadLimits() {
+		if here := l.free + uint64(len(own)); here < most && l.Value != Unlimited {
+			most, by = here, l
+		}
+	}
+	return most, by
 }

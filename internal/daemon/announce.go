@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/evhttpd/evhttpd/internal/listener"
+	"github.com/evhttpd/evhttpd/internal/quota"
 )
 
 // announce writes the start-up lines.
@@ -44,7 +44,7 @@ func (s *Server) announce() {
 	if s.cfg.AccessLog.Output != "-" {
 		parts = append(parts, "access log "+s.cfg.AccessLog.Output)
 	}
-	if most := listener.BacklogMax(); most > 0 && most < s.cfg.Backlog {
+	if most, ok := quota.Setting("net.core.somaxconn"); ok && most < uint64(s.cfg.Backlog) {
 		parts = append(parts, fmt.Sprintf("backlog %d of %d (net.core.somaxconn)", most, s.cfg.Backlog))
 	}
 	for _, l := range s.adminListeners {

@@ -12,7 +12,7 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/listener"
-	"github.com/evhttpd/evhttpd/internal/memory"
+	"github.com/evhttpd/evhttpd/internal/quota"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/model"
 )
@@ -252,7 +252,7 @@ func buffers(cfg *config.Config) int64 {
 	if cfg.Limits.Buffers > 0 {
 		return cfg.Limits.Buffers
 	}
-	if limit := memory.Limit(); limit > 0 {
+	if limit := quota.Memory(); limit > 0 {
 		return int64(min(limit, 1<<62) / buffersPart)
 	}
 	return buffersMin

@@ -2,9 +2,6 @@ package listener
 
 import (
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,17 +39,4 @@ func tune(fd int, deferAccept bool) error {
 		}
 	}
 	return nil
-}
-
-// BacklogMax is the kernel's cap on a listener's queue, 0 if it is not known.
-func BacklogMax() int {
-	text, err := os.ReadFile("/proc/sys/net/core/somaxconn")
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0
-	}
-	return n
 }

@@ -17,9 +17,6 @@ func tune(fd int, _ bool) error {
 	return nil
 }
 
-// BacklogMax is the kernel's cap on a listener's queue, 0 if it is not known, as here.
-func BacklogMax() int { return 0 }
-
 // sharesLater says that a listening socket can be given reusePort, and others join it then. Here the kernel looks at
 // the option only when a socket is bound.
 const sharesLater = false

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || netbsd || openbsd
 
-package memory
+package quota
 
 import "golang.org/x/sys/unix"
 
@@ -14,5 +14,11 @@ func machine() uint64 {
 	return 0
 }
 
-// group is the limit of control groups, which are Linux's.
-func group() uint64 { return 0 }
+// groupMemory is the limit of control groups, which are Linux's.
+func groupMemory() uint64 { return 0 }
+
+// Setting reads a setting of the kernel that is a number, as sysctl(8) names it; false: there is none.
+func Setting(name string) (uint64, bool) {
+	n, err := unix.SysctlUint32(name)
+	return uint64(n), err == nil
+}

@@ -37,15 +37,15 @@ const (
 	chunkExtQuoted
 	chunkExtEscape // the byte behind a backslash
 	chunkExtEnd    // behind a quoted value
-	chunkLineLF
 	chunkData
 	chunkDataCR
+	chunkLineLF // the LF behind a CR, as the three after it
 	chunkDataLF
+	trailerLF // from here on the bytes are those of the trailer section
+	trailerLastLF
 	trailerLine // the first byte of a trailer field or the CR of the last line
 	trailerName
 	trailerValue
-	trailerLF
-	trailerLastLF
 )
 
 // Start begins the body of a request that Parse completed.
@@ -106,22 +106,22 @@ func (b *Body) take(n int, next bodyState) {
 
 // framing takes one byte of chunked framing and returns the rule that it breaks, nil if none.
 func (b *Body) framing(c byte, lim *Limits) *Error {
-	switch {
-	case c == '\n' && b.state != chunkLineLF && b.state != chunkDataLF && b.state != trailerLF &&
-		b.state != trailerLastLF:
+	lf := b.state >= chunkLineLF && b.state <= trailerLastLF
+	if c == '\n' && !lf {
 		return &errBareLF
-	case b.state == chunkSize:
-		return b.size(c)
-	case b.state < chunkLineLF:
-		return b.extension(c)
-	case b.state >= trailerLine:
-		return b.trailerByte(c, lim)
+	}
+	if b.state >= trailerLF {
+		if b.trailer++; int64(b.trailer) > int64(headMax(lim)) {
+			return &errHead
+		}
+	}
+	if lf && c != '\n' {
+		return &errBareCR
 	}
 	switch b.state {
+	case chunkSize:
+		return b.size(c)
 	case chunkLineLF:
-		if c != '\n' {
-			return &errBareCR
-		}
 		return b.startChunk(lim)
 	case chunkDataCR:
 		if c != '\r' {
@@ -129,10 +129,17 @@ func (b *Body) framing(c byte, lim *Limits) *Error {
 		}
 		b.state = chunkDataLF
 	case chunkDataLF:
-		if c != '\n' {
-			return &errBareCR
-		}
 		b.state, b.digits = chunkSize, 0
+	case trailerLine:
+		return b.trailerStart(c, lim)
+	case trailerName, trailerValue:
+		return b.trailerField(c)
+	case trailerLF:
+		b.state = trailerLine
+	case trailerLastLF:
+		b.state = bodyDone
+	default:
+		return b.extension(c)
 	}
 	return nil
 }
@@ -223,41 +230,24 @@ func (b *Body) extension(c byte) *Error {
 	return nil
 }
 
-// trailerByte takes a byte of the trailer section, whose fields obey the same
-// rules and limits as those of a head and are then discarded, whatever their names.
-func (b *Body) trailerByte(c byte, lim *Limits) *Error {
-	if b.trailer++; int64(b.trailer) > int64(headMax(lim)) {
-		return &errHead
-	}
-	switch b.state {
-	case trailerLine:
-		return b.trailerStart(c, lim)
-	case trailerName:
-		switch {
-		case c == ':':
-			b.state = trailerValue
-		case c == ' ' || c == '\t':
-			return &errSpaceColon
-		case c == '\r':
-			return &errNoColon
-		case class[c]&isToken == 0:
-			return &errNameByte
-		}
-	case trailerValue:
-		if c == '\r' {
-			b.state = trailerLF
-		} else if class[c]&isValue == 0 {
+// trailerField takes a byte of a field of the trailer section behind the first. These obey the same rules and limits as
+// those of a head and are then discarded, whatever their names.
+func (b *Body) trailerField(c byte) *Error {
+	switch {
+	case b.state == trailerValue && c == '\r':
+		b.state = trailerLF
+	case b.state == trailerValue:
+		if class[c]&isValue == 0 {
 			return &errValueByte
 		}
-	case trailerLF, trailerLastLF:
-		if c != '\n' {
-			return &errBareCR
-		}
-		if b.state == trailerLF {
-			b.state = trailerLine
-		} else {
-			b.state = bodyDone
-		}
+	case c == ':':
+		b.state = trailerValue
+	case c == ' ' || c == '\t':
+		return &errSpaceColon
+	case c == '\r':
+		return &errNoColon
+	case class[c]&isToken == 0:
+		return &errNameByte
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -130,12 +131,6 @@ func (c *Origins) fields(origin []byte) []byte {
 	return varyOrigin
 }
 
-// allows reports whether that origin's scripts may read the answers.
-func (c *Origins) allows(origin []byte) bool {
-	_, ok := c.origins[string(origin)]
-	return c.any != nil || ok
-}
-
 // isPreflight reports whether a browser asks what a script of another origin may do (Fetch, CORS-preflight request).
 func isPreflight(req *http1.Request) bool {
 	return req.Method == http1.MethodOPTIONS && req.Has(http1.FieldOrigin) &&
@@ -155,10 +150,10 @@ func (c *Origins) check(req *http1.Request, buf []byte, out *conn.Output) (done 
 	switch {
 	case c == nil || !isPreflight(req):
 		return false
-	case c.allows(req.Get(http1.FieldOrigin, buf)):
-		out.Head(204, c.preflight)
-	default:
+	case bytes.Equal(c.fields(req.Get(http1.FieldOrigin, buf)), varyOrigin): // not an origin whose scripts may read
 		out.Head(204, nil)
+	default:
+		out.Head(204, c.preflight)
 	}
 	return true
 }

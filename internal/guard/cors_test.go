@@ -161,8 +161,7 @@ func FuzzCORS(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, origin string) {
 		fields := string(c.fields([]byte(origin)))
-		if allowed := strings.Contains(fields, "Allow-Origin"); allowed != (origin == "https://a.example") ||
-			allowed != c.allows([]byte(origin)) {
+		if allowed := strings.Contains(fields, "Allow-Origin"); allowed != (origin == "https://a.example") {
 			t.Errorf("%q: %q", origin, fields)
 		}
 	})

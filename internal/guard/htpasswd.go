@@ -39,23 +39,29 @@ func CheckHtpasswd(file string) error {
 	return err
 }
 
-// readHtpasswd reads a file of users. settled is what Stat says of the file; nil if it may have changed meanwhile.
+// readHtpasswd reads a file of users. settled is what Stat says of the file; nil if it may have changed meanwhile. An
+// error does not name the file, which is reported beside it.
 func readHtpasswd(file string) (u *users, settled os.FileInfo, err error) {
+	defer func() {
+		if of, ok := err.(*os.PathError); ok {
+			err = of.Err
+		}
+	}()
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0) // a FIFO would wait for a writer
 	if err != nil {
-		return nil, nil, bare(err)
+		return nil, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, nil, bare(err)
+		return nil, nil, err
 	case !info.Mode().IsRegular():
 		return nil, nil, errors.New("is no regular file")
 	}
 	text, err := io.ReadAll(io.LimitReader(f, htpasswdMax+1))
 	if err != nil {
-		return nil, nil, bare(err)
+		return nil, nil, err
 	}
 	if len(text) > htpasswdMax {
 		return nil, nil, fmt.Errorf("is larger than %d bytes", htpasswdMax)
@@ -76,15 +82,6 @@ const racy = 2 * time.Second
 // sameFile reports whether two looks found the same file in the same state.
 func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
-// bare is a file's error without the operation and the name, which are reported beside it.
-func bare(err error) error {
-	var of *os.PathError
-	if errors.As(err, &of) {
-		return of.Err
-	}
-	return err
 }
 
 // parseHtpasswd reads the lines of a htpasswd file: name:hash, or name:hash:comment as nginx has it. Empty lines and

@@ -10,8 +10,7 @@ import (
 // Networks says which clients may pass. It is never changed, and safe for use by any number of goroutines.
 type Networks struct {
 	allowed    map[netip.Prefix]bool // the answer for a client in that network, if no smaller network has the client
-	bits4      []int                 // the prefix lengths of the IPv4 networks, the longest first
-	bits6      []int                 // the same of the IPv6 networks
+	lengths    [2][]int              // the prefix lengths of the IPv4 and of the IPv6 networks, the longest first
 	otherwise  bool                  // the answer for a client in no network
 	unixSocket bool                  // the answer for a client without an address, at a Unix socket
 }
@@ -45,29 +44,19 @@ func (n *Networks) add(list []netip.Prefix, allowed bool) {
 	for _, p := range list {
 		p = conn.PlainPrefix(p)
 		n.allowed[p] = allowed
-		bits := &n.bits6
-		if p.Addr().Is4() {
-			bits = &n.bits4
-		}
-		if !slices.Contains(*bits, p.Bits()) {
-			*bits = append(*bits, p.Bits())
-			slices.Sort(*bits)
-			slices.Reverse(*bits)
+		if lengths := n.lengthsOf(p.Addr()); !slices.Contains(*lengths, p.Bits()) {
+			*lengths = append(*lengths, p.Bits())
+			slices.SortFunc(*lengths, func(a, b int) int { return b - a })
 		}
 	}
 }
 
-// lengths are the prefix lengths of the networks of the address's family, the longest first.
-func (n *Networks) lengths(a netip.Addr) []int {
-	if a.Is4() {
-		return n.bits4
-	}
-	return n.bits6
-}
+// lengthsOf are the prefix lengths of the networks of the address's family.
+func (n *Networks) lengthsOf(a netip.Addr) *[]int { return &n.lengths[a.BitLen()/128] }
 
 // inDenied reports whether p lies within a denied network.
 func (n *Networks) inDenied(p netip.Prefix) bool {
-	for _, length := range n.lengths(p.Addr()) {
+	for _, length := range *n.lengthsOf(p.Addr()) {
 		if length > p.Bits() {
 			continue
 		}
@@ -87,7 +76,7 @@ func (n *Networks) Allows(client netip.Addr) bool {
 		return n.unixSocket
 	}
 	client = client.Unmap()
-	for _, length := range n.lengths(client) {
+	for _, length := range *n.lengthsOf(client) {
 		p, _ := client.Prefix(length) // it has no error: the length is one of the family
 		if allowed, ok := n.allowed[p]; ok {
 			return allowed

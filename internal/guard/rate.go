@@ -1,13 +1,14 @@
 package guard
 
 import (
+	"cmp"
 	"fmt"
 	"hash/maphash"
 	"math"
 	"math/bits"
 	"net/netip"
+	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,30 +35,23 @@ type Rate struct {
 // ratePeriods are what a rate may be counted in.
 var ratePeriods = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
 
+var rateForm = regexp.MustCompile(`^\s*(\d+)/([smh])(?:\s+burst\s+(\d+))?\s*$`)
+
 // ParseRate reads a rate such as "50/s burst 100"; the burst is the count itself if it is left out. Nothing is no
 // limit.
 func ParseRate(s string) (Rate, error) {
 	if s == "" {
 		return Rate{}, nil
 	}
-	wrong := fmt.Errorf("%q: want a number per s, m or h and what may come at once, such as \"50/s burst 100\","+
+	if m := rateForm.FindStringSubmatch(s); m != nil {
+		n, err := strconv.ParseUint(m[1], 10, 31)
+		b, err2 := strconv.ParseUint(cmp.Or(m[3], m[1]), 10, 31)
+		if err == nil && err2 == nil && n > 0 && b > 0 {
+			return Rate{Count: int(n), Per: ratePeriods[m[2]], Burst: int(b)}, nil
+		}
+	}
+	return Rate{}, fmt.Errorf("%q: want a number per s, m or h and what may come at once, such as \"50/s burst 100\","+
 		" or \"\" for no limit", s)
-	words := strings.Fields(s)
-	if len(words) == 0 {
-		return Rate{}, wrong
-	}
-	count, per, _ := strings.Cut(words[0], "/")
-	burst := count
-	if len(words) == 3 && words[1] == "burst" {
-		words, burst = words[:1], words[2]
-	}
-	n, err := strconv.ParseUint(count, 10, 31)
-	b, err2 := strconv.ParseUint(burst, 10, 31)
-	r := Rate{Count: int(n), Per: ratePeriods[per], Burst: int(b)}
-	if err != nil || err2 != nil || len(words) != 1 || n == 0 || b == 0 || r.Per == 0 {
-		return Rate{}, wrong
-	}
-	return r, nil
 }
 
 // String returns the rate as ParseRate reads it.
@@ -106,11 +100,9 @@ func NewLimiter(r Rate) *Limiter {
 	}
 	l := &Limiter{seed: maphash.MakeSeed(), now: clock.Mono}
 	l.interval = min(max(int64(r.Per)/int64(r.Count), 1), retryMax*int64(time.Second))
-	l.most = l.interval
+	l.most = math.MaxInt64 / 2
 	if over, held := bits.Mul64(uint64(l.interval), uint64(max(r.Burst, 1))); over == 0 && held < math.MaxInt64/2 {
 		l.most = int64(held)
-	} else {
-		l.most = math.MaxInt64 / 2
 	}
 	l.reason = fmt.Sprintf("more requests than limits.requests_per_client allows: %d in %v, %d at once (RFC "+
 		"6585 section 4)",

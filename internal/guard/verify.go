@@ -103,9 +103,10 @@ func (v *Verifier) remembered(d digest) outcome {
 
 // compare compares, unless too many comparisons are under way.
 func (v *Verifier) compare(c *comparison, password []byte, client conn.Client) outcome {
-	if full := v.gate.enter(client); full != outcomeUnknown {
+	if full := v.gate.admit(client); full != outcomeUnknown {
 		return full
 	}
+	v.gate.turn <- struct{}{}
 	defer v.gate.leave(client)
 	if known := v.remembered(c.digest); known != outcomeUnknown {
 		return known // found while this one waited
@@ -138,43 +139,34 @@ func (v *Verifier) remember(set *atomic.Pointer[map[digest]struct{}], d digest, 
 // It also bounds the comparisons of one client, so that others can still come in meanwhile.
 type gate struct {
 	mu     sync.Mutex
-	within []conn.Client // the clients of the comparisons under way
-	most   int           // comparisons under way
-	each   int           // comparisons of one client under way
-	turn   chan struct{} // has an element for each comparison that runs
+	within map[conn.Client]int // comparisons under way of each client
+	all    int                 // comparisons under way
+	most   int                 // how many there may be
+	each   int                 // how many of one client
+	turn   chan struct{}       // has an element for each comparison that runs
 }
 
 func newGate(running, within int) gate {
 	within = max(within, 1)
-	return gate{most: within, each: (within + 1) / 2, turn: make(chan struct{}, max(min(running, within), 1))}
-}
-
-// enter waits for a turn, at most behind all other comparisons that are within, and returns outcomeUnknown. Or it
-// says that there are too many.
-func (g *gate) enter(client conn.Client) outcome {
-	if full := g.admit(client); full != outcomeUnknown {
-		return full
+	return gate{
+		within: make(map[conn.Client]int), most: within, each: (within + 1) / 2,
+		turn: make(chan struct{}, max(min(running, within), 1)),
 	}
-	g.turn <- struct{}{}
-	return outcomeUnknown
 }
 
+// admit lets a comparison in, which then waits for its turn, at most behind all others that are within, and returns
+// outcomeUnknown. Or it says that there are too many.
 func (g *gate) admit(client conn.Client) outcome {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	own := 0
-	for _, other := range g.within {
-		if other == client {
-			own++
-		}
-	}
 	switch {
-	case own >= g.each && client != conn.Client{}: // at a Unix socket all are one
+	case g.within[client] >= g.each && client != conn.Client{}: // at a Unix socket all are one
 		return outcomeFlood
-	case len(g.within) >= g.most:
+	case g.all >= g.most:
 		return outcomeBusy
 	}
-	g.within = append(g.within, client)
+	g.within[client]++
+	g.all++
 	return outcomeUnknown
 }
 
@@ -182,12 +174,8 @@ func (g *gate) leave(client conn.Client) {
 	<-g.turn
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i, other := range g.within {
-		if other == client {
-			last := len(g.within) - 1
-			g.within[i] = g.within[last]
-			g.within = g.within[:last]
-			return
-		}
+	g.all--
+	if g.within[client]--; g.within[client] == 0 {
+		delete(g.within, client)
 	}
 }

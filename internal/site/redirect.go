@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,7 +40,7 @@ type part struct {
 }
 
 func newRedirect(r Redirect) (*redirect, error) {
-	from, err := pattern.New(r.From)
+	matching, err := pattern.New(r.From)
 	if err != nil {
 		return nil, fmt.Errorf("from: %w", err)
 	}
@@ -50,35 +51,24 @@ func newRedirect(r Redirect) (*redirect, error) {
 		return nil, fmt.Errorf("to: %w", err)
 	}
 	to, fragment, _ := strings.Cut(escaped(r.To), "#")
-	d := &redirect{from: from, status: r.Status, local: strings.HasPrefix(to, "/")}
+	d := &redirect{from: matching, status: r.Status, local: strings.HasPrefix(to, "/")}
 	if fragment != "" {
 		d.fragment = "#" + fragment
 	}
-	for to != "" {
-		at := wildcardAt(to)
-		text := to
-		if at >= 0 {
-			text = to[:at]
-		}
+	from := 0 // what stands before it is in d.to
+	for _, at := range append(wildcard.FindAllStringIndex(to, -1), []int{len(to), len(to)}) {
+		text := to[from:at[0]]
 		d.query = d.query || strings.Contains(text, "?")
 		d.to = append(d.to, part{text: text})
-		if to = to[len(text):]; to != "" {
-			d.to = append(d.to, part{wildcard: int(to[1] - '0'), inQuery: d.query})
-			to = to[2:]
+		if from = at[1]; at[0] < from {
+			d.to = append(d.to, part{wildcard: int(to[from-1] - '0'), inQuery: d.query})
 		}
 	}
 	return d, nil
 }
 
-// wildcardAt is the index of the first $ with a digit; -1: there is none.
-func wildcardAt(s string) int {
-	for i := range len(s) - 1 {
-		if s[i] == '$' && s[i+1] >= '0' && s[i+1] <= '9' {
-			return i
-		}
-	}
-	return -1
-}
+// wildcard is what stands in a target for a wildcard of the pattern.
+var wildcard = regexp.MustCompile(`\$[0-9]`)
 
 // CheckTarget says what is wrong with Redirect.To. A path with two slashes in front would name a host (RFC 3986 section
 // 4.2). The host of a URL has no wildcard, because a request must not choose it ("https://example.org$1").
@@ -105,16 +95,12 @@ func (r Redirect) Check(from string) error {
 	if err != nil {
 		return err
 	}
-	for rest := r.To; ; {
-		i := wildcardAt(rest)
-		if i < 0 {
-			return nil
+	for _, text := range wildcard.FindAllString(r.To, -1) {
+		if n := int(text[1] - '0'); n == 0 || n > p.Wildcards() {
+			return fmt.Errorf("%q: there is no %s: %s has %d wildcards, counted from $1", r.To, text, from, p.Wildcards())
 		}
-		if n := int(rest[i+1] - '0'); n == 0 || n > p.Wildcards() {
-			return fmt.Errorf("%q: there is no $%d: %s has %d wildcards, counted from $1", r.To, n, from, p.Wildcards())
-		}
-		rest = rest[i+2:]
 	}
+	return nil
 }
 
 // escaped is a target in which the bytes that may not stand in a URL or a field value are percent-encoded.

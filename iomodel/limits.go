@@ -21,8 +21,8 @@ type Limit struct {
 
 // Lift is one way to raise a limit.
 type Lift struct {
-	Where string // shell, root shell, systemd unit, docker, command line
-	Do    string // exactly what to type or to write there
+	Where string `json:"where"` // shell, root shell, systemd unit, docker, command line
+	Do    string `json:"do"`    // exactly what to type or to write there
 }
 
 // threadsDefault is Options.Threads unless it is configured.

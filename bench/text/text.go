@@ -20,14 +20,17 @@ const gap = 2
 func Wrap(b *strings.Builder, text string) { Hang(b, "", "", text) }
 
 // Hang writes text as Wrap does, behind first in the first line and behind rest in all others.
-func Hang(b *strings.Builder, first, rest, text string) {
+func Hang(b *strings.Builder, first, rest, text string) { HangWithin(Width, b, first, rest, text) }
+
+// HangWithin is Hang with so many columns.
+func HangWithin(width int, b *strings.Builder, first, rest, text string) {
 	b.WriteString(first)
 	column := utf8.RuneCountInString(first)
 	for i, word := range strings.Fields(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case i == 0:
-		case column+1+n > Width:
+		case column+1+n > width:
 			b.WriteString("\n" + rest)
 			column = utf8.RuneCountInString(rest)
 		default:

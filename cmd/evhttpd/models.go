@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -58,16 +59,10 @@ type modelLine struct {
 
 // limitLine is one limit of a model on this machine.
 type limitLine struct {
-	Name   string     `json:"name"`
-	Value  *uint64    `json:"value"` // null if no limit is set
-	Bounds string     `json:"bounds"`
-	Lift   []liftLine `json:"lift"`
-}
-
-// liftLine is one way to raise a limit.
-type liftLine struct {
-	Where string `json:"where"`
-	Do    string `json:"do"`
+	Name   string         `json:"name"`
+	Value  *uint64        `json:"value"` // null if no limit is set
+	Bounds string         `json:"bounds"`
+	Lift   []iomodel.Lift `json:"lift"`
 }
 
 // writeModels writes which IO models there are, which of them can run on this
@@ -114,12 +109,9 @@ func describeModels(models []iomodel.Model, auto iomodel.Choice, hasAuto bool) *
 }
 
 func describeLimit(l iomodel.Limit) limitLine {
-	line := limitLine{Name: l.Name, Bounds: l.Bounds, Lift: []liftLine{}}
+	line := limitLine{Name: l.Name, Bounds: l.Bounds, Lift: append([]iomodel.Lift{}, l.Lift...)} // not null in JSON
 	if l.Value != iomodel.Unlimited {
 		line.Value = &l.Value
-	}
-	for _, lift := range l.Lift {
-		line.Lift = append(line.Lift, liftLine(lift))
 	}
 	return line
 }
@@ -163,7 +155,7 @@ func (r *modelsReport) writeTable(b *strings.Builder) {
 		if !m.Available {
 			here = "no"
 		}
-		rows = append(rows, []string{m.Name, here, dash(strings.Join(m.Triggers, ", ")), dash(m.Class), m.Mechanism})
+		rows = append(rows, []string{m.Name, here, cmp.Or(strings.Join(m.Triggers, ", "), "-"), cmp.Or(m.Class, "-"), m.Mechanism})
 	}
 	last := len(rows[0]) - 1
 	widths := make([]int, last)
@@ -243,11 +235,4 @@ func writeAbout(b *strings.Builder, title string, models [][2]string) {
 	for _, m := range models {
 		text.Hang(b, fmt.Sprintf("  %-11s", m[0]), strings.Repeat(" ", 13), m[1])
 	}
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -43,9 +43,10 @@ func TestModelsText(t *testing.T) {
 	limit := uint64(20000)
 	limits := []limitLine{
 		{Name: "RLIMIT_NOFILE", Value: &limit, Bounds: "open descriptors",
-			Lift: []liftLine{{"root shell", "ulimit -n 1048576"}, {"systemd unit", "LimitNOFILE=1048576"}}},
+			Lift: []iomodel.Lift{{Where: "root shell", Do: "ulimit -n 1048576"},
+				{Where: "systemd unit", Do: "LimitNOFILE=1048576"}}},
 		{Name: "of one", Bounds: strings.Repeat("words that are broken at the width of the text ", 3),
-			Lift: []liftLine{}},
+			Lift: []iomodel.Lift{}},
 	}
 	r.Platform, r.Kernel = "linux/amd64", "6.18.0"
 	r.Models[0].Limits, r.Models[1].Limits = limits, limits[:1]

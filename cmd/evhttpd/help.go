@@ -25,8 +25,9 @@ const (
 func wrappedHelp(root *cobra.Command) {
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
 		out := c.OutOrStdout()
+		help := strings.TrimSpace(cmp.Or(c.Long, c.Short)) + "\n\n" + c.UsageString()
 		// Nobody is left to tell that standard output is closed.
-		_, _ = io.WriteString(out, wrapHelp(strings.TrimSpace(cmp.Or(c.Long, c.Short))+"\n\n"+c.UsageString(), columnsOf(out)))
+		_, _ = io.WriteString(out, wrapHelp(help, columnsOf(out)))
 	})
 }
 

@@ -155,7 +155,8 @@ func (r *modelsReport) writeTable(b *strings.Builder) {
 		if !m.Available {
 			here = "no"
 		}
-		rows = append(rows, []string{m.Name, here, cmp.Or(strings.Join(m.Triggers, ", "), "-"), cmp.Or(m.Class, "-"), m.Mechanism})
+		triggers := cmp.Or(strings.Join(m.Triggers, ", "), "-")
+		rows = append(rows, []string{m.Name, here, triggers, cmp.Or(m.Class, "-"), m.Mechanism})
 	}
 	last := len(rows[0]) - 1
 	widths := make([]int, last)

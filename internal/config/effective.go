@@ -82,7 +82,7 @@ func (f *effectiveFile) key(path, name string, indent int, first string, v refle
 	case isRule && v.IsZero() && origin == Origin{}:
 		return false
 	case isLeaf:
-		f.line(indent, first, name+": "+written(path, v, absolute), origin.comment())
+		f.line(indent, first, name+": "+written(path, v, Absolute), origin.comment())
 	case v.Kind() == reflect.Pointer:
 		f.line(indent, first, name+":", "")
 		f.section(path, indent+1, v.Elem())
@@ -110,8 +110,8 @@ func (o Origin) comment() string {
 	}, o.String())
 }
 
-// absolute is the whole path.
-func absolute(path string) string {
+// Absolute is the whole path.
+func Absolute(path string) string {
 	if whole, err := filepath.Abs(path); err == nil {
 		return whole
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -165,34 +166,12 @@ type overview struct {
 	Threads   int                `json:"threads,omitempty"`
 	Config    string             `json:"config"` // where the configuration came from
 	Listeners []string           `json:"listeners"`
-	Limits    limits             `json:"limits"`
+	Limits    map[string]any     `json:"limits"`
 	AccessLog string             `json:"access_log"`
 	Warnings  []eventlog.Warning `json:"warnings"`
 	Process   usage              `json:"process"`
 
 	Counters *admin.Snapshot `json:"counters"`
-}
-
-// limits are the limits in force; 0 is no limit.
-type limits struct {
-	Connections           int     `json:"connections"`
-	RequestsPerConnection int     `json:"requests_per_connection"`
-	RequestLine           int     `json:"request_line_bytes"`
-	Head                  int     `json:"head_bytes"`
-	Fields                int     `json:"fields"`
-	Body                  int64   `json:"body_bytes"`
-	Output                int     `json:"output_bytes"`
-	Buffers               int64   `json:"buffers_bytes"`
-	Descriptors           uint64  `json:"descriptors"`
-	MaxProcs              int     `json:"gomaxprocs"`
-	FirstByte             float64 `json:"first_byte_seconds"`
-	HeadTimeout           float64 `json:"head_seconds"`
-	BodyTimeout           float64 `json:"body_seconds"`
-	Send                  float64 `json:"send_seconds"`
-	KeepAlive             float64 `json:"keep_alive_seconds"`
-	Deferred              float64 `json:"deferred_seconds"`
-	Connection            float64 `json:"connection_seconds"`
-	Drain                 float64 `json:"drain_seconds"`
 }
 
 // overview is called by the control plane.
@@ -204,7 +183,8 @@ func (s *Server) overview() any {
 		PID: os.Getpid(), Started: s.plane.started, Uptime: time.Since(s.plane.started).Seconds(),
 		Ready: s.serves(), Draining: s.ends(),
 		Model: m.choice.Name, Trigger: triggerName(m.choice),
-		Config: s.source(), Limits: limitsOf(now, s.shared.budget.Limit()), AccessLog: now.cfg.AccessLog.Output,
+		Config: cmp.Or(s.opts.File, "command line, variables and defaults"),
+		Limits: limitsOf(now, s.shared.budget.Limit()), AccessLog: now.cfg.AccessLog.Output,
 		Warnings: s.events.Warnings(), Process: usageNow(), Counters: s.snapshot(),
 	}
 	switch {
@@ -219,27 +199,28 @@ func (s *Server) overview() any {
 	return o
 }
 
-// source says where the configuration comes from.
-func (s *Server) source() string {
-	if s.opts.File != "" {
-		return s.opts.File
-	}
-	return "command line, variables and defaults"
-}
-
-func limitsOf(st *state, buffers int64) limits {
+// limitsOf are the limits in force; 0 is no limit.
+func limitsOf(st *state, buffers int64) map[string]any {
 	l, t := &st.cfg.Limits, &st.cfg.Timeouts
-	out := limits{
-		Connections: st.connections, RequestsPerConnection: l.RequestsPerConnection, RequestLine: l.RequestLine,
-		Head: l.Head, Fields: l.Fields, Body: l.Body, Output: l.Output, Buffers: buffers,
-		MaxProcs:  runtime.GOMAXPROCS(0),
-		FirstByte: t.FirstByte.Seconds(), HeadTimeout: t.Head.Seconds(), BodyTimeout: t.Body.Seconds(),
-		Send: t.Send.Seconds(), KeepAlive: t.KeepAlive.Seconds(), Deferred: t.Deferred.Seconds(),
-		Connection: t.Connection.Seconds(), Drain: t.Drain.Seconds(),
+	descriptors, _ := descriptorLimit() // 0 if it cannot be read
+	return map[string]any{
+		"connections":             st.connections,
+		"requests_per_connection": l.RequestsPerConnection,
+		"request_line_bytes":      l.RequestLine,
+		"head_bytes":              l.Head,
+		"fields":                  l.Fields,
+		"body_bytes":              l.Body,
+		"output_bytes":            l.Output,
+		"buffers_bytes":           buffers,
+		"descriptors":             descriptors,
+		"gomaxprocs":              runtime.GOMAXPROCS(0),
+		"first_byte_seconds":      t.FirstByte.Seconds(),
+		"head_seconds":            t.Head.Seconds(),
+		"body_seconds":            t.Body.Seconds(),
+		"send_seconds":            t.Send.Seconds(),
+		"keep_alive_seconds":      t.KeepAlive.Seconds(),
+		"deferred_seconds":        t.Deferred.Seconds(),
+		"connection_seconds":      t.Connection.Seconds(),
+		"drain_seconds":           t.Drain.Seconds(),
 	}
-	var descriptors unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &descriptors) == nil {
-		out.Descriptors = uint64(descriptors.Cur)
-	}
-	return out
 }

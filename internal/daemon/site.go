@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -67,15 +66,13 @@ func served(cfg *config.Config) string {
 	if len(cfg.Sites) > 1 {
 		return counted(len(cfg.Sites), "site")
 	}
-	return absolute(cfg.Sites[0].Root) + ofHosts(&cfg.Sites[0])
+	return config.Absolute(cfg.Sites[0].Root) + ofHosts(&cfg.Sites[0])
 }
 
 // ofHosts names the hosts of the only site there is, if it does not answer for all.
 func ofHosts(s *site.Site) string {
-	for _, host := range s.Hosts {
-		if host == "*" {
-			return ""
-		}
+	if slices.Contains(s.Hosts, "*") {
+		return ""
 	}
 	return " for " + strings.Join(s.Hosts, ", ")
 }
@@ -87,21 +84,13 @@ func sitesServed(cfg *config.Config) (lines []string) {
 	}
 	for i := range cfg.Sites {
 		s := &cfg.Sites[i]
-		line := fmt.Sprintf("%s -> %s", strings.Join(s.Hosts, ", "), absolute(s.Root))
+		line := fmt.Sprintf("%s -> %s", strings.Join(s.Hosts, ", "), config.Absolute(s.Root))
 		if s.Listing {
 			line += ", listing on"
 		}
 		lines = append(lines, line)
 	}
 	return lines
-}
-
-// absolute is the whole path of a root.
-func absolute(root string) string {
-	if abs, err := filepath.Abs(root); err == nil {
-		return abs
-	}
-	return root
 }
 
 // openAccessLog opens the access log. Lines that are lost are an event.

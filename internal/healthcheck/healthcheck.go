@@ -52,64 +52,42 @@ type question struct {
 	proxies conn.Networks
 }
 
-// options makes it OPTIONS *.
-func (q *question) options(where string) *question {
-	q.method, q.url.Opaque = http.MethodOptions, "*"
-	q.text = "OPTIONS * at " + where
-	q.failure = 500 // a refusal (421, 429) is the answer of a server that works
-	return q
-}
-
-// questionFor decides what is asked where.
+// questionFor decides what is asked where. To OPTIONS * a refusal (421, 429) is the answer of a server that works.
 func questionFor(cfg *config.Config, target string) (*question, error) {
+	path, isUnix := strings.CutPrefix(target, "unix:")
 	switch {
+	case isUnix && path != "":
+		return questionTo("", config.Address{Unix: path}, http.MethodOptions, "*", 500)
 	case target != "":
-		return questionAt(target)
+		u, err := url.Parse(target)
+		if err != nil || u.Scheme != "http" || u.Host == "" {
+			return nil, fmt.Errorf("%q: want an address like http://127.0.0.1:8080/path, or unix:PATH", target)
+		}
+		return &question{method: http.MethodGet, url: u, text: "GET " + target, failure: 400}, nil
 	case len(cfg.Admin.Listen) > 0:
-		q, err := questionTo(cfg.Admin.Listen[0])
-		if err != nil {
-			return nil, fmt.Errorf("admin.listen %w", err)
-		}
-		q.method, q.failure = http.MethodGet, 300
-		q.url.Path = "/readyz"
-		q.text = "GET /readyz at " + cfg.Admin.Listen[0].String()
-		return q, nil
+		return questionTo("admin.listen ", cfg.Admin.Listen[0], http.MethodGet, "/readyz", 300)
 	}
-	q, err := questionTo(cfg.Listen[0])
-	if err != nil {
-		return nil, fmt.Errorf("listen %w", err)
+	q, err := questionTo("listen ", cfg.Listen[0], http.MethodOptions, "*", 500)
+	if err == nil {
+		q.proxies = conn.NewNetworks(cfg.ProxyProtocol)
 	}
-	q.proxies = conn.NewNetworks(cfg.ProxyProtocol)
-	return q.options(cfg.Listen[0].String()), nil
+	return q, err
 }
 
-// questionAt asks the URL or the Unix socket that the operator named.
-func questionAt(target string) (*question, error) {
-	if path, ok := strings.CutPrefix(target, "unix:"); ok && path != "" {
-		q, err := questionTo(config.Address{Unix: path})
-		if err != nil {
-			return nil, err
-		}
-		return q.options(target), nil
+// questionTo asks for a path at a listener, which stands in that key, as this machine reaches it.
+func questionTo(key string, a config.Address, method, path string, failure int) (*question, error) {
+	q := &question{
+		network: "tcp", method: method, url: &url.URL{Scheme: "http", Host: "localhost", Path: path},
+		text: fmt.Sprintf("%s %s at %s", method, path, a), failure: failure,
 	}
-	u, err := url.Parse(target)
-	if err != nil || u.Scheme != "http" || u.Host == "" {
-		return nil, fmt.Errorf("%q: want an address like http://127.0.0.1:8080/path, or unix:PATH", target)
-	}
-	return &question{method: http.MethodGet, url: u, text: "GET " + target, failure: 400}, nil
-}
-
-// questionTo says how this machine reaches a listener.
-func questionTo(a config.Address) (*question, error) {
-	q := &question{network: "tcp", url: &url.URL{Scheme: "http", Host: "localhost"}}
 	switch {
 	case a.Unix != "":
 		q.network, q.address = "unix", a.Unix
 		return q, nil
 	case a.Systemd != "":
-		return nil, fmt.Errorf("%s: systemd knows where that is: give the URL to ask", a)
+		return nil, fmt.Errorf("%s%s: systemd knows where that is: give the URL to ask", key, a)
 	case a.Port == 0:
-		return nil, fmt.Errorf("%s: the kernel chose the port: give the URL to ask", a)
+		return nil, fmt.Errorf("%s%s: the kernel chose the port: give the URL to ask", key, a)
 	}
 	host, port := a.Host, strconv.Itoa(int(a.Port))
 	ip, err := netip.ParseAddr(host)

@@ -2,8 +2,6 @@
 
 package uring
 
-import "unsafe"
-
 // SQE is one request (struct io_uring_sqe). The Prepare functions fill it.
 type SQE struct {
 	Opcode      uint8
@@ -31,7 +29,6 @@ type CQE struct {
 
 // Flags of a request (IOSQE_...).
 const (
-	FlagLink        = 1 << 2 // the next request starts when this one has succeeded
 	flagBufferGroup = 1 << 5
 	// FlagSkipSuccess: only a failure is reported. A short transfer that was to
 	// be whole (MSG_WAITALL) is one.
@@ -52,11 +49,8 @@ func (c *CQE) Buffer() uint16 { return uint16(c.Flags >> 16) }
 const (
 	opNop         = 0
 	opPollAdd     = 6
-	opTimeout     = 11
 	opAccept      = 13
 	opAsyncCancel = 14
-	opClose       = 19
-	opRead        = 22
 	opSend        = 26
 	opRecv        = 27
 )
@@ -160,31 +154,3 @@ type rsrcUpdate struct {
 	_      uint32
 	data   uint64
 }
-
-// The layouts, checked by the compiler: an array of another size is another type.
-var (
-	_ [64]struct{}  = [unsafe.Sizeof(SQE{})]struct{}{}
-	_ [8]struct{}   = [unsafe.Offsetof(SQE{}.Off)]struct{}{}
-	_ [16]struct{}  = [unsafe.Offsetof(SQE{}.Addr)]struct{}{}
-	_ [24]struct{}  = [unsafe.Offsetof(SQE{}.Len)]struct{}{}
-	_ [28]struct{}  = [unsafe.Offsetof(SQE{}.OpFlags)]struct{}{}
-	_ [32]struct{}  = [unsafe.Offsetof(SQE{}.UserData)]struct{}{}
-	_ [40]struct{}  = [unsafe.Offsetof(SQE{}.BufIndex)]struct{}{}
-	_ [44]struct{}  = [unsafe.Offsetof(SQE{}.FileIndex)]struct{}{}
-	_ [48]struct{}  = [unsafe.Offsetof(SQE{}.Addr3)]struct{}{}
-	_ [16]struct{}  = [unsafe.Sizeof(CQE{})]struct{}{}
-	_ [8]struct{}   = [unsafe.Offsetof(CQE{}.Res)]struct{}{}
-	_ [12]struct{}  = [unsafe.Offsetof(CQE{}.Flags)]struct{}{}
-	_ [120]struct{} = [unsafe.Sizeof(params{})]struct{}{}
-	_ [20]struct{}  = [unsafe.Offsetof(params{}.features)]struct{}{}
-	_ [40]struct{}  = [unsafe.Offsetof(params{}.sq)]struct{}{}
-	_ [80]struct{}  = [unsafe.Offsetof(params{}.cq)]struct{}{}
-	_ [24]struct{}  = [unsafe.Offsetof(waitArg{}.sec)]struct{}{}
-	_ [16]struct{}  = [unsafe.Offsetof(waitArg{}.timespec)]struct{}{}
-	_ [40]struct{}  = [unsafe.Sizeof(bufferReg{})]struct{}{}
-	_ [8]struct{}   = [unsafe.Offsetof(bufferReg{}.ringEntries)]struct{}{}
-	_ [12]struct{}  = [unsafe.Offsetof(bufferReg{}.group)]struct{}{}
-	_ [16]struct{}  = [unsafe.Sizeof(buffer{})]struct{}{}
-	_ [14]struct{}  = [unsafe.Offsetof(buffer{}.tail)]struct{}{}
-	_ [16]struct{}  = [unsafe.Sizeof(rsrcUpdate{})]struct{}{}
-)

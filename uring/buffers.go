@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // Buffers is a ring of buffers that the kernel takes from when a request
@@ -38,10 +36,8 @@ func (r *Ring) ProvideBuffers(group uint16, count, size int) (*Buffers, error) {
 	}
 	b.entries = unsafe.Slice(at[buffer](b.ring.Bytes, 0), count)
 	reg := &bufferReg{ringAddr: address(b.ring.Bytes), ringEntries: uint32(count), group: group}
-	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerBufferRing,
-		uintptr(unsafe.Pointer(reg)), 1, 0, 0); errno != 0 {
-		return nil, errors.Join(fmt.Errorf("uring: providing %d buffers of %d bytes (IORING_REGISTER_PBUF_RING): %w",
-			count, size, explain("io_uring_register", errno)), b.Close())
+	if _, err := r.register(registerBufferRing, "IORING_REGISTER_PBUF_RING", unsafe.Pointer(reg), 1); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
 	for id := range count {
 		b.put(uint16(id))
@@ -55,9 +51,6 @@ func (b *Buffers) Bytes(id uint16, n int) []byte {
 	start := int(id) * b.size
 	return b.memory.Bytes[start : start+n : start+b.size]
 }
-
-// Size is that of each buffer, in bytes.
-func (b *Buffers) Size() int { return b.size }
 
 // Give gives a buffer back to the kernel.
 func (b *Buffers) Give(id uint16) {

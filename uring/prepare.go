@@ -34,11 +34,6 @@ func (s *SQE) PrepareSend(fd int, p []byte, flags uint32) {
 	s.Opcode, s.FD, s.Addr, s.Len, s.OpFlags = opSend, int32(fd), address(p), uint32(len(p)), flags
 }
 
-// PrepareRead reads into p, which lies in mapped [Memory], from the descriptor's own position.
-func (s *SQE) PrepareRead(fd int, p []byte) {
-	s.Opcode, s.FD, s.Addr, s.Len, s.Off = opRead, int32(fd), address(p), uint32(len(p)), ^uint64(0)
-}
-
 // PreparePoll waits, once, until one of the events (POLL...) is there.
 func (s *SQE) PreparePoll(fd int, events uint32) {
 	s.Opcode, s.FD, s.OpFlags = opPollAdd, int32(fd), pollMask(events)
@@ -56,9 +51,6 @@ func (s *SQE) PreparePollEdges(fd int, events uint32) {
 	s.Len = pollAddMulti
 }
 
-// PrepareClose closes a descriptor.
-func (s *SQE) PrepareClose(fd int) { s.Opcode, s.FD = opClose, int32(fd) }
-
 // PrepareCancel cancels the request of that user data. It completes with
 // ECANCELED, unless it was complete already (then the cancellation fails with ENOENT).
 func (s *SQE) PrepareCancel(userData uint64) {
@@ -68,12 +60,6 @@ func (s *SQE) PrepareCancel(userData uint64) {
 // PrepareCancelAll cancels every request of the ring (IORING_ASYNC_CANCEL_ANY, Linux 5.19).
 func (s *SQE) PrepareCancelAll() {
 	s.Opcode, s.FD, s.OpFlags = opAsyncCancel, -1, cancelAll|cancelAny
-}
-
-// PrepareTimeout completes with ETIME when the time, a struct __kernel_timespec
-// in mapped [Memory], has passed.
-func (s *SQE) PrepareTimeout(timespec []byte) {
-	s.Opcode, s.FD, s.Addr, s.Len = opTimeout, -1, address(timespec), 1
 }
 
 // Error is what a completion failed with, nil if it did not.

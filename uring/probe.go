@@ -47,15 +47,10 @@ func Probe(requests, completions uint32) error {
 // explain returns what a call of io_uring failed with, and the cure, from what
 // this machine says of itself.
 func explain(call string, errno syscall.Errno) error {
-	setting, err := os.ReadFile(disabledPath)
-	if err != nil {
-		setting = nil // before Linux 6.6 there is no such switch
-	}
-	var release string
+	setting, _ := os.ReadFile(disabledPath) // there is no such switch before Linux 6.6
 	var name unix.Utsname
-	if err := unix.Uname(&name); err == nil {
-		release = unix.ByteSliceToString(name.Release[:])
-	}
+	_ = unix.Uname(&name) // the release is for the text alone
+	release := unix.ByteSliceToString(name.Release[:])
 	return reason(call, errno, strings.TrimSpace(string(setting)), release)
 }
 
@@ -88,23 +83,8 @@ func reason(call string, errno syscall.Errno, setting, release string) error {
 	default:
 		why = "the kernel refuses to make a ring"
 	}
-	return &unavailable{why, call, errno}
+	return fmt.Errorf("io_uring: %s (%s: %w)", why, call, errno)
 }
-
-// unavailable is the reason why there is no ring.
-type unavailable struct {
-	why   string
-	call  string
-	errno syscall.Errno
-}
-
-// Error names the call, the reason and the cure.
-func (e *unavailable) Error() string {
-	return fmt.Sprintf("io_uring: %s (%s: %v)", e.why, e.call, e.errno)
-}
-
-// Unwrap returns the error number.
-func (e *unavailable) Unwrap() error { return e.errno }
 
 // older reports whether a kernel release such as 5.15.0-91-generic is older than that.
 func older(release string, major, minor int) bool {

@@ -106,22 +106,28 @@ func (r *Ring) mapAt(offset int64, size int) (*Memory, error) {
 // Enable makes the calling thread the ring's own, the only one that may use it
 // from now on: the goroutine must be locked to it.
 func (r *Ring) Enable() error {
-	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerEnableRings,
-		0, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("uring: enabling the ring (IORING_REGISTER_ENABLE_RINGS): %w",
-			explain("io_uring_register", errno))
+	if _, err := r.register(registerEnableRings, "IORING_REGISTER_ENABLE_RINGS", nil, 0); err != nil {
+		return err
 	}
 	r.flags, r.thread = enterGetEvents|enterExtArg, unix.Gettid()
 	// A registered ring is found without counting a reference of its
 	// descriptor, which costs in a process of many threads. It is a saving, not a need.
 	update := &rsrcUpdate{offset: ^uint32(0), data: uint64(r.fd)}
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerRingFDs,
-		uintptr(unsafe.Pointer(update)), 1, 0, 0)
-	if errno == 0 && n == 1 {
+	n, err := r.register(registerRingFDs, "IORING_REGISTER_RING_FDS", unsafe.Pointer(update), 1)
+	if err == nil && n == 1 {
 		r.enterFD = uintptr(update.offset)
 		r.flags |= enterRegisteredRing
 	}
 	return nil
+}
+
+// register is io_uring_register(2) with count arguments; name is that of the operation, for errors.
+func (r *Ring) register(op uintptr, name string, arg unsafe.Pointer, count uintptr) (uintptr, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), op, uintptr(arg), count, 0, 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("uring: %s: %w", name, explain("io_uring_register", errno))
+	}
+	return n, nil
 }
 
 // Request returns the next free request, zeroed, for one of the Prepare
@@ -229,11 +235,8 @@ func (r *Ring) unregister() error {
 	}
 	r.flags &^= enterRegisteredRing
 	update := &rsrcUpdate{offset: uint32(r.enterFD)}
-	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), unregisterRingFDs,
-		uintptr(unsafe.Pointer(update)), 1, 0, 0); errno != 0 {
-		return fmt.Errorf("uring: giving a ring back (io_uring_register, IORING_UNREGISTER_RING_FDS): %w", errno)
-	}
-	return nil
+	_, err := r.register(unregisterRingFDs, "IORING_UNREGISTER_RING_FDS", unsafe.Pointer(update), 1)
+	return err
 }
 
 // Close ends the ring; the thread that has enabled it should call it. The kernel cancels its requests, and may be

@@ -46,26 +46,15 @@ type sending struct {
 // pending reports whether there is something to be received at once.
 func (k *connection) pending() bool { return len(k.data) > 0 || k.recv.eof || k.err != nil }
 
-// connectionsChunk is how many of them are allocated at a time, as slots are.
-const connectionsChunk = 128
-
 // connections holds every connection by the index in its token. They never move.
-type connections struct {
-	chunks []*[connectionsChunk]connection
-}
-
-// at returns the entry of that index: the last connection's, or an empty one.
-func (b *connections) at(token poller.Token) *connection {
-	index := uint32(token)
-	for int(index/connectionsChunk) >= len(b.chunks) {
-		b.chunks = append(b.chunks, new([connectionsChunk]connection))
-	}
-	return &b.chunks[index/connectionsChunk][index%connectionsChunk]
-}
+type connections []*connection
 
 // begin returns the connection of that token, which is made if the token is new.
 func (b *connections) begin(token poller.Token, fd int) *connection {
-	k := b.at(token)
+	for int(uint32(token)) >= len(*b) {
+		*b = append(*b, new(connection))
+	}
+	k := (*b)[uint32(token)]
 	if k.token != token {
 		*k = connection{token: token, fd: int32(fd), buffer: -1, piece: -1, fresh: true}
 	}
@@ -73,15 +62,12 @@ func (b *connections) begin(token poller.Token, fd int) *connection {
 }
 
 // lookup returns the connection of that token, nil if it is gone.
-func (b *connections) lookup(token poller.Token) *connection {
-	if int(uint32(token)/connectionsChunk) >= len(b.chunks) {
-		return nil
-	}
-	if k := b.at(token); k.token == token {
-		return k
+func (b connections) lookup(token poller.Token) *connection {
+	if index := uint32(token); int(index) < len(b) && b[index].token == token {
+		return b[index]
 	}
 	return nil
 }
 
-// drop forgets a connection.
-func (b *connections) drop(k *connection) { *k = connection{} }
+// drop forgets the connection.
+func (k *connection) drop() { *k = connection{} }

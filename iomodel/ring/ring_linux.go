@@ -90,8 +90,8 @@ func (r *ring) open(s size, buffers int) (err error) {
 
 // Bind implements [reactor.Completer].
 func (r *ring) Bind(direct reactor.SyscallTransport) {
-	r.direct = direct
-	r.out.hold = func(bytes int) { direct.Hold(bytes) }
+	r.direct, r.transport.Transport = direct, direct
+	r.out.hold = direct.Hold
 }
 
 // Wait implements [poller.Poller]: one io_uring_enter submits what the last
@@ -343,7 +343,7 @@ func (r *ring) Detach(token poller.Token) bool {
 	case k.recv.out || k.send.rest || k.send.queued || k.send.polling:
 		return false
 	}
-	r.connections.drop(k)
+	k.drop()
 	return true
 }
 
@@ -375,7 +375,7 @@ func (r *ring) Release(token poller.Token, cut bool) bool {
 		r.out.orphan(token, k.piece) // until the kernel has let go of it
 	}
 	r.giveBack(k)
-	r.connections.drop(k)
+	k.drop()
 	return true
 }
 

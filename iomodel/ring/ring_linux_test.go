@@ -383,11 +383,9 @@ func TestRingBackpressure(t *testing.T) {
 
 // eachLink calls f for every connection.
 func (r *ring) eachLink(f func(*connection)) {
-	for _, chunk := range r.connections.chunks {
-		for i := range chunk {
-			if chunk[i].token != 0 {
-				f(&chunk[i])
-			}
+	for _, k := range r.connections {
+		if k.token != 0 {
+			f(k)
 		}
 	}
 }

@@ -35,28 +35,22 @@ const (
 	tryPause = 10 * time.Millisecond
 )
 
-// patience repeats what lacks memory.
-type patience struct{ tries int }
-
-// again reports, after a pause, whether what has failed with err is to be tried again.
-func (p *patience) again(err error) bool {
-	if !errors.Is(err, unix.ENOMEM) || p.tries == tries {
-		return false
+// patiently does again what lacks memory.
+func patiently(do func() error) error {
+	for range tries {
+		if err := do(); !errors.Is(err, unix.ENOMEM) {
+			return err
+		}
+		time.Sleep(tryPause)
 	}
-	p.tries++
-	time.Sleep(tryPause)
-	return true
+	return do()
 }
 
 func smallest() size { return sizes[len(sizes)-1] }
 
 // Probe reports why there is no io_uring here that a loop could use; nil: there is.
 func Probe() error {
-	for p := (patience{}); ; {
-		if err := uring.Probe(smallest().requests, smallest().completions); !p.again(err) {
-			return err
-		}
-	}
+	return patiently(func() error { return uring.Probe(smallest().requests, smallest().completions) })
 }
 
 // New returns a reactor of n loops with the largest rings that there is memory for.
@@ -81,16 +75,16 @@ type opener struct {
 	size   size
 	loops  int
 	opened int
-	wait   patience
 	spare  bool // there must be room for the smallest rings of another process that takes over (an upgrade)
 }
 
 // open returns the Completer of one loop.
 func (o *opener) open(poller.Options) (poller.Poller, error) {
-	r, err := newRing(o.size, recvBuffers)
-	for o.wait.again(err) {
+	var r *ring
+	err := patiently(func() (err error) {
 		r, err = newRing(o.size, recvBuffers)
-	}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,9 @@ import (
 
 // transport is the [conn.Transport] of the connection that is stepped.
 type transport struct {
-	ring       *ring
-	connection *connection
+	conn.Transport // makes system calls at once
+	ring           *ring
+	connection     *connection
 }
 
 // Transport implements [reactor.Completer].
@@ -113,12 +114,7 @@ func (t *transport) SendFile(f *sendfile.File, offset, count int64) (int64, erro
 	if err := t.drained(); err != nil {
 		return 0, err
 	}
-	return t.ring.direct.SendFile(f, offset, count)
-}
-
-// Resident implements [conn.Transport].
-func (t *transport) Resident(f *sendfile.File, offset, count int64) bool {
-	return t.ring.direct.Resident(f, offset, count)
+	return t.Transport.SendFile(f, offset, count)
 }
 
 // CloseWrite implements [conn.Transport].
@@ -126,15 +122,12 @@ func (t *transport) CloseWrite() error {
 	if err := t.drained(); err != nil {
 		return err
 	}
-	return t.ring.direct.CloseWrite()
+	return t.Transport.CloseWrite()
 }
-
-// Hangup implements [conn.Transport].
-func (t *transport) Hangup() (half, all bool) { return t.ring.direct.Hangup() }
 
 // Unacked implements [conn.Transport].
 func (t *transport) Unacked() int {
-	n := t.ring.direct.Unacked()
+	n := t.Transport.Unacked()
 	if n >= 0 {
 		n += len(t.connection.out)
 	}

@@ -140,15 +140,6 @@ const (
 	NumJobClasses
 )
 
-// String names the class.
-func (c JobClass) String() string {
-	names := [NumJobClasses]string{"file", "compress", "list", "verify"}
-	if c >= NumJobClasses {
-		return "none"
-	}
-	return names[c]
-}
-
 // Result is what a Job found. It is counted, since joined jobs share one: Run
 // returns it with one reference, and the last Release frees what it holds.
 type Result interface {

@@ -24,22 +24,26 @@ const (
 	NumCalls
 )
 
+var (
+	callNames  = [NumCalls]string{"accept", "recv", "send", "sendfile", "shutdown", "close", "control", "wait"}
+	phaseNames = [NumPhases]string{"first_byte", "head", "body", "sending", "deferred", "lingering", "idle"}
+	classNames = [NumJobClasses]string{"file", "compress", "list", "verify"}
+)
+
 // String names the call.
-func (c Call) String() string {
-	names := [NumCalls]string{"accept", "recv", "send", "sendfile", "shutdown", "close", "control", "wait"}
-	if c >= NumCalls {
-		return "unknown"
-	}
-	return names[c]
-}
+func (c Call) String() string { return nameOf(callNames[:], uint8(c), "unknown") }
 
 // String names the phase.
-func (p Phase) String() string {
-	names := [NumPhases]string{"first_byte", "head", "body", "sending", "deferred", "lingering", "idle"}
-	if p >= NumPhases {
-		return "none"
+func (p Phase) String() string { return nameOf(phaseNames[:], uint8(p), "none") }
+
+// String names the class.
+func (c JobClass) String() string { return nameOf(classNames[:], uint8(c), "none") }
+
+func nameOf(names []string, i uint8, other string) string {
+	if int(i) >= len(names) {
+		return other
 	}
-	return names[p]
+	return names[i]
 }
 
 // HistogramBuckets is the number of a Histogram's buckets.

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -203,17 +203,23 @@ func plainText(p []byte, cut bool) []byte {
 		}
 	}
 	p = bytes.TrimPrefix(p, []byte("\uFEFF"))
-	return []byte(strings.Map(func(r rune) rune {
-		switch {
-		case r == '\r':
+	return bytes.Map(func(r rune) rune {
+		switch r {
+		case '\r':
 			return -1
-		case r == '\n' || r == '\t':
+		case '\n', '\t':
 			return r
-		case isControl(r):
-			return '\uFFFD'
 		}
-		return r
-	}, strings.ReplaceAll(string(p), "\r\n", "\n")))
+		return visible(r)
+	}, bytes.ReplaceAll(p, []byte("\r\n"), []byte{'\n'}))
+}
+
+// visible is the character, or U+FFFD in place of one that HTML has no place for.
+func visible(r rune) rune {
+	if isControl(r) {
+		return utf8.RuneError
+	}
+	return r
 }
 
 // isControl reports whether HTML has no place for the character: C0, DEL and C1.

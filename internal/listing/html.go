@@ -45,23 +45,14 @@ func grouped(n int64) string { return string(appendGrouped(nil, n)) }
 
 // appendHTML renders what is not a row.
 func (r *Renderer) appendHTML(b []byte) []byte {
-	name := ""
-	switch r.part {
-	case partHead:
-		name = "head"
-	case partBelow:
-		name = "below"
-	case partReadme:
-		if r.showsReadme() {
-			piece := r.dir.readmeText[r.readme:]
-			piece = piece[:min(len(piece), readmePiece)]
-			b = appendEscaped(b, piece)
-			if r.readme += len(piece); r.readme < len(r.dir.readmeText) {
-				return b
-			}
+	name := [partDone]string{partHead: "head", partBelow: "below", partEnd: "end"}[r.part]
+	if r.part == partReadme && r.showsReadme() {
+		piece := r.dir.readmeText[r.readme:]
+		piece = piece[:min(len(piece), readmePiece)]
+		b = appendEscaped(b, piece)
+		if r.readme += len(piece); r.readme < len(r.dir.readmeText) {
+			return b
 		}
-	case partEnd:
-		name = "end"
 	}
 	r.part++
 	if name == "" {
@@ -155,17 +146,7 @@ func appendRow(b, name []byte, r *row) []byte {
 // appendText appends a name as HTML text. Bytes that are not UTF-8 become U+FFFD, and so do control characters, which
 // HTML does not allow.
 func appendText(b []byte, name string) []byte {
-	for i := 0; i < len(name); i++ {
-		if c := name[i]; c < ' ' || c >= 0x7f {
-			name = strings.Map(func(r rune) rune {
-				if isControl(r) {
-					return '\uFFFD'
-				}
-				return r
-			}, strings.ToValidUTF8(name, "\uFFFD"))
-			break
-		}
-	}
+	name = strings.Map(visible, strings.ToValidUTF8(name, "\uFFFD"))
 	return appendEscaped(b, []byte(name))
 }
 

@@ -16,10 +16,10 @@ const hostsMax = 256
 // handler serves all sites to one loop, or one thread. It is not safe for use by two goroutines.
 type handler struct {
 	router *Router
-	files  func(*static.Site) conn.Handler // makes static's handler of a plain site
-	max    int                             // the bound of the remembered routes of each site
-	known  map[string]int                  // the site's index, by the value of Host as it was sent
-	sites  []*loopSite                     // an element is nil until the site is asked for
+	paths  int            // the bound of the paths in the index of each plain site
+	routes int            // the bound of the remembered routes of each other site
+	known  map[string]int // the site's index, by the value of Host as it was sent
+	sites  []*loopSite    // an element is nil until the site is asked for
 }
 
 // loopSite is one site, as one loop knows it.
@@ -35,14 +35,6 @@ type loopSite struct {
 	head    []byte                     // scratch for the head of a redirect
 }
 
-// newHandler returns a handler that remembers that many routes of all sites together, but at least routesMin of each.
-func newHandler(r *Router, routes int, files func(*static.Site) conn.Handler) *handler {
-	return &handler{
-		router: r, files: files, max: max(routes/len(r.sites), routesMin),
-		known: make(map[string]int), sites: make([]*loopSite, len(r.sites)),
-	}
-}
-
 // site returns what this loop knows of the site of that index.
 func (h *handler) site(i int) *loopSite {
 	if h.sites[i] == nil {
@@ -52,9 +44,9 @@ func (h *handler) site(i int) *loopSite {
 }
 
 func (h *handler) newSite(s *openSite) *loopSite {
-	l := &loopSite{openSite: s, max: h.max}
+	l := &loopSite{openSite: s, max: h.routes}
 	if s.plain {
-		l.handler = h.files(s.files)
+		l.handler = s.files.Handler(h.paths)
 		return l
 	}
 	l.plans = s.files.PlanServer()

@@ -66,21 +66,23 @@ func (r *Router) Close() {
 	}
 }
 
-// Handler returns the handler of one loop. If there is nothing to be done beside serving files, it is static's own
-// handler.
-func (r *Router) Handler() conn.Handler {
-	if r.plain() {
-		return r.sites[0].files.Handler()
-	}
-	return newHandler(r, routesMax, func(files *static.Site) conn.Handler { return files.PartHandler(len(r.sites)) })
-}
+// Handler returns the handler of one loop.
+func (r *Router) Handler() conn.Handler { return r.handler(static.IndexMax, routesMax) }
 
 // ThreadHandler returns the handler of one of many threads, which remembers little.
-func (r *Router) ThreadHandler() conn.Handler {
+func (r *Router) ThreadHandler() conn.Handler { return r.handler(0, threadRoutesMax) }
+
+// handler returns a handler that remembers so many paths, and routes, of all sites together. If there is nothing to be
+// done beside serving files, it is static's own.
+func (r *Router) handler(paths, routes int) conn.Handler {
 	if r.plain() {
-		return r.sites[0].files.ThreadHandler()
+		return r.sites[0].files.Handler(paths)
 	}
-	return newHandler(r, threadRoutesMax, (*static.Site).ThreadHandler)
+	n := len(r.sites)
+	return &handler{
+		router: r, paths: (paths + n - 1) / n, routes: max(routes/n, routesMin),
+		known: make(map[string]int), sites: make([]*loopSite, n),
+	}
 }
 
 // plain reports whether every request is answered by the files of one site, and by nothing else. A step that is added

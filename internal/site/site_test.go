@@ -66,7 +66,7 @@ func TestRoutesAreBounded(t *testing.T) {
 	s := options(t.TempDir())
 	s.Fallback = "/index.html"
 	h := open(t, s).Handler().(*handler)
-	h.max = 10
+	h.routes = 10
 	l := newLoop(t, h)
 	for i := range 30 {
 		l.get(fmt.Sprint("/", i))

@@ -174,7 +174,7 @@ func TestCacheClosesDescriptors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := newLoop(t, s, s.Handler())
+		l := newLoop(t, s, s.Handler(IndexMax))
 		l.advance(settled)
 		for i := range 300 {
 			l.get(fmt.Sprintf("/%d", i%100)).wantStatus(t, 200)

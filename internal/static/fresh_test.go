@@ -176,7 +176,7 @@ func TestIndexIsBounded(t *testing.T) {
 			t.Fatalf("%d paths in the index", len(h.entries))
 		}
 	}
-	thread := newLoop(t, s, s.ThreadHandler())
+	thread := newLoop(t, s, s.Handler(0))
 	thread.advance(settled)
 	thread.get("/file").want(t, 200, "file")
 	thread.get("/file").want(t, 200, "file")

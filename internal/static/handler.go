@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// indexMax bounds the paths in a loop's index. With indexPath bytes each it takes a few MiB, whatever is asked for.
-	indexMax = 16384
+	// IndexMax bounds the paths in a loop's index. With indexPath bytes each it takes a few MiB, whatever is asked for.
+	IndexMax = 16384
 	// indexPath is the longest path in the index, in bytes. Longer ones are looked up in the cache, under its lock.
 	indexPath = 256
 	// rootOverdue is how old a look at the root's path may be before a request waits for the next one, in nanoseconds.
@@ -41,17 +41,12 @@ type handler struct {
 	ranged  ranged
 }
 
-// Handler returns the handler of one loop, with an index of its own.
-func (s *Site) Handler() conn.Handler { return s.handler(indexMax) }
+// Handler returns the handler of one loop, with an index of at most so many paths. Without one, as is for each of many
+// threads, every entry is taken from the cache.
+func (s *Site) Handler(paths int) conn.Handler { return s.handler(paths) }
 
-// PartHandler is as Handler, for a loop that serves this many sites: their indexes together take no more than one.
-func (s *Site) PartHandler(sites int) conn.Handler { return s.handler(max(indexMax/sites, 1)) }
-
-// ThreadHandler returns the handler of one of many threads. It has no index, and takes every entry from the cache.
-func (s *Site) ThreadHandler() conn.Handler { return s.handler(0) }
-
-func (s *Site) handler(max int) *handler {
-	h := &handler{site: s, view: s, entries: make(map[string]*entry), max: max}
+func (s *Site) handler(paths int) *handler {
+	h := &handler{site: s, view: s, entries: make(map[string]*entry), max: paths}
 	h.look.cached = true
 	return h
 }

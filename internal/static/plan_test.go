@@ -373,7 +373,7 @@ func TestViewsShareTheRoot(t *testing.T) {
 			t.Error("a bad pattern is taken")
 		}
 	}
-	shown := newLoop(t, view, view.Handler())
+	shown := newLoop(t, view, view.Handler(IndexMax))
 	shown.advance(settled)
 	for _, want := range []string{"one", "two"} {
 		for range 2 {

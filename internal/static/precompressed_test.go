@@ -299,7 +299,7 @@ func TestPrecompressedInCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLoop(t, s, s.Handler())
+	l := newLoop(t, s, s.Handler(IndexMax))
 	l.advance(settled)
 	for round := range 3 {
 		for i := range 20 {

@@ -147,7 +147,7 @@ func TestDeploymentUnderLoad(t *testing.T) {
 		var loops sync.WaitGroup
 		for range 3 {
 			loops.Go(func() {
-				l := newLoop(t, s, s.Handler())
+				l := newLoop(t, s, s.Handler(IndexMax))
 				l.advance(settled)
 				for i := 0; ; i++ {
 					select {
@@ -169,7 +169,7 @@ func TestDeploymentUnderLoad(t *testing.T) {
 		}
 		close(stop)
 		loops.Wait()
-		l := newLoop(t, s, s.Handler())
+		l := newLoop(t, s, s.Handler(IndexMax))
 		l.advance(24 * time.Hour)
 		for i := range 20 {
 			if r := l.get(fmt.Sprintf("/%d", i)); !strings.HasPrefix(r.body, "00000025") {

@@ -243,7 +243,7 @@ func serve(t testing.TB, opts Options, walks bool) *loop {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	l := newLoop(t, s, s.Handler())
+	l := newLoop(t, s, s.Handler(IndexMax))
 	l.advance(settled)
 	return l
 }

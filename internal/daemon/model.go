@@ -12,7 +12,6 @@ import (
 	"github.com/evhttpd/evhttpd/http1"
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/listener"
-	"github.com/evhttpd/evhttpd/internal/quota"
 	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/model"
 )
@@ -238,22 +237,4 @@ func cpus() int {
 	before := runtime.GOMAXPROCS(0)
 	runtime.SetDefaultGOMAXPROCS()
 	return runtime.GOMAXPROCS(before)
-}
-
-const (
-	// buffersPart is the part of the machine's memory that connections may hold: a quarter.
-	buffersPart = 4
-	// buffersMin is the memory that they may hold, in bytes, where it is not known how much the machine has.
-	buffersMin = 64 << 20
-)
-
-// buffers is the limit of the memory that connections hold, in bytes.
-func buffers(cfg *config.Config) int64 {
-	if cfg.Limits.Buffers > 0 {
-		return cfg.Limits.Buffers
-	}
-	if limit := quota.Memory(); limit > 0 {
-		return int64(min(limit, 1<<62) / buffersPart)
-	}
-	return buffersMin
 }

@@ -227,6 +227,7 @@ func (s *Server) commit(c *change) error {
 	now := c.state // a copy of its own, which does not keep c.old in memory
 	s.current.Store(&now)
 	s.shared.budget.SetLimit(buffers(c.cfg))
+	boundMemory(c.cfg, m)
 	if c.log != nil {
 		s.events.Change(c.log)
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,7 +116,7 @@ func Run(ctx context.Context, o Options) (r *results.Results, err error) {
 	if text := busyNow(ctx); text != "" {
 		c.Warn("%s", text)
 	}
-	othersWorked := watchOthers()
+	watched := watchOthers()
 	err = c.rounds(ctx)
 	switch {
 	case errors.Is(err, errMinute):
@@ -124,9 +125,7 @@ func Run(ctx context.Context, o Options) (r *results.Results, err error) {
 	case err != nil:
 		return nil, err
 	}
-	if text := othersWorked(len(o.Targets) > 0); text != "" {
-		c.Note("%s", text)
-	}
+	c.noteOthers(watched())
 	return c.finish()
 }
 
@@ -276,16 +275,12 @@ func (c *comparison) heatUp(ctx context.Context) error {
 // groups are the cells that one process serves one after the other: each alone,
 // so that none inherits another's memory; of Quick, which has no time for so many starts, all.
 func (c *comparison) groups() [][]int {
-	if c.asked.Quick {
-		all := make([]int, len(c.cells))
-		for i := range all {
-			all[i] = i
-		}
-		return [][]int{all}
-	}
 	var groups [][]int
 	for i := range c.cells {
 		groups = append(groups, []int{i})
+	}
+	if c.asked.Quick {
+		return [][]int{slices.Concat(groups...)}
 	}
 	return groups
 }

@@ -165,16 +165,11 @@ func (c *comparison) measure(ctx context.Context, s *subject, cell *scenario.Cel
 // closing is a sentence on what the figures contain of a server that closes its connections behind answers. It is
 // empty for a server that keeps them.
 func closing(r *load.Result, cell *scenario.Cell) string {
-	var opened, answered, resent int64
-	for i := range r.Roles {
-		if r.Roles[i].Name == scenario.Active {
-			opened, answered, resent = r.Roles[i].Opened, r.Roles[i].Answered, r.Roles[i].Resent
-		}
-	}
+	active := &r.Roles[0]
 	switch {
-	case cell.CloseEach || opened-int64(cell.Active) < answered/2:
+	case cell.CloseEach || active.Opened-int64(cell.Active) < active.Answered/2:
 		return ""
-	case resent > 0:
+	case active.Resent > 0:
 		return " closes the connection behind nearly every answer: its figures contain the connections, and requests " +
 			"that were pipelined behind are sent again."
 	default:
@@ -214,11 +209,7 @@ func sampleOf(r *load.Result, cell *scenario.Cell) results.Sample {
 		role := &r.Roles[i]
 		s.Bytes += role.Bytes
 		s.Failed += role.Failed()
-		for _, text := range role.First {
-			if s.Failure == "" {
-				s.Failure = text
-			}
-		}
+		s.Failure = cmp.Or(s.Failure, cmp.Or(role.First[:]...))
 		switch role.Name {
 		case scenario.Active:
 			s.Served += role.Served

@@ -44,12 +44,7 @@ func benchCommand() *cobra.Command {
 		Short:   "Compare the IO models on this machine",
 		Long:    benchLong,
 		Example: benchExample,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("bench has no %q; see \"%s --help\"", args[0], c.CommandPath())}
-			}
-			return nil
-		},
+		Args:    arguments(0, "bench has no %q"),
 	}
 	o := bench.Options{}
 	fs := c.Flags()
@@ -155,9 +150,8 @@ func compare(c *cobra.Command, out string, asJSON bool, run func(context.Context
 			return err
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	bar := newProgress(c.ErrOrStderr())
 	found, err := run(ctx, bar)
 	bar.clear()
@@ -167,48 +161,55 @@ func compare(c *cobra.Command, out string, asJSON bool, run func(context.Context
 	if found == nil {
 		return err
 	}
-	return errors.Join(err, show(c, found, out, asJSON))
-}
-
-// show writes what was found to standard output, and into the folder out if there is one.
-func show(c *cobra.Command, found comparison, out string, asJSON bool) error {
 	write := found.WriteText
 	if asJSON {
 		write = found.WriteJSON
 	}
-	if err := write(c.OutOrStdout()); err != nil || out == "" {
-		return err
+	shown := write(c.OutOrStdout())
+	if shown == nil && out != "" {
+		if shown = found.WriteFolder(out); shown == nil {
+			_, shown = fmt.Fprintf(c.OutOrStdout(), "\n%s\n", found.Written(out))
+		}
 	}
-	if err := found.WriteFolder(out); err != nil {
-		return err
+	return errors.Join(err, shown)
+}
+
+// arguments has a command refuse another number of arguments than n. says has a place for the number, or for the first
+// of those that it has no use for at all.
+func arguments(n int, says string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		of := any(len(args))
+		if n == 0 {
+			of = args[0]
+		}
+		return &usageError{fmt.Errorf(says+"; see \"%s --help\"", of, c.CommandPath())}
 	}
-	_, err := fmt.Fprintf(c.OutOrStdout(), "\n%s\n", found.Written(out))
-	return err
+}
+
+// interruptible is a context that a first signal ends, and a second one the program.
+func interruptible() (ctx context.Context, stop func()) {
+	ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 func compareCommand() *cobra.Command {
-	c := &cobra.Command{
+	return &cobra.Command{
 		Use:   "compare A.json B.json",
 		Short: "Say what became faster or slower from one comparison to another",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return &usageError{fmt.Errorf("two results.json are compared, not %d files; see \"%s --help\"",
-					len(args),
-					c.CommandPath())}
+		Args:  arguments(2, "two results.json are compared, not %d files"),
+		RunE: func(c *cobra.Command, args []string) error {
+			var both [2]*results.Results
+			for i, name := range args {
+				var err error
+				if both[i], err = results.Read(name); err != nil {
+					return &usageError{err}
+				}
 			}
-			return nil
+			return report.WriteComparison(c.OutOrStdout(), both[0], both[1])
 		},
 	}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		before, err := results.Read(args[0])
-		if err != nil {
-			return &usageError{err}
-		}
-		after, err := results.Read(args[1])
-		if err != nil {
-			return &usageError{err}
-		}
-		return report.WriteComparison(c.OutOrStdout(), before, after)
-	}
-	return c
 }

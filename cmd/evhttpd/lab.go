@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,13 +23,8 @@ func labCommand() *cobra.Command {
 		Use:   "lab",
 		Short: "Make an experiment on this machine",
 		Long:  labLong,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("no experiment %q; see \"%s --help\"", args[0], c.CommandPath())}
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args:  arguments(0, "no experiment %q"),
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	for _, e := range lab.All() {
 		c.AddCommand(experimentCommand(e))

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,17 +48,11 @@ type loadFlags struct {
 
 func loadCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "load URL",
-		Short:   "Load one server and report rate, latencies and errors",
-		Long:    loadLong,
-		Example: loadExample,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return &usageError{fmt.Errorf("one URL is loaded, not %d; see \"%s --help\"", len(args),
-					c.CommandPath())}
-			}
-			return nil
-		},
+		Use:               "load URL",
+		Short:             "Load one server and report rate, latencies and errors",
+		Long:              loadLong,
+		Example:           loadExample,
+		Args:              arguments(1, "one URL is loaded, not %d"),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o, f := loadtest.Defaults(), &loadFlags{}
@@ -251,9 +242,8 @@ type conditionError struct{ held []string }
 func (e *conditionError) Error() string { return "--fail-if: " + strings.Join(e.held, ", ") }
 
 func runLoad(c *cobra.Command, o loadtest.Options, asJSON bool) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
-	defer context.AfterFunc(ctx, stop)() // a second signal ends the program at once
 	errs := c.ErrOrStderr()
 	if isTerminal(errs) {
 		fmt.Fprintln(errs, "evhttpd: loading", o.URL+"; Ctrl-C ends it and reports")

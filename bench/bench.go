@@ -243,7 +243,7 @@ func (c *comparison) rounds(ctx context.Context) error {
 		}
 		return name
 	}
-	err := c.EachGroup(ctx, len(groups), count, name, func(round, i int) error {
+	err := c.Each(ctx, len(groups), count, name, func(round, i int) error {
 		return ended(c.serve(ctx, round, i%count, groups[i/count]))
 	})
 	if err != nil && !errors.Is(err, errMinute) {

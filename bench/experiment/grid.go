@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/evhttpd/evhttpd/bench/chart"
-	"github.com/evhttpd/evhttpd/bench/stats"
 	"github.com/evhttpd/evhttpd/bench/text"
 )
 
@@ -67,11 +66,7 @@ type Figure struct {
 	Point   int    `json:"point"`
 	Subject int    `json:"subject"`
 	Metric  string `json:"metric"`
-	stats.Estimate
-	// Ratio is to the first subject's figure of the same round; nil where there is none.
-	Ratio *stats.Estimate `json:"ratio,omitempty"`
-	// Verdict is what may be said of Ratio; empty: nothing.
-	Verdict stats.Verdict `json:"verdict,omitempty"`
+	Judged         // beside the first subject
 }
 
 // Counted returns count as a point: 1000 is named 1,000.
@@ -93,20 +88,15 @@ func (g *Grid) Figure(point, subject int, metric string) (f Figure, ok bool) {
 	if len(series) == 0 {
 		return f, false
 	}
-	f = Figure{Point: point, Subject: subject, Metric: metric, Estimate: *series.Estimate()}
-	if subject == 0 || !slices.ContainsFunc(g.Metrics, func(m Metric) bool { return m.Key == metric && !m.Unpaired }) {
-		return f, true
-	}
-	baseline := g.series(point, 0, metric)
-	f.Ratio = series.Ratio(baseline)
-	// Nothing is called a difference that is not greater than what the control differs by at the same point.
-	control := slices.IndexFunc(g.Subjects, func(s Subject) bool { return s.Control })
-	if f.Ratio != nil && control >= 0 && control != subject {
-		if ratio := g.series(point, control, metric).Ratio(baseline); ratio != nil {
-			f.Verdict = f.Ratio.Beside(ratio.Band())
+	var baseline, control Series
+	if subject > 0 && slices.ContainsFunc(g.Metrics, func(m Metric) bool { return m.Key == metric && !m.Unpaired }) {
+		baseline = g.series(point, 0, metric)
+		i := slices.IndexFunc(g.Subjects, func(s Subject) bool { return s.Control })
+		if i >= 0 && i != subject {
+			control = g.series(point, i, metric)
 		}
 	}
-	return f, true
+	return Figure{point, subject, metric, series.Judge(baseline, control)}, true
 }
 
 // series is what was measured of a metric of one subject at one point.

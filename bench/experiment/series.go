@@ -39,3 +39,22 @@ func (s Series) Ratio(baseline Series) *stats.Estimate {
 	}
 	return ratios.Estimate()
 }
+
+// Judged is what the rounds say of one metric of a subject.
+type Judged struct {
+	stats.Estimate
+	// Ratio is to the baseline's value of the same round; nil where there is none.
+	Ratio *stats.Estimate `json:"ratio,omitempty"`
+	// Verdict is what may be said of Ratio; empty: nothing.
+	Verdict stats.Verdict `json:"verdict,omitempty"`
+}
+
+// Judge takes the estimate of a series, of which there is a value at least, the ratio to a baseline, if there is one,
+// and a verdict beside a control: nothing is called a difference that is not greater than what the control differs by.
+func (s Series) Judge(baseline, control Series) Judged {
+	j := Judged{Estimate: *s.Estimate(), Ratio: s.Ratio(baseline)}
+	if band := control.Ratio(baseline); j.Ratio != nil && band != nil {
+		j.Verdict = j.Ratio.Beside(band.Band())
+	}
+	return j
+}

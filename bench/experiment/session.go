@@ -86,17 +86,11 @@ func (s *Session) Warn(format string, args ...any) {
 	s.Note(format, args...)
 }
 
-// Each calls measure once a round for each of count cells, in an order of each round's own, so that no cell always
-// follows the same one. name is what progress calls a cell. An error, ctx's too, ends it: it is returned if it
-// came within the first round, and otherwise kept in Ended, so that the rounds that were whole are reported.
-func (s *Session) Each(ctx context.Context, count int, name func(cell int) string,
-	measure func(round, cell int) error) error {
-	return s.EachGroup(ctx, 1, count, name, measure)
-}
-
-// EachGroup is Each for groups of count cells each. The order of the groups stays: what is compared within a
-// group is measured at nearly the same time.
-func (s *Session) EachGroup(ctx context.Context, groups, count int, name func(cell int) string,
+// Each calls measure once a round for each cell of groups of count cells each. The order within a group is each
+// round's own, so that no cell always follows the same one; that of the groups stays: what is compared within a group
+// is measured at nearly the same time. name is what progress calls a cell. An error, ctx's too, ends it: it is returned
+// if it came within the first round, and otherwise kept in Ended, so that the rounds that were whole are reported.
+func (s *Session) Each(ctx context.Context, groups, count int, name func(cell int) string,
 	measure func(round, cell int) error) error {
 	random := rand.New(rand.NewPCG(s.Seed, 0))
 	done, began := 0, time.Now()

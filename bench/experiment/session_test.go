@@ -11,7 +11,7 @@ import (
 func TestRoundsAreInterleaved(t *testing.T) {
 	s := &Session{Options: Options{Rounds: 8, Seed: 1}}
 	order := make([][]int, s.Rounds)
-	err := s.Each(t.Context(), 5, func(int) string { return "" }, func(round, cell int) error {
+	err := s.Each(t.Context(), 1, 5, func(int) string { return "" }, func(round, cell int) error {
 		order[round] = append(order[round], cell)
 		return nil
 	})
@@ -35,7 +35,7 @@ func TestCancellationEndsTheRounds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &Session{Options: Options{Rounds: 3}}
 	calls := 0
-	err := s.Each(ctx, 4, func(int) string { return "" }, func(int, int) error {
+	err := s.Each(ctx, 1, 4, func(int) string { return "" }, func(int, int) error {
 		calls++
 		cancel()
 		return nil
@@ -51,7 +51,7 @@ func TestWholeRoundsAreKept(t *testing.T) {
 	s := &Session{Options: Options{Rounds: 5}}
 	g := sampled()
 	g.Samples = nil
-	err := s.Each(ctx, len(g.Subjects), func(int) string { return "" }, func(round, cell int) error {
+	err := s.Each(ctx, 1, len(g.Subjects), func(int) string { return "" }, func(round, cell int) error {
 		g.Add(round, 0, cell, map[string]float64{"m": 1})
 		if len(g.Samples) == 2*len(g.Subjects)+1 {
 			cancel()

@@ -57,18 +57,17 @@ func (r *idleRun) limits() []limit {
 	each := r.slope(0, idleUser) + r.slope(0, idleKernel)
 	all := []limit{{"RLIMIT_NOFILE", text.Thousands(r.s.Descriptors), float64(r.s.Descriptors) * 0.9,
 		"descriptors of a process; the server keeps a tenth (LimitNOFILE=, ulimit -n)"}}
-	add := func(file string, of func(v float64) float64, means string) {
+	add := func(file, means string) {
 		if text, v, ok := firstNumber(file); ok {
-			all = append(all, limit{strings.ReplaceAll(strings.TrimPrefix(file, "/proc/sys/"), "/", "."), text, of(v),
-				means})
+			name := strings.ReplaceAll(strings.TrimPrefix(file, "/proc/sys/"), "/", ".")
+			all = append(all, limit{name, text, v, means})
 		}
 	}
-	same := func(v float64) float64 { return v }
-	add("/proc/sys/fs/nr_open", same, "the highest RLIMIT_NOFILE")
-	add("/proc/sys/fs/file-max", same, "open files of the system")
-	add("/proc/sys/fs/epoll/max_user_watches", same, "descriptors that a user's epolls watch")
-	add("/proc/sys/net/netfilter/nf_conntrack_max", same, "connections that are tracked")
-	add("/proc/sys/kernel/threads-max", same, "threads of the system: io_model blocking (and Go ends a program of "+
+	add("/proc/sys/fs/nr_open", "the highest RLIMIT_NOFILE")
+	add("/proc/sys/fs/file-max", "open files of the system")
+	add("/proc/sys/fs/epoll/max_user_watches", "descriptors that a user's epolls watch")
+	add("/proc/sys/net/netfilter/nf_conntrack_max", "connections that are tracked")
+	add("/proc/sys/kernel/threads-max", "threads of the system: io_model blocking (and Go ends a program of "+
 		"10,000)")
 	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
 		var low, high int

@@ -143,7 +143,7 @@ func (s *session) each(ctx context.Context, measure func(round, grid, subject, p
 		}
 		return name
 	}
-	return s.Each(ctx, len(cells), name, func(round, i int) error {
+	return s.Each(ctx, 1, len(cells), name, func(round, i int) error {
 		grid, subject, point := cells[i][0], cells[i][1], cells[i][2]
 		values, err := measure(round, grid, subject, point)
 		if err == nil && values != nil {

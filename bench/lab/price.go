@@ -57,7 +57,7 @@ func runPrice(ctx context.Context, s *session) (*experiment.Result, error) {
 	}
 	name := func(i int) string { return g.Subjects[i].Name }
 	err := s.serving(func(root string, cpus experiment.CPUs) error {
-		return s.Each(ctx, len(g.Subjects), name, func(round, i int) error {
+		return s.Each(ctx, 1, len(g.Subjects), name, func(round, i int) error {
 			return s.measurePrices(ctx, g, round, i, root, cpus)
 		})
 	})

@@ -152,7 +152,7 @@ func (r *rates) measureAll(ctx context.Context) error {
 		return fmt.Sprintf("%s, %s idle", ratesServers[cell%len(ratesServers)].Subject.Name,
 			text.Thousands(r.idle[cell/len(ratesServers)]))
 	}
-	return r.s.Each(ctx, len(ratesServers)*len(r.idle), name, func(round, cell int) error {
+	return r.s.Each(ctx, 1, len(ratesServers)*len(r.idle), name, func(round, cell int) error {
 		return r.session(ctx, round, cell%len(ratesServers), cell/len(ratesServers))
 	})
 }

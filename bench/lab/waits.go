@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -57,22 +56,23 @@ func runWaits(ctx context.Context, s *session) (r *experiment.Result, err error)
 	}
 	w.grid = &experiment.Grid{Name: "waits", Title: fmt.Sprintf("CPU time of %s waits",
 		text.Thousands(waitsOperations)), Axis: "descriptors watched",
-		Subjects: subjects(w.ways), Originals: kerrisk, Metrics: []experiment.Metric{
+		Subjects: subjects(w.ways), Metrics: []experiment.Metric{
 			{Key: "wait", Name: "of the waits alone, s", Unit: "s"},
 			{Key: "whole", Name: "with the write and the read around each wait, s", Unit: "s", Unpaired: true},
 			{Key: "alone", Name: "of the writes and reads alone, s", Unit: "s", Unpaired: true},
 		}}
 	most := 0
-	for i, n := range waitsCounts {
+	for _, n := range waitsCounts {
 		if n > s.Descriptors-spare {
 			s.Warn("the limit of %d descriptors leaves out those of %s: ulimit -n %d lets them in", s.Descriptors,
 				text.Thousands(n), n+spare)
-			for k := range kerrisk { // as many figures as points
-				w.grid.Originals = cut(w.grid.Originals, k, i)
-			}
 			break
 		}
 		w.grid.Points, most = append(w.grid.Points, experiment.Counted(n)), n
+	}
+	for _, o := range kerrisk {
+		o.Values = o.Values[:len(w.grid.Points)]
+		w.grid.Originals = append(w.grid.Originals, o)
 	}
 	if most == 0 {
 		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors,
@@ -92,13 +92,6 @@ func runWaits(ctx context.Context, s *session) (r *experiment.Result, err error)
 	}
 	return &experiment.Result{Grids: []*experiment.Grid{w.grid, w.which}, Charts: []experiment.Chart{{File: "waits.svg",
 		SVG: w.draw()}}}, nil
-}
-
-// cut shortens one of the published rows to so many figures, in a copy.
-func cut(all []experiment.Original, row, count int) []experiment.Original {
-	all = slices.Clone(all)
-	all[row].Values = all[row].Values[:count]
-	return all
 }
 
 // places are where the ready descriptor lies among those that are watched. A wait that may block enters itself into

@@ -54,9 +54,9 @@ func WriteComparison(w io.Writer, before, after *results.Results) error {
 	default:
 		text.Wrap(&c.text, fmt.Sprintf("%d of %d figures differ.", c.differ, c.figures))
 	}
-	text.Wrap(&c.text, fmt.Sprintf("A difference has p < %.2f (Mann-Whitney U over the rounds) and is larger than what "+
-		"either control differs from its baseline by. Machines change between two runs too: a change of all models "+
-		"alike is the machine's.", stats.Alpha))
+	text.Wrap(&c.text, fmt.Sprintf("A difference has p < %.2f (Mann-Whitney U over the rounds) and is larger than "+
+		"what either control differs from its baseline by. Machines change between two runs too: a change of all "+
+		"models alike is the machine's.", stats.Alpha))
 	for _, line := range c.lost {
 		text.Wrap(&c.text, line)
 	}

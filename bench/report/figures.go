@@ -115,7 +115,7 @@ func class(c *results.Cell, row *results.Row, f results.Figures) string {
 	case row == &c.Rows[0]:
 		return "base"
 	case f.Verdict == results.Better, f.Verdict == results.Worse, f.Verdict == results.Same:
-		return f.Verdict
+		return string(f.Verdict)
 	default:
 		return "plain"
 	}

@@ -117,7 +117,7 @@ func ratioInterval(_ *results.Cell, row *results.Row) string {
 }
 
 // verdicts are the words for them, everywhere.
-var verdicts = map[string]string{
+var verdicts = map[stats.Verdict]string{
 	results.Better: "better", results.Worse: "worse", results.Same: "no difference",
 	results.Few: "too few rounds", results.Noisy: "too noisy to say",
 }

@@ -78,22 +78,16 @@ type Row struct {
 	Figures   map[string]Figures `json:"figures"` // by metric; without what is not known
 }
 
-// Figures are a metric's medians over the rounds.
-type Figures struct {
-	stats.Estimate
-	// Ratio to the baseline, of each round's own value to the baseline's of the same round.
-	Ratio *stats.Estimate `json:"ratio,omitempty"`
-	// Verdict on Ratio, of the constants below; "" where there is none.
-	Verdict string `json:"verdict,omitempty"`
-}
+// Figures are a metric's medians over the rounds, beside the baseline. The verdict is one of those below.
+type Figures = experiment.Judged
 
 // Verdicts of Figures.
 const (
-	Better = "better"
-	Worse  = "worse"
-	Same   = string(stats.Same)  // no difference that is larger than the control's
-	Few    = string(stats.Few)   // fewer rounds than a verdict needs
-	Noisy  = string(stats.Noisy) // the control differs too much, or there were measurements without an answer
+	Better stats.Verdict = "better"
+	Worse  stats.Verdict = "worse"
+	Same                 = stats.Same  // no difference that is larger than the control's
+	Few                  = stats.Few   // fewer rounds than a verdict needs
+	Noisy                = stats.Noisy // the control differs too much, or there were measurements without an answer
 )
 
 // Whole reports whether every connection was served.
@@ -261,49 +255,35 @@ func (c *Cell) sum(subjects []Subject) {
 // sumMetric takes one metric's figures of all rows. All others, the control too, are compared with the baseline, which
 // is the first row.
 func (c *Cell) sumMetric(subjects []Subject, m Metric) {
-	baseline := c.Rows[0].series(m)
-	band := 0.0 // without a control nothing is called a difference
+	series := make([]experiment.Series, len(c.Rows))
+	var control experiment.Series // without one nothing is called a difference
+	for i := range c.Rows {
+		series[i] = c.Rows[i].series(m)
+		if subjects[i].Control && i > 0 && c.Rows[i].Whole() {
+			control = series[i]
+		}
+	}
 	for i := range c.Rows {
 		row := &c.Rows[i]
-		series := row.series(m)
-		if len(series) == 0 {
+		if len(series[i]) == 0 {
 			continue
 		}
-		f := Figures{Estimate: *series.Estimate()}
+		var baseline experiment.Series
 		if i > 0 && row.Whole() && c.Rows[0].Whole() {
-			f.Ratio = series.Ratio(baseline)
+			baseline = series[0]
 		}
-		if f.Ratio != nil && subjects[i].Control {
-			band = f.Ratio.Band()
+		f := series[i].Judge(baseline, control)
+		switch {
+		case m.Context:
+			f.Verdict = ""
+		case f.Verdict != "" && row.Unanswered+c.Rows[0].Unanswered > 0:
+			f.Verdict = Noisy
+		case f.Verdict == stats.Less && m.More, f.Verdict == stats.More && !m.More:
+			f.Verdict = Worse
+		case f.Verdict == stats.Less, f.Verdict == stats.More:
+			f.Verdict = Better
 		}
 		row.Figures[m.Key] = f
-	}
-	for i := range c.Rows {
-		f, ok := c.Rows[i].Figures[m.Key]
-		if !ok || f.Ratio == nil || m.Context {
-			continue
-		}
-		f.Verdict = verdict(f.Ratio, band, m.More)
-		if c.Rows[i].Unanswered+c.Rows[0].Unanswered > 0 && f.Verdict != "" {
-			f.Verdict = Noisy
-		}
-		c.Rows[i].Figures[m.Key] = f
-	}
-}
-
-// verdict on a ratio to the baseline beside a control's band; 0: there is no control.
-func verdict(ratio *stats.Estimate, band float64, more bool) string {
-	if band == 0 {
-		return ""
-	}
-	switch v := ratio.Beside(band); v {
-	case stats.Less, stats.More:
-		if (v == stats.More) == more {
-			return Better
-		}
-		return Worse
-	default:
-		return string(v)
 	}
 }
 

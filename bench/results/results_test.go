@@ -15,6 +15,7 @@ import (
 	"github.com/evhttpd/evhttpd/bench/experiment"
 	"github.com/evhttpd/evhttpd/bench/machine"
 	"github.com/evhttpd/evhttpd/bench/scenario"
+	"github.com/evhttpd/evhttpd/bench/stats"
 )
 
 // crafted is a comparison of subjects whose CPU a request is given, round by round, in microseconds.
@@ -46,7 +47,7 @@ func TestVerdicts(t *testing.T) {
 		"select":  {10, 10.4, 10.4, 12, 10, 10.1},
 		"less":    {4, 4.1, 4.1, 4.8, 4, 4.1},
 	}, "epoll", "control", "near", "small", "select", "less")
-	want := []string{"", Same, Same, Same, Worse, Better}
+	want := []stats.Verdict{"", Same, Same, Same, Worse, Better}
 	for i, row := range r.Cells[0].Rows {
 		if got := row.Figures[CPU].Verdict; got != want[i] {
 			t.Errorf("%s: %q, want %q (%+v)", row.Subject, got, want[i], row.Figures[CPU].Ratio)
@@ -75,7 +76,7 @@ func TestNoVerdict(t *testing.T) {
 		50, 50, 50, 50, 50}}, "epoll", "control", "select")
 	silent.Cells[0].Rows[2].Samples[3].Requests = 0
 	silent.Sum()
-	for want, all := range map[string][]*Results{Few: {few}, Noisy: {noisy, silent}} {
+	for want, all := range map[stats.Verdict][]*Results{Few: {few}, Noisy: {noisy, silent}} {
 		for _, r := range all {
 			if got := r.Cells[0].Rows[2].Figures[CPU].Verdict; got != want {
 				t.Errorf("%q, want %q", got, want)

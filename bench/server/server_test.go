@@ -203,8 +203,8 @@ func TestPinned(t *testing.T) {
 func TestStartFails(t *testing.T) {
 	t.Run("no such file", func(t *testing.T) {
 		name := filepath.Join(t.TempDir(), "none")
-		if s, err := Start(t.Context(), Options{Binary: name}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(),
-			name) || s != nil {
+		s, err := Start(t.Context(), Options{Binary: name})
+		if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), name) || s != nil {
 			t.Error(s, err)
 		}
 	})

@@ -11,6 +11,8 @@ package slowfs
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -45,15 +47,6 @@ var ErrUnsupported = errors.New("slowfs: it is mounted on Linux alone, with FUSE
 
 // number reads a file's name: f and a number.
 func number(name string) (uint64, bool) {
-	if len(name) < 2 || len(name) > 16 || name[0] != 'f' || name[1] == '0' && len(name) > 2 {
-		return 0, false
-	}
-	var n uint64
-	for _, c := range []byte(name[1:]) {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = 10*n + uint64(c-'0')
-	}
-	return n, true
+	n, err := strconv.ParseUint(strings.TrimPrefix(name, "f"), 10, 64)
+	return n, err == nil && len(name) <= 16 && name == "f"+strconv.FormatUint(n, 10)
 }

@@ -64,9 +64,7 @@ type folder struct {
 	o Options
 }
 
-var _ interface {
-	fs.NodeLookuper
-} = (*folder)(nil)
+var _ fs.NodeLookuper = (*folder)(nil)
 
 // Lookup makes the file of that name.
 func (d *folder) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {

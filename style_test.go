@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 const (
 	columnsMax       = 120 // of a line, a tab being four
 	functionLinesMax = 70
+	booleansMax      = 5 // of a struct, with those of the structs in it
 )
 
 // linesMax are what else has a bound, in lines of files that are no tests: a file or a folder without those beneath.
@@ -165,4 +167,100 @@ func (p parsed) rows(f *ast.FuncDecl) (n int) {
 		return true
 	})
 	return n
+}
+
+// structs are the struct types of the project by "folder.Name", with what it takes to look into them.
+type structs struct {
+	types   map[string]*ast.StructType
+	imports map[*ast.StructType]map[string]string // of the struct's file: name to folder
+	methods map[string]bool                       // whether the type has methods
+}
+
+// TestStructsHaveFewBooleans: a struct with more than booleansMax hides a state. Those of the structs in it count too,
+// unless they have methods: then they are a thing of their own.
+func TestStructsHaveFewBooleans(t *testing.T) {
+	all := structs{make(map[string]*ast.StructType), make(map[*ast.StructType]map[string]string), make(map[string]bool)}
+	for _, p := range parseAll(t) {
+		all.add(p)
+	}
+	for _, name := range slices.Sorted(maps.Keys(all.types)) {
+		folder, _, _ := strings.Cut(name, ".")
+		if n := all.booleans(folder, all.types[name]); n > booleansMax {
+			t.Errorf("%s has %d booleans, at most %d are wanted", name, n, booleansMax)
+		}
+	}
+}
+
+func (all structs) add(p parsed) {
+	imports := projectImports(p.tree)
+	folder := path.Dir(p.file)
+	ast.Inspect(p.tree, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.StructType:
+			all.imports[n] = imports
+		case *ast.TypeSpec:
+			if s, ok := n.Type.(*ast.StructType); ok {
+				all.types[folder+"."+n.Name.Name] = s
+			}
+		case *ast.FuncDecl:
+			if n.Recv != nil {
+				receiver := n.Recv.List[0].Type
+				if pointer, ok := receiver.(*ast.StarExpr); ok {
+					receiver = pointer.X
+				}
+				if name, ok := receiver.(*ast.Ident); ok {
+					all.methods[folder+"."+name.Name] = true
+				}
+			}
+		}
+		return true
+	})
+}
+
+// projectImports is what a file imports of the project: the folder by its name there.
+func projectImports(tree *ast.File) map[string]string {
+	folders := make(map[string]string)
+	for _, spec := range tree.Imports {
+		folder, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module+"/")
+		if !ok {
+			continue
+		}
+		name := path.Base(folder)
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		folders[name] = folder
+	}
+	return folders
+}
+
+// booleans counts them in a struct of a package in folder.
+func (all structs) booleans(folder string, s *ast.StructType) (n int) {
+	for _, f := range s.Fields.List {
+		n += max(1, len(f.Names)) * all.of(folder, s, f)
+	}
+	return n
+}
+
+func (all structs) of(folder string, s *ast.StructType, f *ast.Field) int {
+	name := ""
+	switch typ := f.Type.(type) {
+	case *ast.StructType:
+		return all.booleans(folder, typ)
+	case *ast.Ident:
+		if typ.Name == "bool" {
+			return 1
+		}
+		name = typ.Name
+	case *ast.SelectorExpr:
+		pkg := typ.X.(*ast.Ident).Name
+		if pkg == "atomic" && typ.Sel.Name == "Bool" {
+			return 1
+		}
+		folder, name = all.imports[s][pkg], typ.Sel.Name
+	}
+	if name = folder + "." + name; all.types[name] == nil || all.methods[name] && len(f.Names) > 0 {
+		return 0
+	}
+	return all.booleans(folder, all.types[name])
 }

@@ -30,6 +30,15 @@ const (
 
 func (f fault) String() string { return [...]string{"whole", "short", "again", "reset"}[f] }
 
+// hangup is what the peer has ended, as Hangup tells it.
+type hangup int
+
+const (
+	noHangup hangup = iota
+	halfClosed
+	resetByPeer
+)
+
 // script is a Transport whose peer sends the given chunks and takes everything.
 type script struct {
 	tb    testing.TB
@@ -45,7 +54,7 @@ type script struct {
 	sendfiles  int
 	more       []bool // of each Send
 	dead       bool
-	half, gone bool // what Hangup says
+	hangup     hangup
 	starved    bool // the last Recv found nothing, and nothing will come
 	shut       bool // CloseWrite was called
 	recvAfter  int  // bytes received after CloseWrite
@@ -186,7 +195,7 @@ func (t *script) CloseWrite() error {
 
 func (t *script) Unacked() int { t.unackedAsk++; return t.unacked }
 
-func (t *script) Hangup() (half, all bool) { return t.half || t.gone, t.gone }
+func (t *script) Hangup() (half, all bool) { return t.hangup != noHangup, t.hangup == resetByPeer }
 
 // ledger is an AccessLog that keeps its lines.
 type ledger struct {

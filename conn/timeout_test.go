@@ -537,16 +537,15 @@ func TestPeerIsLookedForWhileDeferred(t *testing.T) {
 		t.Error("it awaits a job that nobody has taken")
 	}
 	_, ticket, _ := r.c.TakeJob()
-	for _, half := range []bool{false, true} {
-		r.t.half = half
-		if want := r.wait(); want != WantDeferred || r.c.Doubtful() != half {
+	for _, r.t.hangup = range []hangup{noHangup, halfClosed} {
+		if want := r.wait(); want != WantDeferred || r.c.Doubtful() != (r.t.hangup == halfClosed) {
 			t.Errorf("it wants %v, doubtful %v", want, r.c.Doubtful())
 		}
 	}
 	if now, waits := r.c.Awaits(); !waits || now != ticket {
 		t.Error("it does not await its job")
 	}
-	r.t.gone = true
+	r.t.hangup = resetByPeer
 	if want := r.wait(); want != WantClose {
 		t.Error("it wants", want, "though its peer is gone")
 	}

@@ -328,7 +328,7 @@ func (a *acceptor) last(l *accepted) {
 		if !l.Paused() && a.one(l) {
 			continue
 		}
-		if !l.Paused() || a.server.graceOver.Load() {
+		if !l.Paused() || a.server.graceOver() {
 			return
 		}
 		time.Sleep(time.Duration(l.Until - clock.Mono()))

@@ -245,7 +245,7 @@ func (a *goroutineAcceptor) run() {
 		a.one()
 	}
 	for range model.AcceptLastMax {
-		if a.server.graceOver.Load() || !a.pending() {
+		if a.server.graceOver() || !a.pending() {
 			return
 		}
 		if err := a.listener.SetDeadline(time.Now().Add(lastWait)); err != nil {

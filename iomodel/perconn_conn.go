@@ -78,7 +78,7 @@ type ownedConn struct {
 	since  atomic.Int64 // Clock.Mono: the connection has made no progress since
 	cut    atomic.Int64 // bytes that the connection held when relieve ended it; 0: relieve did not
 
-	mailbox
+	mailbox mailbox
 }
 
 // beginTurn has the connection use the server's settings, and a Workspace.
@@ -117,7 +117,7 @@ func (c *ownedConn) refresh() {
 // closes reports whether each answer is to be the connection's last.
 func (c *ownedConn) closes() bool {
 	s := c.server
-	return s.draining.Load() || s.crowded.Load() || c.unmovable || s.immovable && s.successor.Load() != nil
+	return s.draining() || s.crowded.Load() || c.unmovable || s.immovable && s.successor.Load() != nil
 }
 
 // received is called when something was received, which may be long after the turn began: a client which asks
@@ -219,7 +219,7 @@ func (c *ownedConn) drive(want conn.Want) conn.Want {
 		if want == conn.WantRead && c.handOver() {
 			return conn.WantClose
 		}
-		if c.server.graceOver.Load() || c.cut.Load() != 0 {
+		if c.server.graceOver() || c.cut.Load() != 0 {
 			c.wasIdle = c.conn.Idle()
 			return conn.WantClose
 		}
@@ -266,7 +266,7 @@ func (c *ownedConn) end() {
 	s.mu.Lock()
 	s.forget(c) // before the descriptor's number can be another's
 	switch {
-	case !s.graceOver.Load():
+	case !s.graceOver():
 	case c.wasIdle:
 		s.ended.Idle++
 	default:

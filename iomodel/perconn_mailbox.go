@@ -71,7 +71,7 @@ func (c *ownedConn) sleep(timeout time.Duration) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case <-c.wakeup:
+	case <-c.mailbox.wakeup:
 	case <-timer.C:
 	}
 }
@@ -79,14 +79,14 @@ func (c *ownedConn) sleep(timeout time.Duration) {
 // Wake implements [conn.Waker].
 func (s *ownedServer) Wake(token uint64) {
 	if c := s.lookup(token); c != nil {
-		c.wake()
+		c.mailbox.wake()
 	}
 }
 
 // Deliver implements [workers.Receiver].
 func (s *ownedServer) Deliver(token uint64, ticket uint32, result conn.Result) {
 	s.addCounters(&conn.Counters{JobsDone: 1})
-	if c := s.lookup(token); c == nil || !c.deliver(jobResult{ticket, result}) {
+	if c := s.lookup(token); c == nil || !c.mailbox.deliver(jobResult{ticket, result}) {
 		result.Release()
 	}
 }
@@ -113,7 +113,7 @@ func (c *ownedConn) work(timeout time.Duration) {
 		return
 	}
 	c.sleep(timeout)
-	for _, r := range c.take() {
+	for _, r := range c.mailbox.take() {
 		if !c.conn.Resume(r.ticket, r.result, nil) {
 			r.result.Release() // it came too late
 		}
@@ -121,4 +121,4 @@ func (c *ownedConn) work(timeout time.Duration) {
 }
 
 // Wanted implements [conn.Demand] for a job that runs on the connection's thread.
-func (c *ownedConn) Wanted() bool { return c.cut.Load() == 0 && !c.server.graceOver.Load() }
+func (c *ownedConn) Wanted() bool { return c.cut.Load() == 0 && !c.server.graceOver() }

@@ -26,12 +26,11 @@ type ownedServer struct {
 	successor atomic.Pointer[func(model.Handed) bool] // takes over connections between two requests; nil: there is none
 	epoch     atomic.Uint64                           // counts the calls of nudge
 
-	open      *atomic.Int64
-	wakes     atomic.Uint64 // how often a connection has received what it waited for
-	lastWake  atomic.Int64  // Clock.Mono of the last time
-	crowded   atomic.Bool   // all threads are taken
-	draining  atomic.Bool
-	graceOver atomic.Bool // Drain's time is up: connections are cut, not waited for
+	open     *atomic.Int64
+	wakes    atomic.Uint64 // how often a connection has received what it waited for
+	lastWake atomic.Int64  // Clock.Mono of the last time
+	crowded  atomic.Bool   // all threads are taken
+	drain    atomic.Int32  // how far Drain is
 
 	mu        sync.Mutex
 	conns     map[uint64]*ownedConn // by token
@@ -84,9 +83,20 @@ func (s *ownedServer) Open() int { return int(s.open.Load()) }
 // Ping implements [Server]: the acceptors answer.
 func (s *ownedServer) Ping(timeout time.Duration) error { return model.Ping(timeout, s.pinged) }
 
+// How far Drain is.
+const (
+	notDraining int32 = iota
+	draining          // each answer is its connection's last
+	graceOver         // the time is up: connections are cut, not waited for
+)
+
+func (s *ownedServer) draining() bool  { return s.drain.Load() >= draining }
+func (s *ownedServer) graceOver() bool { return s.drain.Load() == graceOver }
+
 // Drain implements [Server]. It returns when nothing more is accepted.
 func (s *ownedServer) Drain(grace time.Duration) {
 	s.mu.Lock()
+	first := s.drain.CompareAndSwap(notDraining, draining) // before the timer may set graceOver
 	switch end := time.Now().Add(grace); {
 	case s.grace == nil:
 		s.closing, s.graceEnd = true, end
@@ -96,7 +106,7 @@ func (s *ownedServer) Drain(grace time.Duration) {
 		s.grace.Reset(grace)
 	}
 	s.mu.Unlock()
-	if !s.draining.Swap(true) {
+	if first {
 		s.stop()
 	}
 	s.accepting.Wait()
@@ -104,17 +114,17 @@ func (s *ownedServer) Drain(grace time.Duration) {
 
 // cutAll ends the connections that are left when the grace is over.
 func (s *ownedServer) cutAll() {
-	s.graceOver.Store(true)
+	s.drain.Store(graceOver)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.conns {
 		s.interrupt(c, unix.SHUT_RDWR)
-		c.wake()
+		c.mailbox.wake()
 	}
 }
 
 // ending reports whether accepting is to end.
-func (s *ownedServer) ending() bool { return s.draining.Load() || s.successor.Load() != nil }
+func (s *ownedServer) ending() bool { return s.draining() || s.successor.Load() != nil }
 
 // Wait implements [Server].
 func (s *ownedServer) Wait() model.Ended {
@@ -141,7 +151,7 @@ type arrival struct {
 
 // start makes c, which has its transport, a connection of the server.
 func (s *ownedServer) start(c *ownedConn, a arrival) {
-	c.server, c.wakeup, c.countedPhase = s, make(chan struct{}, 1), conn.NumPhases
+	c.server, c.mailbox.wakeup, c.countedPhase = s, make(chan struct{}, 1), conn.NumPhases
 	c.beginTurn()
 	if a.moved != nil {
 		c.conn = *a.moved

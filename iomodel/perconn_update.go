@@ -92,7 +92,7 @@ func (s *ownedServer) nudge() {
 	defer s.mu.Unlock()
 	for _, c := range s.conns {
 		c.transport.nudge()
-		c.wake()
+		c.mailbox.wake()
 	}
 }
 

@@ -213,8 +213,7 @@ func (l *loop) answered(c *connection, req request) {
 	if l.window.contains(req.due) {
 		r.Latency.record(l.now - req.due)
 	}
-	if !c.served {
-		c.served = true
+	if c.answered++; c.answered == 1 {
 		r.Served++
 	}
 }

@@ -44,12 +44,12 @@ type connection struct {
 	registered bool // the poller watches the socket
 	listed     bool // it is in the group's list of free connections
 	settling   bool // the ramp waits for it
-	served     bool // it got a right answer once
 
-	flight fifo[request]
-	unsent []byte // rest of what send did not take
-	active int64  // when it last connected, began to wait for an answer, or read
-	answer answer
+	flight   fifo[request]
+	unsent   []byte // rest of what send did not take
+	answered int64  // right answers that it got
+	active   int64  // when it last connected, began to wait for an answer, or read
+	answer   answer
 }
 
 func (c *connection) token() poller.Token {

@@ -30,10 +30,13 @@ type connection struct {
 type receiving struct {
 	wanted    bool // the connection waits for bytes
 	out       bool // an opRecv is out, or waits for a buffer
-	cancelled bool // it is being cancelled, for another server to go on
+	cancelled bool // the opRecv is being cancelled, for another server to go on
 	more      bool // there was more to be received than data
-	eof       bool
+	eof       bool // the peer has sent all that it will send
 }
+
+// completed notes that no opRecv is out any more.
+func (r *receiving) completed() { r.out, r.cancelled = false, false }
 
 // sending is where a connection's sends stand.
 type sending struct {
@@ -42,6 +45,9 @@ type sending struct {
 	rest    bool // an opRest is out
 	polling bool // an opPoll is out
 }
+
+// unfinished reports whether there are bytes that the kernel does not have yet.
+func (s *sending) unfinished() bool { return s.queued || s.rest }
 
 // pending reports whether there is something to be received at once.
 func (k *connection) pending() bool { return len(k.data) > 0 || k.recv.eof || k.err != nil }

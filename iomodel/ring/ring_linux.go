@@ -146,7 +146,7 @@ func (r *ring) arm() (waiting bool) {
 		switch k := r.connections.lookup(token); {
 		case k == nil || !k.recv.out:
 		case k.recv.cancelled:
-			k.recv.out, k.recv.cancelled = false, false
+			k.recv.completed()
 			waiting = true // for Detach: no completion will say so
 		default:
 			r.request(token, opRecv).PrepareRecv(int(k.fd), recvGroup, false)
@@ -281,7 +281,7 @@ func (r *ring) received(token poller.Token, c *uring.CQE) {
 		return
 	}
 	cancelled := k.recv.cancelled && c.Res == -int32(unix.ECANCELED)
-	k.recv.out, k.recv.cancelled = false, false
+	k.recv.completed()
 	switch {
 	case cancelled: // nothing was taken; Detach is to be called again
 		r.report(token, poller.Writable)
@@ -340,7 +340,7 @@ func (r *ring) Detach(token poller.Token) bool {
 		k.recv.cancelled = true
 		r.cancel(token, opRecv)
 		return false
-	case k.recv.out || k.send.rest || k.send.queued || k.send.polling:
+	case k.recv.out || k.send.unfinished() || k.send.polling:
 		return false
 	}
 	k.drop()
@@ -354,12 +354,12 @@ func (r *ring) Release(token poller.Token, cut bool) bool {
 	if k == nil {
 		return true
 	}
-	if (k.send.queued || k.recv.out || k.send.polling || k.send.rest) && r.unsubmitted() > 0 {
+	if (k.recv.out || k.send.unfinished() || k.send.polling) && r.unsubmitted() > 0 {
 		// What is not submitted yet would meet whoever has the descriptor's number next.
 		// An error is the next Wait's too; withdraw does without the kernel.
 		_ = r.flush()
 	}
-	if (k.send.rest || k.send.queued) && k.err == nil && !cut {
+	if k.send.unfinished() && k.err == nil && !cut {
 		k.recv.wanted, k.send.awaited = false, true
 		return false
 	}

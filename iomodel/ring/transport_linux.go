@@ -59,7 +59,7 @@ func (t *transport) Recv(p []byte) (int, error) {
 func (t *transport) Send(head, body []byte, more bool) (int, error) {
 	k, r := t.connection, t.ring
 	size := len(head) + len(body)
-	if k.fresh || k.send.queued || k.send.rest || more || size > sendMax {
+	if k.fresh || k.send.unfinished() || more || size > sendMax {
 		if err := t.drained(); err != nil {
 			return 0, err
 		}

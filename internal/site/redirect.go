@@ -97,7 +97,8 @@ func (r Redirect) Check(from string) error {
 	}
 	for _, text := range wildcard.FindAllString(r.To, -1) {
 		if n := int(text[1] - '0'); n == 0 || n > p.Wildcards() {
-			return fmt.Errorf("%q: there is no %s: %s has %d wildcards, counted from $1", r.To, text, from, p.Wildcards())
+			return fmt.Errorf("%q: there is no %s: %s has %d wildcards, counted from $1", r.To, text, from,
+				p.Wildcards())
 		}
 	}
 	return nil

@@ -60,9 +60,9 @@ func TestRegistrations(t *testing.T) {
 		if a != d {
 			t.Errorf("%d Adds, %d Removes", a, d)
 		}
-		if l := s.loops[0]; l.edge && (a != 1 || m != 0) {
+		if l := s.loops[0]; l.edge() && (a != 1 || m != 0) {
 			t.Errorf("with an edge trigger: %d Adds, %d Modifies", a, m)
-		} else if !l.edge && (a != 4 || m == 0) {
+		} else if !l.edge() && (a != 4 || m == 0) {
 			t.Errorf("with a level trigger: %d Adds for one connection that waited three times for work, %d Modifies",
 				a, m)
 		}

@@ -16,7 +16,7 @@ type Completer interface {
 	// reports it the next time.
 	poller.Poller
 	// Bind is called once, before everything else, with the loop's own system calls.
-	Bind(direct SyscallTransport)
+	Bind(direct *SyscallTransport)
 	// Accept takes a connection that was accepted from the listener of that
 	// descriptor, or accepts one itself if it is not watched. unix.EAGAIN: there is none.
 	Accept(listener int) (fd int, remote conn.Addr, err error)
@@ -38,19 +38,6 @@ type Completer interface {
 	Release(token poller.Token, cut bool) bool
 	// Held is how many bytes of memory it holds for the connection, of those that it has told to SyscallTransport.Hold.
 	Held(token poller.Token) int
-}
-
-// SyscallTransport makes system calls at once and without waiting, for the connection of
-// the token that [Completer.Transport] was given last. It remembers which would
-// have to wait, until an event says otherwise.
-type SyscallTransport interface {
-	conn.Transport
-	// Accept is accept4(2).
-	Accept(listener int) (fd int, remote conn.Addr, err error)
-	// Peer is getpeername(2); 0.0.0.0 if that fails.
-	Peer(fd int) conn.Addr
-	// Hold counts memory that the Completer takes for connections, or gives back (conn.Workspace.Hold).
-	Hold(bytes int)
 }
 
 // transportFor returns the transport of a connection.

@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"sync"
 	"time"
 
 	"github.com/evhttpd/evhttpd/clock"
@@ -14,21 +13,15 @@ import (
 // times a batch, and short enough for a question whether they are alive.
 const answerMax = time.Second
 
-// published is what a loop has counted, as it said last. The loop counts in plain memory
-// of its own and says so when asked, between two connections: so nothing is
-// published that nobody reads, and a request pays for nothing but the counting.
-type published struct {
-	mu    sync.Mutex
-	last  conn.Counters
-	pulse model.Pulse // beats when last is new
-}
+// A loop counts in plain memory of its own, and publishes that (Loop.counts) when asked, between two connections: so
+// nothing is published that nobody reads, and a request pays for nothing but the counting.
 
 // requestCounters asks the loop, unless it has yet to answer somebody else. The channel is
 // closed when it has answered.
 func (l *Loop) requestCounters() <-chan struct{} {
-	answer, first := l.counted.pulse.Ask()
+	answer, first := l.countPulse.Ask()
 	if first && !l.post((*Loop).publishCounters) {
-		l.counted.pulse.End() // the loop has ended, and published its last counts or is about to
+		l.countPulse.End() // the loop has ended, and published its last counts or is about to
 	}
 	return answer
 }
@@ -46,18 +39,9 @@ func (l *Loop) publishCounters() {
 		c.Calls[conn.CallWait], c.Calls[conn.CallControl] = calls.Wait, calls.Control
 		c.Overflows, c.Operations = calls.Overflows, calls.Operations
 	}
-	q := &l.counted
-	q.mu.Lock()
-	q.last = *c
-	q.mu.Unlock()
-	q.pulse.Beat()
-}
-
-// read returns what the loop said last.
-func (q *published) read() conn.Counters {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.last
+	counts := *c
+	l.counts.Store(&counts)
+	l.countPulse.Beat()
 }
 
 // Counters is what the loops have counted so far, after they were asked. A loop that does not
@@ -70,8 +54,9 @@ func (r *Reactor) Counters() (sum conn.Counters) {
 	}
 	sum.Silent = int64(len(model.Late(answerMax, answers)))
 	for _, l := range r.loops {
-		c := l.counted.read()
-		sum.Add(&c)
+		if c := l.counts.Load(); c != nil {
+			sum.Add(c)
+		}
 	}
 	sum.Loops = int64(len(r.loops))
 	return sum

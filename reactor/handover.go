@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"math"
-	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -15,21 +14,26 @@ import (
 // that are still served there keep their turn.
 const movesMax = 256
 
-// all has every loop call do, and returns when those that run have.
-func (r *Reactor) all(do func(*Loop)) {
-	var done sync.WaitGroup
+// all has every loop that runs call do, and returns when each of these has called done.
+func (r *Reactor) all(do func(l *Loop, done func())) {
+	var all sync.WaitGroup
 	for _, l := range r.loops {
-		done.Add(1)
-		if !l.post(func(l *Loop) { do(l); done.Done() }) {
-			done.Done() // it has ended
+		all.Add(1)
+		if !l.post(func(l *Loop) { do(l, all.Done) }) {
+			all.Done() // it has ended
 		}
 	}
-	done.Wait()
+	all.Wait()
 }
 
 // Update replaces the settings. When it returns no loop uses the old ones any
 // more, but for jobs that are with the pool and access lines that were begun.
-func (r *Reactor) Update(set model.Settings) { r.all(func(l *Loop) { l.update(&set) }) }
+func (r *Reactor) Update(set model.Settings) {
+	r.all(func(l *Loop, done func()) {
+		l.update(&set)
+		done()
+	})
+}
 
 func (l *Loop) update(set *model.Settings) {
 	l.opts.Config, l.opts.Connections = set.Config, set.Connections
@@ -60,15 +64,9 @@ func (r *Reactor) SetListeners(listeners [][]model.Listener) error {
 	if len(listeners) != len(r.loops) {
 		return errLists(len(listeners), len(r.loops))
 	}
-	var emptied sync.WaitGroup
-	for i, l := range r.loops {
-		list := slices.Clone(listeners[i])
-		emptied.Add(1)
-		if !l.post(func(l *Loop) { l.acceptor.replace(list, l.completer != nil, l.local.Clock.Mono, emptied.Done) }) {
-			emptied.Done()
-		}
-	}
-	emptied.Wait()
+	r.all(func(l *Loop, emptied func()) {
+		l.acceptor.replace(listeners[l.index], l.completer != nil, l.local.Clock.Mono, emptied)
+	})
 	return nil
 }
 
@@ -102,12 +100,7 @@ func (l *Loop) adopt(h *model.Handed) {
 // block; where it reports false, the connection's next answer is its last.
 // Handover returns when no loop accepts any more. A second one changes nothing.
 func (r *Reactor) Handover(to func(model.Handed) bool) {
-	for _, l := range r.loops {
-		l.post(func(l *Loop) { l.handOver(to) })
-	}
-	for _, l := range r.loops {
-		<-l.acceptor.stopped
-	}
+	r.stopAccepting(func(l *Loop) { l.handOver(to) })
 }
 
 // handover is how a loop gives its connections to another server.

@@ -40,22 +40,22 @@ type Options struct {
 
 // Loop is one event loop. All methods but Wake, Deliver and post are for its own goroutine.
 type Loop struct {
-	opts   *Options // the loop's own copy: a reload changes it
+	opts   Options // the loop's own copy: a reload changes it
 	poller poller.Poller
 	// completer is the poller, if that moves the connections' bytes; else nil.
 	completer Completer
-	edge      bool
 	local     *conn.Workspace
 	index     int // among the reactor's loops
 
-	inbox   inbox
-	pulse   model.Pulse // beats when the inbox is handled
-	counted published
-	ended   atomic.Pointer[model.Ended]
+	inbox      inbox
+	pulse      model.Pulse // beats when the inbox is handled
+	counts     atomic.Pointer[conn.Counters]
+	countPulse model.Pulse // beats when counts are new
+	ended      atomic.Pointer[model.Ended]
 
 	slab      slab
 	timers    timers
-	transport transport
+	transport SyscallTransport
 	batch     batch
 	acceptor  acceptor
 	rewatch   rewatch
@@ -111,10 +111,11 @@ func (r *rewatch) add(s *slot, now int64) {
 
 // shutdown is how far the loop has come to its end.
 type shutdown struct {
-	draining bool
-	at       int64 // Clock.Mono when draining ends the loop
-	cutting  bool  // connections are closed whatever they have yet to send
+	at      int64 // Clock.Mono when draining ends the loop; 0: it does not drain
+	cutting bool  // connections are closed whatever they have yet to send
 }
+
+func (s *shutdown) draining() bool { return s.at != 0 }
 
 func newLoop(opts *Options) (*Loop, error) {
 	p, err := opts.Backend.Open(poller.Options{Trigger: opts.Trigger})
@@ -125,8 +126,7 @@ func newLoop(opts *Options) (*Loop, error) {
 	if opts.NewLog != nil {
 		log = opts.NewLog()
 	}
-	own := *opts
-	l := &Loop{opts: &own, poller: p, edge: opts.Trigger == poller.Edge}
+	l := &Loop{opts: *opts, poller: p}
 	l.local = conn.NewWorkspace(opts.Config, opts.NewHandler(), log)
 	l.local.Waker = l
 	l.local.Share = opts.Budget.Join(func() { l.post((*Loop).relieve) })
@@ -303,7 +303,7 @@ func (l *Loop) step(s *slot) {
 	t := l.transportFor(s)
 	l.local.Token = uint64(s.token())
 	if l.handover.to != nil {
-		l.local.Closing = l.shutdown.draining || s.unmovable
+		l.local.Closing = l.shutdown.draining() || s.unmovable
 	}
 	l.arrange(s, s.conn.Step(t, l.local))
 }
@@ -378,7 +378,7 @@ func (l *Loop) watch(s *slot) error {
 	case l.completer != nil:
 		l.completer.Watch(s.token(), s.want)
 		return nil
-	case s.want == conn.WantYield || l.edge && s.registered:
+	case s.want == conn.WantYield || l.edge() && s.registered:
 		return nil
 	case s.want == conn.WantRead:
 		want = poller.Readable
@@ -391,7 +391,7 @@ func (l *Loop) watch(s *slot) error {
 	case want == 0:
 		s.registered = false
 		return l.poller.Remove(int(s.fd))
-	case l.edge:
+	case l.edge():
 		want = poller.Readable | poller.Writable
 	}
 	var err error
@@ -406,6 +406,8 @@ func (l *Loop) watch(s *slot) error {
 	}
 	return err
 }
+
+func (l *Loop) edge() bool { return l.opts.Trigger == poller.Edge }
 
 // runReady gives those whose turn was spent the next one.
 func (l *Loop) runReady() {
@@ -539,21 +541,21 @@ func (l *Loop) closeBatch() {
 // can only have it end sooner.
 func (l *Loop) drain(grace time.Duration) {
 	stopAt := l.local.Clock.Mono + int64(grace)
-	if l.shutdown.draining {
+	if l.shutdown.draining() {
 		l.shutdown.at = min(l.shutdown.at, stopAt)
 		return
 	}
-	l.shutdown.draining, l.shutdown.at = true, stopAt
+	l.shutdown.at = stopAt
 	l.local.Closing = true
 	l.acceptor.end()
 }
 
 // drained reports whether a loop that drains, or hands over, has nothing left to do, or no time.
 func (l *Loop) drained() bool {
-	if !l.shutdown.draining && l.handover.to == nil {
+	if !l.shutdown.draining() && l.handover.to == nil {
 		return false
 	}
-	return l.slab.live == 0 && len(l.acceptor.last) == 0 || l.shutdown.draining && l.local.Clock.Mono >= l.shutdown.at
+	return l.slab.live == 0 && len(l.acceptor.last) == 0 || l.shutdown.draining() && l.local.Clock.Mono >= l.shutdown.at
 }
 
 // end frees everything.

@@ -79,8 +79,13 @@ func errLists(lists, loops int) error {
 // loop accepts any more: then the owner may close the listeners, so that
 // late clients are refused at once rather than kept waiting. A second Drain with less grace ends the loops sooner.
 func (r *Reactor) Drain(grace time.Duration) {
+	r.stopAccepting(func(l *Loop) { l.drain(grace) })
+}
+
+// stopAccepting has every loop call do, and returns when none accepts any more.
+func (r *Reactor) stopAccepting(do func(*Loop)) {
 	for _, l := range r.loops {
-		l.post(func(l *Loop) { l.drain(grace) })
+		l.post(do)
 	}
 	for _, l := range r.loops {
 		<-l.acceptor.stopped

@@ -11,25 +11,26 @@ import (
 	"github.com/evhttpd/evhttpd/socket"
 )
 
-// transport is the [conn.Transport] of the connection that is stepped. It keeps the slot's
+// SyscallTransport is the [conn.Transport] of the connection that is stepped, or of the token that
+// [Completer.Transport] was given last: it makes system calls at once and without waiting. It keeps the slot's
 // ready bits, so that a call that would find nothing is not made: a short recv
 // or send clears the bit (the socket was emptied, or filled), and only an
 // event sets it again. A hangup, and an urgent byte, keep the socket readable until a call finds nothing, so that data
 // and what is behind it are both seen.
-type transport struct {
+type SyscallTransport struct {
 	slot  *slot
 	calls socket.Calls
 	local *conn.Workspace // of the loop
 	count *conn.Counters  // of local
 }
 
-func (t *transport) init(local *conn.Workspace) {
+func (t *SyscallTransport) init(local *conn.Workspace) {
 	t.calls.Init()
 	t.local, t.count = local, &local.Counters
 }
 
 // Recv implements [conn.Transport].
-func (t *transport) Recv(p []byte) (int, error) {
+func (t *SyscallTransport) Recv(p []byte) (int, error) {
 	s := t.slot
 	if s.ready&poller.Readable == 0 {
 		return 0, conn.ErrAgain
@@ -54,7 +55,7 @@ func (t *transport) Recv(p []byte) (int, error) {
 }
 
 // Send implements [conn.Transport].
-func (t *transport) Send(head, body []byte, more bool) (int, error) {
+func (t *SyscallTransport) Send(head, body []byte, more bool) (int, error) {
 	s := t.slot
 	if s.ready&poller.Writable == 0 {
 		return 0, conn.ErrAgain
@@ -77,7 +78,7 @@ func (t *transport) Send(head, body []byte, more bool) (int, error) {
 }
 
 // SendFile implements [conn.Transport].
-func (t *transport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
+func (t *SyscallTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
 	s := t.slot
 	if s.ready&poller.Writable == 0 {
 		return 0, conn.ErrAgain
@@ -97,24 +98,24 @@ func (t *transport) SendFile(f *sendfile.File, offset, count int64) (int64, erro
 }
 
 // Resident implements [conn.Transport].
-func (t *transport) Resident(f *sendfile.File, offset, count int64) bool {
+func (t *SyscallTransport) Resident(f *sendfile.File, offset, count int64) bool {
 	return f.Resident(offset, count)
 }
 
 // CloseWrite implements [conn.Transport].
-func (t *transport) CloseWrite() error {
+func (t *SyscallTransport) CloseWrite() error {
 	t.count.Calls[conn.CallShutdown]++
 	return unix.Shutdown(int(t.slot.fd), unix.SHUT_WR)
 }
 
 // Unacked implements [conn.Transport].
-func (t *transport) Unacked() int { return socket.Unacked(int(t.slot.fd)) }
+func (t *SyscallTransport) Unacked() int { return socket.Unacked(int(t.slot.fd)) }
 
 // Hangup implements [conn.Transport].
-func (t *transport) Hangup() (half, all bool) { return socket.Hangup(int(t.slot.fd)) }
+func (t *SyscallTransport) Hangup() (half, all bool) { return socket.Hangup(int(t.slot.fd)) }
 
-// Accept implements [SyscallTransport]: the connection is non-blocking and closed on exec.
-func (t *transport) Accept(listener int) (fd int, remote conn.Addr, err error) {
+// Accept is accept4(2): the connection is non-blocking and closed on exec.
+func (t *SyscallTransport) Accept(listener int) (fd int, remote conn.Addr, err error) {
 	fd, peer, err := t.calls.Accept(listener, false)
 	t.count.Calls[conn.CallAccept]++
 	if err == unix.EAGAIN {
@@ -123,8 +124,8 @@ func (t *transport) Accept(listener int) (fd int, remote conn.Addr, err error) {
 	return fd, conn.AddrFrom(peer), err
 }
 
-// Hold implements [SyscallTransport].
-func (t *transport) Hold(bytes int) { t.local.Hold(bytes) }
+// Hold counts memory that a Completer takes for connections, or gives back (conn.Workspace.Hold).
+func (t *SyscallTransport) Hold(bytes int) { t.local.Hold(bytes) }
 
-// Peer implements [SyscallTransport].
-func (t *transport) Peer(fd int) conn.Addr { return conn.AddrFrom(t.calls.Peer(fd)) }
+// Peer is getpeername(2); 0.0.0.0 if that fails.
+func (t *SyscallTransport) Peer(fd int) conn.Addr { return conn.AddrFrom(t.calls.Peer(fd)) }

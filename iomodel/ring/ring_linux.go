@@ -46,7 +46,7 @@ func userData(token poller.Token, op uint64) uint64 { return uint64(token) | op<
 type ring struct {
 	ring    *uring.Ring
 	buffers *uring.Buffers
-	direct  reactor.SyscallTransport
+	direct  *reactor.SyscallTransport
 	enabled bool
 	err     error       // why the ring cannot go on
 	backlog []uring.SQE // requests that the ring had no room for, oldest first
@@ -89,7 +89,7 @@ func (r *ring) open(s size, buffers int) (err error) {
 }
 
 // Bind implements [reactor.Completer].
-func (r *ring) Bind(direct reactor.SyscallTransport) {
+func (r *ring) Bind(direct *reactor.SyscallTransport) {
 	r.direct, r.transport.Transport = direct, direct
 	r.out.hold = direct.Hold
 }

@@ -7,9 +7,9 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null)
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64
 
-units = $(shell $(GO) list ./... | grep -v '/test$$')
+units = $(shell $(GO) list ./... | grep -Ev '/test(/|$$)')
 
-.PHONY: help build check test test-all race fuzz bench cover docs release clean
+.PHONY: help build check test test-all race fuzz attacks bench cover docs release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ fuzz: ## every target for FUZZTIME (2m), or one: make fuzz PKG=./http1 FUZZ=Fuzz
 
 bench: ## every IO model under every load, beside a control: make bench ARGS="--models epoll"
 	$(GO) run ./cmd/evhttpd bench $(ARGS)
+
+attacks: ## every kind of attack alone, then all together, for ATTACK_TIME; as root, for the memory cgroup
+	ATTACK_TIME=$(ATTACK_TIME) $(GO) test ./test/attacks -run TestWhole -count=1 -v -timeout 0
 
 cover: ## coverage of the packages' own tests, as cover.html
 	$(GO) test -short -coverprofile cover.out $(units)

@@ -69,8 +69,13 @@ type Figure struct {
 	Judged         // beside the first subject
 }
 
-// Counted returns count as a point: 1000 is named 1,000.
-func Counted(count int) Point { return Point{Name: text.Thousands(count), X: float64(count)} }
+// Counted returns counts as points: 1000 is named 1,000.
+func Counted(counts ...int) (points []Point) {
+	for _, n := range counts {
+		points = append(points, Point{Name: text.Thousands(n), X: float64(n)})
+	}
+	return points
+}
 
 // Add keeps a sample.
 func (g *Grid) Add(round, point, subject int, values map[string]float64) {

@@ -19,7 +19,7 @@ import (
 // sampled is a grid of one point whose control differs by 5 % at most; "more" is twice, "less" half of the baseline,
 // "near" within the control's band, and "unsteady" on both sides of 1.
 func sampled() *Grid {
-	g := &Grid{Name: "g", Title: "Time", Axis: "things", Points: []Point{Counted(1000)},
+	g := &Grid{Name: "g", Title: "Time", Axis: "things", Points: Counted(1000),
 		Subjects: []Subject{{Name: "base"}, {Name: "base (control)", Control: true}, {Name: "more"}, {Name: "less"},
 			{Name: "near"}, {Name: "unsteady"}},
 		Metrics:   []Metric{{Key: "m", Name: "m in s", Unit: "s"}, {Key: "a", Name: "a", Unit: "1", Unpaired: true}},

@@ -36,15 +36,13 @@ var acceptServers = []struct {
 func runAccept(ctx context.Context, s *session) (*experiment.Result, error) {
 	all := machine.AllowedCPUs()
 	g := &experiment.Grid{Name: "accept", Title: "connections of one request", Axis: "clients at a time",
+		Points: experiment.Counted(acceptClients...),
 		Metrics: []experiment.Metric{
 			{Key: "rate", Name: "connections/s", Unit: "1/s"},
 			{Key: "cpu", Name: "µs of the server's CPU a connection", Unit: "µs"},
 			{Key: "p99", Name: "p99 in µs", Unit: "µs"},
 			{Key: "calls", Name: "system calls a connection", Unit: "calls", Unpaired: true},
 			{Key: "client", Name: "share of its CPU that the client used", Unit: "CPUs", Unpaired: true}}}
-	for _, clients := range acceptClients {
-		g.Points = append(g.Points, experiment.Counted(clients))
-	}
 	for _, v := range acceptServers {
 		g.Subjects = append(g.Subjects, v.Subject)
 	}

@@ -81,7 +81,7 @@ func (r *idleRun) measureAll(ctx context.Context) error {
 		{Key: idleKernel, Name: "MB of the kernel's, for the server's end", Unit: "MB", Unpaired: true},
 		{Key: idleCPU, Name: "% of a CPU that the server uses", Unit: "%", Unpaired: true}}}
 	for _, share := range idleShares {
-		r.g.Points = append(r.g.Points, experiment.Counted(int(float64(r.s.idleMost())*share)))
+		r.g.Points = append(r.g.Points, experiment.Counted(int(float64(r.s.idleMost())*share))...)
 	}
 	for _, v := range r.all {
 		r.g.Subjects = append(r.g.Subjects, experiment.Subject{Name: v.Name})

@@ -54,14 +54,11 @@ func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error)
 	for _, c := range chains {
 		g := &experiment.Grid{Name: fmt.Sprintf("%d active", c.active), Title: fmt.Sprintf("%d active, %s writes",
 			c.active, text.Thousands(c.writes)), Axis: "pipes",
-			Subjects: subjects(p.ways), Metrics: []experiment.Metric{
+			Points: experiment.Counted(points...), Subjects: subjects(p.ways), Metrics: []experiment.Metric{
 				{Key: "chain", Name: "µs until all are read", Unit: "µs"},
 				{Key: "registering", Name: "µs to have every pipe forgotten and watched again", Unit: "µs",
 					Unpaired: true},
 			}}
-		for _, n := range points {
-			g.Points = append(g.Points, experiment.Counted(n))
-		}
 		p.grids = append(p.grids, g)
 	}
 	release, err := reserve()
@@ -155,19 +152,6 @@ func (c *chain) measure(way watching, long time.Duration) (values map[string]flo
 	}
 	micros := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(runs) }
 	return map[string]float64{"chain": micros(running), "registering": micros(registering)}, nil
-}
-
-// cost is the CPU time of a function.
-func cost(of func() error) (time.Duration, error) {
-	before, err := cpuTime()
-	if err != nil {
-		return 0, err
-	}
-	if err := of(); err != nil {
-		return 0, err
-	}
-	after, err := cpuTime()
-	return after - before, err
 }
 
 // register has every pipe forgotten and watched again, and settles what that leaves to be done.

@@ -130,7 +130,7 @@ func (r *rates) makeGrids() {
 		for _, q := range requestings {
 			g := &experiment.Grid{Name: fmt.Sprintf("rates-%s-%d", q.name, idle), Title: fmt.Sprintf("%s, %s idle",
 				q.title, text.Thousands(idle)),
-				Axis: "requests/s", Subjects: all, Metrics: []experiment.Metric{
+				Axis: "requests/s", Points: experiment.Counted(q.rates...), Subjects: all, Metrics: []experiment.Metric{
 					{Key: "replies", Name: "replies/s", Unit: "replies/s"},
 					{Key: "p50", Name: "p50 in µs", Unit: "µs"},
 					{Key: "p99", Name: "p99 in µs", Unit: "µs", Unpaired: true},
@@ -139,9 +139,6 @@ func (r *rates) makeGrids() {
 					{Key: "calls", Name: "system calls a reply, the waits among them", Unit: "1", Unpaired: true},
 					{Key: "client", Name: "share of its CPU that the client used", Unit: "1", Unpaired: true},
 				}}
-			for _, rate := range q.rates {
-				g.Points = append(g.Points, experiment.Counted(rate))
-			}
 			r.grids = append(r.grids, g)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -61,22 +62,22 @@ func runWaits(ctx context.Context, s *session) (r *experiment.Result, err error)
 			{Key: "whole", Name: "with the write and the read around each wait, s", Unit: "s", Unpaired: true},
 			{Key: "alone", Name: "of the writes and reads alone, s", Unit: "s", Unpaired: true},
 		}}
-	most := 0
-	for _, n := range waitsCounts {
-		if n > s.Descriptors-spare {
-			s.Warn("the limit of %d descriptors leaves out those of %s: ulimit -n %d lets them in", s.Descriptors,
-				text.Thousands(n), n+spare)
-			break
-		}
-		w.grid.Points, most = append(w.grid.Points, experiment.Counted(n)), n
+	fit := slices.DeleteFunc(slices.Clone(waitsCounts), func(n int) bool { return n > s.Descriptors-spare })
+	most := waitsCounts[len(waitsCounts)-1]
+	switch len(fit) {
+	case len(waitsCounts):
+	case 0:
+		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors, most+spare)
+	default:
+		least := waitsCounts[len(fit)]
+		s.Warn("the limit of %d descriptors leaves out those of %s: ulimit -n %d lets them in", s.Descriptors,
+			text.Thousands(least), least+spare)
+		most = fit[len(fit)-1]
 	}
+	w.grid.Points = experiment.Counted(fit...)
 	for _, o := range kerrisk {
-		o.Values = o.Values[:len(w.grid.Points)]
+		o.Values = o.Values[:len(fit)]
 		w.grid.Originals = append(w.grid.Originals, o)
-	}
-	if most == 0 {
-		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors,
-			waitsCounts[len(waitsCounts)-1]+spare)
 	}
 	release, err := reserve()
 	if err != nil {

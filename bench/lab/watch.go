@@ -125,24 +125,35 @@ func forget(p watcher, fds []int) (err error) {
 
 // timed repeats an operation for so long and returns the CPU time of one in seconds.
 func timed(long time.Duration, operation func() error) (float64, error) {
+	count, batch := 0, 1
+	spent, err := cost(func() error {
+		for began, last := time.Now(), time.Duration(0); count == 0 || last < long; {
+			for range batch {
+				if err := operation(); err != nil {
+					return err
+				}
+			}
+			count += batch
+			now := time.Since(began)
+			if now-last < time.Millisecond { // the clock is not to be looked at all the time
+				batch *= 2
+			}
+			last = now
+		}
+		return nil
+	})
+	return spent.Seconds() / float64(count), err
+}
+
+// cost is the CPU time of a function.
+func cost(of func() error) (time.Duration, error) {
 	before, err := cpuTime()
 	if err != nil {
 		return 0, err
 	}
-	count, batch := 0, 1
-	for began, last := time.Now(), time.Duration(0); count == 0 || last < long; {
-		for range batch {
-			if err := operation(); err != nil {
-				return 0, err
-			}
-		}
-		count += batch
-		now := time.Since(began)
-		if now-last < time.Millisecond { // the clock is not to be looked at all the time
-			batch *= 2
-		}
-		last = now
+	if err := of(); err != nil {
+		return 0, err
 	}
 	after, err := cpuTime()
-	return (after - before).Seconds() / float64(count), err
+	return after - before, err
 }

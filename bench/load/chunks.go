@@ -45,30 +45,39 @@ func (k *chunks) next(data []byte) (int, error) {
 	return len(data), nil
 }
 
+// expected are the bytes that must come where there is no choice, and where the next one then stands.
+var expected = [chunksOver]struct {
+	b    byte
+	next chunkPart
+}{
+	chunkSizeLF: {'\n', chunkData}, chunkDataCR: {'\r', chunkDataLF}, chunkDataLF: {'\n', chunkSize},
+	trailerLF: {'\n', trailerStart}, lastLF: {'\n', chunksOver},
+}
+
 // take goes on by one byte.
 func (k *chunks) take(b byte) error {
-	switch k.part {
+	from := k.part
+	if e := expected[from]; e.b != 0 {
+		if k.part = e.next; b != e.b {
+			return errChunkLine
+		}
+	}
+	switch from {
 	case chunkSize:
 		return k.sizeByte(b)
 	case chunkExtension:
-		switch {
-		case b == '\r':
+		switch b {
+		case '\r':
 			k.part = chunkSizeLF
-		case b == '\n':
+		case '\n':
 			return errChunkLine
 		}
 	case chunkSizeLF:
-		k.part, k.length = chunkData, 0
-		if k.size == 0 {
+		if k.length = 0; k.size == 0 {
 			k.part = trailerStart
 		}
-		return want(b, '\n')
-	case chunkDataCR:
-		k.part = chunkDataLF
-		return want(b, '\r')
 	case chunkDataLF:
 		*k = chunks{}
-		return want(b, '\n')
 	case trailerStart:
 		k.part = trailerLine
 		if b == '\r' {
@@ -78,12 +87,6 @@ func (k *chunks) take(b byte) error {
 		if b == '\r' {
 			k.part = trailerLF
 		}
-	case trailerLF:
-		k.part = trailerStart
-		return want(b, '\n')
-	case lastLF:
-		k.part = chunksOver
-		return want(b, '\n')
 	}
 	return nil
 }
@@ -116,10 +119,3 @@ func (k *chunks) sizeByte(b byte) error {
 
 // dataOver is called when all of a chunk's data has come.
 func (k *chunks) dataOver() { k.part = chunkDataCR }
-
-func want(got, expected byte) error {
-	if got != expected {
-		return errChunkLine
-	}
-	return nil
-}

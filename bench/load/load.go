@@ -19,7 +19,10 @@
 // It imports poller, socket, github.com/HdrHistogram/hdrhistogram-go and golang.org/x/sys.
 package load
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Options say what a run does. Only Roles and Duration have no default.
 type Options struct {
@@ -221,12 +224,7 @@ const saturatedShare = 0.9
 
 // Saturated reports whether a loop used its CPU up, so that the figures may be the client's own limit.
 func (r *Result) Saturated() bool {
-	for _, l := range r.Loops {
-		if l.Share >= saturatedShare {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Loops, func(l LoopResult) bool { return l.Share >= saturatedShare })
 }
 
 // Rate is right answers/s of a role, or of any Counts of this run.

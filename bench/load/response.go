@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 )
 
 const (
@@ -12,36 +13,31 @@ const (
 	lengthDigitsMax = 18
 )
 
-// malformed is why bytes are no response that this client takes.
-type malformed string
-
-// Error implements error.
-func (m malformed) Error() string { return string(m) }
-
-// The reasons, boxed once: parsing allocates nothing, a hostile answer's neither.
+// Why bytes are no response that this client takes. They are made once: parsing allocates nothing, a hostile answer's
+// neither.
 var (
-	errStatusLine error = malformed("the status line is not HTTP/1.0 or HTTP/1.1, SP, three digits, SP, reason (RFC " +
+	errStatusLine = errors.New("the status line is not HTTP/1.0 or HTTP/1.1, SP, three digits, SP, reason (RFC " +
 		"9112 section 4)")
-	errLineEnd      error = malformed("a line of the head does not end in CRLF (RFC 9112 section 2.2)")
-	errFieldName    error = malformed("a field line has no token and colon at its start (RFC 9112 section 5)")
-	errFieldValue   error = malformed("a field value has a control character (RFC 9110 section 5.5)")
-	errLengthValue  error = malformed("Content-Length is not 1 to 18 digits (RFC 9110 section 8.6)")
-	errLengthTwice  error = malformed("there are two Content-Length fields (RFC 9112 section 6.3)")
-	errCodingTwice  error = malformed("there are Transfer-Encoding and Content-Length (RFC 9112 section 6.3)")
-	errChunkLine    error = malformed("the framing of a chunk is not size, CRLF, data, CRLF (RFC 9112 section 7.1)")
-	errChunkLong    error = malformed("a chunk or its framing is longer than this client takes")
-	errHeadTooLong  error = malformed("the head is longer than 32 KiB")
-	errSwitching    error = malformed("the server switches protocols (101), which was not asked for")
-	errUninvited    error = malformed("bytes came that no request had asked for")
-	errBehindClose  error = malformed("bytes came behind an answer that said Connection: close")
-	errConflicting  error = malformed("the response to 204 or 304 has content announced (RFC 9110 section 8.6)")
-	fieldLength           = []byte("content-length")
-	fieldConnection       = []byte("connection")
-	fieldCoding           = []byte("transfer-encoding")
-	optionClose           = []byte("close")
-	optionKeepAlive       = []byte("keep-alive")
-	codingChunked         = []byte("chunked")
-	comma                 = []byte(",")
+	errLineEnd      = errors.New("a line of the head does not end in CRLF (RFC 9112 section 2.2)")
+	errFieldName    = errors.New("a field line has no token and colon at its start (RFC 9112 section 5)")
+	errFieldValue   = errors.New("a field value has a control character (RFC 9110 section 5.5)")
+	errLengthValue  = errors.New("Content-Length is not 1 to 18 digits (RFC 9110 section 8.6)")
+	errLengthTwice  = errors.New("there are two Content-Length fields (RFC 9112 section 6.3)")
+	errCodingTwice  = errors.New("there are Transfer-Encoding and Content-Length (RFC 9112 section 6.3)")
+	errChunkLine    = errors.New("the framing of a chunk is not size, CRLF, data, CRLF (RFC 9112 section 7.1)")
+	errChunkLong    = errors.New("a chunk or its framing is longer than this client takes")
+	errHeadTooLong  = errors.New("the head is longer than 32 KiB")
+	errSwitching    = errors.New("the server switches protocols (101), which was not asked for")
+	errUninvited    = errors.New("bytes came that no request had asked for")
+	errBehindClose  = errors.New("bytes came behind an answer that said Connection: close")
+	errConflicting  = errors.New("the response to 204 or 304 has content announced (RFC 9110 section 8.6)")
+	fieldLength     = []byte("content-length")
+	fieldConnection = []byte("connection")
+	fieldCoding     = []byte("transfer-encoding")
+	optionClose     = []byte("close")
+	optionKeepAlive = []byte("keep-alive")
+	codingChunked   = []byte("chunked")
+	comma           = []byte(",")
 )
 
 // framing is how the end of a content is told (RFC 9112 section 6.3).

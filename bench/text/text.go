@@ -117,15 +117,13 @@ func (t *Table) Write(b *strings.Builder) {
 
 // writeLine writes the first cell of a line, and those from one to another.
 func (t *Table) writeLine(b *strings.Builder, line []string, widths []int, from, to int) {
-	pad := func(i int) string { return strings.Repeat(" ", widths[i]-utf8.RuneCountInString(line[i])) }
-	text := strings.Repeat(" ", t.Indent) + line[0] + pad(0)
+	text := fmt.Sprintf("%*s%-*s", t.Indent, "", widths[0], line[0])
 	for i := from; i < to; i++ {
-		text += strings.Repeat(" ", gap)
+		width := widths[i]
 		if t.Left[i] {
-			text += line[i] + pad(i)
-		} else {
-			text += pad(i) + line[i]
+			width = -width
 		}
+		text += fmt.Sprintf("%*s%*s", gap, "", width, line[i])
 	}
 	b.WriteString(strings.TrimRight(text, " ") + "\n")
 }

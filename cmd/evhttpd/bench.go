@@ -96,11 +96,7 @@ func runBench(c *cobra.Command, o bench.Options, named, out string) (err error) 
 		}
 		return runLab(c, named, o.Options, out, false)
 	}
-	if err := say(&o.Options); err != nil {
-		return err
-	}
-	return compare(c, out, false, func(ctx context.Context, bar *progress) (comparison, error) {
-		o.Progress, o.Print = bar.step, bar.say
+	return compare(c, &o.Options, out, false, func(ctx context.Context) (comparison, error) {
 		r, err := bench.Run(ctx, o)
 		if r == nil {
 			return nil, err
@@ -124,14 +120,6 @@ func others(fs *pflag.FlagSet, e *lab.Experiment) error {
 	return nil
 }
 
-// say fills in which program it is and what was typed.
-func say(o *experiment.Options) (err error) {
-	o.Version = versionLine()
-	o.Command = strings.Join(append([]string{"evhttpd"}, os.Args[1:]...), " ")
-	o.Binary, err = os.Executable()
-	return err
-}
-
 // comparison is what has been measured, ready to be shown.
 type comparison interface {
 	WriteText(w io.Writer) error
@@ -140,10 +128,14 @@ type comparison interface {
 	Written(folder string) string
 }
 
-// compare measures by run, which a signal ends, and shows what it has found, beside an error too; out is a folder for
-// all of it, or empty.
-func compare(c *cobra.Command, out string, asJSON bool, run func(context.Context, *progress) (comparison,
-	error)) error {
+// compare measures by run, which a signal ends, with o, of which it fills in what was typed, and shows what it has
+// found, beside an error too; out is a folder for all of it, or empty.
+func compare(c *cobra.Command, o *experiment.Options, out string, asJSON bool,
+	run func(context.Context) (comparison, error)) (err error) {
+	o.Version, o.Command = versionLine(), strings.Join(append([]string{"evhttpd"}, os.Args[1:]...), " ")
+	if o.Binary, err = os.Executable(); err != nil {
+		return err
+	}
 	if out != "" {
 		// Before an hour is spent: the folder can be made and written.
 		if err := experiment.Prepare(out); err != nil {
@@ -153,7 +145,8 @@ func compare(c *cobra.Command, out string, asJSON bool, run func(context.Context
 	ctx, stop := interruptible()
 	defer stop()
 	bar := newProgress(c.ErrOrStderr())
-	found, err := run(ctx, bar)
+	o.Progress, o.Print = bar.step, bar.say
+	found, err := run(ctx)
 	bar.clear()
 	if errors.As(err, new(*experiment.OptionError)) {
 		return &usageError{err}

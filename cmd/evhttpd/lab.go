@@ -63,11 +63,7 @@ func experimentCommand(e lab.Experiment) *cobra.Command {
 
 // runLab makes the experiment of that name.
 func runLab(c *cobra.Command, name string, o experiment.Options, out string, asJSON bool) error {
-	if err := say(&o); err != nil {
-		return err
-	}
-	return compare(c, out, asJSON, func(ctx context.Context, bar *progress) (comparison, error) {
-		o.Progress, o.Print = bar.step, bar.say
+	return compare(c, &o, out, asJSON, func(ctx context.Context) (comparison, error) {
 		r, err := lab.Run(ctx, name, o)
 		if r == nil {
 			return nil, err

@@ -157,21 +157,27 @@ func (f *loadFlags) request(c *cobra.Command, o *loadtest.Options) error {
 	if !c.Flags().Changed("data-file") {
 		return nil
 	}
-	in := io.NopCloser(c.InOrStdin())
-	if f.dataFile != "-" {
-		file, err := os.Open(f.dataFile)
-		if err != nil {
-			return fmt.Errorf("--data-file: %w", err)
-		}
-		in = file
-	}
-	defer in.Close()
 	var err error
 	// One byte more than is taken, so that what is too long is not taken for whole.
-	if o.Content, err = io.ReadAll(io.LimitReader(in, load.ContentMax+1)); err != nil {
+	if f.dataFile == "-" {
+		o.Content, err = io.ReadAll(io.LimitReader(c.InOrStdin(), load.ContentMax+1))
+	} else {
+		o.Content, err = readFile(f.dataFile, load.ContentMax+1)
+	}
+	if err != nil {
 		return fmt.Errorf("--data-file: %w", err)
 	}
 	return nil
+}
+
+// readFile reads so many bytes of a file at most.
+func readFile(name string, most int64) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, most))
 }
 
 func parseStatus(text string) (int, error) {
@@ -211,12 +217,7 @@ func joinNumbers(numbers []float64) string {
 
 // readURLs reads a list of URLs, one a line. Empty lines and those that begin with # are passed over.
 func readURLs(name string) ([]string, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, urlListMax+1))
+	text, err := readFile(name, urlListMax+1)
 	if err != nil {
 		return nil, err
 	}

@@ -208,24 +208,31 @@ func (s *Site) newContent(r representation) *content {
 		coding: r.coding, negotiable: r.negotiable, dynamic: r.dynamic,
 	}
 	b := make([]byte, 0, 384)
+	var opaque []byte // of the entity tag
+	weak := r.dynamic // the tag may stay while the bytes change (RFC 9110 section 8.8.1)
 	if r.hash != nil {
-		c.etag = appendHashETag(nil, r.hash, r.dynamic)
+		opaque = hex.AppendEncode(nil, r.hash[:16])
 	}
 	if sec := r.mtime.seconds; r.mtime.validator() {
 		c.dated, c.dateExact = true, !r.recent && !r.dynamic && sec <= r.wall/1e9
 		// RFC 9110 section 8.8.2.1: not later than the Date of the answer.
-		sec = min(sec, r.wall/1e9)
-		c.modified = sec
-		b = append(http1.AppendDate(append(b, "Last-Modified: "...), sec), "\r\n"...)
-		if s.options.ETag != ETagOff && c.etag == nil {
-			c.etag = appendETag(nil, r.size, r.mtime, r.recent || r.dynamic)
+		c.modified = min(sec, r.wall/1e9)
+		b = append(http1.AppendDate(append(b, "Last-Modified: "...), c.modified), "\r\n"...)
+		if s.options.ETag != ETagOff && r.hash == nil {
+			opaque = strconv.AppendInt(append(r.mtime.appendHex(nil), '-'), r.size, 16)
+			weak = r.recent || r.dynamic
 		}
 	}
-	if c.etag != nil {
+	if opaque != nil {
+		if weak {
+			c.etag = append(c.etag, "W/"...)
+		}
+		c.etag = append(append(c.etag, '"'), opaque...)
 		if r.coding != http1.CodingIdentity {
 			// No two representations have the same strong tag (RFC 9110 section 8.8.3.3).
-			c.etag = append(append(append(c.etag[:len(c.etag)-1], '-'), r.coding.String()...), '"')
+			c.etag = append(append(c.etag, '-'), r.coding.String()...)
 		}
+		c.etag = append(c.etag, '"')
 		b = append(append(append(b, "ETag: "...), c.etag...), "\r\n"...)
 	}
 	b = append(b, c.vary()...) // a 304 has it too (RFC 9110 section 15.4.5)
@@ -259,24 +266,6 @@ func (c *content) join(body []byte) {
 	both := make([]byte, 0, len(c.head)+len(body))
 	both = append(append(both, c.head...), body...)
 	c.head, c.body = both[:len(c.head):len(c.head)], both[len(c.head):]
-}
-
-// appendETag makes an entity tag of size and modification time. weak: it may stay while the bytes change (RFC 9110
-// section 8.8.1).
-func appendETag(dst []byte, size int64, mtime timestamp, weak bool) []byte {
-	if weak {
-		dst = append(dst, "W/"...)
-	}
-	dst = append(mtime.appendHex(append(dst, '"')), '-')
-	return append(strconv.AppendInt(dst, size, 16), '"')
-}
-
-// appendHashETag makes an entity tag of the first 128 bits of a hash.
-func appendHashETag(dst, hash []byte, weak bool) []byte {
-	if weak {
-		dst = append(dst, "W/"...)
-	}
-	return append(hex.AppendEncode(append(dst, '"'), hash[:16]), '"')
 }
 
 func appendLength(dst []byte, n int64) []byte {

@@ -18,7 +18,8 @@ func (h *handler) fail(req *http1.Request, buf []byte, out *conn.Output, status 
 }
 
 // failWith answers with an error and its page, or puts the request off to read that. It reports false if there is no
-// page to be had.
+// page to be had. The page is no representation of what was asked for, so it has no validators, and there are no ranges
+// of it.
 func (h *handler) failWith(
 	p *CachedPath, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string,
 ) bool {
@@ -34,27 +35,17 @@ func (h *handler) failWith(
 		out.Defer(j)
 		return true
 	}
-	sent := h.sendPage(e, req, buf, out, status, fields, reason)
-	if !sent && e.whole() {
+	defer e.drop(held)
+	if e.kind != kindBody && e.kind != kindFile {
 		h.site.warn("the page for errors of status "+strconv.Itoa(status)+
 			" is no file that can be read: see error_pages", h.site.path+p.path)
-	}
-	e.drop(held)
-	return sent
-}
-
-// sendPage answers with an error and the file of e as its content. That is no representation of what was asked for, so
-// it has no validators, and there are no ranges of it.
-func (h *handler) sendPage(
-	e *entry, req *http1.Request, buf []byte, out *conn.Output, status int, fields, reason string,
-) bool {
-	if e.kind != kindBody && e.kind != kindFile {
 		return false
 	}
 	c := e.represent(req, buf)
 	if c == nil {
 		return false
 	}
+	defer c.release()
 	b := append(append(h.scratch[:0], c.vary()...), c.head[c.validators:c.typed]...)
 	b = append(b, "X-Content-Type-Options: nosniff\r\n"...)
 	if c.coding != http1.CodingIdentity {
@@ -64,6 +55,5 @@ func (h *handler) sendPage(
 	out.Reason(reason)
 	out.Head(status, h.scratch)
 	c.sendAll(out)
-	c.release()
 	return true
 }

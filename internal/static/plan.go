@@ -109,20 +109,21 @@ func (p *PlanServer) search(req *http1.Request, buf []byte, out *conn.Output) (f
 			p.putOff(req, buf, out)
 			return found, false
 		}
-		switch what := c.outcomeOf(e, p.plan.Path); what {
-		case isAnswer:
-			return Found{Candidate: i, entry: e, held: held}, true
-		case isError, isDirectory:
-			if what == isDirectory {
+		switch directory := e.kind == kindRedirect; {
+		case directory && c.Derived && !c.DirectoryOnly && c.path == p.plan.Path:
+			// Only to the request's own path is a slash added: a directory /a.html/ is no answer to /a.
+			slashless = cmp.Or(slashless, c)
+		case directory != c.DirectoryOnly, e.status == 404:
+			reason = cmp.Or(reason, e.reason)
+		case directory, e.kind == kindError:
+			if directory {
 				out.Edit(c.Edit)
 			}
 			p.answer(e, req, buf, out)
 			e.drop(held)
 			return found, false
-		case mayBeDirectory:
-			slashless = cmp.Or(slashless, c)
-		case isNothing:
-			reason = cmp.Or(reason, e.reason)
+		default:
+			return Found{Candidate: i, entry: e, held: held}, true
 		}
 		e.drop(held)
 	}
@@ -145,34 +146,6 @@ func (p *Plan) next(i int, req *http1.Request, buf []byte, out *conn.Output) *Ca
 }
 
 var varyAccept = []byte("Vary: Accept\r\n")
-
-// outcome is what a visit to a candidate means for the search.
-type outcome uint8
-
-const (
-	isNothing      outcome = iota // the next candidate is visited
-	isAnswer                      // the search ends here
-	isError                       // the search ends here, with the error
-	isDirectory                   // the search ends here, with a redirect to the path with a slash
-	mayBeDirectory                // the same, if no other derived candidate is a file
-)
-
-// outcomeOf says what an entry at the candidate means for a request for path. Only to the request's own path is a slash
-// added: a directory /a.html/ is no answer to /a.
-func (c *Candidate) outcomeOf(e *entry, path string) outcome {
-	slashless := e.kind == kindRedirect
-	switch {
-	case slashless && c.DirectoryOnly: // its path is the request's
-		return isDirectory
-	case slashless && c.Derived && c.path == path:
-		return mayBeDirectory
-	case slashless, c.DirectoryOnly, e.status == 404:
-		return isNothing
-	case e.kind == kindError:
-		return isError
-	}
-	return isAnswer
-}
 
 // Answer sends what Find has found.
 func (p *PlanServer) Answer(found Found, req *http1.Request, buf []byte, out *conn.Output) {

@@ -82,16 +82,11 @@ func (r *root) openBeneath(name []byte, links Links, peek, cached bool) (int, er
 
 // readNow reads what is in memory. It returns errWait if nothing is.
 func readNow(fd int, p []byte, offset int64, inMemory bool) (int, error) {
-	vec := unix.Iovec{Base: &p[0]}
-	vec.SetLen(len(p))
 	for {
-		// The offset's upper half is a register of its own on 32-bit machines;
-		// on 64-bit ones the lower holds all of it and the upper is shifted out.
-		n, _, errno := unix.Syscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&vec)), 1,
-			uintptr(offset), uintptr(uint64(offset)>>32), unix.RWF_NOWAIT)
-		switch errno {
-		case 0:
-			return int(n), nil
+		n, err := unix.Preadv2(fd, [][]byte{p}, offset, unix.RWF_NOWAIT)
+		switch err {
+		case nil:
+			return n, nil
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return 0, errWait

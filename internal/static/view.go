@@ -49,27 +49,20 @@ func (s *Site) View(opts ViewOptions) (*Site, error) {
 	if len(t.views) == viewsMax {
 		return nil, errViews
 	}
-	v, err := s.newView(opts)
-	if err != nil {
-		return nil, err
-	}
-	v.view = uint32(len(t.views) + 1)
-	if t.views == nil {
-		t.views = make(map[string]*Site)
-	}
-	t.views[id] = v
-	return v, nil
-}
-
-func (s *Site) newView(opts ViewOptions) (*Site, error) {
 	v := *s
-	v.options = opts
-	if v.precompressed, v.compress = s.allPrecompressed, s.allCompress; opts.Encoded {
+	v.options, v.view = opts, uint32(len(t.views)+1)
+	if v.precompressed, v.compress = t.allPrecompressed, t.allCompress; opts.Encoded {
 		v.precompressed, v.compress = nil, nil
 	}
 	var err error
-	v.hide, err = newHidden(opts.Hide)
-	return &v, err
+	if v.hide, err = newHidden(opts.Hide); err != nil {
+		return nil, err
+	}
+	if t.views == nil {
+		t.views = make(map[string]*Site)
+	}
+	t.views[id] = &v
+	return &v, nil
 }
 
 // Hides reports whether a decoded path is hidden.

@@ -1,9 +1,6 @@
 package http1
 
-import (
-	"bytes"
-	"math"
-)
+import "math"
 
 // fieldNames are the known fields' names, in lower case.
 var fieldNames = [numFields]string{
@@ -190,8 +187,12 @@ func (h *head) hostField(pos, from, to int, first bool) bool {
 
 // cutList splits the first element off a comma-separated list (RFC 9110 section 5.6.1).
 func cutList(list []byte) (element, rest []byte, more bool) {
-	element, rest, more = bytes.Cut(list, []byte{','})
-	return trimSpace(element), rest, more
+	for i, c := range list {
+		if c == ',' {
+			return trimSpace(list[:i]), list[i+1:], true
+		}
+	}
+	return trimSpace(list), nil, false
 }
 
 // connectionField looks for close and keep-alive (RFC 9112 section 9.3);

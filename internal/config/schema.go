@@ -24,34 +24,6 @@ func Schema() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// unlisted describes the keys that have no line of their own in Documented: they are of elements that no default has.
-var unlisted = map[string]string{
-	"sites[].redirects[].from":   "pattern of the paths that are redirected; each * and ** is $1, $2 in to",
-	"sites[].redirects[].to":     "path or URL that they are redirected to, written as in a URL",
-	"sites[].redirects[].status": "301, 302, 303, 307 or 308",
-
-	"sites[].paths[].match": "pattern of the paths that the rule is for; among rules the later wins, " +
-		"key by key",
-	"sites[].paths[].headers":  `fields of the answer: "" removes one; nosniff is set unless removed`,
-	"sites[].paths[].listing":  "list directories without an index",
-	"sites[].paths[].etag":     "mtime, content, off",
-	"sites[].paths[].hide":     "patterns of names that are not served; ! excepts",
-	"sites[].paths[].symlinks": "beneath the root (links relative or absolute), follow anywhere, deny",
-	"sites[].paths[].allow": "networks that may ask; the most specific of allow and deny wins; with " +
-		"allow alone all others get 403",
-	"sites[].paths[].deny":          "networks that get 403; the most specific of allow and deny wins",
-	"sites[].paths[].auth":          "who may ask, by name and password",
-	"sites[].paths[].auth.realm":    "what a browser shows when it asks for the password",
-	"sites[].paths[].auth.htpasswd": "file of name:bcrypt lines (htpasswd -B); looked at once a second",
-
-	"sites[].paths[].cors":             "scripts of other origins that may read the answer",
-	"sites[].paths[].cors.origins":     "origins such as https://app.example.org, or *",
-	"sites[].paths[].cors.methods":     "methods that a preflight allows",
-	"sites[].paths[].cors.headers":     "fields of a request that a preflight allows",
-	"sites[].paths[].cors.credentials": "cookies and passwords may come along; not with the origin *",
-	"sites[].paths[].cors.max_age":     "how long a browser may keep the preflight's answer",
-}
-
 // Key is what a page or an editor says of one key of the configuration.
 type Key struct {
 	Path    string   // with [] for each element of a list: sites[].root
@@ -77,14 +49,16 @@ type description struct {
 // documented reads Documented for what it says beside the values.
 func documented() *description {
 	d := &description{text: make(map[string]string), defaults: make(map[string]string)}
-	cfg, at := readDocumented()
-	lines := strings.Split(Documented, "\n")
-	for path, o := range at {
-		_, comment, _ := strings.Cut(lines[o.Line-1], " # ")
-		d.text[row(path)] = strings.TrimSpace(comment)
+	for _, file := range []string{Documented, documentedRules} {
+		_, at := readDocumented(file)
+		lines := strings.Split(file, "\n")
+		for path, o := range at {
+			if _, comment, ok := strings.Cut(lines[o.Line-1], " # "); ok {
+				d.text[row(path)] = strings.TrimSpace(comment)
+			}
+		}
 	}
-	maps.Copy(d.text, unlisted)
-	visit("", reflect.ValueOf(cfg), func(path string, v reflect.Value) {
+	visit("", reflect.ValueOf(Default()), func(path string, v reflect.Value) {
 		d.defaults[row(path)] = written(path, v, nil)
 	})
 	return d

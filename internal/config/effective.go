@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -23,20 +24,12 @@ func (e *Effective) WriteTo(w io.Writer) (int64, error) {
 
 // Summary says in one line that the configuration is right, and what it is.
 func (e *Effective) Summary() string {
-	name := e.File
-	if name == "" {
-		name = "without a file"
+	var roots []string
+	for _, s := range e.Config.Sites {
+		roots = append(roots, s.Root)
 	}
-	where := make([]string, len(e.Config.Listen))
-	for i, a := range e.Config.Listen {
-		where[i] = a.String()
-	}
-	roots := make([]string, len(e.Config.Sites))
-	for i, s := range e.Config.Sites {
-		roots[i] = s.Root
-	}
-	return fmt.Sprintf("%s: the configuration is right: serves %s at %s", name, strings.Join(roots, ", "),
-		strings.Join(where, ", "))
+	return fmt.Sprintf("%s: the configuration is right: serves %s at %s", cmp.Or(e.File, "without a file"),
+		strings.Join(roots, ", "), strings.Join(formatted("listen", reflect.ValueOf(e.Config.Listen), nil), ", "))
 }
 
 // effectiveFile is the text of a configuration.
@@ -142,20 +135,13 @@ func Diff(old, new *Config) []string {
 	was, order := flat(old)
 	is, added := flat(new)
 	for _, path := range added {
-		if _, there := was[path]; !there {
+		if was[path] == "" {
 			order = append(order, path)
 		}
 	}
 	var lines []string
 	for _, path := range order {
-		before, had := was[path]
-		after, has := is[path]
-		if !had {
-			before = "nothing"
-		}
-		if !has {
-			after = "nothing"
-		}
+		before, after := cmp.Or(was[path], "nothing"), cmp.Or(is[path], "nothing")
 		if before != after {
 			lines = append(lines, path+": "+before+" → "+after)
 		}

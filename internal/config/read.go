@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -20,7 +21,8 @@ func (r *reader) section(path string, n ast.Node, into reflect.Value) {
 	if _, ok := pairs(n); !ok {
 		// Only comments below a section's name: it says nothing.
 		if n.Type() != ast.NullType || strings.HasSuffix(path, "]") {
-			r.at(at, "%s is %s: want keys and values, of %s", named(path), describe(n), strings.Join(names, ", "))
+			r.at(at, "%s is %s: want keys and values, of %s", cmp.Or(path, wholeName), describe(n),
+				strings.Join(names, ", "))
 		}
 		return
 	}
@@ -269,12 +271,7 @@ func (k kind) rejects(n ast.Node, text string) bool {
 }
 
 // wanted is what a value of the kind is, for errors.
-func (k kind) wanted() string {
-	if k.want == "" {
-		return "one such as " + k.sample
-	}
-	return k.want
-}
+func (k kind) wanted() string { return cmp.Or(k.want, "one such as "+k.sample) }
 
 // instead is what to write in place of a scalar of the wrong type.
 func (k kind) instead(n ast.Node, text string) string {

@@ -1,9 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,18 +22,36 @@ const (
 	wantDuration = "a duration such as 500ms, 30s or 1h, or 0s"
 )
 
-// sizeUnits are the suffixes of a size, and what each is in bytes.
-var sizeUnits = []struct {
+// unit is a suffix of a quantity, and how much it stands for.
+type unit struct {
 	suffix string
-	bytes  int64
-}{{"KiB", KiB}, {"MiB", MiB}, {"GiB", GiB}}
+	value  int64
+}
+
+var (
+	// sizeUnits are the units of a size beyond the byte, the largest first.
+	sizeUnits = []unit{{"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB}}
+	// durationUnits are the units that FormatDuration uses.
+	durationUnits = []unit{{"h", int64(time.Hour)}, {"m", int64(time.Minute)}, {"s", int64(time.Second)},
+		{"ms", int64(time.Millisecond)}}
+)
+
+// inUnits writes n in the first unit that leaves a whole number; empty: none does.
+func inUnits(n int64, units []unit) string {
+	for _, u := range units {
+		if n != 0 && n%u.value == 0 {
+			return strconv.FormatInt(n/u.value, 10) + u.suffix
+		}
+	}
+	return ""
+}
 
 // ParseSize reads a size, 4096 or 256KiB or 1MiB or 2GiB, and returns it in bytes; 0 is no limit.
 func ParseSize(s string) (int64, error) {
 	digits, unit := s, int64(1)
 	for _, u := range sizeUnits {
 		if number, ok := strings.CutSuffix(s, u.suffix); ok {
-			digits, unit = strings.TrimRight(number, " "), u.bytes
+			digits, unit = strings.TrimRight(number, " "), u.value
 		}
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
@@ -48,22 +66,11 @@ func ParseSize(s string) (int64, error) {
 
 // FormatSize writes bytes as ParseSize reads them, in the largest unit that leaves a whole number.
 func FormatSize(bytes int64) string {
-	for _, u := range slices.Backward(sizeUnits) {
-		if bytes != 0 && bytes%u.bytes == 0 {
-			return strconv.FormatInt(bytes/u.bytes, 10) + u.suffix
-		}
-	}
-	return strconv.FormatInt(bytes, 10)
+	return cmp.Or(inUnits(bytes, sizeUnits), strconv.FormatInt(bytes, 10))
 }
 
 // durationMax bounds every duration: more than a year is a mistake.
 const durationMax = 8760 * time.Hour
-
-// durationUnits are the suffixes that FormatDuration uses.
-var durationUnits = []struct {
-	suffix string
-	unit   time.Duration
-}{{"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}}
 
 // ParseDuration reads a duration, 500ms or 30s or 1h30m, that is not negative.
 func ParseDuration(s string) (time.Duration, error) {
@@ -79,13 +86,5 @@ func ParseDuration(s string) (time.Duration, error) {
 
 // FormatDuration writes d as ParseDuration reads it, in the largest unit that leaves a whole number.
 func FormatDuration(d time.Duration) string {
-	if d == 0 {
-		return "0s"
-	}
-	for _, u := range durationUnits {
-		if d%u.unit == 0 {
-			return strconv.FormatInt(int64(d/u.unit), 10) + u.suffix
-		}
-	}
-	return d.String()
+	return cmp.Or(inUnits(int64(d), durationUnits), d.String())
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -225,7 +226,7 @@ func (r *reader) entries(path string, n ast.Node) []entry {
 			merged = append(merged, p.Value)
 			continue
 		case !ok:
-			r.at(p.Key.GetToken(), "%s: a key is a word, not %s", named(path), describe(p.Key))
+			r.at(p.Key.GetToken(), "%s: a key is a word, not %s", cmp.Or(path, wholeName), describe(p.Key))
 			continue
 		}
 		e := entry{scalar(key), p.Key.GetToken(), p.Value}
@@ -256,7 +257,7 @@ func (r *reader) merge(path string, n ast.Node, own []entry, have map[string]int
 		return own
 	}
 	if _, ok := pairs(n); !ok {
-		r.at(at, "%s: << takes keys and values from a mapping, not from %s", named(path), describe(n))
+		r.at(at, "%s: << takes keys and values from a mapping, not from %s", cmp.Or(path, wholeName), describe(n))
 		return own
 	}
 	for _, e := range r.entries(path, n) {
@@ -268,12 +269,8 @@ func (r *reader) merge(path string, n ast.Node, own []entry, have map[string]int
 	return own
 }
 
-func named(path string) string {
-	if path == "" {
-		return "the configuration"
-	}
-	return path
-}
+// wholeName stands for the path of what is in no section.
+const wholeName = "the configuration"
 
 // first is where a section begins: at its first key, or where it was named.
 func (r *reader) first(n ast.Node, at *token.Token) *token.Token {

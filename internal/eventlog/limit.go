@@ -63,11 +63,7 @@ func (l *Limiter) Warn(text string, err error) {
 	if grave(k.cause) {
 		level = zapcore.ErrorLevel
 	}
-	if err == nil {
-		l.log.Log(level, text)
-	} else {
-		l.log.Log(level, text, zap.Error(err))
-	}
+	l.log.Log(level, text, zap.Error(err)) // no field for nil
 }
 
 // WarnPath tells what is wrong with a path.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,11 +44,9 @@ func healthcheckCommand() *cobra.Command {
 		if *timeout <= 0 {
 			return &usageError{fmt.Errorf("--timeout wants a time such as 5s; see \"%s --help\"", c.CommandPath())}
 		}
+		target := strings.Join(args, "") // one or none
 		var cfg *config.Config
-		target := ""
-		if len(args) == 1 { // and no configuration is read
-			target = args[0]
-		} else {
+		if target == "" {
 			var err error
 			if cfg, err = sources.Load(); err != nil {
 				return err

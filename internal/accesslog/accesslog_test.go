@@ -107,7 +107,7 @@ func TestCombinedLines(t *testing.T) {
 }
 
 func TestCombinedTimeIsOfEachAnswerInTheLogsZone(t *testing.T) {
-	c := newCombined(time.FixedZone("", -(3*3600 + 30*60)))
+	c := newFormat(Options{Location: time.FixedZone("", -(3*3600 + 30*60))})
 	a := access(t, "", "GET / HTTP/1.0\r\n\r\n", 200)
 	for _, want := range []string{
 		"22/Nov/2026:18:30:00 -0330", "22/Nov/2026:18:30:01 -0330", "22/Nov/2026:18:30:02 -0330",
@@ -160,7 +160,7 @@ func TestTheLongestLineFits(t *testing.T) {
 		t.Fatal("not parsed")
 	}
 	a.User = []byte(long)
-	c := newCombined(time.UTC)
+	c := newFormat(Options{Location: time.UTC})
 	rest := c.rest(nil, -1<<63, -1<<63)
 	line := c.tail(append(c.head(nil, a), rest...), a)
 	if len(line) > lineMax || len(rest) > restMax {
@@ -172,7 +172,7 @@ func TestTheLongestLineFits(t *testing.T) {
 }
 
 func TestCombinedUser(t *testing.T) {
-	c := newCombined(time.UTC)
+	c := newFormat(Options{Location: time.UTC})
 	a := access(t, "192.0.2.7:5", "GET / HTTP/1.0\r\n\r\n", 200)
 	for name, want := range map[string]string{
 		"": "-", "alice": "alice", "a b  c": `a\x20b\x20\x20c`, " ": `\x20`, `"x\`: `\x22x\x5C`, "\x1b\n": `\x1B\x0A`,

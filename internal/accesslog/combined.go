@@ -3,7 +3,6 @@ package accesslog
 import (
 	"bytes"
 	"strconv"
-	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
 )
@@ -23,10 +22,6 @@ type combined struct{ recent }
 
 // The time stands between a client that has no user name and the quotation mark of the request line.
 var combinedStyle = style{time: ` - - [02/Jan/2006:15:04:05 -0700] "`, none: "-"}
-
-func newCombined(location *time.Location) *combined {
-	return &combined{newRecent(&combinedStyle, location)}
-}
 
 func (c *combined) head(dst []byte, a *conn.Access) []byte {
 	c.update(a)

@@ -41,7 +41,7 @@ type format interface {
 // newFormat returns a format for one loop.
 func newFormat(o Options) format {
 	if o.Format == JSON {
-		return newJSON(o.Location)
+		return &jsonLines{newRecent(&jsonStyle, o.Location)}
 	}
-	return newCombined(o.Location)
+	return &combined{newRecent(&combinedStyle, o.Location)}
 }

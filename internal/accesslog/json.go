@@ -29,8 +29,6 @@ var jsonStyle = style{
 	before: `,"remote":"`, after: `"`, none: `,"remote":null`,
 }
 
-func newJSON(location *time.Location) *jsonLines { return &jsonLines{newRecent(&jsonStyle, location)} }
-
 func (j *jsonLines) head(dst []byte, a *conn.Access) []byte {
 	j.update(a)
 	dst = append(dst, j.stamp...)

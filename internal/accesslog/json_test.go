@@ -24,7 +24,7 @@ type jsonLine struct {
 // jsonOf formats both ways and returns what is the same in both.
 func jsonOf(t testing.TB, a *conn.Access, bytes, took int64) (string, jsonLine) {
 	t.Helper()
-	j := newJSON(time.UTC)
+	j := newFormat(Options{Format: JSON, Location: time.UTC})
 	whole := string(j.tail(j.rest(j.head(nil, a), bytes, took), a))
 	if !strings.HasSuffix(whole, "}\n") || strings.Count(whole, "\n") != 1 {
 		t.Fatalf("not one line: %q", whole)
@@ -125,7 +125,7 @@ func TestTheLongestJSONLineFits(t *testing.T) {
 		t.Fatal("not parsed")
 	}
 	a.Reason, a.User = strings.Repeat("\x00", 7000), []byte(long)
-	j := newJSON(time.FixedZone("", -(3*3600 + 30*60)))
+	j := newFormat(Options{Format: JSON, Location: time.FixedZone("", -(3*3600 + 30*60))})
 	rest := j.rest(nil, -1<<63, 1<<63-1)
 	line := j.tail(append(j.head(nil, a), rest...), a)
 	if len(line) > lineMax || len(rest) > restMax {
@@ -140,7 +140,7 @@ func TestTheLongestJSONLineFits(t *testing.T) {
 }
 
 func TestJSONTimeIsOfEachAnswerInTheLogsZone(t *testing.T) {
-	j := newJSON(time.FixedZone("", -(3*3600 + 30*60)))
+	j := newFormat(Options{Format: JSON, Location: time.FixedZone("", -(3*3600 + 30*60))})
 	a := access(t, "", "GET / HTTP/1.0\r\n\r\n", 200)
 	for _, want := range []string{
 		"2026-11-22T18:30:00.900-03:30", "2026-11-22T18:30:02.005-03:30", "2026-11-22T18:30:03.110-03:30",

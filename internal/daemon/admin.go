@@ -189,7 +189,7 @@ func (s *Server) overview() any {
 	}
 	switch {
 	case m.choice.Loops:
-		o.Loops = m.loops
+		o.Loops = m.options.Loops
 	case m.choice.Threads:
 		o.Threads = now.cfg.Threads
 	}

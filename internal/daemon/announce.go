@@ -33,11 +33,11 @@ func (s *Server) announce() {
 	}
 	var parts []string
 	if len(s.cfg.Sites) == 1 {
-		parts = append(parts, "listing "+onOff(s.cfg.Sites[0].Listing))
+		parts = append(parts, map[bool]string{true: "listing on", false: "listing off"}[s.cfg.Sites[0].Listing])
 	}
 	switch parts = append(parts, s.model.choice.String()); {
 	case s.model.choice.Loops:
-		parts = append(parts, counted(s.model.loops, "loop"))
+		parts = append(parts, counted(s.model.options.Loops, "loop"))
 	case s.model.choice.Threads:
 		parts = append(parts, s.model.describeThreads())
 	}
@@ -63,13 +63,6 @@ func (s *Server) status() string {
 		at = append(at, l.Where())
 	}
 	return fmt.Sprintf("serving %s at %s, %s", served(s.cfg), strings.Join(at, ", "), s.model.choice)
-}
-
-func onOff(b bool) string {
-	if b {
-		return "on"
-	}
-	return "off"
 }
 
 // counted puts a number before a noun.

@@ -44,13 +44,10 @@ type Options struct {
 }
 
 // Told is an error that Run has said on standard error already.
-type Told struct{ Err error }
-
-// Error returns the text of the error within.
-func (e *Told) Error() string { return e.Err.Error() }
+type Told struct{ error }
 
 // Unwrap returns the error within.
-func (e *Told) Unwrap() error { return e.Err }
+func (e *Told) Unwrap() error { return e.error }
 
 // state is what a server serves with. It is not changed: a reload replaces it.
 type state struct {

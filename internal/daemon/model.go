@@ -20,10 +20,9 @@ import (
 // as long as they have connections.
 type runningModel struct {
 	choice  iomodel.Choice
-	loops   int
-	threads int           // the most threads that connections have
-	wanted  int           // the number of threads that is configured
-	bound   iomodel.Limit // the limit that keeps threads below wanted; without a name if none does
+	options iomodel.Options // what it is started with
+	wanted  int             // the number of threads that is configured
+	bound   iomodel.Limit   // the limit that keeps options.Threads below wanted; without a name if none does
 	server  iomodel.Server
 	ended   model.Ended // what the end of server has cut off
 }
@@ -34,16 +33,13 @@ func choose(cfg *config.Config) (*runningModel, error) {
 	if err != nil {
 		return nil, &config.UnusableError{Err: err}
 	}
-	m := &runningModel{choice: choice, loops: cfg.Loops, wanted: cfg.Threads}
-	if m.loops == 0 {
-		m.loops = cpus()
+	m := &runningModel{choice: choice, wanted: cfg.Threads,
+		options: iomodel.Options{Loops: cfg.Loops, Threads: cfg.Threads, Workers: cfg.Workers}}
+	if cfg.Loops == 0 {
+		m.options.Loops = cpus()
 	}
-	options := iomodel.Options{Loops: m.loops, Threads: cfg.Threads, Workers: cfg.Workers}
-	if m.bound, err = choice.Fit(&options); err != nil {
-		return nil, err
-	}
-	m.threads = options.Threads
-	return m, nil
+	m.bound, err = choice.Fit(&m.options)
+	return m, err
 }
 
 // like reports whether other serves in the same way, and need not be replaced.
@@ -51,7 +47,7 @@ func (m *runningModel) like(other *runningModel) bool {
 	switch {
 	case other == nil || m.choice.Name != other.choice.Name || m.choice.Trigger != other.choice.Trigger:
 		return false
-	case m.choice.Loops && m.loops != other.loops:
+	case m.choice.Loops && m.options.Loops != other.options.Loops:
 		return false
 	}
 	return !m.choice.Threads ||
@@ -61,7 +57,7 @@ func (m *runningModel) like(other *runningModel) bool {
 // lists is the number of lists of listeners that the model takes.
 func (m *runningModel) lists() int {
 	if m.choice.Loops {
-		return m.loops
+		return m.options.Loops
 	}
 	return 1
 }
@@ -81,7 +77,7 @@ func (m *runningModel) share(cfg *config.Config, listeners []*listener.Listener)
 
 // describeThreads says how many threads there may be, and what that means for clients.
 func (m *runningModel) describeThreads() string {
-	text := counted(m.threads, "thread")
+	text := counted(m.options.Threads, "thread")
 	if m.bound.Name != "" {
 		text += fmt.Sprintf(" of %d (%s %d)", m.wanted, m.bound.Name, m.bound.Value)
 	}
@@ -141,23 +137,18 @@ func (s *models) drain(patience time.Duration) {
 // startModel makes the model ready with GOMAXPROCS set for it. It returns what GOMAXPROCS was.
 func (s *Server) startModel(m *runningModel, st *state) (procs int, err error) {
 	set := s.settings(m, st)
-	options := iomodel.Options{
-		Options: model.Options{
-			Config:      set.Config,
-			NewHandler:  set.NewHandler,
-			NewLog:      set.NewLog,
-			Pool:        s.pool,
-			Connections: set.Connections,
-			Open:        &s.shared.open,
-			Budget:      &s.shared.budget,
-			Warn:        s.limiter.Warn,
-		},
-		Loops:   m.loops,
-		Threads: m.threads,
-		Workers: st.cfg.Workers,
+	m.options.Options = model.Options{
+		Config:      set.Config,
+		NewHandler:  set.NewHandler,
+		NewLog:      set.NewLog,
+		Pool:        s.pool,
+		Connections: set.Connections,
+		Open:        &s.shared.open,
+		Budget:      &s.shared.budget,
+		Warn:        s.limiter.Warn,
 	}
-	procs = runtime.GOMAXPROCS(m.choice.MaxProcs(&options))
-	m.server, err = m.choice.Start(options)
+	procs = runtime.GOMAXPROCS(m.choice.MaxProcs(&m.options))
+	m.server, err = m.choice.Start(m.options)
 	return procs, err
 }
 

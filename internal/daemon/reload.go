@@ -13,7 +13,6 @@ import (
 	"github.com/evhttpd/evhttpd/internal/eventlog"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/static"
-	"github.com/evhttpd/evhttpd/iomodel"
 	"github.com/evhttpd/evhttpd/model"
 )
 
@@ -234,9 +233,8 @@ func (s *Server) commit(c *change) error {
 	s.happen(committed) // before the control plane is asked whether the server is ready
 	former := s.changeAdmin(&c.admin)
 	if s.pool.Resize(c.cfg.Workers); m == old.model {
-		runtime.GOMAXPROCS(m.choice.MaxProcs(&iomodel.Options{
-			Loops: m.loops, Threads: m.threads, Workers: c.cfg.Workers,
-		}))
+		m.options.Workers = c.cfg.Workers
+		runtime.GOMAXPROCS(m.choice.MaxProcs(&m.options))
 	}
 	if c.starts() {
 		for _, l := range unwanted {

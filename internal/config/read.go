@@ -108,7 +108,7 @@ func (r *reader) value(path string, e entry, into reflect.Value) {
 
 // sections reads a list of mappings.
 func (r *reader) sections(path string, e entry, into reflect.Value) {
-	items, ok := r.items(path, e, "- ")
+	items, ok := r.items(path, e)
 	if !ok {
 		return
 	}
@@ -137,30 +137,29 @@ func begin(section reflect.Value, row string) {
 }
 
 // items are the elements of a list.
-func (r *reader) items(path string, e entry, sample string) ([]ast.Node, bool) {
+func (r *reader) items(path string, e entry) ([]ast.Node, bool) {
 	n := r.resolve(path, e.value)
 	if n == nil {
 		return nil, false
 	}
-	list, ok := n.(*ast.SequenceNode)
-	if ok {
+	if list, ok := n.(*ast.SequenceNode); ok {
 		return list.Values, true
 	}
-	at := r.origin(e.value.GetToken())
-	if s, isScalar := n.(ast.ScalarNode); isScalar && n.Type() != ast.NullType && sample != "- " {
-		k := kinds[row(path)]
-		r.add(path, at, "is %s: want a list: [%s]", describe(n), quoted(scalar(s), k.shape))
-	} else if sample == "- " {
-		r.add(path, at, "is %s: want a list of keys and values, each beginning with \"- \"", describe(n))
-	} else {
-		r.add(path, at, "is %s: want a list such as [%s]", describe(n), sample)
+	k, isLeaf := kinds[row(path)]
+	want := fmt.Sprintf("a list such as [%s]", k.sample)
+	switch s, isScalar := n.(ast.ScalarNode); {
+	case !isLeaf:
+		want = `a list of keys and values, each beginning with "- "`
+	case isScalar && n.Type() != ast.NullType:
+		want = fmt.Sprintf("a list: [%s]", quoted(scalar(s), k.shape))
 	}
+	r.add(path, r.origin(e.value.GetToken()), "is %s: want %s", describe(n), want)
 	return nil, false
 }
 
 // list reads a list of scalars.
 func (r *reader) list(path string, e entry, k kind, into reflect.Value) {
-	items, ok := r.items(path, e, k.sample)
+	items, ok := r.items(path, e)
 	if !ok {
 		return
 	}

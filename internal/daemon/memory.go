@@ -38,9 +38,9 @@ func boundMemory(cfg *config.Config, m *runningModel) {
 		return
 	}
 	// Each loop, and each thread of a model that has one a connection, receives into memory of its own.
-	receivers := m.loops
+	receivers := m.options.Loops
 	if m.choice.Threads {
-		receivers = m.threads
+		receivers = m.options.Threads
 	}
 	received := int64(receivers) * 2 * int64(cfg.Limits.Head)
 	debug.SetMemoryLimit(goMemory(quota.Memory(), buffers(cfg), cfg.Cache.Memory, received))

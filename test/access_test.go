@@ -14,7 +14,8 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// accessVariants are a model whose passwords the pool compares, and one whose own threads do.
+// accessVariants are the models under test: one hands passwords to the pool, the other compares them on its own
+// threads.
 var accessVariants = []string{"epoll", "blocking"}
 
 const accessYAML = `
@@ -39,7 +40,7 @@ sites:
         allow: [192.0.2.1]
 `
 
-// guarded runs a server with a site that lets not everybody have everything.
+// guarded runs a server with a site of which some parts are for certain users and addresses only.
 func guarded(t *testing.T, model, rate string, users map[string]string) *operated {
 	t.Helper()
 	if model == "epoll" && variants()[0].model == "kqueue" {
@@ -60,7 +61,7 @@ func guarded(t *testing.T, model, rate string, users map[string]string) *operate
 	return o
 }
 
-// writeUsers changes the file of passwords, in one go.
+// writeUsers replaces the file of passwords by a rename.
 func writeUsers(t *testing.T, folder string, users map[string]string) {
 	t.Helper()
 	var text strings.Builder
@@ -122,7 +123,7 @@ func TestPasswordsWithCurl(t *testing.T) {
 	}
 }
 
-// wantUser waits for the access line of somebody.
+// wantUser waits for an access line that names the user.
 func (o *operated) wantUser(name string) {
 	o.t.Helper()
 	eventually(o.t, func() error {
@@ -149,7 +150,7 @@ func (o *operated) wantUser(name string) {
 	})
 }
 
-// changePasswords changes the file beneath the running server, and breaks it.
+// changePasswords replaces the file of passwords while the server runs, at last by one that is wrong.
 func (o *operated) changePasswords() {
 	t, folder := o.t, filepath.Dir(o.config)
 	becomes := func(user, status string) {
@@ -184,7 +185,7 @@ func (o *operated) changePasswords() {
 	}
 }
 
-// The file that Apache's htpasswd makes is one that the server takes, and a reload reads it at once.
+// TestPasswordsOfHtpasswd: the server takes the file that Apache's htpasswd makes, and a reload reads it at once.
 func TestPasswordsOfHtpasswd(t *testing.T) {
 	if testkit.Race {
 		t.Skip("once is enough")
@@ -277,7 +278,7 @@ func TestAddressesWithCurl(t *testing.T) {
 	}
 }
 
-// What a client has used of its rate outlasts a reload, and ends with a new rate.
+// TestRateWithCurl: what a client has used of its rate is kept by a reload that keeps the rate.
 func TestRateWithCurl(t *testing.T) {
 	for _, model := range accessVariants {
 		t.Run(model, func(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestAccessLog: a line an answer, with what was sent, nothing raw from the
-// client, and a new file after SIGUSR1.
+// TestAccessLog: each answer has a line with what was sent. Nothing of the client's stands in it raw. SIGUSR1
+// begins a new file.
 func TestAccessLog(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root := t.TempDir()

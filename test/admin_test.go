@@ -192,7 +192,8 @@ func TestMetricsAreWhatClientsSaw(t *testing.T) {
 	})
 }
 
-// checkModel: the info metric names the model, and the calls are known that it makes itself.
+// checkModel checks that the info metric names the model, and that those system calls are counted which the model
+// makes itself.
 func checkModel(t *testing.T, v variant, got map[string]float64) {
 	t.Helper()
 	trigger := v.trigger
@@ -219,7 +220,7 @@ func checkModel(t *testing.T, v variant, got map[string]float64) {
 	}
 }
 
-// TestControlPlane: every address over TCP and the Unix socket; nothing but reading.
+// TestControlPlane reads every address over TCP and over the Unix socket, and checks that nothing can be written.
 func TestControlPlane(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		c := startControlled(t, v, t.TempDir(), "")
@@ -261,7 +262,7 @@ func TestControlPlane(t *testing.T) {
 	})
 }
 
-// TestReadinessWhileDraining: not ready, but alive, while what is in flight finishes.
+// TestReadinessWhileDraining: a server that finishes its last answers is alive and not ready.
 func TestReadinessWhileDraining(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
@@ -371,8 +372,7 @@ func TestAccessLogToSyslog(t *testing.T) {
 	})
 }
 
-// TestReopenUnderLoad: SIGUSR1 while requests are answered loses no line, of
-// whatever log, and splits none.
+// TestReopenUnderLoad: SIGUSR1 while requests are answered loses no line of any log, and splits none.
 func TestReopenUnderLoad(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root, logs := t.TempDir(), t.TempDir()
@@ -443,8 +443,7 @@ func TestReopenUnderLoad(t *testing.T) {
 	})
 }
 
-// TestEventsAreSafeToRead: what a client asked for, and an event tells, holds
-// nothing that a terminal obeys.
+// TestEventsAreSafeToRead: an event that repeats what a client asked for has no control character in it.
 func TestEventsAreSafeToRead(t *testing.T) {
 	for _, format := range []string{"console", "json"} {
 		root, outside := t.TempDir(), t.TempDir()
@@ -486,7 +485,7 @@ func TestControlPlaneThatCannotListen(t *testing.T) {
 	}
 }
 
-// TestSilentClientsOfTheControlPlane: they keep neither a health check out nor who scrapes.
+// TestSilentClientsOfTheControlPlane: clients that send nothing keep neither a health check nor a scraper out.
 func TestSilentClientsOfTheControlPlane(t *testing.T) {
 	c := startControlled(t, defaultVariant(), t.TempDir(), "")
 	address := strings.TrimPrefix(c.url, "http://")
@@ -509,8 +508,8 @@ func TestSilentClientsOfTheControlPlane(t *testing.T) {
 	}
 }
 
-// TestControlPlaneAnswersToItsNames: not to one that somebody else has lead here; the machine's own is one of them,
-// and a reload changes them.
+// TestControlPlaneAnswersToItsNames: a request by a name that is not the server's gets 421, though the name leads
+// here. The machine's own name is allowed, and a reload changes the list.
 func TestControlPlaneAnswersToItsNames(t *testing.T) {
 	c := startControlled(t, defaultVariant(), t.TempDir(), "")
 	machine, err := os.Hostname()

@@ -45,7 +45,7 @@ func archive(t *testing.T, folder, version string, content []byte) {
 	write(t, folder, "dists/test/Release", []byte(release))
 }
 
-// aptMachine is an empty machine in a folder, whose apt knows one archive and nothing of this machine's.
+// aptMachine is a folder in which apt finds one archive, and nothing of this machine's configuration.
 func aptMachine(t *testing.T, source string) (root string, apt func(args ...string) string) {
 	t.Helper()
 	program := tool(t, "apt-get")

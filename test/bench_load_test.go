@@ -17,7 +17,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// loadReport is of a report of `bench load --json` what the tests look at.
+// loadReport is the part of a report of `bench load --json` that the tests look at.
 type loadReport struct {
 	Answered, Errors, Bytes int64
 	Interrupted             bool

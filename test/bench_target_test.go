@@ -19,10 +19,10 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// oneCell has bench measure the fewest subjects in one cell, for a moment a round.
+// oneCell are flags with which bench measures the fewest subjects in one cell, for a moment a round.
 var oneCell = []string{"--models", "epoll", "--triggers", "edge", "--scenarios", "small", "--duration", "40ms"}
 
-// countedTarget is a server of the files in root. At its nth connection it calls then.
+// countedTarget is a server of the files in root. It calls then at its nth connection.
 func countedTarget(root string, n int, then func(*httptest.Server)) *httptest.Server {
 	connections := 0
 	other := httptest.NewUnstartedServer(http.FileServer(http.Dir(root)))
@@ -39,7 +39,7 @@ func countedTarget(root string, n int, then func(*httptest.Server)) *httptest.Se
 	return other
 }
 
-// wholeRounds is what the report says of how many rounds it has, and of how many.
+// wholeRounds finds, in a report, how many rounds are whole, and of how many.
 func wholeRounds(t *testing.T, report string) (whole, all int) {
 	t.Helper()
 	at := strings.Index(report, "This is ")
@@ -101,7 +101,8 @@ func TestBenchWholeRoundsSurvive(t *testing.T) {
 	})
 }
 
-// answering is a server that answers every request of a connection with answer, and then closes it if that is said.
+// answering is a server that answers every request of a connection with the same answer. It may close the
+// connection after it.
 func answering(t *testing.T, answer func() string, closes bool) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

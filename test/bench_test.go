@@ -17,7 +17,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// benchSample and benchResults are of results.json what the tests look at.
+// benchSample and benchResults are the parts of results.json that the tests look at.
 type benchSample struct {
 	Requests, Served, Wanted, Failed int64
 	Failure                          string
@@ -68,8 +68,8 @@ func runBench(t *testing.T, descriptors int, limit time.Duration, args ...string
 // progressLine is what a comparison says at the beginning of a round.
 var progressLine = regexp.MustCompile(`^evhttpd: round \d+ of \d+, \S+ left\n$`)
 
-// withoutProgress is what a comparison that nobody watches wrote to standard error, without the lines that say how
-// far it is and that it is not alone on the machine.
+// withoutProgress takes out of standard error the lines that a comparison writes for nobody at a terminal: how far
+// it is, and that it is not alone on the machine.
 func withoutProgress(stderr string) string {
 	rest := ""
 	for line := range strings.Lines(stderr) {

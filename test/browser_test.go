@@ -16,10 +16,10 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// shots is where the browser's screenshots go for whoever wants to look at them; unset: nowhere.
+// shots names the variable with a folder for the browser's screenshots; without it they are not kept.
 const shots = "EVHTTPD_TEST_SCREENSHOTS"
 
-// names is what the listing shows, in its order.
+// listed is a script that returns the names that the listing shows, in its order.
 const listed = `[...document.querySelectorAll("tbody a")].map(a => decodeURIComponent(a.getAttribute("href")))`
 
 // TestBrowserListing: the listing is sorted and walked with the mouse, and comes back with the back button.
@@ -126,8 +126,8 @@ func checkPicture(t *testing.T, data []byte) {
 	}
 }
 
-// TestBrowserPage: everything that a page loads is taken for what it is, with nosniff on all of it, over
-// the six connections of a browser; a reload shows what was saved, and asks only whether it has changed.
+// TestBrowserPage: a page's parts all load, with nosniff on every answer, over the six connections of a browser. A
+// reload shows what was saved, and asks only whether the rest has changed.
 func TestBrowserPage(t *testing.T) {
 	once(t)
 	testkit.Long(t)
@@ -223,8 +223,8 @@ func wave(seconds int) []byte {
 	return b
 }
 
-// pictures has the browser encode eight pictures in VP8, each a key frame: the upper half is
-// red, green and blue or not by the bits of its number, the lower one is noise.
+// pictures has the browser encode eight pictures in VP8, each a key frame. The upper half's red, green and blue are
+// the bits of the picture's number; the lower half is noise.
 func (b *chromium) pictures() (frames [][]byte) {
 	b.t.Helper()
 	b.eval(`(async () => {
@@ -294,8 +294,8 @@ func webm(seconds int, pictures [][]byte) []byte {
 		element(0x18538067, append([][]byte{information, tracks, index(front)}, clusters...)...)...)
 }
 
-// TestBrowserSeeks: a film and a sound are played from where the user puts them: by a range, long
-// before all of them has come.
+// TestBrowserSeeks: a film and a sound play from where the user puts them. The browser asks for a range, long
+// before it has the whole file.
 func TestBrowserSeeks(t *testing.T) {
 	once(t)
 	testkit.Long(t)
@@ -375,8 +375,8 @@ func (b *chromium) seek(s *server, media string, size, seconds, to int) {
 	b.quiet()
 }
 
-// TestBrowserApplication: an application of one page is opened at any of its addresses, walks on by
-// itself, and is reloaded where it is; what it asks for and is not there stays missing.
+// TestBrowserApplication: an application of one page opens at any of its addresses, changes its address by itself,
+// and can be reloaded there. What it asks for and is not there is 404.
 func TestBrowserApplication(t *testing.T) {
 	once(t)
 	testkit.Long(t)

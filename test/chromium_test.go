@@ -27,7 +27,7 @@ type chromium struct {
 	events  []told // that came and were not asked for yet
 }
 
-// told is what the browser tells by itself, or its answer to a call.
+// told is a message of the browser's: an event, or its answer to a call.
 type told struct {
 	ID     int
 	Method string

@@ -12,7 +12,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// classicResults are of results.json of a classic what the tests look at.
+// classicResults are the parts of an experiment's results.json that the tests look at.
 type classicResults struct {
 	Classic string
 	Grids   []struct {

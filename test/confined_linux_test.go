@@ -72,12 +72,12 @@ func refuseCall(call, errno uint32) error {
 	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
 }
 
-// refusing is the word for a call that is to fail.
+// refusing is the part of the variable's value that has a call fail.
 func refusing(call int, errno syscall.Errno) string {
 	return fmt.Sprintf("refuse=%d:%d", call, int(errno))
 }
 
-// confined returns the command that runs a program so.
+// confined returns the command that runs a program under these restrictions.
 func confined(t *testing.T, words []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -87,8 +87,8 @@ func confined(t *testing.T, words []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestCallsForbidden: a system call that a filter forbids has another in its place, or its model is not available,
-// with the reason.
+// TestCallsForbidden: where a filter forbids a system call, another one is used, or the model is not available and
+// the reason is said.
 func TestCallsForbidden(t *testing.T) {
 	root, files := site(t)
 	for _, c := range []struct {

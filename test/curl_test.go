@@ -91,7 +91,7 @@ func TestCurlHabits(t *testing.T) {
 	})
 }
 
-// curlRefused: what is refused ends with an error that curl's users know, or with its explanation.
+// curlRefused: a refused request ends with an error that curl's users know, or with an explanation.
 func (s *server) curlRefused(t *testing.T) {
 	t.Helper()
 	for _, c := range []struct {

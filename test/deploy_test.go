@@ -70,14 +70,14 @@ func (l *load) end(t *testing.T) {
 	}
 }
 
-// release makes a release's folder: one small and one large file that say which.
+// release makes the folder of a release: one small and one large file which say what release they are of.
 func release(t *testing.T, folder string, number int) {
 	t.Helper()
 	write(t, folder, "version", fmt.Appendf(nil, "release %d", number))
 	write(t, folder, "large", bytes.Repeat([]byte{byte('0' + number%10)}, 300_000))
 }
 
-// whole checks that an answer is one release's, from its first byte to its last.
+// whole checks that an answer is of one release, from its first byte to its last.
 func whole(a answer) error {
 	if a.status != 200 || len(a.body) == 0 {
 		return fmt.Errorf("status %d: %.80q", a.status, a.body)
@@ -102,7 +102,7 @@ func relink(t *testing.T, target, link string) {
 	}
 }
 
-// becomes waits until the path's body is that: what was cached is forgotten without a reload.
+// becomes waits until the path has that body, though nothing is reloaded: what was cached is forgotten.
 func (s *server) becomes(t *testing.T, path, body string) {
 	t.Helper()
 	eventually(t, func() error {

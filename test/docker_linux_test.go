@@ -177,7 +177,7 @@ func goEnv(t *testing.T, names ...string) []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// service is what configs/compose.yaml says, as far as it is about one container.
+// service is the part of configs/compose.yaml that is about one container.
 type service struct {
 	Image           string            `yaml:"image"`
 	Build           string            `yaml:"build"`
@@ -247,8 +247,8 @@ func TestDockerLines(t *testing.T) {
 	}
 }
 
-// flags are those of docker run that compose would give, but for the ports, which need a
-// bridge, and the folder that is served.
+// flags are the flags of docker run that compose would give, without the ports, which need a bridge, and the folder
+// that is served.
 func (s *service) flags(t *testing.T, folder string) []string {
 	t.Helper()
 	grace, err := time.ParseDuration(s.StopGracePeriod)
@@ -279,8 +279,8 @@ func (s *service) flags(t *testing.T, folder string) []string {
 	return flags
 }
 
-// descriptors is the limit of descriptors, or less: without CAP_SYS_RESOURCE not
-// even an engine raises its own.
+// descriptors is the limit of descriptors that the compose file asks for, or this machine's if that is less:
+// without CAP_SYS_RESOURCE not even an engine raises its own.
 func (s *service) descriptors(t *testing.T) uint64 {
 	t.Helper()
 	limit, ok := s.Ulimits["nofile"]
@@ -319,7 +319,7 @@ func TestDocker(t *testing.T) {
 	}
 }
 
-// testImage: it is small, holds the binary alone, and says what it is.
+// testImage: the image is small, holds the binary alone, and says what it is.
 func (d *docker) testImage(image string) {
 	d.t.Helper()
 	size, err := strconv.Atoi(d.do("image", "inspect", "--format={{.Size}}", image))
@@ -339,8 +339,8 @@ func (d *docker) testImage(image string) {
 	}
 }
 
-// seccomp is the flag for a filter that refuses io_uring as Docker's default
-// filter does from version 25 on: none from there on, else one that has that rule alone.
+// seccomp is the flag for a filter that refuses io_uring, as Docker's default filter does from version 25 on. From
+// there on no flag is needed; before, a filter is made that has that rule alone.
 func (d *docker) seccomp() []string {
 	d.t.Helper()
 	version := d.do("version", "--format={{.Server.Version}}")
@@ -386,7 +386,7 @@ func (d *docker) testModels(image string) {
 	}
 }
 
-// container is one that runs.
+// container is a container that runs.
 type container struct {
 	*docker
 	id  string

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestFloodHidesNoOtherEvent: links out of the root, more than are told of in a minute, do not hide that the root has
-// been removed. Those that are left out are counted.
+// TestFloodHidesNoOtherEvent: more links out of the root than a minute's events tell of do not hide that the root
+// has been removed. Those that are left out are counted.
 func TestFloodHidesNoOtherEvent(t *testing.T) {
 	const links = 300
 	root := filepath.Join(t.TempDir(), "root")
@@ -49,7 +49,8 @@ func TestFloodHidesNoOtherEvent(t *testing.T) {
 	}
 }
 
-// TestReloadsAreCounted: those that changed the configuration and those that did not, and which was the last.
+// TestReloadsAreCounted: metrics count the reloads that changed the configuration and those that failed, and say
+// which the last one was.
 func TestReloadsAreCounted(t *testing.T) {
 	root := t.TempDir()
 	c := startControlled(t, defaultVariant(), root, "")

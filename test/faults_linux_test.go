@@ -38,8 +38,8 @@ func (f *failingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off 
 	return fuse.ReadResultData(make([]byte, len(dest))), 0
 }
 
-// TestFailingDiskIsTold: an answer that ends because its file cannot be read on is the operator's to know of: the
-// access log has the status with which it began.
+// TestFailingDiskIsTold: when a file cannot be read on in the middle of an answer, an event says so. The access log
+// has the status with which the answer began.
 func TestFailingDiskIsTold(t *testing.T) {
 	testkit.Device(t, "/dev/fuse")
 	root := t.TempDir()
@@ -70,7 +70,7 @@ func TestFailingDiskIsTold(t *testing.T) {
 	}
 }
 
-// TestFileCutShortIsTold: so is a file that becomes shorter while it is sent.
+// TestFileCutShortIsTold: an event also says when a file becomes shorter while it is sent.
 func TestFileCutShortIsTold(t *testing.T) {
 	for _, v := range []variant{defaultVariant(), {"blocking", "auto"}} {
 		t.Run(v.String(), func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 // body's length would find one. Nobody is to answer it.
 const hidden = "GET /secret.txt HTTP/1.1\r\nHost: x\r\n\r\n"
 
-// framings is heads about whose body two readers could disagree, with a hidden request behind them
-// (RFC 9112 section 11.2). Each is refused, and the connection is closed after that one answer.
+// framings are heads about whose body's end two readers could disagree, with a hidden request behind them (RFC 9112
+// section 11.2). Each is refused, and the connection is closed after that one answer.
 var framings = []struct {
 	name, fields, body string
 	status             int
@@ -69,7 +69,8 @@ var framings = []struct {
 	{"a trailer without a colon", "Transfer-Encoding: chunked\r\n", "0\r\nabc\r\n\r\n", 400},
 }
 
-// TestConflictingFraming: one answer, a refusal, and none to what is hidden behind it, in one piece and cut in two.
+// TestConflictingFraming: there is one answer, a refusal, and none to the hidden request, sent in one piece or cut
+// in two.
 func TestConflictingFraming(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
@@ -106,7 +107,7 @@ func (s *server) sendPieces(t *testing.T, pieces []string) []byte {
 	return got
 }
 
-// oversized is requests that are too large in one thing, and what each of them gets.
+// oversized are requests that are too large in one respect, and the status that each of them gets.
 var oversized = []struct {
 	name, in string
 	status   int
@@ -209,10 +210,10 @@ type resting struct {
 	heap                    int64 // bytes in use after a garbage collection
 }
 
-// heapInUse is in the runtime's own words what lives.
+// heapInUse finds, in the runtime's own report, the bytes that live in the heap.
 var heapInUse = regexp.MustCompile(`(?m)^# HeapAlloc = (\d+)$`)
 
-// atRest waits until no client is left, and looks.
+// atRest waits until no client is left, and returns what the server holds then.
 func (c *controlled) atRest(t *testing.T) (now resting) {
 	t.Helper()
 	var got map[string]float64

@@ -54,7 +54,7 @@ func startGuard(folder string) (release func(), err error) {
 	}, nil
 }
 
-// keepGuard is the guard's life.
+// keepGuard is what the guard's process does until the run has ended.
 func keepGuard(folder string) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // which ends when the run does
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {

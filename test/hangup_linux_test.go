@@ -14,7 +14,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// terminal opens a pseudo-terminal: what a person's window has, and what the programs in it have.
+// terminal opens a pseudo-terminal and returns both ends: the window's, and the programs'.
 func terminal(t *testing.T) (window, inside *os.File) {
 	t.Helper()
 	window, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -91,8 +91,8 @@ func (s *server) says(t *testing.T, words string) {
 	})
 }
 
-// TestUpgradeRefusedAsFirst: process 1 of a container cannot be replaced, since
-// the container ends with it, and says so in one line.
+// TestUpgradeRefusedAsFirst: process 1 of a container refuses to be replaced, in one line, since the container ends
+// with it.
 func TestUpgradeRefusedAsFirst(t *testing.T) {
 	root, _ := site(t)
 	cmd := testkit.Command(tool(t, "unshare"), "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "true")

@@ -25,7 +25,7 @@ func TestHealthcheck(t *testing.T) {
 	})
 }
 
-// TestHealthcheckOfBusyServer: one that has all the connections that it may have is not broken.
+// TestHealthcheckOfBusyServer: a server that has all the connections that it may have is healthy.
 func TestHealthcheckOfBusyServer(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		if !v.ownCode() {

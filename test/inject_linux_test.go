@@ -35,8 +35,8 @@ func faulty(t *testing.T, v variant, inject ...string) (s *server, trace string)
 	return s, trace
 }
 
-// TestAcceptFails: an error of accept4 that is not the new connection's own neither has the server spin nor makes it
-// deaf: it is said with its cause, and accepting is tried again until it works.
+// TestAcceptFails: after an error of accept4 that is not the new connection's own the server neither spins nor
+// stops accepting. An event says the cause, and accepting is tried again until it works.
 func TestAcceptFails(t *testing.T) {
 	for _, v := range []variant{{"epoll", "edge"}, {"blocking", "auto"}} {
 		for errno, cause := range map[string]string{"EPERM": "operation not permitted", "EIO": "input/output error"} {
@@ -63,7 +63,7 @@ func TestAcceptFails(t *testing.T) {
 	}
 }
 
-// TestWaitThatCannotWork: what does not pass ends the server, with the cause.
+// TestWaitThatCannotWork: an error of a wait that does not pass ends the server, with the cause.
 func TestWaitThatCannotWork(t *testing.T) {
 	s, _ := faulty(t, variant{"poll", "level"}, "ppoll:error=EBADF:when=30+")
 	eventually(t, func() error {

@@ -27,8 +27,9 @@ func ioUringHere(t *testing.T) {
 	}
 }
 
-// TestIOUringEnterRefused: io_uring_enter may fail for a while, for want of memory (EAGAIN), since completions
-// wait (EBUSY) or by a signal (EINTR). No answer is cut by it, what lasts is an event, and the server stops in order.
+// TestIOUringEnterRefused: io_uring_enter may fail for a while, for want of memory (EAGAIN), because completions
+// wait (EBUSY), or by a signal (EINTR). No answer is cut by that, an error that lasts is an event, and the server
+// stops in order.
 func TestIOUringEnterRefused(t *testing.T) {
 	strace := tool(t, "strace")
 	ioUringHere(t)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestServerLinksNoFUSE: what only an experiment needs is not in the server, where its initialization
-// would run, and open descriptors, at every start.
+// TestServerLinksNoFUSE: the server does not link what only an experiment needs. Its initialization would run, and
+// open descriptors, at every start.
 func TestServerLinksNoFUSE(t *testing.T) {
 	info, err := buildinfo.ReadFile(binary)
 	must(t, err)

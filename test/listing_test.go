@@ -64,7 +64,7 @@ func TestListing(t *testing.T) {
 
 var href = regexp.MustCompile(`href="([^"]*)"`)
 
-// links finds where the links of the page at / lead: what is asked for, by the decoded path.
+// links returns the links of the page at /: the path to ask for, by the decoded one.
 func links(t *testing.T, page string) map[string]string {
 	t.Helper()
 	found := make(map[string]string)

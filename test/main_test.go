@@ -39,13 +39,12 @@ func variants() []variant {
 // loops reports whether the model runs event loops.
 func (v variant) loops() bool { return v.trigger != "auto" || v.model == "io_uring" }
 
-// ownCode reports whether the variant drives connections by code that none before it in the
-// list has: what the race detector looks at. A readiness backend is one file in poller, whose own tests
-// run under the detector, and the reactor over it is the same.
+// ownCode reports whether the variant drives connections by code that no earlier one in the list has. The race
+// detector looks at these. A readiness backend is one file in poller, and has tests there that run under the
+// detector.
 func (v variant) ownCode() bool { return v == variants()[0] || v.trigger == "auto" }
 
-// refused is why this machine does not let programs use io_uring, by the server's
-// own word; empty: it does.
+// refused is why this machine does not let programs use io_uring, as the server says it; empty: it does.
 var refused = sync.OnceValues(func() (string, error) {
 	out, err := testkit.Command(binary, "models", "--json").Output()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 const allow = "Allow: GET, HEAD, OPTIONS"
 
-// nothing is what an answer without a body has.
+// nothing checks that an answer has no body.
 func nothing(a answer) error {
 	if len(a.body) > 0 || a.header.Get("Content-Length") != "" && a.status == 204 {
 		return fmt.Errorf("%d with %q, %v", a.status, a.body, a.header)

@@ -121,7 +121,7 @@ func TestStuckLoop(t *testing.T) {
 	})
 }
 
-// silence waits until nothing has been told for that long: what was under way may still come.
+// silence waits until no notification has come for that long, since one that was under way may still come.
 func (m *manager) silence(t *testing.T, long time.Duration) {
 	t.Helper()
 	p := make([]byte, 4096)

@@ -9,8 +9,8 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// twoVariants runs the test on the platform's default and on a model of another
-// kind: for what the way in which connections are driven has no part in.
+// twoVariants runs the test on the platform's default and on a model of another kind. It is for tests that do not
+// depend on how connections are driven.
 func twoVariants(t *testing.T, test func(t *testing.T, v variant)) {
 	for _, v := range []variant{defaultVariant(), {"goroutine", "auto"}} {
 		t.Run(v.String(), func(t *testing.T) {
@@ -27,8 +27,8 @@ func defaultVariant() variant {
 	return variant{"kqueue", "edge"}
 }
 
-// once skips a test against the server with the race detector: its programs would
-// only do the same again, more slowly.
+// once skips a test against the server with the race detector: its programs would only do the same again, more
+// slowly.
 func once(t *testing.T) {
 	t.Helper()
 	if raceServer() {

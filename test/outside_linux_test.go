@@ -24,8 +24,8 @@ func leaked(a answer) bool {
 	return bytes.Contains(a.body, []byte(outsideText)) || bytes.Contains(a.body, []byte("root:x:0:0"))
 }
 
-// climbs is the ways to write "the directory above" of which clients and servers have
-// been known to make it, with the status of each before "/secret" (RFC 3986 section 6.2.2).
+// climbs are the ways to write "the directory above" that clients and servers are known to have taken for it, with
+// the status of each before "/secret" (RFC 3986 section 6.2.2).
 var climbs = map[string]int{
 	"..": 400, "%2e%2e": 400, "%2E%2e": 400, ".%2e": 400, "%2e.": 400, "./..": 400, "%2e/%2e%2e": 400,
 	"sub/../..": 400, "sub/%2e%2e/%2e%2e": 400, "sub%2f..%2f..": 400, "sub//..//..": 400, "sub/./.././..": 400,
@@ -130,7 +130,7 @@ func (s *server) climb(t *testing.T, root string) {
 	}
 }
 
-// raced counts what the requests of a race came to, and has names swapped as they are answered.
+// raced counts the answers of a race by what they were, and says when the names are to be swapped.
 type raced struct {
 	inside, listed, moved, missing, busy atomic.Int64
 

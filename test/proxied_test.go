@@ -18,14 +18,14 @@ func proxyV1(client string) string {
 	return "PROXY TCP4 " + client + " 198.51.100.1 51234 80\r\n"
 }
 
-// proxyV2 is one of version 2, of a client at 192.0.2.200.
+// proxyV2 is a PROXY header of version 2, of a client at 192.0.2.200.
 const (
 	proxySignature = "\r\n\r\n\x00\r\nQUIT\n"
 	proxyV2        = proxySignature + "\x21\x11\x00\x0f\xc0\x00\x02\xc8\xc6\x33\x64\x01\xc8\x22\x00\x50\x04\x00\x00"
 	proxyLocal     = proxySignature + "\x20\x00\x00\x00"
 )
 
-// withFile runs the server with a file of those lines beside the flags, and an access log.
+// withFile runs the server with a configuration file of those lines, beside the flags, and with an access log.
 func withFile(t *testing.T, v variant, root string, lines ...string) (s *server, log string) {
 	t.Helper()
 	folder := t.TempDir()
@@ -60,7 +60,7 @@ func logged(t *testing.T, log string, want ...string) {
 	})
 }
 
-// from connects to an address from a local one, which is another client than 127.0.0.1.
+// from connects from a local address of its own, which makes it another client than 127.0.0.1.
 func from(t *testing.T, local, addr string) net.Conn {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(local)}, Timeout: patience}
@@ -140,8 +140,8 @@ func statusOf(c net.Conn, requests string) int {
 	return a.status
 }
 
-// TestConnectionsPerClient: who has as many connections as a client may gets 503 on
-// the next; others do not, and a reload raises the limit.
+// TestConnectionsPerClient: a client that has as many connections as it may gets 503 on the next. Others do not,
+// and a reload raises the limit.
 func TestConnectionsPerClient(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
 		root, _ := site(t)
@@ -224,8 +224,8 @@ func curlProxied(t *testing.T, client string, flags ...string) {
 	logged(t, log, client+" 200")
 }
 
-// TestHealthcheckBehindProxy: the subcommand says what it has to where its own
-// address is one that begins with a header.
+// TestHealthcheckBehindProxy: where connections to the server's own address must begin with a PROXY header, the
+// subcommand sends one, if it reads the same configuration.
 func TestHealthcheckBehindProxy(t *testing.T) {
 	folder := t.TempDir()
 	write(t, folder, "evhttpd.yaml", []byte("proxy_protocol: [127.0.0.0/8]\n"))
@@ -327,8 +327,8 @@ func TestHAProxy(t *testing.T) {
 	logged(t, log, want...)
 }
 
-// TestTrustedProxies: X-Forwarded-For says who the client is, if a proxy of ours sends it,
-// or who has the Unix socket; a reload changes whose word counts.
+// TestTrustedProxies: X-Forwarded-For names the client if a trusted proxy sends it, or if it comes over the Unix
+// socket. A reload changes who is trusted.
 func TestTrustedProxies(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
 		root := t.TempDir()

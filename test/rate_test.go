@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestRateWithinLimits: clients who wait after each answer for as long as one request takes up are never refused, on
-// several loops, whose batches others make long.
+// TestRateWithinLimits: clients that wait after each answer for as long as one request takes up are never refused,
+// on several loops that other clients keep busy.
 func TestRateWithinLimits(t *testing.T) {
 	const clients, requests, interval = 20, 100, 10 * time.Millisecond
 	root := t.TempDir()

@@ -33,7 +33,7 @@ type rawCase struct {
 	also   func(a answer) error // checks the last answer further
 }
 
-// The marker stands in bad input wherever a byte string fits: no answer may repeat it.
+// marker stands in bad input wherever a byte string fits: no answer may repeat it.
 const marker = "zqxjk"
 
 const ok11 = "GET /hello.txt HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -300,7 +300,7 @@ var paths = []rawCase{
 		why: "Location: /sub/"},
 }
 
-// limits is the part of that table that has no clock.
+// limits are the rows of docs/http.md's table of limits that have no clock.
 var limits = []rawCase{
 	{name: "request line of 8 KiB and a byte, RFC 9112 3", in: head(lineOf(8193), host), want: []int{414}, fate: closes,
 		why: "request line over the limit"},
@@ -379,7 +379,7 @@ func TestRawBytes(t *testing.T) {
 	})
 }
 
-// cuts is the input split in the ways in which it may arrive.
+// cuts returns the input split in the ways in which it may arrive.
 func cuts(in string) [][]string {
 	all := [][]string{{in[:1], in[1:]}, {in[:len(in)/2], in[len(in)/2:]}, {in[:len(in)-1], in[len(in)-1:]}}
 	if len(in) <= 200 {
@@ -504,8 +504,8 @@ var (
 	gcWorker = regexp.MustCompile(`(?m)^goroutine \d+ .*\[GC worker .*:$`)
 )
 
-// goroutinesMax is what a server without connections runs at the most: loops,
-// the pool of workers (16) and the few of the process itself and of Go's runtime.
+// goroutinesMax is how many goroutines a server without connections has at most: its loops, its workers (16), and a
+// few of the process itself and of Go's runtime.
 const goroutinesMax = 16 + 16
 
 // checkGoroutines ends the server with a dump of its goroutines and counts them.

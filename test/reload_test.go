@@ -74,8 +74,7 @@ func tail(text string) string { return text[max(0, len(text)-8<<10):] }
 // event takes the frame of JSON from around the words of an event.
 var event = strings.NewReplacer(`","msg":"`, " ", `","`, " ", `"}`, " ")
 
-// told sends a signal and waits for the event that answers it, one of those. It
-// returns the line.
+// told sends a signal, waits for one of the events that answer it, and returns that line.
 func (o *operated) told(sig syscall.Signal, events ...string) string {
 	o.t.Helper()
 	from := len(o.stderr.String())
@@ -104,7 +103,7 @@ func (o *operated) reload(yaml string) {
 	}
 }
 
-// refuse tries to reload what cannot be, and returns why.
+// refuse reloads a configuration that cannot be used, and returns the reason that the event gives.
 func (o *operated) refuse(yaml string) string {
 	o.t.Helper()
 	o.write(yaml)
@@ -135,7 +134,7 @@ func (o *operated) upgrade() {
 	})
 }
 
-// zombie reports whether a process has ended and nobody has asked how.
+// zombie reports whether a process has ended and its parent has not waited for it.
 func zombie(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -273,7 +272,7 @@ func (c *crowd) end(t *testing.T) {
 	}
 }
 
-// rounds is how often something is done: the short form's number, or what the variable says.
+// rounds is how often something is repeated: the short form's number, or what the variable says.
 func rounds(t *testing.T, variable string, short int) int {
 	t.Helper()
 	text := os.Getenv(variable)
@@ -362,8 +361,8 @@ func runtimeHasProc() bool {
 	return err == nil
 }
 
-// TestReloadRefused: what is wrong is named in one line, and nothing has
-// changed: not the answers, not a connection, not a descriptor.
+// TestReloadRefused: a mistake is named in one line, and nothing has changed: not the answers, not a connection,
+// not a descriptor.
 func TestReloadRefused(t *testing.T) {
 	root, _ := site(t)
 	good := yamlOf(root)

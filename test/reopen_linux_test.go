@@ -11,8 +11,8 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// TestReopenHoldsUpNoSignal: logs that are opened anew on a file system that does not answer keep the server from
-// nothing else that it is told.
+// TestReopenHoldsUpNoSignal: while logs are opened anew on a file system that does not answer, the server follows
+// every other signal.
 func TestReopenHoldsUpNoSignal(t *testing.T) {
 	for _, which := range []string{"access log", "events"} {
 		t.Run(which, func(t *testing.T) {

@@ -86,7 +86,7 @@ func (p *piped) wait(t *testing.T) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// fill leaves no room in the pipe.
+// fill writes into the pipe until it is full.
 func (p *piped) fill() {
 	p.t.Helper()
 	// with flags of its own
@@ -106,7 +106,7 @@ func (p *piped) fill() {
 	}
 }
 
-// insistUnheard is server.insist for one that is not heard: it signals until the server has ended.
+// insistUnheard signals until the server has ended, as insist does, where nobody reads what it says.
 func insistUnheard(t *testing.T, p *os.Process, ended <-chan struct{}) {
 	t.Helper()
 	eventually(t, func() error {
@@ -120,7 +120,7 @@ func insistUnheard(t *testing.T, p *os.Process, ended <-chan struct{}) {
 	})
 }
 
-// linked makes a root with a link out of it, a request for which is an event.
+// linked makes a root with a link that leads out of it. A request for that causes an event.
 func linked(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -154,7 +154,7 @@ func TestStandardErrorsReaderGone(t *testing.T) {
 	}
 }
 
-// TestStandardErrorFull: who does not read holds up no answer, no stop, no second signal.
+// TestStandardErrorFull: a standard error that nobody reads holds up no answer, no stop and no second signal.
 func TestStandardErrorFull(t *testing.T) {
 	for _, access := range []string{"off", "-"} {
 		t.Run("access log "+access, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestStandardErrorsReaderComesBack(t *testing.T) {
 	}
 }
 
-// TestUpgradeWithStandardErrorFull: the new process takes over though neither can say so.
+// TestUpgradeWithStandardErrorFull: the new process takes over, though neither can write a line.
 func TestUpgradeWithStandardErrorFull(t *testing.T) {
 	p := pipeServer(t, linked(t), "--access-log", "-")
 	p.fill()
@@ -269,7 +269,7 @@ func TestStartWithStandardErrorFull(t *testing.T) {
 	}
 }
 
-// TestShortCommandsEndWithTheirReader: as cat(1) and others do, quietly.
+// TestShortCommandsEndWithTheirReader: a command whose reader has gone ends quietly, as cat(1) does.
 func TestShortCommandsEndWithTheirReader(t *testing.T) {
 	for _, args := range []string{"models", "config --defaults", "config --schema", "completion bash"} {
 		t.Run(args, func(t *testing.T) {

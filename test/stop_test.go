@@ -128,8 +128,8 @@ func (s *server) insist(t *testing.T) {
 	})
 }
 
-// TestSignalWithEcho: a signal that comes twice within a moment, as timeout(1) sends it, is one wish: what is
-// under way may finish.
+// TestSignalWithEcho: a signal that comes twice within a moment, as timeout(1) sends it, counts once: what is under
+// way may finish.
 func TestSignalWithEcho(t *testing.T) {
 	root := t.TempDir()
 	content := pattern(slowBytes, 9)
@@ -149,7 +149,7 @@ func TestSignalWithEcho(t *testing.T) {
 	}
 }
 
-// TestTimeout: timeout(1) ends a server in order, without a word of what went wrong.
+// TestTimeout: timeout(1) ends a server in order, and nothing is said to be wrong.
 func TestTimeout(t *testing.T) {
 	s := launch(t, testkit.Command(tool(t, "timeout"), "0.7", binary, t.TempDir(), "--listen", "127.0.0.1:0",
 		"--access-log", "off"))
@@ -164,7 +164,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// TestReloadAtTheEnd: a SIGHUP that comes while the server ends does not end it in another way.
+// TestReloadAtTheEnd: a SIGHUP that comes while the server ends changes nothing about its end.
 func TestReloadAtTheEnd(t *testing.T) {
 	root := t.TempDir()
 	for range 8 {
@@ -185,7 +185,7 @@ func TestReloadAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: who asks twice does not wait for the downloads.
+// TestSecondSignal: at a second signal the server does not wait for the downloads.
 func TestSecondSignal(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
@@ -208,7 +208,7 @@ func TestSecondSignal(t *testing.T) {
 	})
 }
 
-// TestNohup: a server that was started with SIGHUP ignored goes on at it.
+// TestNohup: a server that was started with SIGHUP ignored goes on when it comes.
 func TestNohup(t *testing.T) {
 	root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")
 	write(t, root, "a", []byte(hello))

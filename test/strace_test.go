@@ -49,8 +49,8 @@ func TestCountCalls(t *testing.T) {
 	}
 }
 
-// receives names the call that a model's own library receives with, where that
-// is not recvfrom. Package net tries one before it waits, and another when it has.
+// receives is the system call that a model's own library receives with, where that is not recvfrom. Package net
+// tries one before it waits, and another when it has.
 var receives = map[string]struct {
 	call     string
 	aRequest int // calls at most

@@ -16,7 +16,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// TestWholeFiles: sizes around every border that the server knows, each whole.
+// TestWholeFiles: files of sizes around every bound in the server arrive whole.
 func TestWholeFiles(t *testing.T) {
 	const kib = 1 << 10
 	sizes := []int{0, 1, 1000, 4 * kib, 64*kib - 1, 64 * kib, 64*kib + 1, 128 * kib, 256*kib - 1, 256 * kib, 256*kib +
@@ -248,9 +248,8 @@ func TestConnectionLimit(t *testing.T) {
 	})
 }
 
-// TestOutOfDescriptors: connections in the middle of a request are not pushed
-// out; whoever comes past the limit gets a 503 or the close, and when they are
-// gone everybody is served again.
+// TestOutOfDescriptors: connections in the middle of a request are not closed for newcomers. One past the limit
+// gets a 503 or the close. When they are gone, everybody is served again.
 func TestOutOfDescriptors(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root := t.TempDir()
@@ -330,7 +329,7 @@ func TestResets(t *testing.T) {
 	})
 }
 
-// leave sends the bytes and resets the connection, with or without having read a little.
+// leave sends the bytes, may read a little, and resets the connection.
 func (s *server) leave(ask string, read bool) error {
 	c, err := net.Dial("tcp", s.addr)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestZsync brings an old copy of a file up to date: zsync asks for 20 ranges at a time, and for ever where a
-// multipart body does not begin with a line break.
+// TestZsync: zsync brings an old copy of a file up to date. It asks for 20 ranges at a time, and would do so for
+// ever if a multipart body did not begin with a line break.
 func TestZsync(t *testing.T) {
 	once(t)
 	root, folder := t.TempDir(), t.TempDir()
@@ -41,8 +41,8 @@ func TestZsync(t *testing.T) {
 	})
 }
 
-// TestZchunk brings an old copy of a file up to date of which 300 chunks have changed: zchunk asks for 255 ranges at
-// a time, and for less and less where that is answered by the whole file.
+// TestZchunk: zchunk brings an old copy up to date of a file in which 300 chunks have changed. It asks for 255
+// ranges at a time, and for fewer and fewer where that is answered by the whole file.
 func TestZchunk(t *testing.T) {
 	once(t)
 	root, folder := t.TempDir(), t.TempDir()

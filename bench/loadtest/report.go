@@ -1,12 +1,15 @@
 package loadtest
 
 import (
+	_ "embed"
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"text/template"
 	"time"
 
 	"github.com/evhttpd/evhttpd/bench/experiment"
@@ -190,115 +193,56 @@ func (r *Report) Why() string {
 // WriteJSON writes one object.
 func (r *Report) WriteJSON(w io.Writer) error { return experiment.WriteJSON(w, r) }
 
+//go:embed report.txt
+var reportSource string
+
+// reportText is the report for people, a paragraph or a row in each line.
+var reportText = template.Must(template.New("report").Funcs(template.FuncMap{
+	"bytes": bytes, "number": text.Number, "short": short,
+	"thousands": func(n reflect.Value) string { return text.Thousands(n.Int()) },
+	"count":     func(n reflect.Value, of string) string { return text.Count(int(n.Int()), of) },
+	"decimal":   func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
+	"row":       func(name string) string { return fmt.Sprintf("  %-12s ", name) },
+}).Parse(reportSource))
+
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
-	var b strings.Builder
-	text.Wrap(&b, fmt.Sprintf("%s %s at %s", r.Method, r.URL, r.Address))
-	text.Wrap(&b, r.load())
-	b.WriteString("\n")
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
+	var lines, b strings.Builder
+	if err := reportText.Execute(&lines, r); err != nil {
+		return err
 	}
-	line("requests", "%s: %s answered, %s", text.Thousands(r.Requests), text.Thousands(r.Answered),
-		text.Count(int(r.Errors), "error"))
-	line("rate", "%s/s, %s/s of content", text.Number(r.Rate), bytes(r.BytesPerSecond))
-	if l := &r.Latency; l.Count > 0 {
-		line("latency", "mean %v, deviation %v, min %v, max %v", short(l.Mean), short(l.Deviation), short(l.Min),
-			short(l.Max))
-		for _, p := range l.Percentiles {
-			line("  p"+strconv.FormatFloat(p.Percentile, 'f', -1, 64), "%v", short(p.Value))
+	for line := range strings.Lines(lines.String()) {
+		if strings.HasPrefix(line, " ") {
+			b.WriteString(line)
+		} else {
+			text.Wrap(&b, line)
 		}
-	}
-	r.writeStatuses(&b)
-	line("connections", "%s opened, %s closed by the server between requests", text.Thousands(r.Opened),
-		text.Thousands(r.Closed))
-	for _, o := range r.Conditions {
-		verdict := "does not hold"
-		if o.Holds {
-			verdict = "holds: the run has failed"
-		}
-		line(o.Condition, "%s, %s", o.Says, verdict)
-	}
-	for _, sentence := range r.remarks() {
-		b.WriteString("\n")
-		text.Wrap(&b, sentence)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// load says in words what load it was.
-func (r *Report) load() string {
-	parts := []string{text.Count(r.Connections, "connection")}
-	if r.Pipeline > 1 {
-		parts = append(parts, fmt.Sprintf("%d requests in flight on each", r.Pipeline))
-	}
-	if r.RateAsked > 0 {
-		parts = append(parts, text.Number(r.RateAsked)+" requests/s asked for")
-	} else {
-		parts = append(parts, "closed loop")
-	}
-	if r.URLs > 1 {
-		parts = append(parts, fmt.Sprintf("%s URLs in turn", text.Thousands(r.URLs)))
-	}
-	parts = append(parts, short(r.Window).String())
-	return strings.Join(parts, ", ")
-}
-
 // statusesMax is how many statuses the text lists.
 const statusesMax = 12
 
-func (r *Report) writeStatuses(b *strings.Builder) {
-	statuses := slices.Sorted(maps.Keys(r.Statuses))
-	for i, status := range statuses {
-		name := "status"
-		if i > 0 {
-			name = ""
-		}
+// StatusCounts are the statuses in order, with their numbers.
+func (r *Report) StatusCounts() (lines []string) {
+	for i, status := range slices.Sorted(maps.Keys(r.Statuses)) {
 		if i == statusesMax {
-			fmt.Fprintf(b, "  %-12s and %d others\n", name, len(statuses)-i)
-			return
+			return append(lines, fmt.Sprintf("and %d others", len(r.Statuses)-i))
 		}
-		fmt.Fprintf(b, "  %-12s %s: %s\n", name, status, text.Thousands(r.Statuses[status]))
+		lines = append(lines, status+": "+text.Thousands(r.Statuses[status]))
 	}
+	return lines
 }
 
-// remarks are what must be known of the figures.
-func (r *Report) remarks() []string {
-	var all []string
-	for _, f := range r.Failures {
-		all = append(all, fmt.Sprintf("%s, %s. The first: %s.", f.Kind, text.Count(int(f.Count), "failure"), f.First))
-	}
-	if r.Interrupted {
-		all = append(all, fmt.Sprintf("The load was ended after %v, with %s in flight.", short(r.Window),
-			text.Count(int(r.Unanswered), "request")))
-	} else if r.Unanswered > 0 {
-		all = append(all, fmt.Sprintf("%s in flight at the end had no whole answer within the timeout.",
-			text.Count(int(r.Unanswered), "request")))
-	}
-	if r.Unsent > 0 {
-		all = append(all, fmt.Sprintf("%s could not be sent, since no connection was free. They are in the latencies "+
-			"with the time they waited.", text.Count(int(r.Unsent), "due request")))
-	}
-	if answers := r.redirects(); answers > 0 {
-		all = append(all, fmt.Sprintf("Redirects are not followed (%s): load the URL that they lead to.",
-			text.Count(int(answers), "answer")))
-	}
-	if r.ClientSaturated {
-		all = append(all, "The client used its CPU up: the rate may be its limit and not the server's. --loops gives "+
-			"it more threads.")
-	}
-	if r.RateAsked > 0 && r.LagMax > time.Millisecond {
-		all = append(all, fmt.Sprintf("The client itself was up to %v late with a request, which is in the latencies.",
-			short(r.LagMax)))
-	}
-	return all
-}
-
-// redirects are answers that have the client ask elsewhere (RFC 9110 section 15.4), 304 not among them.
-func (r *Report) redirects() int64 {
+// Redirects are answers that have the client ask elsewhere (RFC 9110 section 15.4), 304 not among them.
+func (r *Report) Redirects() int64 {
 	return r.Statuses["301"] + r.Statuses["302"] + r.Statuses["303"] + r.Statuses["307"] + r.Statuses["308"]
 }
+
+// Late reports whether an open loop's client was itself late by more than what goes unnoticed.
+func (r *Report) Late() bool { return r.RateAsked > 0 && r.LagMax > time.Millisecond }
 
 // short is a duration with three significant digits.
 func short(d time.Duration) time.Duration {

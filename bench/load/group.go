@@ -25,7 +25,7 @@ type delay struct {
 
 // group is the connections of one role on one loop.
 type group struct {
-	*role
+	*Role
 	addr     unix.Sockaddr
 	result   RoleResult
 	inFlight int64
@@ -48,8 +48,8 @@ type group struct {
 
 // newGroup makes loop's share of a role: of count connections, after those
 // before it have got first.
-func newGroup(r *role, opts *Options, loop, first, count int) group {
-	g := group{role: r, addr: r.Addr.sockaddr(), result: newRoleResult(r.Name), left: -1, every: opts.CheckEvery}
+func newGroup(r *Role, opts *Options, loop, first, count int) group {
+	g := group{Role: r, addr: r.Addr.sockaddr(), result: newRoleResult(r.Name), left: -1, every: opts.CheckEvery}
 	if r.Requests > 0 {
 		g.left = share(r.Requests, first+count, r.Connections) - share(r.Requests, first, r.Connections)
 	}

@@ -24,7 +24,7 @@ const (
 // that came, for a server whose contents are not known beforehand, and the fields of the answer. Of content beyond
 // 64 MiB, and of HEAD's, only the length is learnt.
 func Learn(ctx context.Context, addr Addr, t Target) (Target, textproto.MIMEHeader, error) {
-	r := role{Role: Role{Addr: addr, CloseEach: true}}
+	r := Role{Addr: addr, CloseEach: true}
 	t.Status, t.Length, t.Body = 0, AnyLength, nil
 	asked := t
 	if err := r.checkTarget(&asked); err != nil {

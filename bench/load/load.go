@@ -89,6 +89,11 @@ type Role struct {
 	RecvBuffer int
 	// Requests is how many the role makes in all; 0: as many as there is time for.
 	Requests int64
+
+	// What follows from these, once they are checked:
+	weights []float64 // sums up to each target's own; nil if there is one target
+	chunk   int       // bytes that a slow reader reads at a time
+	tick    int64     // nanoseconds from one such time to the next
 }
 
 // AnyLength as a Target's Length accepts every length.

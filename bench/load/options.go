@@ -30,14 +30,6 @@ const (
 // ContentMax is the longest content of one request, in bytes.
 const ContentMax = 64 << 20
 
-// role is a checked Role with what follows from it.
-type role struct {
-	Role
-	weights []float64 // sums up to each target's own; nil if there is one target
-	chunk   int       // bytes that a slow reader reads at a time
-	tick    int64     // nanoseconds from one such time to the next
-}
-
 // ErrOptions marks an error in Options.
 var ErrOptions = errors.New("load")
 
@@ -46,25 +38,21 @@ func mistake(format string, args ...any) error {
 }
 
 // Check says what Run would refuse, but for addresses that are missing: they may have to be looked up first.
-func (o Options) Check() error {
-	_, err := o.check()
-	return err
-}
+func (o Options) Check() error { return o.check() }
 
 // checkAddresses says which role has no address.
-func checkAddresses(roles []role) error {
-	for i := range roles {
-		if !roles[i].Addr.valid() {
-			return mistake("role %d %q: the address %v is neither an IP address and port nor a Unix socket", i,
-				roles[i].Name,
-				roles[i].Addr)
+func (o *Options) checkAddresses() error {
+	for i, r := range o.Roles {
+		if !r.Addr.valid() {
+			return mistake("role %d %q: the address %v is neither an IP address and port nor a Unix socket", i, r.Name,
+				r.Addr)
 		}
 	}
 	return nil
 }
 
 // check fills in the defaults of o and refuses what makes no sense.
-func (o *Options) check() ([]role, error) {
+func (o *Options) check() error {
 	o.Ramp = cmp.Or(o.Ramp, 10*time.Second)
 	o.Drain = cmp.Or(o.Drain, time.Second)
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
@@ -72,29 +60,29 @@ func (o *Options) check() ([]role, error) {
 	o.CheckEvery = cmp.Or(o.CheckEvery, 16)
 	switch {
 	case len(o.Roles) == 0:
-		return nil, mistake("no roles: name at least one group of connections")
+		return mistake("no roles: name at least one group of connections")
 	case o.Duration <= 0:
-		return nil, mistake("Duration must be more than 0: a run has an end")
+		return mistake("Duration must be more than 0: a run has an end")
 	case o.WarmUp < 0 || o.Ramp < 0 || o.Drain < 0:
-		return nil, mistake("WarmUp, Ramp and Drain must not be negative")
+		return mistake("WarmUp, Ramp and Drain must not be negative")
 	case o.Timeout < time.Millisecond || o.Timeout > timeoutMax:
-		return nil, mistake("a Timeout of %v: it must lie between 1 ms and %v", o.Timeout, timeoutMax)
+		return mistake("a Timeout of %v: it must lie between 1 ms and %v", o.Timeout, timeoutMax)
 	case o.Loops < 1 || o.Loops > loopsMax:
-		return nil, mistake("%d loops: there must be 1 to %d", o.Loops, loopsMax)
+		return mistake("%d loops: there must be 1 to %d", o.Loops, loopsMax)
 	}
-	roles := make([]role, len(o.Roles))
+	o.Roles = slices.Clone(o.Roles)
 	connections := 0
 	for i := range o.Roles {
-		roles[i].Role = o.Roles[i]
-		if err := roles[i].check(); err != nil {
+		r := &o.Roles[i]
+		if err := r.check(); err != nil {
 			if len(o.Roles) > 1 {
-				err = fmt.Errorf("role %d %q: %w", i, o.Roles[i].Name, err)
+				err = fmt.Errorf("role %d %q: %w", i, r.Name, err)
 			}
-			return nil, mistake("%w", err)
+			return mistake("%w", err)
 		}
-		connections += roles[i].Connections
+		connections += r.Connections
 	}
-	return roles, checkDescriptors(connections, o.Loops)
+	return checkDescriptors(connections, o.Loops)
 }
 
 // checkDescriptors says before any time is spent that the connections cannot all be opened.
@@ -113,7 +101,7 @@ func checkDescriptors(connections, loops int) error {
 	return nil
 }
 
-func (r *role) check() error {
+func (r *Role) check() error {
 	r.Pipeline = cmp.Or(r.Pipeline, 1)
 	switch {
 	case r.Connections < 1:
@@ -148,7 +136,7 @@ func (r *role) check() error {
 }
 
 // checkTargets checks all targets, whose requests together are bounded too.
-func (r *role) checkTargets() error {
+func (r *Role) checkTargets() error {
 	r.Targets = slices.Clone(r.Targets)
 	size := 0
 	for i := range r.Targets {
@@ -172,7 +160,7 @@ func (r *role) checkTargets() error {
 }
 
 // checkMemory bounds what a role's requests can take while the server takes none of them.
-func (r *role) checkMemory() error {
+func (r *Role) checkMemory() error {
 	longest := 0
 	for i := range r.Targets {
 		longest = max(longest, len(r.Targets[i].request))
@@ -186,7 +174,7 @@ func (r *role) checkMemory() error {
 }
 
 // pace turns bytes/s into a portion and an interval: 20 portions a second, fewer below 20 bytes/s.
-func (r *role) pace() {
+func (r *Role) pace() {
 	const portions = 20
 	r.chunk = max(r.ReadRate/portions, 1)
 	if r.ReadRate > 0 {
@@ -195,7 +183,7 @@ func (r *role) pace() {
 }
 
 // checkTarget fills in the defaults of t, and its request as it is sent.
-func (r *role) checkTarget(t *Target) (err error) {
+func (r *Role) checkTarget(t *Target) (err error) {
 	t.Method, t.Path, t.Status = cmp.Or(t.Method, "GET"), cmp.Or(t.Path, "/"), cmp.Or(t.Status, 200)
 	switch {
 	case !token(t.Method) || t.Method == "CONNECT":
@@ -220,7 +208,7 @@ func (r *role) checkTarget(t *Target) (err error) {
 }
 
 // request is the bytes of a request.
-func (r *role) request(t *Target) ([]byte, error) {
+func (r *Role) request(t *Target) ([]byte, error) {
 	fields := append([]string{"Host: " + cmp.Or(t.Host, r.Addr.host())}, t.Fields...)
 	if r.CloseEach {
 		fields = append(fields, "Connection: close")

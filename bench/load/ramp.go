@@ -14,13 +14,13 @@ type ramp struct {
 // populate makes the loop's share of every role's connections.
 func (l *loop) populate() {
 	total := 0
-	for i := range l.run.roles {
+	for i := range l.run.opts.Roles {
 		count, first := l.portion(i)
 		total += count
 		if count > 0 {
-			l.groups = append(l.groups, newGroup(&l.run.roles[i], &l.run.opts, l.index, first, count))
+			l.groups = append(l.groups, newGroup(&l.run.opts.Roles[i], &l.run.opts, l.index, first, count))
 		} else { // results are merged by position
-			l.groups = append(l.groups, group{role: &l.run.roles[i], result: newRoleResult("")})
+			l.groups = append(l.groups, group{Role: &l.run.opts.Roles[i], result: newRoleResult("")})
 		}
 	}
 	l.connections = make([]connection, 0, total)
@@ -39,7 +39,7 @@ func (l *loop) populate() {
 
 // portion is how many of a role's connections the loop has, and how many the loops before it.
 func (l *loop) portion(role int) (count, first int) {
-	connections, loops := l.run.roles[role].Connections, l.run.opts.Loops
+	connections, loops := l.run.opts.Roles[role].Connections, l.run.opts.Loops
 	first = connections * l.index / loops
 	return connections*(l.index+1)/loops - first, first
 }

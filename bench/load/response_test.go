@@ -188,11 +188,10 @@ func testLoop(t *testing.T, r Role) *loop {
 	t.Helper()
 	r.Addr = loopback(9)
 	o := Options{Roles: []Role{r}, Duration: 1, CheckEvery: 1}
-	roles, err := o.check()
-	if err != nil {
+	if err := o.check(); err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLoop(&run{opts: o, roles: roles}, 0)
+	l, err := newLoop(&run{opts: o}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

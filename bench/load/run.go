@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -10,7 +11,6 @@ import (
 // run is what the loops of one Run share.
 type run struct {
 	opts   Options
-	roles  []role
 	loops  []*loop
 	epoch  time.Time
 	active bool // some role makes requests after the ramp
@@ -26,17 +26,14 @@ type run struct {
 // Result, not an error: an error is a mistake in o, a limit of this machine, or ctx's
 // end. In that last case the Result says what was found until then.
 func Run(ctx context.Context, o Options) (*Result, error) {
-	roles, err := o.check()
-	if err == nil {
-		err = checkAddresses(roles)
-	}
-	if err != nil {
+	if err := o.check(); err != nil {
 		return nil, err
 	}
-	r := &run{opts: o, roles: roles, epoch: time.Now(), ready: make(chan struct{}, o.Loops)}
-	for i := range roles {
-		r.active = r.active || !roles[i].Idle
+	if err := o.checkAddresses(); err != nil {
+		return nil, err
 	}
+	r := &run{opts: o, epoch: time.Now(), ready: make(chan struct{}, o.Loops),
+		active: slices.ContainsFunc(o.Roles, func(r Role) bool { return !r.Idle })}
 	for i := range o.Loops {
 		l, err := newLoop(r, i)
 		if err != nil {
@@ -47,7 +44,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		}
 		r.loops = append(r.loops, l)
 	}
-	err = r.drive(ctx)
+	err := r.drive(ctx)
 	return r.result(), errors.Join(err, context.Cause(ctx))
 }
 
@@ -149,9 +146,9 @@ func (r *run) loopFinished() {
 
 // result merges what the loops, which have ended, counted.
 func (r *run) result() *Result {
-	out := &Result{Began: r.epoch.Add(time.Duration(r.start.Load())), Roles: make([]RoleResult, len(r.roles))}
-	for i := range r.roles {
-		out.Roles[i] = newRoleResult(r.roles[i].Name)
+	out := &Result{Began: r.epoch.Add(time.Duration(r.start.Load()))}
+	for i := range r.opts.Roles {
+		out.Roles = append(out.Roles, newRoleResult(r.opts.Roles[i].Name))
 	}
 	for _, l := range r.loops {
 		for i := range l.groups {

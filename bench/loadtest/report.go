@@ -206,21 +206,7 @@ var reportText = template.Must(template.New("report").Funcs(template.FuncMap{
 }).Parse(reportSource))
 
 // WriteText writes the report for people.
-func (r *Report) WriteText(w io.Writer) error {
-	var lines, b strings.Builder
-	if err := reportText.Execute(&lines, r); err != nil {
-		return err
-	}
-	for line := range strings.Lines(lines.String()) {
-		if strings.HasPrefix(line, " ") {
-			b.WriteString(line)
-		} else {
-			text.Wrap(&b, line)
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
+func (r *Report) WriteText(w io.Writer) error { return text.Write(w, reportText, r) }
 
 // statusesMax is how many statuses the text lists.
 const statusesMax = 12

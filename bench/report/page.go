@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
+	plain "text/template"
 	"time"
 
 	"github.com/evhttpd/evhttpd/bench/chart"
@@ -34,13 +36,6 @@ func (p page) Charts(cell string) (all []template.HTML) {
 	return all
 }
 
-// How says how it was measured.
-func (p page) How() string {
-	return fmt.Sprintf("medians of %d rounds of %v after %v of warm-up; %s; took %v", p.Setup.Rounds,
-		p.Setup.Duration.Round(time.Millisecond), p.Setup.WarmUp.Round(time.Millisecond), pinned(&p.Setup),
-		p.Took.Round(time.Second))
-}
-
 // Hint is the interval of a figure, which a pointer over it shows.
 func (c column) Hint(row *results.Row) string {
 	f, ok := row.Figures[c.key]
@@ -56,11 +51,27 @@ var pageStyle string
 //go:embed page.html
 var pageSource string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+//go:embed table.txt
+var tableSource string
+
+//go:embed footer.txt
+var footer string
+
+// functions are those of both templates.
+var functions = map[string]any{
 	"style": func() template.CSS { return template.CSS(chart.Style + pageStyle) }, "command": command,
-	"summary": summary, "footer": results.Footer, "describe": describe, "remarks": remarks, "columns": columns,
+	"summary": summary, "describe": describe, "remarks": remarks, "columns": columns, "table": table, "pinned": pinned,
+	"rounds": func(r *results.Results) string {
+		return fmt.Sprintf("%s of %v", text.Count(r.Setup.Rounds, "round"), r.Setup.Duration.Round(time.Millisecond))
+	},
+	"footer":    func() []string { return strings.Split(strings.TrimSpace(footer), "\n") },
 	"class":     func(c *results.Cell, row *results.Row) string { return class(c, row, row.Figures[results.CPU]) },
 	"roundsMin": func() int { return stats.RoundsMin },
 	"noisy":     func() float64 { return 100 * (stats.BandMax - 1) },
 	"files":     func() []string { return resultFiles },
-}).Parse(pageSource))
+}
+
+var (
+	pageTemplate  = template.Must(template.New("page").Funcs(functions).Parse(pageSource))
+	tableTemplate = plain.Must(plain.New("table").Funcs(functions).Parse(tableSource))
+)

@@ -11,7 +11,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/evhttpd/evhttpd/bench/results"
 	"github.com/evhttpd/evhttpd/bench/stats"
@@ -140,45 +139,14 @@ func remark(c *results.Cell, row *results.Row) string {
 }
 
 // WriteText writes the report as a table for each cell, for people.
-func (r Report) WriteText(w io.Writer) error {
-	var b strings.Builder
-	text.Wrap(&b, fmt.Sprintf("%s, %s", r.Began.Format("2006-01-02 15:04"), r.Machine.Short()))
-	text.Wrap(&b, fmt.Sprintf("%s, medians of %s of %v, %s", command(r.Results),
-		text.Count(r.Setup.Rounds, "round"),
-		r.Setup.Duration.Round(time.Millisecond), pinned(&r.Setup)))
-	b.WriteString("\n")
-	for _, line := range summary(r.Results) {
-		text.Wrap(&b, line)
-	}
-	for i := range r.Cells {
-		c := &r.Cells[i]
-		b.WriteString("\n")
-		text.Wrap(&b, c.Title()+": "+describe(c))
-		writeCell(&b, r.Results, c)
-		for _, line := range remarks(r.Results, c) {
-			text.Wrap(&b, line)
-		}
-	}
-	b.WriteString("\n")
-	for _, a := range r.Absent {
-		text.Wrap(&b, fmt.Sprintf("%s is not available here: %s", a.Name, a.Reason))
-	}
-	for _, n := range r.Notes {
-		text.Wrap(&b, n)
-	}
-	for _, f := range results.Footer() {
-		text.Wrap(&b, f)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
+func (r Report) WriteText(w io.Writer) error { return text.Write(w, tableTemplate, r) }
 
 // pinned says which CPUs server and client ran on.
-func pinned(s *results.Setup) string {
-	if len(s.ServerCPUs) == 0 {
+func pinned(r *results.Results) string {
+	if len(r.Setup.ServerCPUs) == 0 {
 		return "not pinned"
 	}
-	return fmt.Sprintf("server on CPU %s, client on %s", numbers(s.ServerCPUs), numbers(s.ClientCPUs))
+	return fmt.Sprintf("server on CPU %s, client on %s", numbers(r.Setup.ServerCPUs), numbers(r.Setup.ClientCPUs))
 }
 
 func numbers(cpus []int) string {
@@ -238,8 +206,10 @@ func remarks(r *results.Results, c *results.Cell) (lines []string) {
 // command is what was typed.
 func command(r *results.Results) string { return cmp.Or(r.Command, "evhttpd bench") }
 
-func writeCell(b *strings.Builder, r *results.Results, c *results.Cell) {
+// table is that of a cell.
+func table(r *results.Results, c *results.Cell) string {
 	cols := columns(r, c)
+	var b strings.Builder
 	table := text.Table{Indent: 2, Head: make([][]string, 2), Left: make(map[int]bool)}
 	for i, col := range cols {
 		table.Head[0] = append(table.Head[0], col.name)
@@ -253,7 +223,8 @@ func writeCell(b *strings.Builder, r *results.Results, c *results.Cell) {
 		}
 		table.Rows = append(table.Rows, line)
 	}
-	table.Write(b)
+	table.Write(&b)
+	return b.String()
 }
 
 // Ratio writes one.

@@ -321,20 +321,6 @@ func (c *Cell) Band(subjects []Subject, key string) float64 {
 	return c.Rows[i].Figures[key].Ratio.Band()
 }
 
-// Footer is what holds for every comparison over loopback of programs in Go.
-func Footer() []string {
-	return []string{
-		"Loopback hides the network: there is no NIC, no driver and no interrupt, and the sender of a packet pays " +
-			"for the receiver's TCP work too, so a part of what a server spares shows in the client's CPU and the " +
-			"other way round.",
-		"What is Go's: blocking and goroutine pay its scheduler for each hand-off between threads or goroutines; a C " +
-			"program with a thread a connection would not. Every model has the runtime's own threads (monitor, " +
-			"garbage collection) in its figures.",
-		"System calls are those of the IO model by the server's own count. Where it has none, – stands: goroutine " +
-			"and netpoll make theirs inside the runtime or a library.",
-	}
-}
-
 // Title names what a cell is, in a line.
 func (c *Cell) Title() string {
 	if c.Name == c.Scenario {

@@ -5,8 +5,10 @@ package text
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"strings"
+	"text/template"
 	"unicode/utf8"
 )
 
@@ -41,6 +43,24 @@ func HangWithin(width int, b *strings.Builder, first, rest, text string) {
 		column += n
 	}
 	b.WriteString("\n")
+}
+
+// Write writes what a template makes of data: each line is a paragraph, which is wrapped, or, where it begins with a
+// space, a row that stands as it is.
+func Write(w io.Writer, t *template.Template, data any) error {
+	var lines, b strings.Builder
+	if err := t.Execute(&lines, data); err != nil {
+		return err
+	}
+	for line := range strings.Lines(lines.String()) {
+		if strings.HasPrefix(line, " ") {
+			b.WriteString(line)
+		} else {
+			Wrap(&b, line)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // Thousands writes a count with its thousands apart: 1,234.

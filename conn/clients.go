@@ -40,15 +40,6 @@ type Client [16]byte
 // connCount is how many connections a client has.
 type connCount struct{ served, refused int32 }
 
-// decision is what becomes of a connection.
-type decision uint8
-
-const (
-	serve   decision = iota
-	refuse           // the first request gets 503, but for OPTIONS *
-	dismiss          // the connection is closed at once
-)
-
 var clientSeed = maphash.MakeSeed()
 
 // ClientOf returns the client of an address; the zero Addr, of a Unix socket, has the zero Client.
@@ -73,28 +64,28 @@ func (s *Clients) shard(k Client) *clientShard {
 // limit: a browser opens some at a time, and is to get its answers.
 const refusedMin = 16
 
-// enter counts a connection. A client that has limit of them gets as many more, at least refusedMin,
-// that are refused, each of which holds a descriptor until it has asked; further ones are not counted.
-func (s *Clients) enter(k Client, limit int) decision {
+// enter counts a connection. A client that has limit of them gets as many more, at least refusedMin, that are refused,
+// each of which holds a descriptor until it has asked: the first request gets 503, but for OPTIONS *. Further ones are
+// not counted, and are to be closed at once.
+func (s *Clients) enter(k Client, limit int) admission {
 	sh := s.shard(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	t := sh.clients[k]
-	v := serve
+	t, to := sh.clients[k], clientCounted
 	switch {
 	case int(t.served) < limit:
 		t.served++
 	case int(t.refused) < max(limit, refusedMin):
 		t.refused++
-		v = refuse
+		to |= overPerClient
 	default:
-		return dismiss
+		return 0
 	}
 	if sh.clients == nil {
 		sh.clients = make(map[Client]connCount)
 	}
 	sh.clients[k] = t
-	return v
+	return to
 }
 
 // leave takes back what enter has counted.
@@ -133,15 +124,13 @@ func (c *Conn) decide(w *Workspace, limit int) {
 	if c.remote == (Addr{}) || w.Config.Trusted.Contains(c.remote) {
 		return
 	}
-	switch w.Config.Clients.enter(c.remote.Client(), limit) {
-	case serve:
-		c.admission |= clientCounted
-	case refuse:
-		c.admission |= clientCounted | overPerClient
+	to := w.Config.Clients.enter(c.remote.Client(), limit)
+	c.admission |= to
+	if to != clientCounted {
 		w.Counters.RefusedClient++
-	case dismiss:
+	}
+	if to == 0 {
 		c.closing, c.closeNow = true, true
-		w.Counters.RefusedClient++
 	}
 }
 

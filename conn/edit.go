@@ -22,7 +22,7 @@ type EditField struct {
 // change once it is made, and may be shared by all loops.
 type Edit struct {
 	items []editItem
-	first [256 / 8]byte // a bit for each letter, in either case, that a name to be taken out begins with
+	first [256 / 8]byte // a bit for each letter that a name to be taken out begins with, see firstBit
 }
 
 type editItem struct {
@@ -47,17 +47,17 @@ func NewEdit(fields []EditField) *Edit {
 		}
 		e.items = append(e.items, item)
 		if !item.beside {
-			e.noteFirst(name[0])
+			at, bit := firstBit(name[0])
+			e.first[at] |= bit
 		}
 	}
 	return e
 }
 
-func (e *Edit) noteFirst(lower byte) {
-	e.first[lower>>3] |= 1 << (lower & 7)
-	if lower >= 'a' && lower <= 'z' {
-		e.noteFirst(lower - 'a' + 'A')
-	}
+// firstBit is where Edit.first has the bit of a letter, in either case. Some other bytes share one.
+func firstBit(c byte) (at, bit byte) {
+	c |= 0x20
+	return c >> 3, 1 << (c & 7)
 }
 
 // keep appends the lines which stay. failed: the answer is 4xx or 5xx.
@@ -68,7 +68,7 @@ func (e *Edit) keep(dst, lines []byte, failed bool) []byte {
 		if n := bytes.IndexByte(lines[at:], '\n'); n >= 0 {
 			end = at + n + 1
 		}
-		if c := lines[at]; e.first[c>>3]&(1<<(c&7)) != 0 && e.drops(lines[at:end], failed) {
+		if i, bit := firstBit(lines[at]); e.first[i]&bit != 0 && e.drops(lines[at:end], failed) {
 			dst = append(dst, lines[from:at]...)
 			from = end
 		}

@@ -1,6 +1,9 @@
 package conn
 
-import "io"
+import (
+	"fmt"
+	"io"
+)
 
 // sourceChunk is how much is asked of a Source at a time.
 const sourceChunk = 16 << 10
@@ -73,13 +76,8 @@ func gather(src Source, p []byte) (n int, err error) {
 func frame(room []byte, n int, last bool) []byte {
 	b := room[:0]
 	if n > 0 {
-		b = append(room[:len(chunkHead)+n], chunkTail...)
-		copy(b, chunkHead)
-		const hex = "0123456789abcdef"
-		for i := 3; i >= 0; i-- {
-			b[i] = hex[n&15]
-			n >>= 4
-		}
+		b = fmt.Appendf(b, "%04x\r\n", n)[:len(chunkHead)+n]
+		b = append(b, chunkTail...)
 	}
 	if last {
 		b = append(b, chunkLast...)

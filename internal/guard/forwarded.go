@@ -37,26 +37,21 @@ func Forwarded(proxies conn.Networks, req *http1.Request, buf []byte, out *conn.
 // Something else than an address ends the walk at the address before it, and so does the bound. ok is false if there
 // is no address.
 func forwardedFor(proxies conn.Networks, req *http1.Request, buf []byte) (client conn.Addr, ok bool) {
-	left := forwardedMax
-	for value, more := req.Get(http1.FieldXForwardedFor, buf), true; more; {
+	value, more := req.Get(http1.FieldXForwardedFor, buf), true
+	for left := forwardedMax; more && left > 0; left-- {
 		comma := bytes.LastIndexByte(value, ',')
 		word := bytes.Trim(value[comma+1:], " \t")
-		if more = comma >= 0; more {
-			value = value[:comma]
-		}
-		if left--; left < 0 {
-			return client, ok
-		}
+		value, more = value[:max(comma, 0)], comma >= 0
 		if len(word) == 0 {
 			continue // an empty element of a list is none (RFC 9110 section 5.6.1.2)
 		}
 		at, good := parseForwarded(word)
 		if !good {
-			return client, ok
+			break
 		}
 		client, ok = conn.AddrFrom(at), true
 		if !proxies.ContainsIP(at.Addr()) {
-			return client, ok
+			break
 		}
 	}
 	return client, ok

@@ -72,12 +72,12 @@ type Directory struct {
 	readmeSize int64  // bytes of the file
 
 	mu     sync.Mutex
-	orders [sortKeys][2][]int32 // the indices of the rows, by order and direction; nil: not made yet
+	orders map[Query][]int32 // the indices of the rows, by order and direction
 }
 
 // newDirectory returns an empty directory, with a reference for the caller. mono is Clock.Mono before it is read.
 func (s *Store) newDirectory(key Key, mono int64) *Directory {
-	d := &Directory{Key: key, store: s}
+	d := &Directory{Key: key, store: s, orders: make(map[Query][]int32)}
 	d.readAt.Store(mono)
 	d.refs.Store(1)
 	return d
@@ -105,16 +105,6 @@ func (d *Directory) Len() int { return d.n }
 
 // ReadAt is when the directory was last found to be as it is, of clock.Time.Mono.
 func (d *Directory) ReadAt() int64 { return d.readAt.Load() }
-
-// readAgain notes that the directory was still the same at a later time.
-func (d *Directory) readAgain(mono int64) {
-	for {
-		at := d.readAt.Load()
-		if at >= mono || d.readAt.CompareAndSwap(at, mono) {
-			return
-		}
-	}
-}
 
 // Full reports whether there is no room for another name.
 func (d *Directory) Full() bool { return d.omitted > 0 }

@@ -11,11 +11,8 @@ import (
 func (d *Directory) order(by sortKey, descending bool) []int32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	direction := 0
-	if descending {
-		direction = 1
-	}
-	if order := d.orders[by][direction]; order != nil {
+	key := Query{sort: by, descending: descending}
+	if order, ok := d.orders[key]; ok {
 		return order
 	}
 	order := make([]int32, d.n)
@@ -25,7 +22,7 @@ func (d *Directory) order(by sortKey, descending bool) []int32 {
 	slices.SortFunc(order, func(i, j int32) int {
 		return d.compare(d.row(int(i)), d.row(int(j)), by, descending)
 	})
-	d.orders[by][direction] = order
+	d.orders[key] = order
 	return order
 }
 

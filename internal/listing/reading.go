@@ -62,9 +62,6 @@ func (s *Store) join(key Key, began int64) (other *reading) {
 		r.waiting++
 		return r
 	}
-	if s.readings == nil {
-		s.readings = make(map[Key]*reading)
-	}
 	s.readings[key] = &reading{began: began, done: make(chan struct{})}
 	return nil
 }

@@ -1,6 +1,9 @@
 package listing
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -43,38 +46,34 @@ type Key struct {
 }
 
 // NewStore returns an empty store with the usual bounds.
-func NewStore() *Store { return &Store{DirectoryMax: directoryMax, Max: storeMax} }
+func NewStore() *Store {
+	return &Store{
+		DirectoryMax: directoryMax, Max: storeMax,
+		kept: make(map[Key]*Directory), readings: make(map[Key]*reading),
+	}
+}
 
 // reserve takes n bytes if no more than limit are taken then, giving up what is kept if need be.
 func (s *Store) reserve(n, limit int64) bool {
-	for {
-		if used := s.Used.Load(); used+n <= limit {
-			if s.Used.CompareAndSwap(used, used+n) {
-				return true
-			}
-			continue
-		}
-		s.mu.Lock()
-		dropped := s.dropOldest()
-		s.mu.Unlock()
-		if !dropped {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.Used.Load()+n > limit {
+		if !s.dropOldest() {
 			return false
 		}
 	}
+	s.Used.Add(n)
+	return true
 }
 
 // dropOldest gives up the directory that was read first. mu is held.
 func (s *Store) dropOldest() bool {
-	var oldest *Directory
-	for _, d := range s.kept {
-		if oldest == nil || d.readAt.Load() < oldest.readAt.Load() {
-			oldest = d
-		}
-	}
-	if oldest == nil {
+	if len(s.kept) == 0 {
 		return false
 	}
-	s.drop(oldest)
+	s.drop(slices.MinFunc(slices.Collect(maps.Values(s.kept)), func(a, b *Directory) int {
+		return cmp.Compare(a.ReadAt(), b.ReadAt())
+	}))
 	return true
 }
 
@@ -107,13 +106,14 @@ func (s *Store) put(d *Directory, retired *atomic.Bool) *Directory {
 		old.Retain()
 	}
 	s.mu.Unlock()
-	if old != nil && old.equal(d) {
-		old.readAgain(d.ReadAt())
+	same := old != nil && old.equal(d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if same {
+		old.readAt.Store(max(old.ReadAt(), d.ReadAt())) // it was still the same then
 		d.Release()
 		return old
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if old != nil {
 		old.Release()
 	}
@@ -125,9 +125,6 @@ func (s *Store) put(d *Directory, retired *atomic.Bool) *Directory {
 	}
 	if len(s.kept) == keptMax {
 		s.dropOldest()
-	}
-	if s.kept == nil {
-		s.kept = make(map[Key]*Directory)
 	}
 	d.Retain()
 	s.kept[d.Key] = d

@@ -45,25 +45,16 @@ func (h *hosts) find(host []byte) int {
 		return h.anything
 	}
 	best := h.anything
-	take := func(i int, ok bool) {
-		if ok && (best < 0 || i < best) {
+	look := func(m map[string]int, name string) {
+		if i, ok := m[name]; ok && (best < 0 || i < best) {
 			best = i
 		}
 	}
-	i, ok := h.exact[name]
-	take(i, ok)
-	if len(h.beneath) == 0 || name[0] == '[' {
-		return best
+	look(h.exact, name)
+	for _, parent, more := strings.Cut(name, "."); more && name[0] != '['; _, parent, more = strings.Cut(parent, ".") {
+		look(h.beneath, parent)
 	}
-	for rest := name; ; {
-		_, parent, more := strings.Cut(rest, ".")
-		if !more {
-			return best
-		}
-		i, ok := h.beneath[parent]
-		take(i, ok)
-		rest = parent
-	}
+	return best
 }
 
 // nameOf is the name in a Host, as newHosts keeps names; empty: there is none, or one that no site can have.

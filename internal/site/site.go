@@ -49,10 +49,9 @@ func newOpenSite(site Site, opts *Options, passwords *guard.PasswordFiles) (*ope
 	}
 	var err error
 	s.files, err = static.New(static.Options{
-		Root: site.Root, Index: site.Index, Listing: site.Listing, Hide: site.Hide, Links: site.Links,
-		ETag: site.ETag, Types: site.Types,
+		ViewOptions: static.ViewOptions{Listing: site.Listing, Hide: site.Hide, Links: site.Links, ETag: site.ETag},
+		Root:        site.Root, Index: site.Index, Types: site.Types, Paths: s.rules.listed(),
 		Precompressed: site.Precompressed, Compress: site.Compress, RelativeRedirects: site.RelativeRedirects,
-		Paths:  s.rules.listed(),
 		Ranges: opts.Ranges, Valid: opts.Valid, Tell: opts.Tell, Now: opts.Now,
 	}, opts.Cache)
 	s.rules.files = s.files

@@ -228,7 +228,7 @@ func testLimits() Limits { return Limits{Memory: 64 << 20, File: 64 << 10, Descr
 
 func testOptions(root string) Options {
 	return Options{
-		Root: root, Index: []string{"index.html"}, Hide: []string{".*", "!.well-known"},
+		Root: root, Index: []string{"index.html"}, ViewOptions: ViewOptions{Hide: []string{".*", "!.well-known"}},
 		Valid: time.Second,
 		Now:   func() time.Time { return time.Now().Add(settled) },
 	}

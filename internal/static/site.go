@@ -33,12 +33,9 @@ var (
 
 // Options are one site's rules. They are not changed after New.
 type Options struct {
+	ViewOptions
 	Root          string            // a directory, or a link to one
 	Index         []string          // names tried in a directory, in order
-	Listing       bool              // directories without an index file are listed
-	Hide          []string          // patterns of names that are not served, see hidden
-	Links         Links             // which symbolic links beneath the root are followed
-	ETag          ETag              // what entity tags are made of
 	Ranges        int               // how many a request may ask for, with more the file is sent; 0: rangesDefault
 	Types         map[string]string // media types by extension, before the built-in ones
 	Precompressed []string          // of br, zst, gz: extensions of files that stand in for others, by preference
@@ -130,7 +127,7 @@ func New(opts Options, cache *Cache) (*Site, error) {
 func newSite(opts Options, cache *Cache, walks bool) (*Site, error) {
 	s := &Site{
 		tree:    &tree{now: opts.Now, walks: walks, cache: cache},
-		options: ViewOptions{Listing: opts.Listing, Hide: opts.Hide, Links: opts.Links, ETag: opts.ETag},
+		options: opts.ViewOptions,
 		index:   opts.Index, ranges: opts.Ranges, relative: opts.RelativeRedirects, valid: int64(opts.Valid),
 	}
 	if s.ranges == 0 {

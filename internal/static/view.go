@@ -8,12 +8,12 @@ import (
 
 // ViewOptions are what a view of a root has of its own.
 type ViewOptions struct {
-	Listing bool
-	Hide    []string // as in Options
-	Links   Links
-	ETag    ETag
-	Type    *string // the media type of every file, as it is sent; empty: none is; nil: as the first view has it
-	Encoded bool    // a field of the configuration says that the files are encoded: no variants stand in for them
+	Listing bool     // directories without an index file are listed
+	Hide    []string // patterns of names that are not served, see hidden
+	Links   Links    // which symbolic links beneath the root are followed
+	ETag    ETag     // what entity tags are made of
+	Type    *string  // the media type of every file, as it is sent; empty: none is; nil: as the first view has it
+	Encoded bool     // a field of the configuration says that the files are encoded: no variants stand in for them
 }
 
 // viewsMax bounds the views of a root, because each takes memory for as long as the root is served.

@@ -20,8 +20,8 @@ import (
 const ThreadsMax = 8192
 
 // blocking is the model of a blocking connection on an OS thread: accept,
-// then recv and send until it ends. The threads are a pool of at most
-// Options.Threads, started as they are needed.
+// then recv and send until it ends. At most Options.Threads run; each is started for a connection,
+// and ends when no other one waits.
 //
 // A blocking call knows no deadline but its own: SO_RCVTIMEO and SO_SNDTIMEO
 // bound each to a second at most, and the connection's one timer is looked at in between.
@@ -49,18 +49,14 @@ func blocking() Model {
 	}
 }
 
-// blockingServer is a [Server] on a pool of threads.
+// blockingServer is a [Server] on threads.
 type blockingServer struct {
 	acceptingServer
-	threads int
+	threads int // at most
 
 	mu      sync.Mutex
-	work    sync.Cond
-	waiting []arrival // for a thread; empty for long only when the server drains
-	started int       // threads
-	free    int       // of them, those that wait and that no connection has been promised to
-	ended   bool      // there is nothing to wait for
-	running sync.WaitGroup
+	waiting []arrival // for a thread
+	running int       // threads
 }
 
 func newBlocking(o Options) (Server, error) {
@@ -69,7 +65,6 @@ func newBlocking(o Options) (Server, error) {
 	}
 	s := &blockingServer{threads: o.Threads}
 	s.ownedServer = newOwnedServer(o, ownedTraits{onThread: true})
-	s.work.L = &s.mu
 	return s, nil
 }
 
@@ -100,22 +95,11 @@ func (s *blockingServer) Adopt(h model.Handed) bool {
 	return true
 }
 
-// Wait implements [Server].
-func (s *blockingServer) Wait() model.Ended {
-	s.all.Wait()
-	s.mu.Lock()
-	s.ended = true
-	s.work.Broadcast()
-	s.mu.Unlock()
-	s.running.Wait()
-	return s.acceptingServer.Wait()
-}
-
 // full reports whether every thread is taken.
 func (s *blockingServer) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.free == 0 && s.started == s.threads
+	return s.running == s.threads
 }
 
 // begin gives a connection to a thread.
@@ -124,37 +108,29 @@ func (s *blockingServer) begin(a arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting = append(s.waiting, a)
-	switch {
-	case s.free > 0:
-		s.free-- // here and not by the thread when it runs: until then others would count on it
-		s.work.Signal()
-	case s.started < s.threads:
-		s.started++
-		s.running.Go(s.thread)
+	if s.running < s.threads {
+		s.running++
+		go s.thread()
 	}
-	if s.free == 0 && s.started == s.threads && !s.crowded.Swap(true) {
+	if s.running == s.threads && !s.crowded.Swap(true) {
 		s.opts.Warn("all threads are taken: each answer is its connection's last, so that others get a turn "+
 			"(raise --threads)", nil)
 	}
 }
 
-// next waits for a connection. It reports false when there will be none.
+// next returns the next connection for a thread. It reports false if there is none: then the thread ends.
 func (s *blockingServer) next() (arrival, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.waiting) == 0 {
-		if s.ended {
-			return arrival{}, false
-		}
-		s.free++
+	if len(s.waiting) == 0 {
+		s.waiting = nil
+		s.running--
 		s.crowded.Store(false)
 		s.acceptor.roomMade()
-		s.work.Wait()
+		return arrival{}, false
 	}
 	a := s.waiting[0]
-	if s.waiting = s.waiting[1:]; len(s.waiting) == 0 {
-		s.waiting = nil
-	}
+	s.waiting = s.waiting[1:]
 	return a, true
 }
 
@@ -162,12 +138,10 @@ func (s *blockingServer) next() (arrival, bool) {
 func (s *blockingServer) thread() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	local := s.newWorkspace(s.settings.Load())
-	for {
-		a, ok := s.next()
-		if !ok {
-			return
-		}
+	pool := &s.settings.Load().workspaces
+	local := pool.Get().(*conn.Workspace)
+	defer pool.Put(local)
+	for a, ok := s.next(); ok; a, ok = s.next() {
 		t := new(blockingTransport)
 		t.fd = a.fd
 		t.conn = &ownedConn{transport: t, local: local}
@@ -277,7 +251,7 @@ func (t *blockingTransport) Resident(*sendfile.File, int64, int64) bool { return
 // nudge implements ownedTransport: a call waits no longer than a second as it is.
 func (t *blockingTransport) nudge() {}
 
-// quiet implements ownedTransport: what is received is taken at once.
+// drained implements ownedTransport: what is received is taken at once.
 func (t *blockingTransport) drained() bool { return true }
 
 // detach implements ownedTransport.

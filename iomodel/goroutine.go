@@ -17,6 +17,7 @@ import (
 	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/model"
+	"github.com/evhttpd/evhttpd/socket"
 )
 
 const (
@@ -150,7 +151,7 @@ func (s *goroutineServer) Adopt(h model.Handed) bool {
 		return false
 	}
 	defer s.all.Done()
-	c, err := connOf(h.FD)
+	c, err := socket.Duplicate(h.FD, net.FileConn)
 	if err != nil { // out of descriptors, most likely
 		s.open.Add(-1)
 		s.opts.Warn("taking a connection over", err)
@@ -163,27 +164,10 @@ func (s *goroutineServer) Adopt(h model.Handed) bool {
 	return true
 }
 
-// connOf returns package net's connection of a duplicate of fd.
-func connOf(fd int) (net.Conn, error) {
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	file := os.NewFile(uintptr(dup), "connection")
-	c, err := net.FileConn(file) // of another duplicate
-	return c, errors.Join(err, file.Close())
-}
-
 // listenerOf returns package net's listener of a duplicate of fd.
 func listenerOf(fd int) (netListener, error) {
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	ln, err := socket.Duplicate(fd, net.FileListener)
 	if err != nil {
-		return nil, fmt.Errorf("iomodel: duplicating listener %d: %w", fd, err)
-	}
-	// A non-blocking descriptor stays so: os.File does not touch the flag, which is shared.
-	file := os.NewFile(uintptr(dup), "listener")
-	ln, err := net.FileListener(file) // of another duplicate
-	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("iomodel: listening on descriptor %d: %w", fd, err)
 	}
 	stoppable, ok := ln.(netListener)
@@ -440,7 +424,7 @@ func (t *goroutineTransport) Recv(p []byte) (int, error) {
 // connection is gone already.
 func (t *goroutineTransport) nudge() { _ = t.c.SetReadDeadline(time.Unix(1, 0)) }
 
-// quiet implements ownedTransport.
+// drained implements ownedTransport.
 func (t *goroutineTransport) drained() bool { return len(t.ahead) == 0 && t.failed == nil }
 
 // detach implements ownedTransport: the runtime's poller lets go of its descriptor when that is closed.

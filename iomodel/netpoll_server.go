@@ -211,7 +211,7 @@ func (s *netpollServer) checkUnread() {
 		unread += int64(n)
 		if n > unreadMax {
 			s.interrupt(c, unix.SHUT_RDWR)
-			c.mailbox.wake()
+			c.wake()
 		}
 	}
 	more := unread - s.unread
@@ -270,7 +270,7 @@ func (t *netpollTransport) closed(netpoll.Connection) error {
 		return nil
 	}
 	t.hung.Store(true)
-	t.conn.mailbox.wake() // if expired has a turn that waits
+	t.conn.wake() // if expired has a turn that waits
 	t.turn.Lock()
 	defer t.unlock()
 	if !t.ended {
@@ -317,7 +317,7 @@ func (t *netpollTransport) wait(want conn.Want, timeout time.Duration) bool {
 		return false
 	}
 	t.server.setWaiting(t.conn, true)
-	t.server.writable.await(t.fd, timeout, t.conn.mailbox.wakeup)
+	t.server.writable.await(t.fd, timeout, t.conn.wakeup)
 	t.server.setWaiting(t.conn, false)
 	return true
 }

@@ -166,7 +166,7 @@ func nudged(c *ownedServer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range c.conns {
-		return len(k.mailbox.wakeup) > 0
+		return len(k.wakeup) > 0
 	}
 	return false
 }

@@ -78,7 +78,9 @@ type ownedConn struct {
 	since  atomic.Int64 // Clock.Mono: the connection has made no progress since
 	cut    atomic.Int64 // bytes that the connection held when relieve ended it; 0: relieve did not
 
-	mailbox mailbox
+	// How other goroutines reach a connection that waits for a job or its Source.
+	wakeup  chan struct{} // has room for one: waking twice is waking once
+	results []jobResult   // under server.mu
 }
 
 // beginTurn has the connection use the server's settings, and a Workspace.
@@ -276,7 +278,9 @@ func (c *ownedConn) end() {
 	if c.cut.Load() != 0 {
 		s.share.Relieved() // that may not have been enough
 	}
-	c.mailbox.close()
+	for _, r := range c.results { // there will be no more: nobody finds the connection
+		r.result.Release()
+	}
 	if err := c.transport.close(); err != nil {
 		s.opts.Warn("closing a connection", err)
 	}

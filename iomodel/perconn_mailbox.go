@@ -1,20 +1,11 @@
 package iomodel
 
 import (
-	"sync"
 	"time"
 
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/workers"
 )
-
-// mailbox is how other goroutines reach a connection that waits for a job or its Source.
-type mailbox struct {
-	wakeup  chan struct{} // has room for one: waking twice is waking once
-	mu      sync.Mutex
-	results []jobResult
-	gone    bool // the connection has ended, and takes no more results
-}
 
 // jobResult is a job's result on its way to the connection.
 type jobResult struct {
@@ -22,42 +13,10 @@ type jobResult struct {
 	result conn.Result
 }
 
-// deliver leaves a result for the connection. It reports false if that has ended.
-func (m *mailbox) deliver(r jobResult) bool {
-	m.mu.Lock()
-	if m.gone {
-		m.mu.Unlock()
-		return false
-	}
-	m.results = append(m.results, r)
-	m.mu.Unlock()
-	m.wake()
-	return true
-}
-
-// take returns the results that have come.
-func (m *mailbox) take() []jobResult {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	results := m.results
-	m.results = nil
-	return results
-}
-
-// close refuses further results and releases those that were not taken.
-func (m *mailbox) close() {
-	m.mu.Lock()
-	m.gone = true
-	m.mu.Unlock()
-	for _, r := range m.results {
-		r.result.Release()
-	}
-}
-
 // wake ends the connection's sleep, or its next one.
-func (m *mailbox) wake() {
+func (c *ownedConn) wake() {
 	select {
-	case m.wakeup <- struct{}{}:
+	case c.wakeup <- struct{}{}:
 	default: // one is there already
 	}
 }
@@ -71,7 +30,7 @@ func (c *ownedConn) sleep(timeout time.Duration) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case <-c.mailbox.wakeup:
+	case <-c.wakeup:
 	case <-timer.C:
 	}
 }
@@ -79,16 +38,24 @@ func (c *ownedConn) sleep(timeout time.Duration) {
 // Wake implements [conn.Waker].
 func (s *ownedServer) Wake(token uint64) {
 	if c := s.lookup(token); c != nil {
-		c.mailbox.wake()
+		c.wake()
 	}
 }
 
 // Deliver implements [workers.Receiver].
 func (s *ownedServer) Deliver(token uint64, ticket uint32, result conn.Result) {
 	s.addCounters(&conn.Counters{JobsDone: 1})
-	if c := s.lookup(token); c == nil || !c.mailbox.deliver(jobResult{ticket, result}) {
-		result.Release()
+	s.mu.Lock()
+	c := s.conns[token]
+	if c != nil {
+		c.results = append(c.results, jobResult{ticket, result})
 	}
+	s.mu.Unlock()
+	if c == nil {
+		result.Release()
+		return
+	}
+	c.wake()
 }
 
 // waiting is the connection as the pool knows it.
@@ -113,7 +80,11 @@ func (c *ownedConn) work(timeout time.Duration) {
 		return
 	}
 	c.sleep(timeout)
-	for _, r := range c.mailbox.take() {
+	s.mu.Lock()
+	results := c.results
+	c.results = nil
+	s.mu.Unlock()
+	for _, r := range results {
 		if !c.conn.Resume(r.ticket, r.result, nil) {
 			r.result.Release() // it came too late
 		}

@@ -55,7 +55,7 @@ func (s *ownedServer) relieve() {
 		excess -= freed
 		relieved++
 		s.interrupt(c, unix.SHUT_RDWR)
-		c.mailbox.wake()
+		c.wake()
 	}
 	s.mu.Unlock()
 	if relieved > 0 {

@@ -119,7 +119,7 @@ func (s *ownedServer) cutAll() {
 	defer s.mu.Unlock()
 	for _, c := range s.conns {
 		s.interrupt(c, unix.SHUT_RDWR)
-		c.mailbox.wake()
+		c.wake()
 	}
 }
 
@@ -151,7 +151,7 @@ type arrival struct {
 
 // start makes c, which has its transport, a connection of the server.
 func (s *ownedServer) start(c *ownedConn, a arrival) {
-	c.server, c.mailbox.wakeup, c.countedPhase = s, make(chan struct{}, 1), conn.NumPhases
+	c.server, c.wakeup, c.countedPhase = s, make(chan struct{}, 1), conn.NumPhases
 	c.beginTurn()
 	if a.moved != nil {
 		c.conn = *a.moved

@@ -92,7 +92,7 @@ func (s *ownedServer) nudge() {
 	defer s.mu.Unlock()
 	for _, c := range s.conns {
 		c.transport.nudge()
-		c.mailbox.wake()
+		c.wake()
 	}
 }
 

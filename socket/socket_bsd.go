@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// rdhup is 0: poll(2) does not tell that the peer has closed its sending side.
+const rdhup = 0
+
 // Calls makes the calls that need memory of their own on Linux; here they need none.
 type Calls struct{}
 
@@ -115,15 +118,6 @@ func addrPort(sa unix.Sockaddr) netip.AddrPort {
 	default:
 		return netip.AddrPort{}
 	}
-}
-
-// Unacked is the bytes in the send queue (TIOCOUTQ); -1: unknown.
-func Unacked(fd int) int {
-	n, err := unix.IoctlGetInt(fd, unix.TIOCOUTQ)
-	if err != nil {
-		return -1
-	}
-	return n
 }
 
 // Close closes a connection's socket.

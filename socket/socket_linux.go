@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// rdhup tells that the peer has closed its sending side (Linux 2.6.17).
+const rdhup = unix.POLLRDHUP
+
 // Calls makes the calls that hand the kernel more than a buffer. What it reads
 // and writes then lives here, on the heap once for each who calls. It must not be
 // copied after Init, and two goroutines must not use it at a time.
@@ -133,15 +136,6 @@ func (c *Calls) remote() netip.AddrPort {
 	default:
 		return netip.AddrPort{}
 	}
-}
-
-// Unacked is what was sent and not acknowledged, in bytes (SIOCOUTQ, tcp(7)); -1: unknown.
-func Unacked(fd int) int {
-	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-	if err != nil {
-		return -1
-	}
-	return n
 }
 
 // Close closes a connection's socket, which does not block: nothing sets

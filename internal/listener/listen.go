@@ -18,6 +18,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/model"
+	"github.com/evhttpd/evhttpd/socket"
 )
 
 // Listener is one address that is listened on, by as many sockets as loops accept from it with SO_REUSEPORT, or by
@@ -138,11 +139,9 @@ func Share(listeners []*Listener, loops int, shared bool) [][]model.Listener {
 
 // Duplicate returns a listener of package net over a duplicate of the socket.
 func (l *Listener) Duplicate() (net.Listener, error) {
-	fd, err := unix.FcntlInt(uintptr(l.sockets[0]), unix.F_DUPFD_CLOEXEC, 0)
+	ln, err := socket.Duplicate(l.sockets[0], net.FileListener)
 	if err != nil {
-		return nil, fmt.Errorf("listen %s: %w", l.Where(), err)
+		err = fmt.Errorf("listen %s: %w", l.Where(), err)
 	}
-	file := os.NewFile(uintptr(fd), l.Where())
-	ln, err := net.FileListener(file) // of another duplicate
-	return ln, errors.Join(err, file.Close())
+	return ln, err
 }

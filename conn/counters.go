@@ -92,6 +92,8 @@ type Counters struct {
 	SentMemory uint64 // bytes sent from where they are cached
 	SentFile   uint64 // bytes sent by sendfile(2)
 
+	FilesChanged uint64 // answers cut short because their file was changed in place
+
 	// What a handler counts.
 
 	CacheHits   uint64 // requests answered by what was known

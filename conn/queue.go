@@ -2,6 +2,8 @@ package conn
 
 import (
 	"errors"
+	"io"
+	"slices"
 	"sync"
 
 	"github.com/evhttpd/evhttpd/sendfile"
@@ -16,6 +18,8 @@ const (
 	copyMax = 4 << 10
 	// fileTurn is how much of a file is looked at, and sent, at a time.
 	fileTurn = 256 << 10
+	// tailMax bounds how many bytes of a file are held back until it is known that it has not changed: a page.
+	tailMax = 4 << 10
 	// callCost is the least that a call which sends takes of a turn's bytes: an
 	// answer of many ranges is two calls for each, of a few bytes maybe.
 	callCost = 4 << 10
@@ -45,6 +49,7 @@ type segment struct {
 	source Source
 	off, n int64
 	warm   int64 // the file is known to be in memory up to here
+	begun  bool  // a part of the file has been sent
 }
 
 // release frees what the segment holds beside memory.
@@ -68,7 +73,7 @@ type queue struct {
 	segs  []segment
 	first int     // index of the first segment that has not left
 	bytes int64   // bytes left to send, as far as they are known
-	chunk *buffer // what a source gave last
+	chunk *buffer // what a source gave last, or the last bytes of a file
 	err   error   // why the file in front cannot be read
 
 	// streaming: the last answer has a file or a source. Nothing is queued behind it, and
@@ -120,12 +125,16 @@ func (q *queue) copied() {
 // send moves the first of what is queued, of a file at most that part. It
 // returns what the transport does, errCold or errEmpty.
 func (q *queue) send(t Transport, part int64, closing bool, count *Counters) (int64, error) {
-	if q.err != nil {
-		return 0, q.err
-	}
 	switch s := &q.segs[q.first]; s.kind {
 	case segFile:
-		return q.sendFile(t, s, part, count)
+		n, err := int64(0), q.err
+		if err == nil {
+			n, err = q.sendFile(t, s, part, count)
+		}
+		if err == sendfile.ErrChanged || err == io.ErrUnexpectedEOF {
+			count.FilesChanged++
+		}
+		return n, err
 	case segSource, segSized, segChunked:
 		return 0, q.pull(s)
 	default:
@@ -176,17 +185,31 @@ func (q *queue) taken(n int64) {
 	}
 }
 
-// sendFile sends at most that part of a file, as far as it is in memory.
+// sendFile sends at most that part of a file, as far as it is in memory. What is sent of a file is of one version of it:
+// it is compared with that before each turn but the first, and before the last bytes leave.
 func (q *queue) sendFile(t Transport, s *segment, part int64, count *Counters) (int64, error) {
 	part = min(part, s.n)
 	if s.off+part > s.warm && t.Resident(s.file, s.off, part) {
 		s.warm = s.off + part
 	}
 	// What a short send left of an earlier part goes out before the rest is waited for.
-	if part = min(part, s.warm-s.off); part <= 0 {
+	if part = min(part, s.warm-s.off); part <= 0 && s.n > 0 {
 		return 0, errCold
 	}
-	n, err := t.SendFile(s.file, s.off, part)
+	held := q.tail(s)
+	if held > 0 && s.n <= held {
+		return 0, unsettled(q.takeTail(s))
+	}
+	if s.begun {
+		if err := s.file.Check(); err != nil {
+			return 0, unsettled(err)
+		}
+	}
+	if s.n == 0 {
+		q.pop()
+		return 0, nil
+	}
+	n, err := t.SendFile(s.file, s.off, min(part, s.n-held))
 	if s.file.Copied() {
 		count.SentCopied += uint64(n)
 	} else {
@@ -194,10 +217,51 @@ func (q *queue) sendFile(t Transport, s *segment, part int64, count *Counters) (
 	}
 	q.bytes -= n
 	s.off += n
-	if s.n -= n; s.n == 0 {
+	s.begun = s.begun || n > 0
+	if s.n -= n; s.n == 0 && !q.closesBody(s) {
 		q.pop()
 	}
 	return n, err
+}
+
+// unsettled has a worker wait for what a change that is under way will have been.
+func unsettled(err error) error {
+	if err == sendfile.ErrUnsettled {
+		return errCold
+	}
+	return err
+}
+
+// tail is how many of the first segment's last bytes are sent from memory, see takeTail: those of an answer's last
+// page of a file. A part of a multipart body has none, since something follows it.
+func (q *queue) tail(s *segment) int64 {
+	if !s.file.Versioned() || q.first+1 < len(q.segs) {
+		return 0
+	}
+	return min(s.n, (s.off+s.n-1)%tailMax+1)
+}
+
+// closesBody reports whether the first segment is the last part of a file in a multipart body, whose end is not sent
+// before the file was compared once more.
+func (q *queue) closesBody(s *segment) bool {
+	behind := q.segs[q.first+1:]
+	return s.file.Versioned() && len(behind) > 0 &&
+		!slices.ContainsFunc(behind, func(s segment) bool { return s.kind == segFile })
+}
+
+// takeTail puts the last bytes of a file into memory if they, and all that was sent before, are of one version of it.
+// If they are not, the answer must not end in order, and the client sees by its length that it has not.
+func (q *queue) takeTail(s *segment) error {
+	chunk := getBuffer(int(s.n))
+	tail := chunk.b[:s.n]
+	if err := s.file.Tail(tail, s.off); err != nil {
+		chunk.put()
+		return err
+	}
+	q.chunk = chunk
+	s.file.Release()
+	*s = segment{kind: segShared, shared: tail, n: s.n}
+	return nil
 }
 
 // unshift puts a segment in front of the others. It takes the room of one that has left if there

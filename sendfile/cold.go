@@ -75,6 +75,7 @@ const (
 // that may. The caller bounds count, in bytes, by what is sent in one turn.
 // (posix_fadvise(2) with POSIX_FADV_WILLNEED would start the reading and not wait
 // for it, and does nothing on FUSE.)
+// Then it asks the file system whether the file has changed, see Check.
 func (f *File) Warm(offset, count int64) error {
 	buf := scratch.Get().(*[scratchSize]byte)
 	defer scratch.Put(buf)
@@ -90,5 +91,5 @@ func (f *File) Warm(offset, count int64) error {
 		offset += int64(n)
 	}
 	f.cold.Store(false)
-	return nil
+	return f.settled()
 }

@@ -27,6 +27,10 @@ type File struct {
 	// hands it to a worker.
 	close func(fd int)
 	fault func(err error) // see OnFault
+
+	version   Version // see Expect
+	versioned bool
+	overtaken atomic.Bool // see Overtaken
 }
 
 // Flags say what is known of a file's file system. FlagsFor finds those that
@@ -60,6 +64,7 @@ func (f *File) OnFault(report func(err error)) { f.fault = report }
 
 // failed reports a fault of the file.
 func (f *File) failed(err error) {
+	f.overtaken.Store(true)
 	if f.fault != nil {
 		f.fault(err)
 	}

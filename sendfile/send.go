@@ -110,3 +110,14 @@ func pread(fd int, p []byte, offset int64) (int, error) {
 		}
 	}
 }
+
+// fstat is fstat(2), again after a signal: the size and modification time.
+func fstat(fd int) (size, seconds int64, nanoseconds int32, err error) {
+	var st unix.Stat_t
+	for {
+		if err = unix.Fstat(fd, &st); err != unix.EINTR {
+			sec, nsec := st.Mtim.Unix()
+			return st.Size, sec, int32(nsec), err
+		}
+	}
+}

@@ -2,6 +2,7 @@ package sendfile
 
 import (
 	"io"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -78,4 +79,33 @@ func flagsOf(magic uint32) Flags {
 		return InMemory | NoSendfile
 	}
 	return 0
+}
+
+// noName is the empty name by which statx(2) takes a descriptor.
+var noName byte
+
+// noStatx: the system has no statx(2) (Linux before 4.11, a seccomp filter), so that fstat(2) is asked.
+var noStatx atomic.Bool
+
+// lookAt returns the size and modification time of an open file. sync: a file system of the network is asked for them.
+func lookAt(fd int, sync bool) (size, seconds int64, nanoseconds int32, err error) {
+	for !noStatx.Load() {
+		var st unix.Statx_t
+		flags := unix.AT_EMPTY_PATH
+		if !sync {
+			flags |= unix.AT_STATX_DONT_SYNC
+		}
+		_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&noName)), uintptr(flags),
+			unix.STATX_SIZE|unix.STATX_MTIME, uintptr(unsafe.Pointer(&st)), 0)
+		switch errno {
+		case 0:
+			return int64(st.Size), st.Mtime.Sec, int32(st.Mtime.Nsec), nil
+		case unix.EINTR:
+		case unix.ENOSYS, unix.EPERM:
+			noStatx.Store(true)
+		default:
+			return 0, 0, 0, errno
+		}
+	}
+	return fstat(fd)
 }

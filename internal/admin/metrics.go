@@ -70,6 +70,8 @@ func metrics(s *Snapshot) []metric {
 		{"evhttpd_sent_bytes_total", counter, "source", "sent_bytes",
 			labelled{"copy": s.SentCopied, "memory": s.SentMemory, "sendfile": s.SentFile},
 			"Bytes sent to clients: copied together to be sent, from where they are cached in memory, or by sendfile."},
+		{"evhttpd_files_changed_total", counter, "", "files_changed", s.FilesChanged,
+			"Answers cut short because their file was changed in place while it was sent."},
 		{"evhttpd_system_calls_total", counter, "call", "system_calls", byCall(&s.Calls, s.Unknown),
 			"System calls made for connections; those that the IO model leaves to others are not known and missing."},
 		{"evhttpd_system_calls_again_total", counter, "call", "system_calls_again", byCall(&s.Again, s.Unknown),

@@ -66,6 +66,10 @@ func (d *describer) content(f *opened, r *representation) (c *content, recent bo
 		}
 		r.size = f.stat.Size
 	}
+	var version sendfile.Version
+	if !inMemory && err == nil {
+		version, err = d.version(f)
+	}
 	if err != nil {
 		s.closer.close(f.fd)
 		return nil, false, err
@@ -82,8 +86,30 @@ func (d *describer) content(f *opened, r *representation) (c *content, recent bo
 		flags = sendfile.FlagsFor(f.fd) // it may be another mount's
 	}
 	c.file = sendfile.New(f.fd, flags, s.closer.close)
+	c.file.Expect(version)
 	c.file.OnFault(s.unreadable(f.name))
 	return c, recent, nil
+}
+
+// version is what the open file is compared with while it is sent. The only error is errWait: whether its bytes can be
+// read shows when they are sent.
+func (d *describer) version(f *opened) (v sendfile.Version, err error) {
+	mtime := timestampOf(f.stat.Mtim)
+	v.Size, v.Seconds, v.Nanoseconds = f.stat.Size, mtime.seconds, mtime.nanoseconds
+	offset, length := sendfile.EndOf(v.Size)
+	end := make([]byte, length)
+	for n := 0; n < length; {
+		m, err := d.readAt(f.fd, end[n:], offset+int64(n))
+		if err == errWait {
+			return v, err
+		}
+		if err != nil || m == 0 {
+			return v, nil
+		}
+		n += m
+	}
+	v.SetEnd(end)
+	return v, nil
 }
 
 // hashed reports whether the entity tag of the file is made of its bytes.
@@ -182,6 +208,11 @@ func (s *Site) unreadable(name []byte) func(error) {
 	return func(err error) {
 		if err == io.ErrUnexpectedEOF {
 			s.warn("the file became shorter while it was sent: replace files by renaming new ones over them", path)
+			return
+		}
+		if err == sendfile.ErrChanged {
+			s.warn("the file was changed in place while it was sent, and the answer cut short: "+
+				"replace files by renaming new ones over them", path)
 			return
 		}
 		s.fail("the file cannot be read to its end: "+err.Error(), path)

@@ -121,8 +121,17 @@ func (e *entry) add(c *content) {
 	}
 }
 
-// fresh reports whether the last look is recent enough.
-func (e *entry) fresh(mono int64) bool { return mono-e.looked.Load() < e.life }
+// fresh reports whether the last look is recent enough, and no transfer has found since that the file has changed.
+func (e *entry) fresh(mono int64) bool { return mono-e.looked.Load() < e.life && !e.overtaken() }
+
+// overtaken reports whether a transfer has found that the open file was changed in place.
+func (e *entry) overtaken() bool {
+	if e.kind != kindFile {
+		return false
+	}
+	c := e.content.Load()
+	return c != nil && c.file.Overtaken()
+}
 
 // touch notes a hit. The flag is read first: a cache line that all loops read stays shared.
 func (e *entry) touch() {

@@ -82,7 +82,7 @@ func links(t *testing.T, page string) map[string]string {
 
 // manyNames is a folder of 100,000 files in memory, made once for all models.
 var manyNames = sync.OnceValues(func() (string, error) {
-	root := shared(os.Getenv(runEnv))
+	root := testkit.Shared(os.Getenv(testkit.RunEnv))
 	if err := os.MkdirAll(root+"/many", 0o755); err != nil {
 		return root, err
 	}

@@ -101,8 +101,7 @@ var binary string
 const variantsAtOnce = "4"
 
 func TestMain(m *testing.M) {
-	if folder := os.Getenv(guardEnv); folder != "" {
-		keepGuard(folder)
+	if testkit.KeepGuard(os.Stderr) {
 		return
 	}
 	flag.Parse()
@@ -124,9 +123,9 @@ func guardAndRun(m *testing.M) int {
 	}
 	var release func()
 	if err == nil {
-		os.Setenv(runEnv, folder)
+		os.Setenv(testkit.RunEnv, folder)
 		os.Setenv("TMPDIR", folder)
-		release, err = startGuard(folder)
+		release, err = testkit.StartGuard(folder, os.Stderr)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

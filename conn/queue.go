@@ -185,8 +185,8 @@ func (q *queue) taken(n int64) {
 	}
 }
 
-// sendFile sends at most that part of a file, as far as it is in memory. What is sent of a file is of one version of it:
-// it is compared with that before each turn but the first, and before the last bytes leave.
+// sendFile sends at most that part of a file, as far as it is in memory. What is sent is of one version of the file: it
+// is compared with that before each turn but the first, and before the last bytes leave.
 func (q *queue) sendFile(t Transport, s *segment, part int64, count *Counters) (int64, error) {
 	part = min(part, s.n)
 	if s.off+part > s.warm && t.Resident(s.file, s.off, part) {

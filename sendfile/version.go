@@ -15,8 +15,8 @@ var ErrChanged = errors.New("sendfile: the file was changed in place")
 var ErrUnsettled = errors.New("sendfile: the file is being changed")
 
 const (
-	// settleMax is how long is waited for a change that is under way: a write(2) of some MiB, and its thread's next turn
-	// on a busy machine.
+	// settleMax is how long is waited for a change that is under way: a write(2) of some MiB, and the next turn of its
+	// thread on a busy machine.
 	settleMax = 100 * time.Millisecond
 	// settlePause is the time between two looks.
 	settlePause = time.Millisecond
@@ -102,7 +102,7 @@ func (f *File) compare(sync bool) error {
 	return ErrChanged
 }
 
-// Overtaken reports whether a transfer has found that the file is not what Expect was told, or cannot be read: who keeps
+// Overtaken reports whether a transfer has found that the file is not what Expect was told, or cannot be read. Who keeps
 // it open to send it again looks at it first.
 func (f *File) Overtaken() bool { return f.overtaken.Load() }
 

@@ -52,9 +52,11 @@ func TestCheck(t *testing.T) {
 			return os.Rename(name+"2", name)
 		}, nil},
 		{"appended to", func(name string) error { return edit(name, 10_000, data) }, nil},
-		{"appended to, not from a page's beginning", func(name string) error { return edit(name, 10_000, data[:1]) }, nil},
+		{"appended a byte to", func(name string) error { return edit(name, 10_000, data[:1]) }, nil},
 		{"overwritten", func(name string) error { return edit(name, 5000, data[:100]) }, ErrChanged},
-		{"overwritten by something longer", func(name string) error { return edit(name, 1, append(data, data...)) }, ErrChanged},
+		{"overwritten by something longer", func(name string) error {
+			return edit(name, 1, append(data, data...))
+		}, ErrChanged},
 		{"shorter", func(name string) error { return os.Truncate(name, 9999) }, io.ErrUnexpectedEOF},
 		{"cut and extended", func(name string) error { return cutAndExtend(name, 10_000) }, ErrChanged},
 		{"cut and extended beyond", func(name string) error { return cutAndExtend(name, 20_000) }, ErrChanged},

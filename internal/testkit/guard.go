@@ -54,7 +54,8 @@ func StartGuard(folder string, out *os.File) (release func(), err error) {
 	}, nil
 }
 
-// KeepGuard is what the guard does until the run has ended. It reports false if this process is none. A TestMain begins with it.
+// KeepGuard is what the guard does until the run has ended. It reports false if this process is none. A TestMain begins
+// with it.
 func KeepGuard(out io.Writer) bool {
 	folder := os.Getenv(guardEnv)
 	if folder == "" {

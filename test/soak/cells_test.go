@@ -62,8 +62,8 @@ func firstWrong(p []byte, file, version uint32, offset int64) int {
 	return -1
 }
 
-// cellAt is the cell around an index; what it is of is in its first word. It is nil at the edge of p. offset is that of p
-// in the file.
+// cellAt is the cell around an index; what it is of is in its first word. It is nil at the edge of p. offset is that of
+// p in the file.
 func cellAt(p []byte, at int, offset int64) []byte {
 	start := at - int((offset+int64(at))&(cellSize-1))
 	if start < 0 || start+cellSize > len(p) {
@@ -72,8 +72,8 @@ func cellAt(p []byte, at int, offset int64) []byte {
 	return p[start : start+cellSize]
 }
 
-// ofFile reports whether the bytes around an index are that file's, of whichever version or of a write that was not over,
-// or zeros.
+// ofFile reports whether the bytes around an index are that file's, of whichever version or of a write that was not
+// over, or zeros.
 func ofFile(p []byte, at int, offset int64, file uint32) bool {
 	q := cellAt(p, at, offset)
 	if q == nil { // the edge of a range: a part of a cell, of which the next one says more

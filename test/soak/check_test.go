@@ -97,7 +97,8 @@ func (c *checker) check(q *request, a *answer, err error) *fault {
 		})
 	case 416:
 		return want(all, "a range that there was: "+a.contentRange, func(k candidate) bool {
-			return !k.state.absent && a.contentRange == fmt.Sprintf("bytes */%d", k.state.size) && !satisfiable(q, k.state.size)
+			size := k.state.size
+			return !k.state.absent && a.contentRange == fmt.Sprintf("bytes */%d", size) && !satisfiable(q, size)
 		})
 	}
 	return &fault{wrong, fmt.Sprintf("status %d", a.status)}
@@ -196,7 +197,8 @@ func matching(all []candidate, plain string, dynamic bool) (found []candidate) {
 	}
 	for _, k := range all {
 		s, b := k.state, k.before
-		if s.partial && mtime >= b.mtime && mtime <= s.mtime && size >= min(b.size, s.size) && size <= max(b.size, s.size) {
+		within := size >= min(b.size, s.size) && size <= max(b.size, s.size)
+		if s.partial && mtime >= b.mtime && mtime <= s.mtime && within {
 			half := *s
 			half.mtime, half.size = mtime, size
 			found = append(found, candidate{k.file, &half, b, true})
@@ -213,7 +215,7 @@ func (c *checker) unknown(q *request, a *answer, plain string, all []candidate) 
 				continue
 			}
 			if lost, ok := f.remembers(plain); ok {
-				return &fault{stale, fmt.Sprintf("tag %s of %s had passed %v before the request", a.tag, f.path, q.sent-lost)}
+				return &fault{stale, fmt.Sprintf("tag %s of %s had passed %v before", a.tag, f.path, q.sent-lost)}
 			}
 		}
 	}
@@ -293,7 +295,8 @@ func (c *checker) parts(q *request, a *answer, k candidate, weak bool) *fault {
 		}
 		field, _, _ = bytes.Cut(field, []byte("\r\n"))
 		var first, last, total int64
-		if _, err := fmt.Sscanf(string(field), "bytes %d-%d/%d", &first, &last, &total); err != nil || last-first+1 > int64(len(body)) {
+		_, err := fmt.Sscanf(string(field), "bytes %d-%d/%d", &first, &last, &total)
+		if err != nil || last-first+1 > int64(len(body)) {
 			return &fault{wrong, fmt.Sprintf("part %d: %q", n, field)}
 		}
 		if f := c.part(q, a, k, weak, string(field), body[:last-first+1]); f != nil {

@@ -48,7 +48,7 @@ type state struct {
 	mtime        int64 // nanoseconds since 1970
 	extents      []extent
 	// overwrote: the change put other bytes, or zeros, where there were some, so that an answer whose pages are on
-	// their way shows them. partial: it took more than one step of the kernel, so that a look may have met it half done.
+	// their way shows them. partial: it took more than one step of the kernel: a look may have met it half done.
 	overwrote, partial bool
 }
 

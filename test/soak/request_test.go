@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// span is a range that is asked for: first and last, or, if first is -1, so many of the last bytes; last -1: to the end.
+// span is a range that is asked for: first and last, or, if first is -1, so many of the last bytes; with a last of -1,
+// what follows first.
 type span struct{ first, last int64 }
 
 // request is what is asked, and what the answer is checked against.

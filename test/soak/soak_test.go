@@ -247,8 +247,8 @@ func (r *run) faults() (n int64) {
 	return n
 }
 
-// settled is what the server holds, driven as it was at first, when it has come to rest: down to what it held before, if
-// that is known.
+// settled is what the server holds, driven as it was at first, when it has come to rest: down to what it held before,
+// if that is known.
 func (r *run) settled(before *level) level {
 	if err := r.server.reload(drivers()[0], 1); err != nil {
 		r.t.Error(err)
@@ -297,9 +297,10 @@ func (r *run) report() {
 		line(v.String(), c.counts[v].Load())
 	}
 	if r.hasBefore {
-		line("descriptors after the warm-up and at the end", fmt.Sprintf("%d, %d", r.before.descriptors, r.after.descriptors))
-		line("goroutines", fmt.Sprintf("%d, %d", r.before.goroutines, r.after.goroutines))
-		line("resident memory in MiB", fmt.Sprintf("%d, %d", r.before.memory>>20, r.after.memory>>20))
+		both := func(before, after int64) string { return fmt.Sprintf("%d, %d", before, after) }
+		line("descriptors after the warm-up and at the end", both(r.before.descriptors, r.after.descriptors))
+		line("goroutines", both(r.before.goroutines, r.after.goroutines))
+		line("resident memory in MiB", both(r.before.memory>>20, r.after.memory>>20))
 	}
 	line("seconds", int(r.world.since().Seconds()))
 	if r.announces {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -123,17 +124,25 @@ type parsed struct {
 	tree *ast.File
 }
 
-func parseAll(t *testing.T) (trees []parsed) {
+// parseAll reads every Go file, once for all tests.
+func parseAll(t *testing.T) []parsed {
 	t.Helper()
-	for _, file := range files(t, ".go") {
-		set := token.NewFileSet()
-		tree, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
+	allParsed.once.Do(func() {
+		for _, file := range files(t, ".go") {
+			set := token.NewFileSet()
+			tree, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			allParsed.trees = append(allParsed.trees, parsed{file, set, tree})
 		}
-		trees = append(trees, parsed{file, set, tree})
-	}
-	return trees
+	})
+	return allParsed.trees
+}
+
+var allParsed struct {
+	once  sync.Once
+	trees []parsed
 }
 
 // TestFunctionsStayShort: none has more than functionLinesMax lines. The rows of a table do not count.

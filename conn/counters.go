@@ -105,7 +105,7 @@ type Counters struct {
 	Accepted      uint64 // connections that were accepted
 	Refused       uint64 // accepted connections over limits.connections: the first request gets 503
 	RefusedClient uint64 // accepted connections over limits.connections_per_client: 503, or closed at once
-	Evicted       uint64 // connections closed while idle, to make room for new ones
+	Evicted       uint64 // connections closed to make room for new ones: idle, or slow to send a request
 	Relieved      uint64 // connections closed for the memory that they held, to keep within limits.buffers
 	AcceptErrors  uint64 // errors of accepting, but for an empty queue
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/evhttpd/evhttpd/clock"
 	"github.com/evhttpd/evhttpd/conn"
+	"github.com/evhttpd/evhttpd/model"
 	"github.com/evhttpd/evhttpd/sendfile"
 	"github.com/evhttpd/evhttpd/socket"
 )
@@ -70,7 +71,9 @@ type ownedConn struct {
 
 	// idle is since when (Clock.Mono) the connection is idle, negative if it
 	// has not sent a byte yet; 0: it is in use.
-	idle    atomic.Int64
+	idle atomic.Int64
+	// partial is since when it is in the middle of a head, negative if of a body; 0: of neither.
+	partial atomic.Int64
 	evicted bool // under server.mu: the connection is to end, and is not counted any more
 
 	held   atomic.Int64 // bytes, between two turns
@@ -126,11 +129,35 @@ func (c *ownedConn) closes() bool {
 // after Drain or Handover has returned is told that the answer is the last.
 func (c *ownedConn) received() { c.local.Closing = c.closes() }
 
+// spared is where in model.EvictionOrder the connection's phase is, and since when it is in that; beyond the order's
+// end if it can make no room.
+func (c *ownedConn) spared() (order int, since int64) {
+	idle, partial := c.idle.Load(), c.partial.Load()
+	phase := conn.NumPhases
+	switch {
+	case idle > 0:
+		phase = conn.PhaseIdle
+	case idle < 0:
+		phase = conn.PhaseFirstByte
+	case partial > 0:
+		phase = conn.PhaseHead
+	case partial < 0:
+		phase = conn.PhaseBody
+	}
+	for order < len(model.EvictionOrder) && model.EvictionOrder[order] != phase {
+		order++
+	}
+	return order, max(idle, -idle, partial, -partial)
+}
+
 // woke notes that the connection has received something that it waited for.
 func (c *ownedConn) woke() {
 	c.waited = true
 	if c.idle.Load() != 0 {
 		c.idle.Store(0)
+	}
+	if c.partial.Load() != 0 {
+		c.partial.Store(0)
 	}
 }
 
@@ -146,15 +173,22 @@ func (c *ownedConn) alone(now int64) bool {
 
 // endTurn makes known what the turn has changed, and gives the settings and the Workspace back.
 func (c *ownedConn) endTurn() {
-	var idle int64
+	var idle, partial int64
 	switch phase, since := c.conn.Phase(); phase {
 	case conn.PhaseIdle:
 		idle = since
 	case conn.PhaseFirstByte:
 		idle = -since
+	case conn.PhaseHead:
+		partial = since
+	case conn.PhaseBody:
+		partial = -since
 	}
 	if c.idle.Load() != idle {
 		c.idle.Store(idle)
+	}
+	if c.partial.Load() != partial {
+		c.partial.Store(partial)
 	}
 	c.turnEnded = clock.Mono()
 	c.account()

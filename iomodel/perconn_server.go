@@ -191,20 +191,21 @@ func (s *ownedServer) lookup(token uint64) *ownedConn {
 // admit counts a new connection. It reports false if it is one too many.
 func (s *ownedServer) admit() bool { return s.opts.Admit(s.settings.Load().connections, s.evict) }
 
-// evict ends the connection that can best be spared: the one idle for longest,
-// then the one that has been silent for longest since it came. It looks at all
-// of them, which is paid for beyond the limit alone.
+// evict ends the connection that can best be spared: the oldest of the first phase in the order of eviction that has
+// one to spare. It looks at all of them, which is paid for beyond the limit alone.
 func (s *ownedServer) evict() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var best *ownedConn
-	var bestAt int64
+	bestOrder, bestSince := len(model.EvictionOrder), int64(0)
 	now := clock.Mono()
 	for _, c := range s.conns {
-		at := c.idle.Load()
-		tooYoung := at < 0 && !model.Evictable(conn.PhaseFirstByte, -at, now)
-		if at != 0 && !c.evicted && !tooYoung && (best == nil || sooner(at, bestAt)) {
-			best, bestAt = c, at
+		order, since := c.spared()
+		if order > bestOrder || order == bestOrder && (best == nil || since >= bestSince) || c.evicted {
+			continue
+		}
+		if model.Evictable(model.EvictionOrder[order], since, now) {
+			best, bestOrder, bestSince = c, order, since
 		}
 	}
 	if best == nil {
@@ -215,14 +216,6 @@ func (s *ownedServer) evict() bool {
 	s.open.Add(-1)
 	s.interrupt(best, unix.SHUT_RD) // what has arrived meanwhile is still answered
 	return true
-}
-
-// sooner reports whether of two idle connections (ownedConn.idle) the first is to make room before the second.
-func sooner(a, b int64) bool {
-	if (a > 0) != (b > 0) {
-		return a > 0
-	}
-	return max(a, -a) < max(b, -b)
 }
 
 // interrupt ends a connection's waits for its socket. s.mu is held, or the connection is kept otherwise.

@@ -17,14 +17,14 @@ const (
 	// AcceptLastMax bounds what is still accepted from a listener that is given up: more
 	// than a queue holds, so that only a flood that does not end meets it.
 	AcceptLastMax = 64 << 10
-	// silentMin is how long a connection that has not sent its first byte
-	// is not taken for idle: the request may be on its way.
+	// silentMin is how long a connection whose request is not there yet, or not whole, makes no room for others: the
+	// rest may be on its way.
 	silentMin = time.Second
 )
 
 // What an operator is told of connections. The cause is the error beside it.
 const (
-	WarnTooMany = "too many connections: idle ones are closed, others get 503 (limits.connections)"
+	WarnTooMany = "too many connections: idle and slow ones are closed, else new ones get 503 (limits.connections)"
 	WarnStarved = "out of descriptors: accepting pauses (raise LimitNOFILE= or ulimit -n)"
 	WarnHeld    = "connections hold too much memory: the largest and oldest holders are closed (limits.buffers)"
 	WarnAccept  = "accepting fails: it is tried again, at least once a second"
@@ -89,10 +89,15 @@ func (o *Options) Admit(limit int, evict func() bool) bool {
 	return true
 }
 
-// Evictable reports whether a connection in that phase since then (Clock.Mono) can make room for a new one: if it
-// is between two requests, or has been silent for a while since it came.
+// EvictionOrder is the phases whose connections can make room for a new one, those that can best be spared in front:
+// between two requests, before the first byte, in the middle of a head, of a body. Within a phase the oldest goes.
+var EvictionOrder = [...]conn.Phase{conn.PhaseIdle, conn.PhaseFirstByte, conn.PhaseHead, conn.PhaseBody}
+
+// Evictable reports whether a connection that has been in that phase of EvictionOrder since then (Clock.Mono) can make
+// room for a new one: if it is between two requests, or has not sent a whole one for a while. Without those, whoever
+// opens limits.connections of half heads would lock all others out.
 func Evictable(phase conn.Phase, since, now int64) bool {
-	return phase == conn.PhaseIdle || phase == conn.PhaseFirstByte && now-since >= int64(silentMin)
+	return phase == conn.PhaseIdle || now-since >= int64(silentMin)
 }
 
 // Reserve is a descriptor that is held back, and given up to tell one more client

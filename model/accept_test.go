@@ -99,7 +99,10 @@ func TestEvictable(t *testing.T) {
 		{conn.PhaseIdle, now, true},
 		{conn.PhaseFirstByte, now, false},
 		{conn.PhaseFirstByte, now - int64(silentMin), true},
-		{conn.PhaseSending, 0, false},
+		{conn.PhaseHead, now, false},
+		{conn.PhaseHead, now - int64(silentMin), true},
+		{conn.PhaseBody, now, false},
+		{conn.PhaseBody, now - int64(silentMin), true},
 	} {
 		if got := Evictable(c.phase, c.since, now); got != c.want {
 			t.Errorf("phase %v for %v: %v", c.phase, time.Duration(now-c.since), got)

@@ -265,19 +265,18 @@ func (l *Loop) begin(fd int, remote conn.Addr, refuse bool) {
 	l.local.Alone = false // the next of the batch is not
 }
 
-// evict closes the connection that can best be spared: the one idle for longest, then the one that has been silent
-// for longest since it came. It reports false if there is none.
+// evict closes the connection that can best be spared: the oldest of the first phase in the order of eviction that has
+// one to spare. It reports false if there is none.
 func (l *Loop) evict() bool {
-	s := l.timers.oldest(&l.slab, conn.PhaseIdle)
-	if s == nil {
-		s = l.timers.oldest(&l.slab, conn.PhaseFirstByte)
+	for _, phase := range model.EvictionOrder {
+		s := l.timers.oldest(&l.slab, phase)
+		if s != nil && model.Evictable(phase, s.since, l.local.Clock.Mono) {
+			l.local.Counters.Evicted++
+			l.close(s)
+			return true
+		}
 	}
-	if s == nil || !model.Evictable(s.phase, s.since, l.local.Clock.Mono) {
-		return false
-	}
-	l.local.Counters.Evicted++
-	l.close(s)
-	return true
+	return false
 }
 
 // starved is called when accept fails for want of a descriptor, which it does

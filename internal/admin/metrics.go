@@ -54,7 +54,7 @@ func metrics(s *Snapshot) []metric {
 			"Connections over limits.connections_per_client: the first request was answered 503, or " +
 				"they were closed at once."},
 		{"evhttpd_connections_evicted_total", counter, "", "evicted", s.Evicted,
-			"Idle connections closed to make room for new ones."},
+			"Connections closed to make room for new ones: idle, or slow to send a request."},
 		{"evhttpd_connections_relieved_total", counter, "", "relieved", s.Relieved,
 			"Connections closed for the memory that they held, to keep within limits.buffers."},
 		{"evhttpd_buffers_bytes", gauge, "", "buffers_bytes", s.BuffersBytes,

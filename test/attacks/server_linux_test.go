@@ -159,6 +159,7 @@ admin: {listen: ["127.0.0.1:0"]}
 limits:
   buffers: 64MiB
   requests_per_client: "%[3]d/s burst %[3]d"
+%[6]s
 sites:
   - root: %[4]s
     listing: true
@@ -176,6 +177,7 @@ type setup struct {
 	deferAccept bool
 	descriptors int    // RLIMIT_NOFILE
 	group       string // the memory cgroup's folder; "": none
+	more        string // lines of configuration, in the middle of limits
 }
 
 // server is a running evhttpd.
@@ -204,7 +206,7 @@ func start(t *testing.T, o setup) *server {
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(folder, "htpasswd"), []byte("alice:"+string(hash)+"\n"), 0o600))
 	config := filepath.Join(folder, "evhttpd.yaml")
-	text := fmt.Appendf(nil, configYAML, o.deferAccept, o.model, rate, root, o.descriptors)
+	text := fmt.Appendf(nil, configYAML, o.deferAccept, o.model, rate, root, o.descriptors, o.more)
 	must(t, os.WriteFile(config, text, 0o600))
 	// The shell sets what Go's exec cannot: the limit of descriptors and the group.
 	script := fmt.Sprintf("ulimit -n %d && ", o.descriptors)

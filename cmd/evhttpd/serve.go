@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/daemon"
@@ -20,7 +19,11 @@ func addSources(c *cobra.Command) *config.Sources {
 	fs := c.Flags()
 	fs.SortFlags = false
 	add := func(name, short, usage, byDefault string, choices []string) {
-		fs.VarP(&typed{name, byDefault, s}, name, short, usage)
+		fs.FuncP(name, short, usage, func(value string) error {
+			s.Flags[name] = append(s.Flags[name], value)
+			return nil
+		})
+		fs.Lookup(name).DefValue = byDefault // for the help
 		complete := cobra.NoFileCompletions
 		if len(choices) > 0 {
 			complete = cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
@@ -50,26 +53,6 @@ func addSources(c *cobra.Command) *config.Sources {
 	}
 	return s
 }
-
-// typed keeps what was typed for a flag.
-type typed struct {
-	name, byDefault string
-	sources         *config.Sources
-}
-
-var _ pflag.Value = (*typed)(nil)
-
-// Set is called each time that the flag is typed.
-func (t *typed) Set(value string) error {
-	t.sources.Flags[t.name] = append(t.sources.Flags[t.name], value)
-	return nil
-}
-
-// String is the default, which the help shows.
-func (t *typed) String() string { return t.byDefault }
-
-// Type has the help write the default without quotes.
-func (t *typed) Type() string { return "value" }
 
 func serveCommand() *cobra.Command {
 	c := &cobra.Command{

@@ -26,13 +26,12 @@ func appendEscaped(dst, text []byte, limit int) []byte {
 		}
 		text, limit = text[clean:], limit-clean
 	}
-	const hex = "0123456789ABCDEF"
 	for _, b := range text {
 		if plain[b] && limit >= 1 {
 			dst = append(dst, b)
 			limit--
 		} else if limit >= 4 {
-			dst = append(dst, '\\', 'x', hex[b>>4], hex[b&15])
+			dst = append(dst, '\\', 'x', upperHex[b>>4], upperHex[b&15])
 			limit -= 4
 		} else {
 			return append(dst, cut...)

@@ -66,10 +66,8 @@ type Server struct {
 // Start serves the control plane from those listeners, which it takes over, until Close.
 func Start(listeners []net.Listener, o Options) *Server {
 	s := &Server{options: o}
-	errorLog, err := zap.NewStdLogAt(o.Log.Named("admin"), zap.DebugLevel) // a client's mistakes
-	if err != nil {
-		errorLog = nil // the level is fixed and exists
-	}
+	// It gets a client's mistakes. There is no error: the level is fixed and exists.
+	errorLog, _ := zap.NewStdLogAt(o.Log.Named("admin"), zap.DebugLevel)
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headTimeout,

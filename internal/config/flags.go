@@ -80,39 +80,33 @@ func at(v reflect.Value, path string) reflect.Value {
 	return v
 }
 
-// set reads what was typed for a flag, or stands in its variable, into cfg.
+// set reads what was typed for a flag, or stands in its variable, into cfg. Of several values the last counts, but for
+// a list, which has them all.
 func (f Flag) set(cfg *Config, values []string, o Origin, p *problems) {
 	k, into := kinds[row(f.Key)], at(reflect.ValueOf(cfg).Elem(), f.Key)
-	if into.Kind() == reflect.Slice {
-		f.setList(into, elementsOf(values, k.least), o, p)
-		return
+	isList := into.Kind() == reflect.Slice
+	if isList {
+		values = elementsOf(values, k.least)
+		into.Set(reflect.MakeSlice(into.Type(), 0, len(values)))
+	} else {
+		values = values[len(values)-1:]
 	}
-	v, err := k.parse(values[len(values)-1]) // the last of several counts
-	if err != nil {
-		p.add(f.Key, o, "%v", err)
-		return
-	}
-	into.Set(reflect.ValueOf(v).Convert(into.Type()))
-}
-
-// setList is set for a key whose value is a list.
-func (f Flag) setList(into reflect.Value, values []string, o Origin, p *problems) {
-	k := kinds[row(f.Key)]
-	list := reflect.MakeSlice(into.Type(), 0, len(values))
 	seen := make(map[any]bool)
 	for _, text := range values {
 		v, err := k.parse(text)
 		if err == nil && k.unique && seen[v] && repeats(v) {
 			err = fmt.Errorf("%q: is there a second time: once is enough", text)
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			p.add(f.Key, o, "%v", err)
-			continue
+		case isList:
+			seen[v] = true
+			into.Set(reflect.Append(into, reflect.ValueOf(v).Convert(into.Type().Elem())))
+		default:
+			into.Set(reflect.ValueOf(v).Convert(into.Type()))
 		}
-		seen[v] = true
-		list = reflect.Append(list, reflect.ValueOf(v).Convert(into.Type().Elem()))
 	}
-	into.Set(list)
 }
 
 // elementsOf splits values at commas. Empty text is an empty list, if the list may be empty.

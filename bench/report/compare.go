@@ -127,7 +127,7 @@ func (c *change) line(row, other *results.Row, m results.Metric, band float64) [
 	if ratio := after / before; test.Differs() && max(ratio, 1/ratio) > band {
 		c.differ++
 		verdict = results.Worse
-		if (ratio > 1) == m.More {
+		if (ratio > 1) == (m.Better == stats.More) {
 			verdict = results.Better
 		}
 	}

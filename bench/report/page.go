@@ -64,7 +64,9 @@ var functions = map[string]any{
 	"rounds": func(r *results.Results) string {
 		return fmt.Sprintf("%s of %v", text.Count(r.Setup.Rounds, "round"), r.Setup.Duration.Round(time.Millisecond))
 	},
-	"footer":    func() []string { return strings.Split(strings.TrimSpace(footer), "\n") },
+	"footer": func() []string {
+		return strings.Split(strings.NewReplacer("\n\n", "\n", "\n", " ").Replace(strings.TrimSpace(footer)), "\n")
+	},
 	"class":     func(c *results.Cell, row *results.Row) string { return class(c, row, row.Figures[results.CPU]) },
 	"roundsMin": func() int { return stats.RoundsMin },
 	"noisy":     func() float64 { return 100 * (stats.BandMax - 1) },

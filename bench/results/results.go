@@ -130,16 +130,13 @@ type Sample struct {
 
 // Metric is a figure of a sample.
 type Metric struct {
-	Key   string // in JSON's figures, in CSV and for benchstat
-	Title string // of its column
-	Unit  string
-	// More is better; otherwise less is.
-	More bool
-	// Context: neither more nor less is better, the figure helps to read the others.
-	Context bool
-	Of      func(s *Sample) *float64
+	Key    string // in JSON's figures, in CSV and for benchstat
+	Title  string // of its column
+	Unit   string
+	Better stats.Verdict // stats.Less or stats.More; "": neither is, the figure helps to read the others
 	// Benchstat is its unit there, which says of some which way is better; it has nanoseconds for µs.
 	Benchstat string
+	Of        func(s *Sample) *float64
 }
 
 // Keys of metrics that reports name.
@@ -181,32 +178,21 @@ func Metrics() []Metric {
 		return new(*s.Voluntary + *s.Involuntary)
 	}
 	return []Metric{
-		{Key: CPU, Title: "server CPU a request", Unit: "µs", Benchstat: "cpu-ns/op", Of: cpu},
-		{Key: Rate, Title: "requests/s", Unit: "1/s", More: true, Benchstat: "req/s",
-			Of: func(s *Sample) *float64 { return &s.Rate }},
-		{Key: P50, Title: "p50", Unit: "µs", Benchstat: "p50-ns",
-			Of: latency(func(s *Sample) time.Duration { return s.P50 })},
-		{Key: P90, Title: "p90", Unit: "µs", Of: latency(func(s *Sample) time.Duration { return s.P90 })},
-		{Key: P99, Title: "p99", Unit: "µs", Benchstat: "p99-ns",
-			Of: latency(func(s *Sample) time.Duration { return s.P99 })},
-		{Key: P999, Title: "p99.9", Unit: "µs", Benchstat: "p999-ns",
-			Of: latency(func(s *Sample) time.Duration { return s.P999 })},
-		{Key: Memory, Title: "memory a connection", Unit: "B", Benchstat: "B/conn",
-			Of: func(s *Sample) *float64 { return s.Memory }},
-		{Key: Calls, Title: "system calls a request", Unit: "calls", Benchstat: "calls/op",
-			Of: func(s *Sample) *float64 { return s.Calls }},
-		{Key: "again", Title: "of them EAGAIN", Unit: "calls", Context: true,
-			Of: func(s *Sample) *float64 { return s.Again }},
-		{Key: "waits", Title: "waits a request", Unit: "calls", Context: true,
-			Of: func(s *Sample) *float64 { return s.Waits }},
-		{Key: "events", Title: "events a wait", Unit: "events", Context: true,
-			Of: func(s *Sample) *float64 { return s.Events }},
-		{Key: Switches, Title: "context switches a request", Unit: "switches", Of: switches},
-		{Key: "share", Title: "server CPU", Unit: "CPUs", Context: true,
-			Of: func(s *Sample) *float64 { return s.ServerShare }},
-		{Key: "client", Title: "client CPU", Unit: "CPUs", Context: true,
-			Of: func(s *Sample) *float64 { return s.ClientShare }},
-		{Key: Wrk, Title: "wrk's requests/s", Unit: "1/s", More: true, Of: func(s *Sample) *float64 { return s.Wrk }},
+		{CPU, "server CPU a request", "µs", stats.Less, "cpu-ns/op", cpu},
+		{Rate, "requests/s", "1/s", stats.More, "req/s", func(s *Sample) *float64 { return &s.Rate }},
+		{P50, "p50", "µs", stats.Less, "p50-ns", latency(func(s *Sample) time.Duration { return s.P50 })},
+		{P90, "p90", "µs", stats.Less, "", latency(func(s *Sample) time.Duration { return s.P90 })},
+		{P99, "p99", "µs", stats.Less, "p99-ns", latency(func(s *Sample) time.Duration { return s.P99 })},
+		{P999, "p99.9", "µs", stats.Less, "p999-ns", latency(func(s *Sample) time.Duration { return s.P999 })},
+		{Memory, "memory a connection", "B", stats.Less, "B/conn", func(s *Sample) *float64 { return s.Memory }},
+		{Calls, "system calls a request", "calls", stats.Less, "calls/op", func(s *Sample) *float64 { return s.Calls }},
+		{"again", "of them EAGAIN", "calls", "", "", func(s *Sample) *float64 { return s.Again }},
+		{"waits", "waits a request", "calls", "", "", func(s *Sample) *float64 { return s.Waits }},
+		{"events", "events a wait", "events", "", "", func(s *Sample) *float64 { return s.Events }},
+		{Switches, "context switches a request", "switches", stats.Less, "", switches},
+		{"share", "server CPU", "CPUs", "", "", func(s *Sample) *float64 { return s.ServerShare }},
+		{"client", "client CPU", "CPUs", "", "", func(s *Sample) *float64 { return s.ClientShare }},
+		{Wrk, "wrk's requests/s", "1/s", stats.More, "", func(s *Sample) *float64 { return s.Wrk }},
 	}
 }
 
@@ -274,14 +260,14 @@ func (c *Cell) sumMetric(subjects []Subject, m Metric) {
 		}
 		f := series[i].Judge(baseline, control)
 		switch {
-		case m.Context:
+		case m.Better == "":
 			f.Verdict = ""
 		case f.Verdict != "" && row.Unanswered+c.Rows[0].Unanswered > 0:
 			f.Verdict = Noisy
-		case f.Verdict == stats.Less && m.More, f.Verdict == stats.More && !m.More:
-			f.Verdict = Worse
-		case f.Verdict == stats.Less, f.Verdict == stats.More:
+		case f.Verdict == m.Better:
 			f.Verdict = Better
+		case f.Verdict == stats.Less, f.Verdict == stats.More:
+			f.Verdict = Worse
 		}
 		row.Figures[m.Key] = f
 	}

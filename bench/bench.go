@@ -261,10 +261,8 @@ func (c *comparison) heatUp(ctx context.Context) error {
 		return fmt.Errorf("bench: %w", err)
 	}
 	_, err = load.Run(ctx, load.Options{
-		Roles: c.cells[0].Roles(load.TCP(child.Addr()), func(f scenario.File) load.Target {
-			return c.target(s,
-				f)
-		})[:1],
+		Roles: c.cells[0].Roles(load.TCP(child.Addr()),
+			func(f scenario.File) load.Target { return c.target(s, f) })[:1],
 		// A short comparison has a short one.
 		Duration: min(heat, 4*c.Duration*time.Duration(c.Rounds)),
 		CPUs:     c.out.Setup.ClientCPUs,

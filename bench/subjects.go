@@ -144,19 +144,21 @@ func (c *comparison) learn(ctx context.Context, s *subject, f scenario.File) err
 		path += f.Name
 	}
 	ask := load.Target{Path: path, Host: s.at.Host}
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("bench: --target %s: %w", s.Name, fmt.Errorf(format, args...))
+	}
 	t, fields, err := load.Learn(ctx, s.addr, ask)
 	switch location := fields.Get("Location"); {
 	case err != nil:
-		return fmt.Errorf("bench: --target %s: %w", s.Name, err)
+		return fail("%w", err)
 	case t.Status >= 300 && t.Status < 400 && location != "":
-		return fmt.Errorf("bench: --target %s: it answers %d for %s, and redirects are not followed: give the URL of "+
-			"what it leads to, %s", s.Name, t.Status, path, location)
+		return fail("it answers %d for %s, and redirects are not followed: give the URL of what it leads to, %s",
+			t.Status, path, location)
 	case t.Status != 200:
-		return fmt.Errorf("bench: --target %s: it answers %d for %s: have it serve the folder that --root makes, or "+
-			"give the URL of one file", s.Name, t.Status, path)
+		return fail("it answers %d for %s: have it serve the folder that --root makes, or give the URL of one file",
+			t.Status, path)
 	case beneath && string(t.Body) != string(c.bodies[f.Name]):
-		return fmt.Errorf("bench: --target %s: %s is not the file of --root: have it serve that folder, or give the "+
-			"URL of one file", s.Name, path)
+		return fail("%s is not the file of --root: have it serve that folder, or give the URL of one file", path)
 	case !beneath:
 		again, _, err := load.Learn(ctx, s.addr, ask)
 		if err != nil {

@@ -59,17 +59,14 @@ func mountSlow(ctx context.Context, program, dir string, size int64, delay time.
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for the parent, which ends it in order
 	m.cmd.Stderr = &m.stderr
 	input, err := m.cmd.StdinPipe()
-	if err != nil {
-		return nil, err
+	output, err2 := m.cmd.StdoutPipe()
+	if err = errors.Join(err, err2); err == nil {
+		err = m.cmd.Start()
 	}
-	m.input = input
-	output, err := m.cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
-	}
-	if err := m.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("the slow file system: %w", err)
 	}
+	m.input = input
 	mounted := make(chan error, 1)
 	go func() {
 		_, err := bufio.NewReader(output).ReadString('\n')
@@ -87,8 +84,7 @@ func mountSlow(ctx context.Context, program, dir string, size int64, delay time.
 		_ = syscall.Setpriority(syscall.PRIO_PROCESS, m.cmd.Process.Pid, slowNice)
 		return m, nil
 	}
-	ended := m.end()
-	return nil, fmt.Errorf("the slow file system: %w", errors.Join(err, ended))
+	return nil, fmt.Errorf("the slow file system: %w", errors.Join(err, m.end()))
 }
 
 // end unmounts it.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,16 +52,13 @@ func figures(r *results.Results) []figure {
 // axes are the numbers of active connections for which there are several of idle ones.
 func axes(r *results.Results) []int {
 	counts := make(map[int]int)
-	var order []int
 	for i := range r.Cells {
 		if c := &r.Cells[i]; onAxis(c) {
-			if counts[c.Active]++; counts[c.Active] == 2 {
-				order = append(order, c.Active)
-			}
+			counts[c.Active]++
 		}
 	}
-	slices.Sort(order)
-	return order
+	maps.DeleteFunc(counts, func(_, idle int) bool { return idle < 2 })
+	return slices.Sorted(maps.Keys(counts))
 }
 
 // onAxis reports whether a cell differs from others by its idle connections.

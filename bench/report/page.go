@@ -42,7 +42,8 @@ func (c column) Hint(row *results.Row) string {
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("%s, %s interval of %s", interval(f.Estimate), percent(f.Confidence), text.Count(f.N, "round"))
+	return fmt.Sprintf("%s [%s, %s], %s interval of %s", text.Number(f.Median), text.Number(f.Low), text.Number(f.High),
+		percent(f.Confidence), text.Count(f.N, "round"))
 }
 
 //go:embed page.css

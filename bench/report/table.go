@@ -34,7 +34,12 @@ func (c column) Cell(cell *results.Cell, row *results.Row) string { return c.tex
 // columns are those of the table of a cell: the headline and what may be said of it first.
 func columns(r *results.Results, c *results.Cell) []column {
 	figure := func(name, unit, key string) column {
-		return column{name: name, unit: unit, key: key, text: median(key)}
+		return column{name: name, unit: unit, key: key, text: func(_ *results.Cell, row *results.Row) string {
+			if f, ok := row.Figures[key]; ok {
+				return text.Number(f.Median)
+			}
+			return text.Unknown
+		}}
 	}
 	all := []column{
 		{Left: true, text: func(_ *results.Cell, row *results.Row) string { return row.Subject }},
@@ -71,24 +76,12 @@ func percent(share float64) string { return fmt.Sprintf("%.0f %%", math.Floor(10
 
 // has reports whether any subject has a figure of that metric.
 func has(r *results.Results, key string) bool {
-	for i := range r.Cells {
-		for n := range r.Cells[i].Rows {
-			if _, ok := r.Cells[i].Rows[n].Figures[key]; ok {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func median(key string) func(*results.Cell, *results.Row) string {
-	return func(_ *results.Cell, row *results.Row) string {
-		f, ok := row.Figures[key]
-		if !ok {
-			return text.Unknown
-		}
-		return text.Number(f.Median)
-	}
+	return slices.ContainsFunc(r.Cells, func(c results.Cell) bool {
+		return slices.ContainsFunc(c.Rows, func(row results.Row) bool {
+			_, ok := row.Figures[key]
+			return ok
+		})
+	})
 }
 
 // headline is CPU a request and, in parentheses, its ratio to the baseline's of the same round.
@@ -146,11 +139,9 @@ func pinned(r *results.Results) string {
 	if len(r.Setup.ServerCPUs) == 0 {
 		return "not pinned"
 	}
-	return fmt.Sprintf("server on CPU %s, client on %s", numbers(r.Setup.ServerCPUs), numbers(r.Setup.ClientCPUs))
-}
-
-func numbers(cpus []int) string {
-	return strings.ReplaceAll(strings.Trim(fmt.Sprint(cpus), "[]"), " ", ",")
+	numbers := strings.NewReplacer(" ", ",", "[", "", "]", "")
+	return "server on CPU " + numbers.Replace(fmt.Sprint(r.Setup.ServerCPUs)) + ", client on " +
+		numbers.Replace(fmt.Sprint(r.Setup.ClientCPUs))
 }
 
 // describe is the load of a cell in words.
@@ -245,9 +236,4 @@ func Bytes(n int64) string {
 	default:
 		return fmt.Sprintf("%d B", n)
 	}
-}
-
-// interval writes an estimate with its bounds.
-func interval(e stats.Estimate) string {
-	return fmt.Sprintf("%s [%s, %s]", text.Number(e.Median), text.Number(e.Low), text.Number(e.High))
 }

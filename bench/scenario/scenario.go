@@ -226,17 +226,12 @@ const quickIdleMax = 5000
 func Quick(connectionsMax int) Scenario {
 	const busy = 64
 	idle := min(quickIdleMax, connectionsMax-busy)
-	s := Scenario{
-		Name:   "quick",
-		Shows:  "A request itself, and what idle connections add to it.",
-		Source: "As of small and idle.",
-		Cells:  []Cell{idleCell("quick", busy, 0)},
-	}
-	s.Cells[0].Name = "64 busy"
-	if idle > 0 {
-		c := idleCell("quick", busy, idle)
-		c.Name = fmt.Sprintf("64 busy, %d idle", idle)
-		s.Cells = append(s.Cells, c)
+	alone, beside := idleCell("quick", busy, 0), idleCell("quick", busy, idle)
+	alone.Name, beside.Name = "64 busy", fmt.Sprintf("64 busy, %d idle", idle)
+	s := Scenario{Name: "quick", Shows: "A request itself, and what idle connections add to it.",
+		Source: "As of small and idle.", Cells: []Cell{alone, beside}}
+	if idle <= 0 {
+		s.Cells = s.Cells[:1]
 	}
 	return s
 }

@@ -223,6 +223,10 @@ func (l *look) failure(path, name []byte, err error) *entry {
 		s.warn("too many open files: raise RLIMIT_NOFILE (LimitNOFILE=) or lower cache.descriptors", s.path)
 		e.status, e.reason = 503, "too many open files"
 	case exhausted(err):
+		if err == unix.ENOMEM {
+			s.warn("the kernel has no memory to open or read files with: raise the memory limit of the machine or of "+
+				"the server's cgroup", s.path)
+		}
 		e.status, e.reason = 503, "the file cannot be opened now"
 	default:
 		s.fail("the file cannot be read: "+err.Error(), file)

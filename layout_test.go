@@ -98,6 +98,7 @@ var rules = []rule{
 		modules: []string{xsys, "go.uber.org/zap"}},
 	// What tests stand on: no row names it, so that no file but a test's may import it.
 	{folder: "internal/testkit", modules: []string{xsys}},
+	{folder: "test/faults", modules: []string{xsys}},
 	{folder: "bench/chart"},
 	{folder: "bench/text"},
 	{folder: "bench/stats"},

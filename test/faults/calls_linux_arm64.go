@@ -1,0 +1,4 @@
+package faults
+
+// machineExceptions are those of calls that only this architecture has.
+var machineExceptions []Exception

@@ -94,6 +94,16 @@ func hasControl(w uint64) bool {
 	return ((w-0x20*ones)|(del-ones))&^w&high != 0
 }
 
+// only reports whether all bytes of p are of one of the classes.
+func only(p []byte, classes uint8) bool {
+	for _, c := range p {
+		if class[c]&classes == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // equalFold reports whether p is lower, its letters in any case. lower has lower-case letters, digits and
 // punctuation below 0x40 only, and p no control character: then setting bit 0x20 makes no two different bytes equal.
 func equalFold(p []byte, lower string) bool {

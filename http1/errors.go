@@ -2,14 +2,8 @@ package http1
 
 import "strconv"
 
-// Error returns the same text as AppendText.
-func (e *Error) Error() string { return string(e.AppendText(nil)) }
-
-// AppendText appends the status and the Reason, with a colon between them.
-func (e *Error) AppendText(dst []byte) []byte {
-	dst = strconv.AppendInt(dst, int64(e.Status), 10)
-	return e.appendReason(append(dst, ": "...))
-}
+// Error returns the status and the Reason, with a colon between them.
+func (e *Error) Error() string { return strconv.Itoa(e.Status) + ": " + e.Reason() }
 
 // Reason explains the error in one line to the person who sent the request: the
 // rule, the byte, and in parentheses where the rule comes from and what helps:
@@ -17,24 +11,18 @@ func (e *Error) AppendText(dst []byte) []byte {
 //	LF without CR at byte 14 (RFC 9112 section 2.2; with nc use -C)
 //
 // A negative At and an empty Source or Hint are left out.
-func (e *Error) Reason() string { return string(e.appendReason(nil)) }
-
-func (e *Error) appendReason(dst []byte) []byte {
-	dst = append(dst, e.Rule...)
+func (e *Error) Reason() string {
+	text, note := e.Rule, e.Source
 	if e.At >= 0 {
-		dst = append(dst, " at byte "...)
-		dst = strconv.AppendInt(dst, int64(e.At), 10)
+		text += " at byte " + strconv.Itoa(e.At)
 	}
-	if e.Source == "" && e.Hint == "" {
-		return dst
+	if note != "" && e.Hint != "" {
+		note += "; "
 	}
-	dst = append(dst, " ("...)
-	dst = append(dst, e.Source...)
-	if e.Source != "" && e.Hint != "" {
-		dst = append(dst, "; "...)
+	if note += e.Hint; note == "" {
+		return text
 	}
-	dst = append(dst, e.Hint...)
-	return append(dst, ')')
+	return text + " (" + note + ")"
 }
 
 // at is a copy of the rule for one place.

@@ -99,13 +99,8 @@ func groupsIn(p []byte) (n int) {
 		if group, p, more = bytes.Cut(p, []byte{':'}); !more && validIPv4(group) {
 			return n + 2
 		}
-		if len(group) == 0 || len(group) > 4 || n == none {
+		if len(group) == 0 || len(group) > 4 || n == none || !only(group, isHex) {
 			return none
-		}
-		for _, c := range group {
-			if class[c]&isHex == 0 {
-				return none
-			}
 		}
 	}
 	return n

@@ -128,12 +128,10 @@ func unfinished(buf []byte, start int, lim *Limits, req *Request) Result {
 // tooLong refuses a request line that is longer than lineMax by that rule, unless all of
 // it is a method: a longer one than any that is implemented is 501 (RFC 9112 section 3).
 func (r *Request) tooLong(buf []byte, start, lineMax int, rule *Error) Result {
-	for _, c := range buf[start : start+lineMax] {
-		if class[c]&isToken == 0 {
-			return r.fail(rule, start+lineMax)
-		}
+	if only(buf[start:start+lineMax], isToken) {
+		return r.fail(&errUnknown, start)
 	}
-	return r.fail(&errUnknown, start)
+	return r.fail(rule, start+lineMax)
 }
 
 // requestLineMax returns the bytes that the request line may take with its
@@ -147,18 +145,16 @@ func requestLineMax(lim *Limits) (int, *Error) {
 }
 
 // headMax is the limit on a head's bytes; without one it is what a Span can address.
-func headMax(lim *Limits) int {
-	if lim.Head > 0 {
-		return min(lim.Head, math.MaxInt32)
-	}
-	return math.MaxInt32
-}
+func headMax(lim *Limits) int { return bound(lim.Head, math.MaxInt32) }
 
-func fieldsMax(lim *Limits) int {
-	if lim.Fields > 0 {
-		return min(lim.Fields, fieldsCap)
+func fieldsMax(lim *Limits) int { return bound(lim.Fields, fieldsCap) }
+
+// bound is the limit, or most if that is less or there is no limit.
+func bound(limit, most int) int {
+	if limit > 0 {
+		return min(limit, most)
 	}
-	return fieldsCap
+	return most
 }
 
 // parse goes line by line: a line is looked at when all of it is there.

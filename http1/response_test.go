@@ -63,7 +63,7 @@ func TestResponseAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestErrorAppendText(t *testing.T) {
+func TestErrorExplains(t *testing.T) {
 	for _, c := range []struct {
 		err  Error
 		want string
@@ -77,9 +77,6 @@ func TestErrorAppendText(t *testing.T) {
 		{Error{404, "no such file", -1, "", "look again"}, "404: no such file (look again)"},
 		{Error{408, "timeout", -1, "", ""}, "408: timeout"},
 	} {
-		if got := string(c.err.AppendText([]byte("> "))); got != "> "+c.want {
-			t.Errorf("got %q, want %q", got, c.want)
-		}
 		if got := c.err.Error(); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}

@@ -98,10 +98,8 @@ func credentials(req *http1.Request, buf []byte, space *[credentialsMax]byte) (g
 	if colon < 0 {
 		return nil, 0, "Authorization has no colon between name and password (RFC 7617 section 2)"
 	}
-	for _, c := range given {
-		if c < ' ' || c == 0x7f {
-			return nil, 0, "the name or password has a control character (RFC 7617 section 2)"
-		}
+	if bytes.ContainsFunc(given, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return nil, 0, "the name or password has a control character (RFC 7617 section 2)"
 	}
 	return given, colon, ""
 }

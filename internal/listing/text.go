@@ -1,6 +1,7 @@
 package listing
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -12,11 +13,8 @@ import (
 // or JSON. "./" stands before a name with a colon, since what precedes a colon would else be a scheme (RFC 3986 section
 // 4.2).
 func appendRowReference(dst, name []byte, dir bool) []byte {
-	for _, c := range name {
-		if c == ':' {
-			dst = append(dst, "./"...)
-			break
-		}
+	if bytes.IndexByte(name, ':') >= 0 {
+		dst = append(dst, "./"...)
 	}
 	dst = http1.AppendEscapedPath(dst, name)
 	if dir {

@@ -29,10 +29,7 @@ func (h *handler) failWith(
 		if h.hurried || out.Deferrable() < 2 { // once more, it may be put off before it comes to this error again
 			return false
 		}
-		j := newSearchJob(h.site, p.path, out)
-		j.key.page = status
-		j.add(p)
-		out.Defer(j)
+		out.Defer(newSearchJob(searchKey{site: h.site, path: p.path, page: status}, out, *p))
 		return true
 	}
 	defer e.drop(held)

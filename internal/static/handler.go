@@ -137,9 +137,8 @@ func (h *handler) find(sent []byte, known *entry, req *http1.Request, buf []byte
 			return
 		}
 	}
-	j := newSearchJob(s, string(h.path), out)
-	j.add(&CachedPath{site: s, path: j.key.path})
-	out.Defer(j)
+	path := string(h.path)
+	out.Defer(newSearchJob(searchKey{site: s, path: path}, out, CachedPath{site: s, path: path}))
 }
 
 // resolve decodes the path into h.path. It reports false if the request has been answered instead.

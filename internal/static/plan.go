@@ -249,7 +249,7 @@ func (p *CachedPath) keep(e *entry, r *root) {
 
 // putOff has a worker search.
 func (p *PlanServer) putOff(req *http1.Request, buf []byte, out *conn.Output) {
-	j := newSearchJob(p.site, p.plan.Path, out)
+	j := newSearchJob(searchKey{site: p.site, path: p.plan.Path}, out)
 	for _, c := range p.plan.Candidates {
 		if c.Fallback {
 			if !acceptsHTML(req, buf) {
@@ -257,10 +257,10 @@ func (p *PlanServer) putOff(req *http1.Request, buf []byte, out *conn.Output) {
 			}
 			j.key.html = true
 		}
-		j.add(c.CachedPath)
+		j.paths = append(j.paths, *c.CachedPath)
 	}
 	if page := p.plan.ErrorPages[404]; page != nil {
-		j.add(page)
+		j.paths = append(j.paths, *page)
 	}
 	out.Defer(j)
 }
@@ -272,8 +272,8 @@ type searchJob struct {
 	mono  int64 // Clock.Mono when it was asked for
 }
 
-func newSearchJob(s *Site, path string, out *conn.Output) *searchJob {
-	return &searchJob{key: searchKey{site: s, path: path}, mono: out.Clock().Mono}
+func newSearchJob(key searchKey, out *conn.Output, paths ...CachedPath) *searchJob {
+	return &searchJob{key: key, paths: paths, mono: out.Clock().Mono}
 }
 
 // searchKey joins searches through the same paths.
@@ -286,10 +286,6 @@ type searchKey struct {
 
 // Key joins searches through the same paths.
 func (j *searchJob) Key() any { return j.key }
-
-func (j *searchJob) add(p *CachedPath) {
-	j.paths = append(j.paths, CachedPath{site: p.site, path: p.path})
-}
 
 // Class is that of files, or of those that are compressed, by the first path.
 func (j *searchJob) Class() conn.JobClass {

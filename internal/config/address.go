@@ -32,12 +32,9 @@ func (a Address) String() string {
 // wantAddress is what an address is, for every way to be wrong.
 const wantAddress = "host:port, [v6]:port, a port, unix:PATH or systemd:NAME"
 
-// badAddress is the error of an address; reason is empty, or what is wrong with it.
+// badAddress is the error of an address, with what is wrong with it.
 func badAddress(s, reason string) (Address, error) {
-	if reason != "" {
-		return Address{}, fmt.Errorf("%q: %s: want %s", s, reason, wantAddress)
-	}
-	return Address{}, wrong(s, wantAddress)
+	return Address{}, fmt.Errorf("%q: %s: want %s", s, reason, wantAddress)
 }
 
 // ParseAddress reads host:port, [v6]:port, a port, unix:PATH or systemd:NAME.
@@ -57,7 +54,7 @@ func ParseAddress(s string) (Address, error) {
 		return Address{Systemd: name}, nil
 	}
 	if s == "" {
-		return badAddress(s, "")
+		return Address{}, wrong(s, wantAddress)
 	}
 	host, port := "", s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 {

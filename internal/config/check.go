@@ -170,7 +170,9 @@ func (c *checker) site(path string, s *site.Site) {
 }
 
 func (c *checker) rule(path string, r *site.Rule) {
-	if said := reflect.ValueOf(*r); c.fine(path+".match") && onlyMatch(said) && !c.anyBad(path) {
+	said := *r
+	said.Match = ""
+	if c.fine(path+".match") && reflect.ValueOf(said).IsZero() && !c.anyBad(path) {
 		c.wrong(path+".match", "%q: nothing is said of these paths: add headers, listing, allow or another key",
 			r.Match)
 	}
@@ -192,16 +194,6 @@ func (c *checker) rule(path string, r *site.Rule) {
 	if r.CORS != nil {
 		r.CORS.Check(func(key, text string) { c.wrong(path+".cors."+key, "%s", text) })
 	}
-}
-
-// onlyMatch reports whether a rule has nothing but its pattern.
-func onlyMatch(rule reflect.Value) bool {
-	for i := 1; i < rule.NumField(); i++ {
-		if !rule.Field(i).IsZero() {
-			return false
-		}
-	}
-	return true
 }
 
 // anyBad reports whether a value beneath path is wrong.

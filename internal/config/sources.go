@@ -62,10 +62,7 @@ func (s *Sources) environ(name string) string {
 // may block on a file system.
 func (s *Sources) Load() (*Config, error) {
 	e, err := s.Effective()
-	if err != nil {
-		return nil, err
-	}
-	return &e.Config, nil
+	return &e.Config, err
 }
 
 // Effective is Load with the origin of each value.

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -86,11 +87,8 @@ func causeOf(err error) (cause syscall.Errno) {
 
 // grave reports whether an error says that something is broken or full, rather than busy or forbidden.
 func grave(cause syscall.Errno) bool {
-	switch cause {
-	case syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.ESTALE:
-		return true
-	}
-	return false
+	return slices.Contains([]syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.ESTALE},
+		cause)
 }
 
 // due reports whether an event is to be told. After the first that is not, summarize is due at the end of the window.

@@ -102,8 +102,8 @@ func (f *File) compare(sync bool) error {
 	return ErrChanged
 }
 
-// Overtaken reports whether a transfer has found that the file is not what Expect was told, or cannot be read. Who keeps
-// it open to send it again looks at it first.
+// Overtaken reports whether a transfer has found that the file is not what Expect was told, or cannot be read. Who
+// keeps it open to send it again looks at it first.
 func (f *File) Overtaken() bool { return f.overtaken.Load() }
 
 // endsAlike reports whether the bytes before the old end are what they were. They are in memory: whoever appended has

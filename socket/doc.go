@@ -32,7 +32,8 @@ func Hangup(fd int) (half, all bool) {
 	return all || fds[0].Revents&rdhup != 0, all
 }
 
-// Unacked is the bytes in the send queue: what was sent and not acknowledged (TIOCOUTQ; SIOCOUTQ of tcp(7)); -1: unknown.
+// Unacked is the bytes in the send queue: what was sent and not acknowledged (TIOCOUTQ; SIOCOUTQ of tcp(7)); -1:
+// unknown.
 func Unacked(fd int) int {
 	n, err := unix.IoctlGetInt(fd, unix.TIOCOUTQ)
 	if err != nil {

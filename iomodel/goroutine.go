@@ -128,7 +128,7 @@ func (s *goroutineServer) relisten(fds []int) (gone []*goroutineAcceptor, err er
 		a.reserve.Refill()
 		s.accepting.Add(1)
 		s.all.Add(1)
-		go a.serve()
+		go a.run()
 	}
 	return gone, nil
 }
@@ -170,12 +170,7 @@ func listenerOf(fd int) (netListener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("iomodel: listening on descriptor %d: %w", fd, err)
 	}
-	stoppable, ok := ln.(netListener)
-	if !ok {
-		err := fmt.Errorf("iomodel: descriptor %d is a listener of a kind that cannot be stopped: %T", fd, ln)
-		return nil, errors.Join(err, ln.Close())
-	}
-	return stoppable, nil
+	return ln.(netListener), nil // which package net makes of stream sockets alone
 }
 
 func (s *goroutineServer) close(ln net.Listener) {
@@ -204,16 +199,6 @@ type goroutineAcceptor struct {
 	ended    chan struct{} // closed when the listener's queue is empty
 }
 
-// serve runs the acceptor.
-func (a *goroutineAcceptor) serve() {
-	s := a.server
-	defer s.all.Done()
-	defer s.accepting.Done()
-	defer close(a.ended)
-	a.run()
-	s.close(a.listener) // so that the caller, closing its own, has clients refused
-}
-
 // halt ends accepting, but for what waits, soon.
 func (a *goroutineAcceptor) halt() {
 	a.halted.Store(true)
@@ -222,6 +207,10 @@ func (a *goroutineAcceptor) halt() {
 
 // run accepts until it is halted, and then what still waits.
 func (a *goroutineAcceptor) run() {
+	defer a.server.all.Done()
+	defer a.server.accepting.Done()
+	defer close(a.ended)
+	defer a.server.close(a.listener) // so that the caller, closing its own, has clients refused
 	defer a.reserve.Yield()
 	defer a.pulse.End()
 	for !a.halted.Load() {
@@ -334,12 +323,8 @@ type goroutineTransport struct {
 }
 
 func (t *goroutineTransport) init() error {
-	sc, ok := t.c.(syscall.Conn)
-	if !ok {
-		return fmt.Errorf("iomodel: a connection without a descriptor: %T", t.c)
-	}
 	var err error
-	if t.raw, err = sc.SyscallConn(); err != nil {
+	if t.raw, err = t.c.(syscall.Conn).SyscallConn(); err != nil { // which package net's connections all have
 		return err
 	}
 	return t.raw.Control(func(fd uintptr) { t.fd = int(fd) })

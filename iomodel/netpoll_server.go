@@ -351,26 +351,18 @@ func (t *netpollTransport) Recv(p []byte) (int, error) {
 	return n, t.in.Release()
 }
 
-// broken says why nothing can be sent.
-func (t *netpollTransport) broken() error {
-	if t.hung.Load() {
-		return unix.EPIPE
-	}
-	return nil
-}
-
 // Send implements [conn.Transport].
 func (t *netpollTransport) Send(head, body []byte, more bool) (int, error) {
-	if err := t.broken(); err != nil {
-		return 0, err
+	if t.hung.Load() {
+		return 0, unix.EPIPE
 	}
 	return t.syscallTransport.Send(head, body, more)
 }
 
 // SendFile implements [conn.Transport].
 func (t *netpollTransport) SendFile(f *sendfile.File, offset, count int64) (int64, error) {
-	if err := t.broken(); err != nil {
-		return 0, err
+	if t.hung.Load() {
+		return 0, unix.EPIPE
 	}
 	return t.syscallTransport.SendFile(f, offset, count)
 }

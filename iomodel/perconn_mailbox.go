@@ -37,7 +37,9 @@ func (c *ownedConn) sleep(timeout time.Duration) {
 
 // Wake implements [conn.Waker].
 func (s *ownedServer) Wake(token uint64) {
-	if c := s.lookup(token); c != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.conns[token]; c != nil {
 		c.wake()
 	}
 }

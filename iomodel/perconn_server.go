@@ -182,12 +182,6 @@ func (s *ownedServer) forget(c *ownedConn) {
 	}
 }
 
-func (s *ownedServer) lookup(token uint64) *ownedConn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.conns[token]
-}
-
 // admit counts a new connection. It reports false if it is one too many.
 func (s *ownedServer) admit() bool { return s.opts.Admit(s.settings.Load().connections, s.evict) }
 

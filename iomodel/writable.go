@@ -28,9 +28,8 @@ type writableWatcher struct {
 
 // writableWait is one connection that waits.
 type writableWait struct {
-	fd    int
-	token poller.Token
-	done  chan struct{} // closed when fd is not watched any more
+	fd   int
+	done chan struct{} // closed when fd is not watched any more: nobody else waits for it until then
 }
 
 func newWritableWatcher(warn func(string, error)) (*writableWatcher, error) {
@@ -87,9 +86,8 @@ func (w *writableWatcher) tell(list *[]*writableWait, ask *writableWait) {
 // run watches until close.
 func (w *writableWatcher) run() {
 	defer close(w.done)
-	asks := make(map[poller.Token]*writableWait)
+	asks := make(map[int]*writableWait) // by descriptor, which is their token too
 	events := make([]poller.Event, 128)
-	next := poller.Token(0)
 	for {
 		w.mu.Lock()
 		come, leave, closed := w.come, w.leave, w.closed
@@ -99,16 +97,14 @@ func (w *writableWatcher) run() {
 			return
 		}
 		for _, ask := range come {
-			next++
-			ask.token = next
-			if err := w.poller.Add(ask.fd, ask.token, poller.Writable, 0); err != nil {
+			if err := w.poller.Add(ask.fd, poller.Token(ask.fd), poller.Writable, 0); err != nil {
 				close(ask.done) // the socket says itself what it lacks
 				continue
 			}
-			asks[ask.token] = ask
+			asks[ask.fd] = ask
 		}
 		for _, ask := range leave {
-			w.release(asks, ask.token)
+			w.release(asks, ask)
 		}
 		n, err := w.poller.Wait(events, poller.WaitMax)
 		if err != nil {
@@ -118,18 +114,17 @@ func (w *writableWatcher) run() {
 		}
 		w.failing.Succeed()
 		for _, e := range events[:n] {
-			w.release(asks, e.Token)
+			w.release(asks, asks[int(e.Token)])
 		}
 	}
 }
 
-// release ends the wait of that token, if there is one.
-func (w *writableWatcher) release(asks map[poller.Token]*writableWait, token poller.Token) {
-	ask := asks[token]
-	if ask == nil {
+// release ends a wait, if it has not ended yet.
+func (w *writableWatcher) release(asks map[int]*writableWait, ask *writableWait) {
+	if ask == nil || asks[ask.fd] != ask {
 		return
 	}
-	delete(asks, token)
+	delete(asks, ask.fd)
 	// Failing, it is not watched either: the descriptor is the connection's, which is not closed yet.
 	_ = w.poller.Remove(ask.fd)
 	close(ask.done)

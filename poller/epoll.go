@@ -117,7 +117,7 @@ func (p *epoll) control(op, fd int, token Token, mask uint32) error {
 	if errno == 0 {
 		return nil
 	}
-	err := fmt.Errorf("epoll_ctl %s fd %d: %w", epollOp(op), fd, errno)
+	err := fmt.Errorf("epoll_ctl %s fd %d: %w", epollOps[op], fd, errno)
 	if errno == unix.ENOSPC {
 		err = fmt.Errorf("%w: raise fs.epoll.max_user_watches", err)
 	}
@@ -173,13 +173,5 @@ func (p *epoll) edgeOf(want Interest) uint32 {
 	return p.edge
 }
 
-// epollOp names an operation in errors.
-func epollOp(op int) string {
-	switch op {
-	case unix.EPOLL_CTL_ADD:
-		return "add"
-	case unix.EPOLL_CTL_MOD:
-		return "mod"
-	}
-	return "del"
-}
+// epollOps names the operations in errors.
+var epollOps = map[int]string{unix.EPOLL_CTL_ADD: "add", unix.EPOLL_CTL_MOD: "mod", unix.EPOLL_CTL_DEL: "del"}

@@ -53,11 +53,10 @@ func openKqueue(trigger Trigger) (Poller, error) {
 
 // Add implements Poller. Exclusive is ignored.
 func (p *kqueue) Add(fd int, token Token, want Interest, flags Flags) error {
-	if token == tokenWake {
-		return fmt.Errorf("kqueue add fd %d: %w", fd, ErrToken)
-	}
 	changes, err := p.regs.add(p.changes[:0], fd, want, flags)
-	if err == nil {
+	if token == tokenWake {
+		err = ErrToken
+	} else if err == nil {
 		err = p.submit(fd, changes)
 	}
 	if err != nil {
@@ -70,18 +69,18 @@ func (p *kqueue) Add(fd int, token Token, want Interest, flags Flags) error {
 // Modify implements Poller. After an error from the kernel fd is still
 // registered, with an interest of 0.
 func (p *kqueue) Modify(fd int, token Token, want Interest) error {
-	if token == tokenWake {
-		return fmt.Errorf("kqueue modify fd %d: %w", fd, ErrToken)
-	}
 	changes, err := p.regs.modify(p.changes[:0], fd, want)
+	if token == tokenWake {
+		err = ErrToken
+	} else if err == nil {
+		if err = p.submit(fd, changes); err != nil {
+			want = 0
+		}
+		p.regs.replace(fd, token, want)
+	}
 	if err != nil {
 		return fmt.Errorf("kqueue modify fd %d: %w", fd, err)
 	}
-	if err := p.submit(fd, changes); err != nil {
-		p.regs.replace(fd, token, 0)
-		return fmt.Errorf("kqueue modify fd %d: %w", fd, err)
-	}
-	p.regs.replace(fd, token, want)
 	return nil
 }
 

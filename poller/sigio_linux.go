@@ -165,9 +165,12 @@ func (p *sigio) Wait(events []Event, timeout time.Duration) (int, error) {
 			err = p.pollNow()
 		}
 	}
+	if err == nil && p.asked[askedWake].Revents != 0 {
+		err = p.Woken()
+	}
 	switch err {
 	case nil:
-		return p.collect(events[:min(len(events), batchMax)])
+		return p.settle(events[:min(len(events), batchMax)]), nil
 	case unix.EINTR:
 		return 0, nil
 	}
@@ -351,16 +354,6 @@ func (p *sigio) pollNow() error {
 			return err
 		}
 	}
-}
-
-// collect turns the answers into events and takes the wake-up out.
-func (p *sigio) collect(events []Event) (int, error) {
-	if p.asked[askedWake].Revents != 0 {
-		if err := p.Woken(); err != nil {
-			return 0, err
-		}
-	}
-	return p.settle(events), nil
 }
 
 // settle turns the answers into events and drops those that need not be asked

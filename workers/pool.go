@@ -4,6 +4,8 @@ package workers
 
 import (
 	"container/list"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -317,19 +319,9 @@ func (p *Pool) Flush() {
 	defer p.mu.Unlock()
 	last := p.epoch
 	p.epoch++
-	for p.before(last) {
+	for len(p.unpassed) > 0 && slices.Min(slices.Collect(maps.Keys(p.unpassed))) <= last {
 		p.passed.Wait()
 	}
-}
-
-// before reports whether there are jobs of that epoch or an earlier one.
-func (p *Pool) before(last uint64) bool {
-	for epoch := range p.unpassed {
-		if epoch <= last {
-			return true
-		}
-	}
-	return false
 }
 
 // Resize changes the number of workers. Those that are too many end when they

@@ -16,6 +16,8 @@ import (
 // or something is wrong with the kernel.
 const endMax = 2 * time.Second
 
+var errEndless = fmt.Errorf("io_uring loop: requests that were cancelled have not ended for %v", endMax)
+
 // listener is a listener that the ring accepts from, by one request that
 // goes on and on (multishot).
 type listener struct {
@@ -54,15 +56,7 @@ func (r *ring) Remove(fd int) error {
 		}
 		r.cancel(poller.Token(i), opAccept)
 		r.cancel(poller.Token(i), opListen)
-		for deadline := time.Now().Add(endMax); li.armed; {
-			if err := r.await(); err != nil {
-				return err
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("io_uring loop: accepting from descriptor %d does not end", fd)
-			}
-		}
-		return nil
+		return r.await(func() bool { return !li.armed })
 	}
 	return fmt.Errorf("io_uring loop: remove descriptor %d: %w", fd, unix.ENOENT)
 }
@@ -147,14 +141,8 @@ func (r *ring) settle() error {
 		s := r.request(0, opCancel)
 		s.PrepareCancelAll()
 		s.Flags |= uring.FlagSkipSuccess
-		for deadline := time.Now().Add(endMax); r.inFlight > 0; {
-			if err := r.await(); err != nil {
-				return err
-			}
-			if time.Now().After(deadline) {
-				// The memory is left to the kernel rather than given to others.
-				return fmt.Errorf("io_uring loop: %d requests do not end", r.inFlight)
-			}
+		if err := r.await(func() bool { return r.inFlight <= 0 }); err != nil {
+			return err // the memory is left to the kernel rather than given to others
 		}
 	}
 	var err error

@@ -27,14 +27,21 @@ func (r *ring) entered(err error) error {
 // refusedPause is the pause of a wait for requests to end that is refused.
 const refusedPause = time.Millisecond
 
-// await enters once, to wait for requests to end.
-func (r *ring) await() error {
-	err := r.enter(refusedPause)
-	if r.err == nil && err != nil {
-		time.Sleep(refusedPause)
-		return nil
+// await waits for requests to end, until done says so.
+func (r *ring) await(done func() bool) error {
+	for deadline := time.Now().Add(endMax); !done(); {
+		err := r.enter(refusedPause)
+		if r.err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return errEndless
+		}
+		if err != nil {
+			time.Sleep(refusedPause)
+		}
 	}
-	return err
+	return nil
 }
 
 // refill moves requests from the backlog to the ring, as far as there is room. There is

@@ -143,17 +143,12 @@ func resolve(models []Model, name, trigger string) (Choice, error) {
 	if err != nil {
 		return Choice{}, err
 	}
-	var want poller.Trigger
-	switch trigger {
-	case "edge":
-		want = poller.Edge
-	case "level":
-		want = poller.Level
-	case Auto:
-		if want = m.Triggers; m.Triggers&poller.Edge != 0 {
-			want = poller.Edge
-		}
-	default:
+	auto := m.Triggers
+	if auto&poller.Edge != 0 {
+		auto = poller.Edge
+	}
+	want, ok := map[string]poller.Trigger{"edge": poller.Edge, "level": poller.Level, Auto: auto}[trigger]
+	if !ok {
 		return Choice{}, fmt.Errorf("%q: there is no %q trigger: want edge, level, auto", m.Name, trigger)
 	}
 	if want&m.Triggers == want {
@@ -184,10 +179,10 @@ func lookup(models []Model, name string) (Model, error) {
 	if name == Auto {
 		reason = errors.New("no event loop with an edge trigger can run here")
 	}
-	if strings.HasPrefix(reason.Error(), name+": ") { // it names the model already
-		return Model{}, fmt.Errorf("%w; available here: %s", reason, available(models, all))
+	if !strings.HasPrefix(reason.Error(), name+": ") { // else it names the model already
+		reason = fmt.Errorf("%q: %w", name, reason)
 	}
-	return Model{}, fmt.Errorf("%q: %w; available here: %s", name, reason, available(models, all))
+	return Model{}, fmt.Errorf("%w; available here: %s", reason, available(models, all))
 }
 
 // isDefault reports whether auto takes the model where it can run.

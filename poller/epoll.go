@@ -5,6 +5,7 @@ package poller
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 	"unsafe"
 
@@ -81,7 +82,7 @@ func (p *epoll) Wait(events []Event, timeout time.Duration) (int, error) {
 	if len(events) == 0 {
 		return 0, ErrNoRoom
 	}
-	gap(p.gaps.waiting)
+	p.gap("waiting")
 	n, errno := p.wait(min(len(events), batchMax), bounded(timeout))
 	switch errno {
 	case 0:
@@ -97,12 +98,9 @@ func (p *epoll) Close() error {
 	if p.epfd < 0 {
 		return nil
 	}
-	err := errors.Join(p.Waker.Close(), unix.Close(p.epfd))
+	err := errors.Join(p.Waker.Close(), os.NewSyscallError("close of the epoll descriptor", unix.Close(p.epfd)))
 	p.epfd = -1 // a late call gets EBADF, not a stranger's descriptor
-	if err != nil {
-		return fmt.Errorf("close the epoll poller: %w", err)
-	}
-	return nil
+	return err
 }
 
 // Calls implements Counter.

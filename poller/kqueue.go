@@ -5,6 +5,7 @@ package poller
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 	"time"
 
@@ -101,7 +102,7 @@ func (p *kqueue) Wait(events []Event, timeout time.Duration) (int, error) {
 	if len(events) == 0 {
 		return 0, ErrNoRoom
 	}
-	gap(p.gaps.waiting)
+	p.gap("waiting")
 	p.calls.Wait++
 	ts := unix.NsecToTimespec(int64(bounded(timeout)))
 	n, err := unix.Kevent(p.kq, nil, p.raw[:min(len(events), batchMax)], &ts)
@@ -119,12 +120,9 @@ func (p *kqueue) Close() error {
 	if p.kq < 0 {
 		return nil
 	}
-	err := errors.Join(p.Waker.Close(), unix.Close(p.kq))
+	err := errors.Join(p.Waker.Close(), os.NewSyscallError("close of the kqueue", unix.Close(p.kq)))
 	p.kq = -1 // a late call gets EBADF, not a stranger's descriptor
-	if err != nil {
-		return fmt.Errorf("close the kqueue poller: %w", err)
-	}
-	return nil
+	return err
 }
 
 // Calls implements Counter.

@@ -64,7 +64,7 @@ func (p *poll) Wait(events []Event, timeout time.Duration) (int, error) {
 	if err := p.waits(events); err != nil {
 		return 0, err
 	}
-	gap(p.gaps.waiting)
+	p.gap("waiting")
 	p.calls.Wait++
 	n, err := pollAll(p.fds, bounded(timeout))
 	switch err {

@@ -11,6 +11,7 @@ package poller
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -164,12 +165,8 @@ var (
 //	read             of an eventfd or a signalfd: EAGAIN, which is no error here either
 //	io_uring_enter   EAGAIN and EBUSY, says io_uring_enter(2), and ENOMEM
 func Transient(err error) bool {
-	for _, passes := range [...]error{syscall.ENOMEM, syscall.EAGAIN, syscall.EBUSY, syscall.ENOBUFS, syscall.EINTR} {
-		if errors.Is(err, passes) {
-			return true
-		}
-	}
-	return false
+	passes := []error{syscall.ENOMEM, syscall.EAGAIN, syscall.EBUSY, syscall.ENOBUFS, syscall.EINTR}
+	return slices.ContainsFunc(passes, func(e error) bool { return errors.Is(err, e) })
 }
 
 // backend returns the backend that open makes pollers of. Its Open refuses a trigger that it cannot do.

@@ -85,7 +85,7 @@ func (p *selects) Wait(events []Event, timeout time.Duration) (int, error) {
 	if err := p.waits(events); err != nil {
 		return 0, err
 	}
-	gap(p.gaps.waiting)
+	p.gap("waiting")
 	p.readReady.copy(&p.read, p.top+1)
 	p.writeReady.copy(&p.write, p.top+1)
 	p.calls.Wait++

@@ -3,6 +3,7 @@ package poller
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 	"unsafe"
 
@@ -157,7 +158,7 @@ func (p *sigio) Wait(events []Event, timeout time.Duration) (int, error) {
 		return 0, fmt.Errorf("sigio: Wait on thread %d while signals go to thread %d: "+
 			"its goroutine must be locked to its thread", thread, p.thread)
 	}
-	gap(p.gaps.waiting)
+	p.gap("waiting")
 	p.calls.Wait++
 	_, err = pollAll(p.asked, bounded(timeout))
 	if err == nil && !look && p.asked[askedSignals].Revents != 0 {
@@ -183,12 +184,10 @@ func (p *sigio) Close() error {
 	if p.table.closed {
 		return nil
 	}
-	err := errors.Join(p.unbind(), p.tablePoller.Close(), unix.Close(p.sigfd))
+	err := errors.Join(p.unbind(), p.tablePoller.Close(),
+		os.NewSyscallError("close of the signalfd", unix.Close(p.sigfd)))
 	p.sigfd = -1
-	if err != nil {
-		return fmt.Errorf("close the sigio poller: %w", err)
-	}
-	return nil
+	return err
 }
 
 // bind makes the calling thread the one that signals go to. They are

@@ -27,7 +27,7 @@ func (p *spin) Wait(events []Event, _ time.Duration) (n int, err error) {
 	if err := p.waits(events); err != nil {
 		return 0, err
 	}
-	gap(p.gaps.waiting)
+	p.gap("waiting")
 	if p.pending.Load() {
 		p.clear()
 	}

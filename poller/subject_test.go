@@ -175,7 +175,18 @@ func (s *subject) wakerOf() *waker {
 
 func (w *waker) self() *waker { return w }
 
-func (s *subject) hooks() *wakeGaps { return &s.wakerOf().gaps }
+// inGap has do called in that gap of the waker's protocol.
+func (s *subject) inGap(name string, do func()) {
+	w := s.wakerOf()
+	others := w.hook
+	w.hook = func(gap string) {
+		if gap == name {
+			do()
+		} else if others != nil {
+			others(gap)
+		}
+	}
+}
 
 // take waits and returns what was reported, by token. It asks again, of a backend that
 // gives hints until one is true, until the time is up or a wake came.

@@ -21,22 +21,20 @@ type waker struct {
 	pending atomic.Bool
 	mu      sync.Mutex // held while the kernel is told; Wait never takes it
 	closed  bool       // guarded by mu
-	gaps    wakeGaps
-}
-
-// wakeGaps are called between the steps of the protocol. Only tests set them.
-type wakeGaps struct {
-	claimed  func() // Wake has set the flag and not told the kernel
-	sent     func() // Wake has told the kernel and not returned
-	waiting  func() // Wait is about to ask the kernel
-	reported func() // Wait was told and has drained, the flag is still set
-	cleared  func() // Wait has cleared the flag and not returned
+	// hook is called between the steps of the protocol. Only tests set it. The gaps:
+	//
+	//	claimed   Wake has set the flag and not told the kernel
+	//	sent      Wake has told the kernel and not returned
+	//	waiting   Wait is about to ask the kernel
+	//	reported  Wait was told and has drained, the flag is still set
+	//	cleared   Wait has cleared the flag and not returned
+	hook func(gap string)
 }
 
 // gap runs a test's hook, if there is one.
-func gap(hook func()) {
-	if hook != nil {
-		hook()
+func (w *waker) gap(name string) {
+	if w.hook != nil {
+		w.hook(name)
 	}
 }
 
@@ -48,7 +46,7 @@ func (w *waker) claim() bool {
 	if w.pending.Load() || !w.pending.CompareAndSwap(false, true) {
 		return false
 	}
-	gap(w.gaps.claimed)
+	w.gap("claimed")
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
@@ -64,14 +62,14 @@ func (w *waker) release(err error) {
 		w.pending.Store(false)
 	}
 	w.mu.Unlock()
-	gap(w.gaps.sent)
+	w.gap("sent")
 }
 
 // clear is called by Wait when the kernel reported the wake-up and it was drained.
 func (w *waker) clear() {
-	gap(w.gaps.reported)
+	w.gap("reported")
 	w.pending.Store(false)
-	gap(w.gaps.cleared)
+	w.gap("cleared")
 }
 
 // stop makes every later Wake do nothing and waits for one that is telling the

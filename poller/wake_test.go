@@ -3,7 +3,6 @@
 package poller
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,7 +74,7 @@ func TestWakeIsNoEventAndIsUsedUp(t *testing.T) {
 		ours, peers := unixPair(t)
 		s.add(t, ours, tokenA, Readable, 0)
 		woken := 0
-		s.hooks().cleared = func() { woken++ }
+		s.inGap("cleared", func() { woken++ })
 		for round := range 3 {
 			for range 3 {
 				must(t, s.Wake())
@@ -119,19 +118,19 @@ func TestWakeBesideEvents(t *testing.T) {
 	})
 }
 
-// A wake that comes after a wait without bound has slept its whole first slice.
-func TestWaitWithoutBoundOutlastsItsSlices(t *testing.T) {
+// A wake that comes after a wait has slept its whole time.
+func TestWakeAfterWholeWaits(t *testing.T) {
 	each(t, func(t *testing.T, s *subject) {
 		m := &mailbox{subject: s}
-		slices := 0
-		s.hooks().waiting = func() {
-			if slices++; slices == 2 {
+		waits := 0
+		s.inGap("waiting", func() {
+			if waits++; waits == 2 {
 				m.mustPost(t)
 			}
-		}
+		})
 		m.waitUntil(t, 1)
-		if slices < 2 {
-			t.Errorf("%d system calls, want 2 at least", slices)
+		if waits < 2 {
+			t.Errorf("%d system calls, want 2 at least", waits)
 		}
 	})
 }
@@ -144,7 +143,7 @@ func TestWakeInEveryGapIsSeen(t *testing.T) {
 			each(t, func(t *testing.T, s *subject) {
 				m := &mailbox{subject: s}
 				var ran atomic.Bool
-				*gapNamed(s.hooks(), name) = func() {
+				s.inGap(name, func() {
 					if !ran.CompareAndSwap(false, true) {
 						return
 					}
@@ -153,7 +152,7 @@ func TestWakeInEveryGapIsSeen(t *testing.T) {
 							m.mustPost(t)
 						}
 					})()
-				}
+				})
 				must(t, m.post())
 				m.waitUntil(t, 4)
 				if !ran.Load() {
@@ -175,12 +174,12 @@ func TestOwnerRunsWhileAWakeIsHeld(t *testing.T) {
 				m := &mailbox{subject: s}
 				reached, resume := make(chan struct{}), make(chan struct{})
 				var ran atomic.Bool
-				*gapNamed(s.hooks(), name) = func() {
+				s.inGap(name, func() {
 					if ran.CompareAndSwap(false, true) {
 						close(reached)
 						<-resume
 					}
-				}
+				})
 				posted := inBackground(t, func() { m.mustPost(t) })
 				<-reached
 				for range 3 { // none of them blocks: they only look
@@ -208,7 +207,7 @@ func TestOwnerRunsWhileAWakeIsHeld(t *testing.T) {
 func TestCloseBetweenClaimAndWrite(t *testing.T) {
 	each(t, func(t *testing.T, s *subject) {
 		reached, resume := make(chan struct{}), make(chan struct{})
-		s.hooks().claimed = func() { close(reached); <-resume }
+		s.inGap("claimed", func() { close(reached); <-resume })
 		woken := inBackground(t, func() {
 			if err := s.Wake(); err != nil {
 				t.Error(err)
@@ -283,8 +282,8 @@ func TestWakesOfManyGoroutinesAreCoalesced(t *testing.T) {
 	each(t, func(t *testing.T, s *subject) {
 		m := &mailbox{subject: s}
 		var sent, cleared atomic.Int64
-		s.hooks().sent = func() { sent.Add(1) }
-		s.hooks().cleared = func() { cleared.Add(1) }
+		s.inGap("sent", func() { sent.Add(1) })
+		s.inGap("cleared", func() { cleared.Add(1) })
 		var wakers sync.WaitGroup
 		for range goroutines {
 			wakers.Go(func() {
@@ -305,7 +304,7 @@ func TestWakesOfManyGoroutinesAreCoalesced(t *testing.T) {
 func TestBurstOfWakesIsOneCall(t *testing.T) {
 	each(t, func(t *testing.T, s *subject) {
 		var sent atomic.Int64
-		s.hooks().sent = func() { sent.Add(1) }
+		s.inGap("sent", func() { sent.Add(1) })
 		for round := range int64(3) {
 			var wakers sync.WaitGroup
 			for range 8 {
@@ -324,20 +323,4 @@ func TestBurstOfWakesIsOneCall(t *testing.T) {
 			s.take(t, time.Second)
 		}
 	})
-}
-
-func gapNamed(g *wakeGaps, name string) *func() {
-	switch name {
-	case "claimed":
-		return &g.claimed
-	case "sent":
-		return &g.sent
-	case "waiting":
-		return &g.waiting
-	case "reported":
-		return &g.reported
-	case "cleared":
-		return &g.cleared
-	}
-	panic(fmt.Sprintf("there is no gap %q", name))
 }

@@ -34,12 +34,11 @@ func Probe(requests, completions uint32) error {
 		r.Request().PrepareNop()
 		err = r.Enter()
 	}
-	var errno syscall.Errno
 	switch {
 	case Refused(err):
 		err = nil // it is there, and passes
-	case errors.As(err, &errno) && errno == unix.EPERM:
-		err = explain("io_uring_enter", errno)
+	case errors.Is(err, unix.EPERM):
+		err = explain("io_uring_enter", unix.EPERM)
 	}
 	return errors.Join(err, r.Close(), b.Close())
 }

@@ -172,10 +172,9 @@ func (p *Pool) weigh(t *task) {
 		t.doubted.Store(doubted)
 		return
 	}
-	q := &p.classes[t.class]
-	q.remove(t)
+	t.queue.remove(t)
 	t.doubted.Store(doubted)
-	q.push(t)
+	t.queue.push(t)
 }
 
 // Leave takes back what Submit was given: nobody waits for that result any more. It reports whether

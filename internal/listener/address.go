@@ -41,15 +41,10 @@ func (l *Listener) url() string {
 	}
 	host := "localhost"
 	if ip := l.addr.Addr(); !ip.IsUnspecified() {
-		host = ip.String()
-		if ip.Is6() {
-			host = "[" + strings.Replace(host, "%", "%25", 1) + "]" // a zone's sign in a URL (RFC 6874)
-		}
+		host = strings.Replace(ip.String(), "%", "%25", 1) // a zone's sign in a URL (RFC 6874)
 	}
-	if l.addr.Port() == 80 {
-		return "http://" + host + "/"
-	}
-	return "http://" + host + ":" + strconv.Itoa(int(l.addr.Port())) + "/"
+	authority := net.JoinHostPort(host, strconv.Itoa(int(l.addr.Port())))
+	return "http://" + strings.TrimSuffix(authority, ":80") + "/"
 }
 
 // RemoteURLs returns the URLs by which other machines find a listener that is not bound to one address. They have, of

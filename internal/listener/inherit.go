@@ -120,10 +120,8 @@ func (l *Listener) learn(lost bool) error {
 		if listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listening == 0 {
 			return errors.Join(fmt.Errorf("descriptor %d is no listening socket", fd), err)
 		}
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
-			return fmt.Errorf("descriptor %d: %w", fd, err)
-		}
-		if err := unix.SetNonblock(fd, true); err != nil {
+		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
+		if err = errors.Join(err, unix.SetNonblock(fd, true)); err != nil {
 			return fmt.Errorf("descriptor %d: %w", fd, err)
 		}
 	}

@@ -56,17 +56,14 @@ func listensIn(table string, addr netip.AddrPort, known map[string]bool) bool {
 
 // procAddr reads an address of /proc/net/tcp or tcp6: words of 32 bits in the machine's order, and a port.
 func procAddr(text string) (netip.AddrPort, error) {
-	address, port, ok := strings.Cut(text, ":")
-	b, err := hex.DecodeString(address)
-	if err != nil || !ok || len(b)%4 != 0 {
-		return netip.AddrPort{}, fmt.Errorf("%q is no address of /proc/net/tcp", text)
-	}
-	for i := 0; i < len(b); i += 4 {
+	address, port, _ := strings.Cut(text, ":")
+	b, badHex := hex.DecodeString(address)
+	for i := 0; i+4 <= len(b); i += 4 {
 		binary.NativeEndian.PutUint32(b[i:], binary.BigEndian.Uint32(b[i:]))
 	}
-	n, err := strconv.ParseUint(port, 16, 16)
 	ip, ok := netip.AddrFromSlice(b)
-	if err != nil || !ok {
+	n, badPort := strconv.ParseUint(port, 16, 16)
+	if !ok || badHex != nil || badPort != nil {
 		return netip.AddrPort{}, fmt.Errorf("%q is no address of /proc/net/tcp", text)
 	}
 	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), nil

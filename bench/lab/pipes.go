@@ -22,22 +22,14 @@ var pipesCounts = []int{100, 300, 1000, 3000, 9000}
 // that chain writes "until thousand writes and reads have happened".
 var chains = []struct{ active, writes int }{{1, 100}, {100, 1000}}
 
-// pipes is libevent's benchmark at work.
-type pipes struct {
-	s             *session
-	ways          []watching
-	grids         []*experiment.Grid // one for each of chains
-	reads, writes []int
-}
-
 // runPipes measures how long a chain of writes and reads takes among many pipes.
 func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error) {
-	p := &pipes{s: s}
 	// The clock is the thread's, and sigio wants its signals on one thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// bench.c calls event_loop(EVLOOP_ONCE | EVLOOP_NONBLOCK): its waits have a timeout of 0.
-	if p.ways, err = s.watchings(0); err != nil {
+	ways, err := s.watchings(0)
+	if err != nil {
 		return nil, err
 	}
 	points := pipePoints(s.Descriptors)
@@ -51,38 +43,39 @@ func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error)
 			s.Descriptors, text.Thousands(most), 2*pipesCounts[len(pipesCounts)-1]+spare,
 			text.Thousands(pipesCounts[len(pipesCounts)-1]))
 	}
+	r = &experiment.Result{}
 	for _, c := range chains {
 		g := &experiment.Grid{Name: fmt.Sprintf("%d active", c.active), Title: fmt.Sprintf("%d active, %s writes",
 			c.active, text.Thousands(c.writes)), Axis: "pipes",
-			Points: experiment.Counted(points...), Subjects: subjects(p.ways), Metrics: []experiment.Metric{
+			Points: experiment.Counted(points...), Subjects: subjects(ways), Metrics: []experiment.Metric{
 				{Key: "chain", Name: "µs until all are read", Unit: "µs"},
 				{Key: "registering", Name: "µs to have every pipe forgotten and watched again", Unit: "µs",
 					Unpaired: true},
 			}}
-		p.grids = append(p.grids, g)
+		r.Grids = append(r.Grids, g)
 	}
 	release, err := reserve()
 	if err != nil {
 		return nil, err
 	}
-	p.reads, p.writes, err = pipePairs(most)
-	defer func() { err = errors.Join(err, closeAll(p.reads), closeAll(p.writes)) }()
+	reads, writes, err := pipePairs(most)
+	defer func() { err = errors.Join(err, closeAll(reads), closeAll(writes)) }()
 	if err = errors.Join(err, release()); err != nil {
 		return nil, err
 	}
 	err = s.each(ctx, func(_, grid, way, point int) (map[string]float64, error) {
-		count := int(p.grids[grid].Points[point].X)
-		c := chain{reads: p.reads[:count], writes: p.writes[:count], active: chains[grid].active,
+		count := int(r.Grids[grid].Points[point].X)
+		c := chain{reads: reads[:count], writes: writes[:count], active: chains[grid].active,
 			length: chains[grid].writes}
-		return c.measure(p.ways[way], s.Duration)
-	}, p.grids...)
+		return c.measure(ways[way], s.Duration)
+	}, r.Grids...)
 	if err != nil {
 		return nil, err
 	}
-	r = &experiment.Result{Grids: p.grids}
-	for i, g := range p.grids {
-		r.Charts = append(r.Charts, experiment.Chart{File: fmt.Sprintf("pipes-%d.svg", chains[i].active),
-			SVG: p.draw(g)})
+	for i, g := range r.Grids {
+		svg := chart.Lines("µs for a chain: "+g.Title, "CPU time until every octet has been read; both axes logarithmic",
+			"pipes watched", g.Lines("chain"))
+		r.Charts = append(r.Charts, experiment.Chart{File: fmt.Sprintf("pipes-%d.svg", chains[i].active), SVG: svg})
 	}
 	s.Note("%s", libeventShape)
 	return r, nil
@@ -238,11 +231,4 @@ func (c *chain) look() (read bool, err error) {
 		}
 	}
 	return read, nil
-}
-
-// draw shows one load against the number of pipes.
-func (p *pipes) draw(g *experiment.Grid) string {
-	return chart.Lines("µs for a chain: "+g.Title, "CPU time until every octet has been read; both axes logarithmic",
-		"pipes watched",
-		g.Lines("chain"))
 }

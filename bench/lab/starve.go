@@ -37,12 +37,6 @@ const (
 	turnBytes    = 256 << 10
 )
 
-// Metrics of the starve grid.
-const (
-	starveP99    = "p99"
-	starveGreedy = "greedy"
-)
-
 // reloadFields are those of a browser that asks whether its copy is still good. Such a request takes the server as much
 // parsing as requests usually do, and its answer, 304 without content, takes the client little: a client that is to
 // keep a server's socket from ever running empty, or full, must be the quicker of the two.
@@ -91,10 +85,10 @@ func newStarveGrid() *experiment.Grid {
 		starveConnections, downloadSize>>20)
 	g := &experiment.Grid{Name: "starve", Title: title, Axis: "load", Wide: true,
 		Points: []experiment.Point{{Name: "p99"}}, Metrics: []experiment.Metric{
-			{Key: "p50", Name: "p50", Unit: "ms", Unpaired: true}, {Key: starveP99, Name: "p99", Unit: "ms"},
+			{Key: "p50", Name: "p50", Unit: "ms", Unpaired: true}, {Key: "p99", Name: "p99", Unit: "ms"},
 			{Key: "max", Name: "max", Unit: "ms", Unpaired: true}, {Key: "rate", Name: "small/s", Unit: "1/s",
 				Unpaired: true},
-			{Key: starveGreedy, Name: "greedy/s", Unit: "1/s", Unpaired: true},
+			{Key: "greedy", Name: "greedy/s", Unit: "1/s", Unpaired: true},
 			{Key: "download", Name: "MB/s", Unit: "MB/s", Unpaired: true}}}
 	for _, c := range starveCases {
 		g.Subjects = append(g.Subjects, c.Subject)
@@ -152,10 +146,10 @@ func (s *session) noteStarved(name string, r *load.Result) {
 // starveValues are the figures of one measurement.
 func starveValues(r *load.Result) map[string]float64 {
 	l := &r.Roles[0].Latency
-	values := map[string]float64{"p50": millis(l.P50), starveP99: millis(l.P99), "max": millis(l.Max),
+	values := map[string]float64{"p50": millis(l.P50), "p99": millis(l.P99), "max": millis(l.Max),
 		"rate": r.Rate(&r.Roles[0].Counts)}
 	if len(r.Roles) > 1 {
-		values[starveGreedy] = r.Rate(&r.Roles[1].Counts)
+		values["greedy"] = r.Rate(&r.Roles[1].Counts)
 		values["download"] = float64(r.Roles[2].Bytes) / r.Window.Seconds() / 1e6
 	}
 	return values
@@ -165,7 +159,7 @@ func starveValues(r *load.Result) map[string]float64 {
 func starveCure(g *experiment.Grid, trigger string) float64 {
 	p99 := make(map[bool]float64)
 	for i, c := range starveCases {
-		if f, ok := g.Figure(0, i, starveP99); ok && c.greedy && c.trigger == trigger {
+		if f, ok := g.Figure(0, i, "p99"); ok && c.greedy && c.trigger == trigger {
 			p99[c.budget] = f.Median
 		}
 	}

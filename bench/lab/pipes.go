@@ -32,16 +32,14 @@ func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error)
 	if err != nil {
 		return nil, err
 	}
-	points := pipePoints(s.Descriptors)
+	points, wanted := pipePoints(s.Descriptors), pipesCounts[len(pipesCounts)-1]
 	if len(points) == 0 {
-		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors,
-			2*pipesCounts[len(pipesCounts)-1]+spare)
+		return nil, fmt.Errorf("the limit of %d descriptors is too low: ulimit -n %d", s.Descriptors, 2*wanted+spare)
 	}
 	most := points[len(points)-1]
-	if most < pipesCounts[len(pipesCounts)-1] {
-		s.Warn("the limit of %d descriptors allows %s pipes: ulimit -n %d allows %s",
-			s.Descriptors, text.Thousands(most), 2*pipesCounts[len(pipesCounts)-1]+spare,
-			text.Thousands(pipesCounts[len(pipesCounts)-1]))
+	if most < wanted {
+		s.Warn("the limit of %d descriptors allows %s pipes: ulimit -n %d allows %s", s.Descriptors,
+			text.Thousands(most), 2*wanted+spare, text.Thousands(wanted))
 	}
 	r = &experiment.Result{}
 	for _, c := range chains {

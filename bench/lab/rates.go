@@ -85,7 +85,13 @@ func runRates(ctx context.Context, s *session) (result *experiment.Result, err e
 		if err := os.WriteFile(filepath.Join(root, "1"), oneByte.Body, 0o644); err != nil {
 			return err
 		}
-		return r.measureAll(ctx)
+		name := func(cell int) string {
+			return ratesServers[cell%len(ratesServers)].Subject.Name + ", " +
+				text.Thousands(r.idle[cell/len(ratesServers)]) + " idle"
+		}
+		return s.Each(ctx, 1, len(ratesServers)*len(r.idle), name, func(round, cell int) error {
+			return r.session(ctx, round, cell%len(ratesServers), cell/len(ratesServers))
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -142,16 +148,6 @@ func (r *rates) makeGrids() {
 			r.grids = append(r.grids, g)
 		}
 	}
-}
-
-func (r *rates) measureAll(ctx context.Context) error {
-	name := func(cell int) string {
-		return fmt.Sprintf("%s, %s idle", ratesServers[cell%len(ratesServers)].Subject.Name,
-			text.Thousands(r.idle[cell/len(ratesServers)]))
-	}
-	return r.s.Each(ctx, 1, len(ratesServers)*len(r.idle), name, func(round, cell int) error {
-		return r.session(ctx, round, cell%len(ratesServers), cell/len(ratesServers))
-	})
 }
 
 // session is one server, with its idle connections, under every rate.

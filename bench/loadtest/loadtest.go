@@ -4,6 +4,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -127,9 +128,7 @@ func (o *Options) check() (load.URL, []string, error) {
 			o.Method = "POST"
 		}
 	}
-	if o.Host == "" {
-		o.Host = server.Host
-	}
+	o.Host = cmp.Or(o.Host, server.Host)
 	// A loop without a connection would only cost a thread.
 	o.Loops = max(min(o.Loops, o.Connections), 1)
 	for _, p := range o.Percentiles {

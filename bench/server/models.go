@@ -73,14 +73,12 @@ func (m *Models) Check(names []string) error {
 		}
 	}
 	for _, name := range names {
-		i := slices.IndexFunc(m.Models, func(each Model) bool { return each.Name == name })
-		switch {
-		case i < 0:
-			return fmt.Errorf("--models %q: there is no such model; available here: %s", name, strings.Join(available,
-				", "))
-		case !m.Models[i].Available:
-			return fmt.Errorf("--models %q: %s; available here: %s", name, m.Models[i].Reason, strings.Join(available,
-				", "))
+		reason := "there is no such model"
+		if i := slices.IndexFunc(m.Models, func(each Model) bool { return each.Name == name }); i >= 0 {
+			reason = m.Models[i].Reason
+		}
+		if !slices.Contains(available, name) {
+			return fmt.Errorf("--models %q: %s; available here: %s", name, reason, strings.Join(available, ", "))
 		}
 	}
 	return nil

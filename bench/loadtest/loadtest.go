@@ -1,6 +1,6 @@
 // Package loadtest puts a load on one server alone and says how it did: what `evhttpd bench load` does.
 //
-// It imports bench/load, bench/machine and bench/text.
+// It imports bench/experiment, bench/load, bench/machine and bench/text.
 package loadtest
 
 import (

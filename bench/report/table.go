@@ -1,7 +1,7 @@
 // Package report shows what a comparison found: as a table, as a self-contained HTML page
 // with charts, and beside another one.
 //
-// It imports bench/chart, bench/machine, bench/results, bench/scenario, bench/stats and bench/text.
+// It imports bench/chart, bench/experiment, bench/results, bench/stats and bench/text.
 package report
 
 import (

@@ -2,7 +2,6 @@ package poller
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
@@ -15,28 +14,11 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// sigpendingEnv has the test binary run as the subprocess of TestSigioOverflow.
-const sigpendingEnv = "POLLER_TEST_SIGPENDING"
-
 // With room for a few queued signals and many descriptors that become ready at
 // once, all of them are reported: the sweep finds those whose signals were lost.
-// The limit is shrunk in a process of its own: lowering the hard one is for good.
 func TestSigioOverflowLosesNothing(t *testing.T) {
-	command := testkit.Command(os.Args[0], "-test.run=^TestSigioOverflowed$", "-test.v")
-	command.Env = append(os.Environ(), sigpendingEnv+"=8")
-	out, err := command.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: TestSigioOverflowed") {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
-
-// TestSigioOverflowed is the subprocess; by itself it has nothing to test.
-func TestSigioOverflowed(t *testing.T) {
-	var room uint64
-	if n, err := fmt.Sscan(os.Getenv(sigpendingEnv), &room); n != 1 || err != nil {
-		return
-	}
-	must(t, unix.Setrlimit(unix.RLIMIT_SIGPENDING, &unix.Rlimit{Cur: room, Max: room}))
+	const room = 8
+	lower(t, unix.RLIMIT_SIGPENDING, room)
 	s := openHere(t, sigioBackend, Edge)
 	const pairs, rounds = 300, 5
 	var ours, peers [pairs]int

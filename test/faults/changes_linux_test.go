@@ -57,8 +57,10 @@ var changes = []change{
 	{call: unix.SYS_GETSOCKNAME, name: "getsockname", errno: unix.ENOBUFS},
 	{call: unix.SYS_EPOLL_CREATE1, name: "epoll_create1", errno: unix.EMFILE, runtime: 1, own: true},
 	{call: unix.SYS_EVENTFD2, name: "eventfd2", errno: unix.EMFILE, runtime: 1, own: true},
+	{call: unix.SYS_EPOLL_CTL, name: "epoll_ctl", errno: unix.ENOMEM, runtime: 1, own: true},
 	{call: unix.SYS_SIGNALFD4, name: "signalfd4", errno: unix.EMFILE, own: true},
 	{call: unix.SYS_IO_URING_SETUP, name: "io_uring_setup", errno: unix.ENOMEM, own: true},
+	{call: unix.SYS_IO_URING_SETUP, name: "io_uring_setup", errno: unix.EPERM, own: true},
 	{call: unix.SYS_IO_URING_REGISTER, name: "io_uring_register", errno: unix.ENOMEM, own: true},
 	{call: unix.SYS_MMAP, name: "mmap of a descriptor", errno: unix.ENOMEM, own: true},
 	{call: unix.SYS_PRLIMIT64, name: "prlimit64", errno: unix.EPERM},
@@ -81,7 +83,7 @@ func (c change) fault(own uint64, only int) *faults.Fault {
 			// A pipe, an eventfd and a socket of our own have no such error (pipe_read in fs/pipe.c). Go's fork waits
 			// for the child's end after one of its pipe (syscall.forkExec).
 			return kind == faults.Regular
-		case unix.SYS_WRITE:
+		case unix.SYS_WRITE, unix.SYS_EPOLL_CTL:
 			return kind != faults.OfRuntime
 		}
 		return true

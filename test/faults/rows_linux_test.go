@@ -105,7 +105,7 @@ const unread = "cannot be read"
 
 // rows are the matrix of what a server does for its clients: each is tried in each model that makes the call, with
 // each of its errors and modes.
-var rows = slices.Concat(acceptRows, receiveRows, sendRows, fileRows, logRows, waitRows, optionRows, adminRows)
+var rows = slices.Concat(acceptRows, receiveRows, sendRows, fileRows, lateRows, logRows, waitRows, optionRows, adminRows)
 
 var acceptRows = []row{
 	{call: unix.SYS_ACCEPT4, name: "accept4", on: on(faults.Listener), in: ownAccept,
@@ -218,6 +218,24 @@ var fileRows = []row{
 		modes: []mode{second, once}},
 	{call: unix.SYS_PREADV2, name: "preadv2", on: on(faults.Regular), alike: true, way: faults.Short,
 		modes: []mode{always, third}},
+}
+
+// lateRows are calls that are held up, by a disk or a file server that is slow, or by the kernel's own locks.
+var lateRows = []row{
+	{call: unix.SYS_OPENAT2, name: "openat2", on: on(faults.Directory), alike: true, way: faults.Delay,
+		modes: []mode{third}},
+	{call: unix.SYS_GETDENTS64, name: "getdents64", on: on(faults.Directory), alike: true, way: faults.Delay,
+		modes: []mode{always}},
+	{call: unix.SYS_PREAD64, name: "pread64", on: on(faults.Regular), alike: true, in: warms, way: faults.Delay,
+		modes: []mode{always}},
+	{call: unix.SYS_SENDFILE, name: "sendfile", on: on(faults.Connection), alike: true, way: faults.Delay,
+		modes: []mode{third}},
+	{call: unix.SYS_SENDTO, name: "sendto", on: on(faults.Connection), alike: true, way: faults.Delay,
+		modes: []mode{third}},
+	{call: unix.SYS_ACCEPT4, name: "accept4", on: on(faults.Listener), in: ownAccept, alike: true, way: faults.Delay,
+		modes: []mode{third}},
+	{call: unix.SYS_WRITE, name: "write", on: on(faults.Regular), alike: true, way: faults.Delay,
+		modes: []mode{always}},
 }
 
 var logRows = []row{

@@ -152,7 +152,7 @@ func (r *results) changing() string {
 	for _, c := range changes {
 		tried, hits := make(map[string]int), uint64(0)
 		for _, t := range r.changes {
-			if t.c.call == c.call && t.hits > 0 {
+			if t.c == c && t.hits > 0 {
 				tried[t.when]++
 				all[t.when]++
 				hits += t.hits

@@ -98,6 +98,17 @@ func numbers(text string) (all []int, err error) {
 // Start starts a command behind a filter that asks for all calls but the allowed, and answers them. fault is in force
 // from the first; it may be nil. The program of the test has to import this package.
 func Start(cmd *exec.Cmd, allowed []int, fault *Fault) (*Supervisor, error) {
+	return begin(cmd, allowed, func(s *Supervisor) { s.Set(fault) })
+}
+
+// Watch starts a command behind a filter that asks for all calls but the allowed, of it and of all that it starts, and
+// lets all of them happen. watch is called for each by one goroutine, and who makes the call waits for it.
+func Watch(cmd *exec.Cmd, allowed []int, watch func(c *Call)) (*Supervisor, error) {
+	return begin(cmd, allowed, func(s *Supervisor) { s.watch = watch })
+}
+
+// begin starts a command with a supervisor that is set up before the first call.
+func begin(cmd *exec.Cmd, allowed []int, setUp func(*Supervisor)) (*Supervisor, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -120,7 +131,7 @@ func Start(cmd *exec.Cmd, allowed []int, fault *Fault) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := take(ours, cmd.Process.Pid, fault)
+	s, err := take(ours, cmd.Process.Pid, setUp)
 	if err != nil {
 		return nil, errors.Join(err, cmd.Process.Kill())
 	}
@@ -128,7 +139,7 @@ func Start(cmd *exec.Cmd, allowed []int, fault *Fault) (*Supervisor, error) {
 }
 
 // take receives the kernel's descriptor from a launcher and begins to answer.
-func take(ours *os.File, pid int, fault *Fault) (*Supervisor, error) {
+func take(ours *os.File, pid int, setUp func(*Supervisor)) (*Supervisor, error) {
 	c, err := net.FileConn(ours)
 	if err != nil {
 		return nil, err
@@ -152,7 +163,7 @@ func take(ours *os.File, pid int, fault *Fault) (*Supervisor, error) {
 		return nil, fmt.Errorf("faults: the launcher's descriptor: %w", err)
 	}
 	s := newSupervisor(fds[0], pid)
-	s.Set(fault)
+	setUp(s)
 	go s.run()
 	_, err = c.Write([]byte{0})
 	return s, err

@@ -105,7 +105,8 @@ const unread = "cannot be read"
 
 // rows are the matrix of what a server does for its clients: each is tried in each model that makes the call, with
 // each of its errors and modes.
-var rows = slices.Concat(acceptRows, receiveRows, sendRows, fileRows, lateRows, logRows, waitRows, optionRows, adminRows)
+var rows = slices.Concat(acceptRows, receiveRows, sendRows, fileRows, lateRows, logRows, waitRows, optionRows,
+	adminRows)
 
 var acceptRows = []row{
 	{call: unix.SYS_ACCEPT4, name: "accept4", on: on(faults.Listener), in: ownAccept,

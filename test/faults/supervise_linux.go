@@ -93,8 +93,8 @@ func (f *Fault) strikes(s *Supervisor, c *Call) bool {
 
 // Supervisor answers for the kernel what becomes of a program's calls, until the program and what it has forked end.
 type Supervisor struct {
-	// Observe is called for each call, before anything else; nil: nobody looks on. It is set by Calls.
-	observe atomic.Pointer[func(*Call)]
+	observe atomic.Pointer[func(*Call)] // is called for each call, before anything else; nil: nobody looks on
+	watch   func(*Call)                 // of Watch; nil: calls may fail
 
 	listener int
 	pid      int
@@ -149,6 +149,11 @@ func (s *Supervisor) run() {
 // handle answers a question, at once or on a goroutine of its own.
 func (s *Supervisor) handle(q *question) {
 	c := Call{Number: int(q.nr), Thread: int(q.pid), Args: q.args}
+	if s.watch != nil {
+		s.watch(&c)
+		s.answer(&answer{id: q.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE})
+		return
+	}
 	if f := s.observe.Load(); f != nil {
 		(*f)(&c)
 	}

@@ -121,3 +121,15 @@ func fstat(fd int) (size, seconds int64, nanoseconds int32, err error) {
 		}
 	}
 }
+
+// preadFull reads until p is full or the file ends: a count that is short is not the end of a file (read(2)).
+func preadFull(fd int, p []byte, offset int64) (n int, err error) {
+	for n < len(p) {
+		m, err := pread(fd, p[n:], offset+int64(n))
+		if m <= 0 || err != nil {
+			return n, err
+		}
+		n += m
+	}
+	return n, nil
+}

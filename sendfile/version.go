@@ -111,7 +111,7 @@ func (f *File) Overtaken() bool { return f.overtaken.Load() }
 func (f *File) endsAlike() bool {
 	var end [endSize]byte
 	offset, length := EndOf(f.version.Size)
-	n, err := pread(f.fd, end[:length], offset)
+	n, err := preadFull(f.fd, end[:length], offset)
 	return err == nil && n == length && end == f.version.end
 }
 
@@ -119,7 +119,7 @@ func (f *File) endsAlike() bool {
 // taken back: its last bytes are still to be sent when it is known what all the others were. It may wait for the file
 // as Send may.
 func (f *File) Tail(p []byte, offset int64) error {
-	n, err := pread(f.fd, p, offset)
+	n, err := preadFull(f.fd, p, offset)
 	if err == nil && n < len(p) {
 		err = io.ErrUnexpectedEOF
 	}

@@ -45,6 +45,8 @@ func Exceptions() []Exception {
 		{unix.SYS_GETUID, "getuid", neverFails}, {unix.SYS_GETEUID, "geteuid", neverFails},
 		{unix.SYS_GETGID, "getgid", neverFails}, {unix.SYS_GETEGID, "getegid", neverFails},
 		{unix.SYS_UNAME, "uname", ofAddress}, {unix.SYS_SYSINFO, "sysinfo", ofAddress},
+		{unix.SYS_LSEEK, "lseek", "package time seeks zones by it, and does without them"},
+		{unix.SYS_GETPGID, "getpgid", "its only error is of another process"},
 		{unix.SYS_UMASK, "umask", neverFails},
 		{unix.SYS_GETRANDOM, "getrandom", "Go's runtime seeds maps by it before the program begins"},
 	}, machineExceptions...)

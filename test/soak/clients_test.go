@@ -75,8 +75,7 @@ func (c *crowd) fault(q *request, a *answer, f *fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n <= reportsMax {
-		c.reports = append(c.reports, fmt.Sprintf("%v: %s\n  %v sent %v, received %v\n  %d %s, length %d, range %q, "+
-			"coding %q",
+		c.reports = append(c.reports, fmt.Sprintf("%v: %s\n  %v sent %v, received %v\n  %d %s, %d bytes, %q, coding %q",
 			f.verdict, f.text, q, q.sent, a.received, a.status, a.tag, a.length, a.contentRange, a.coding))
 	}
 }

@@ -25,6 +25,8 @@ type crowd struct {
 	seed    uint64
 	every   time.Duration // between two sessions' requests; 0: as fast as they can
 
+	announces bool // faults are told at once
+
 	paused  sync.RWMutex // held for writing while nobody may have a connection
 	pausing atomic.Bool  // sessions are to end
 	stop    atomic.Bool
@@ -75,8 +77,11 @@ func (c *crowd) fault(q *request, a *answer, f *fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n <= reportsMax {
-		c.reports = append(c.reports, fmt.Sprintf("%v: %s\n  %v sent %v, received %v\n  %d %s, %d bytes, %q, coding %q",
-			f.verdict, f.text, q, q.sent, a.received, a.status, a.tag, a.length, a.contentRange, a.coding))
+		text := fmt.Sprintf("%v: %s\n  %v sent %v, received %v\n  %d %s, %d bytes, %q, coding %q",
+			f.verdict, f.text, q, q.sent, a.received, a.status, a.tag, a.length, a.contentRange, a.coding)
+		if c.reports = append(c.reports, text); c.announces {
+			fmt.Println(text)
+		}
 	}
 }
 

@@ -77,7 +77,7 @@ func buildAndRun(m *testing.M) int {
 // plan is how long a run is, and how hard.
 type plan struct {
 	answers   int64         // 0: as many as there are in time
-	time      time.Duration // 0: as long as the answers take
+	time      time.Duration // after which it ends in any case; 0: it takes as long as it takes
 	clients   int
 	pause     time.Duration // of each client for each request
 	reload    time.Duration // between two reloads
@@ -106,7 +106,8 @@ func planned(t *testing.T) plan {
 		p.time, p.reload, p.upgrades, p.levels = time.Minute, time.Second, 3, true
 	}
 	if p.answers = number("SOAK_ANSWERS", 0); p.answers > 0 {
-		p.time, p.clients, p.pause, p.reload, p.changes = 0, 32, 0, 3*time.Second, 40
+		p.time = time.Duration(number("SOAK_SECONDS", 0)) * time.Second
+		p.clients, p.pause, p.reload, p.changes = 32, 0, 3*time.Second, 40
 		p.upgrades, p.levels, p.announces = int(number("SOAK_UPGRADES", 20)), true, true
 	}
 	return p
@@ -188,10 +189,14 @@ func (r *run) watchClock(stop <-chan struct{}) {
 
 // progress is how much of the plan is done, of 1.
 func (r *run) progress() float64 {
+	var done float64
 	if r.answers > 0 {
-		return float64(r.crowd.checked.Load()) / float64(r.answers)
+		done = float64(r.crowd.checked.Load()) / float64(r.answers)
 	}
-	return float64(r.world.since()) / float64(r.time)
+	if r.time > 0 {
+		done = max(done, float64(r.world.since())/float64(r.time))
+	}
+	return done
 }
 
 // operate reloads and upgrades the server until the plan is done. Upgrades are in its first half: what a process leaks

@@ -13,6 +13,9 @@ import (
 // cacheFile is cache.file: larger files are sent with sendfile.
 const cacheFile = 64 << 10
 
+// turn is the most that one call sends of a file.
+const turn = 256 << 10
+
 // sizes are those of the files, about the cache's bound, pages and turns, and how often each is asked for.
 var sizes = []struct{ bytes, weight int64 }{
 	{0, 20}, {1, 20}, {31, 20}, {33, 20}, {1000, 60}, {4096, 60}, {4097, 40}, {20_000, 40},
@@ -51,6 +54,9 @@ type world struct {
 }
 
 func (w *world) since() time.Duration { return time.Since(w.started) }
+
+// epoch is when the soak began, since 1970.
+func (w *world) epoch() time.Duration { return time.Duration(w.started.UnixNano()) }
 
 // newWorld makes both roots and all files.
 func newWorld(folder string) (*world, error) {

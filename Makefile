@@ -9,7 +9,7 @@ PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64
 
 units = $(shell $(GO) list ./... | grep -Ev '/test(/|$$)')
 
-.PHONY: help build check test test-all race faults fuzz attacks bench cover docs release clean
+.PHONY: help build check test test-all race soak faults fuzz attacks bench cover docs release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-all: ## all tests in their long form: as root they boot machines and start 
 
 race: ## all tests in their short form under the race detector
 	$(GO) test -race -count=1 -p 3 ./test ./...
+
+soak: ## 10,000,000 checked answers while all changes: SOAK_ANSWERS, SOAK_SECONDS, SOAK_UPGRADES, SOAK_SEED
+	SOAK_ANSWERS=$${SOAK_ANSWERS:-10000000} $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/soak
 
 faults: ## every system call fails in every way: half an hour, as root; writes the tables of docs/reliability.md
 	EVHTTPD_TEST=faults $(GO) test -count=1 -timeout 90m ./test/faults

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -51,40 +52,50 @@ var binary string
 const variantsAtOnce = "4"
 
 func TestMain(m *testing.M) {
+	if testkit.KeepGuard(os.Stderr) {
+		return
+	}
 	flag.Parse()
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
 		flag.Set("test.parallel", variantsAtOnce)
 	}
-	folder, err := os.MkdirTemp("", "faults") // a short name: a Unix socket's has 107 bytes at most
+	code, err := guardAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		code = 1
 	}
+	testkit.SaySkipped(os.Stderr)
+	os.Exit(code)
+}
+
+// guardAndRun runs the tests; all their files are in one folder, which is gone afterwards, and so are all processes.
+func guardAndRun(m *testing.M) (code int, err error) {
+	folder, err := os.MkdirTemp("", "faults") // a short name: a Unix socket's has 107 bytes at most
+	if err != nil {
+		return 1, err
+	}
+	os.Setenv(testkit.RunEnv, folder)
+	os.Setenv("TMPDIR", folder)
+	release, err := testkit.StartGuard(folder, os.Stderr)
+	if err != nil {
+		return 1, err
+	}
+	defer release()
 	binary = filepath.Join(folder, "evhttpd")
-	code := func() int {
-		if testkit.Race {
-			return m.Run() // each test that starts a server skips
-		}
+	if !testkit.Race { // under it each test that starts a server skips
 		build := testkit.Command("go", "build", "-o", binary, "../../cmd/evhttpd")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released: libc makes calls of its own
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if err := build.Run(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v: %v\n", build.Args, err)
-			return 1
-		}
-		return m.Run()
-	}()
-	if code == 0 && tally.complete() {
-		if err := tally.writeTables(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
+			return 1, fmt.Errorf("%v: %w", build.Args, err)
 		}
 	}
-	os.RemoveAll(folder)
-	testkit.SaySkipped(os.Stderr)
-	os.Exit(code)
+	if code = m.Run(); code == 0 && tally.complete() {
+		return code, tally.writeTables()
+	}
+	return code, nil
 }
 
 // server is a running evhttpd whose calls are asked for.
@@ -160,7 +171,9 @@ func prepare(t *testing.T, v variant) *server {
 	s.cmd = testkit.Command(binary, "serve", "--config", filepath.Join(folder, "evhttpd.yaml"))
 	s.admin = &http.Client{Timeout: patience, Transport: &http.Transport{
 		MaxIdleConnsPerHost: 1,
-		Dial:                func(string, string) (net.Conn, error) { return net.Dial("unix", s.socket()) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", s.socket())
+		},
 	}}
 	return s
 }

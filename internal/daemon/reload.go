@@ -227,6 +227,7 @@ func (s *Server) commit(c *change) error {
 	s.current.Store(&now)
 	s.shared.budget.SetLimit(buffers(c.cfg))
 	boundMemory(c.cfg, m)
+	c.gatekeepers.verifier.Widen(c.cfg.Threads / verifyingPart)
 	if c.log != nil {
 		s.events.Change(c.log)
 	}

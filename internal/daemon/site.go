@@ -23,6 +23,10 @@ type gatekeepers struct {
 	verifier *guard.Verifier
 }
 
+// verifyingPart is the part of the threads (io_model blocking) that passwords may take, those that wait for their turn
+// among them.
+const verifyingPart = 4
+
 // newGatekeepers returns those of old that cfg does not change, and others in the place of the rest.
 func newGatekeepers(cfg *config.Config, old *state) gatekeepers {
 	d := old.gatekeepers

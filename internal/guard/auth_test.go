@@ -339,6 +339,18 @@ func TestGate(t *testing.T) {
 	if got := g.admit(a); got != outcomeUnknown {
 		t.Errorf("after one has left: %d", got)
 	}
+	wide := NewVerifier(1, 4)
+	for _, step := range []struct {
+		within int
+		client conn.Client
+		want   outcome
+	}{{2, a, outcomeUnknown}, {2, a, outcomeUnknown}, {2, b, outcomeUnknown}, {2, c, outcomeUnknown},
+		{2, b, outcomeBusy}, {5, a, outcomeFlood}, {5, b, outcomeUnknown}, {5, c, outcomeBusy}} {
+		wide.Widen(step.within)
+		if got := wide.gate.admit(step.client); got != step.want {
+			t.Fatalf("widened to %d, %v: %d, want %d", step.within, step.client, got, step.want)
+		}
+	}
 	unix := newGate(1, 4) // all clients of a proxy at a Unix socket
 	for range 4 {
 		if got := unix.admit(conn.Client{}); got != outcomeUnknown {

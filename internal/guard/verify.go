@@ -54,7 +54,7 @@ type comparison struct {
 }
 
 // NewVerifier returns a Verifier that makes at most running comparisons at a time. within bounds the comparisons that
-// run or wait for their turn.
+// run or wait for their turn, half of which one client may have.
 func NewVerifier(running, within int) *Verifier {
 	v := &Verifier{gate: newGate(running, within)}
 	rand.Read(v.secret[:]) // it cannot fail (Go 1.24)
@@ -142,6 +142,7 @@ type gate struct {
 	within map[conn.Client]int // comparisons under way of each client
 	all    int                 // comparisons under way
 	most   int                 // how many there may be
+	least  int                 // below which most is not set
 	each   int                 // how many of one client
 	turn   chan struct{}       // has an element for each comparison that runs
 }
@@ -149,9 +150,18 @@ type gate struct {
 func newGate(running, within int) gate {
 	within = max(within, 1)
 	return gate{
-		within: make(map[conn.Client]int), most: within, each: (within + 1) / 2,
+		within: make(map[conn.Client]int), least: within, most: within, each: (within + 1) / 2,
 		turn: make(chan struct{}, max(min(running, within), 1)),
 	}
+}
+
+// Widen lets that many comparisons run or wait for their turn, at least as many as NewVerifier was told, and of one
+// client no more than that allows. Where comparisons are made on the connections' own threads, no queue keeps others
+// waiting in front of the gate, and a flood from a few addresses would have them refused.
+func (v *Verifier) Widen(within int) {
+	v.gate.mu.Lock()
+	defer v.gate.mu.Unlock()
+	v.gate.most = max(within, v.gate.least)
 }
 
 // admit lets a comparison in, which then waits for its turn, at most behind all others that are within, and returns

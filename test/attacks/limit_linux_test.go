@@ -39,26 +39,26 @@ func TestHalfRequestsToTheLimit(t *testing.T) {
 					w.say(begin)
 				}
 				phase := map[string]string{"heads": heads, "bodies": bodies}[name]
-				eventually(t, func() error {
+				patiently(t, func() error {
 					if now, err := s.metrics(); err != nil || now[phase] < limit {
 						return fmt.Errorf("%v connections are in %s, %v", now[phase], name, err)
 					}
 					return nil
 				})
-				eventually(t, func() error { return s.served() })
+				patiently(t, func() error { return s.served("/small", "") })
 			})
 		}
 	}
 }
 
-// served asks once, on a connection that it closes.
-func (s *server) served() error {
+// served asks for that once, as the well-behaved client, on a connection that it closes.
+func (s *server) served(target, fields string) error {
 	c, err := dialerFrom(probeAddr).Dial("tcp", s.addr)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if _, err := io.WriteString(c, get("/small", "Connection: close\r\n")); err != nil {
+	if _, err := io.WriteString(c, get(target, fields+"Connection: close\r\n")); err != nil {
 		return err
 	}
 	answer, err := io.ReadAll(c)

@@ -79,8 +79,13 @@ func ofFile(p []byte, at int, offset int64, file uint32) bool {
 	if q == nil { // the edge of a range: a part of a cell, of which the next one says more
 		return true
 	}
-	first := binary.LittleEndian.Uint64(q)
-	return first == cellOf(file, 1, 0)[0] || first == 0
+	want := cellBytes(file, 1, 0)
+	for i, b := range q[:8] { // zeros may begin in the middle of it
+		if b != want[i] && b != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // describeCell says what the bytes around an index are, for a report.

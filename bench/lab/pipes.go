@@ -71,8 +71,8 @@ func runPipes(ctx context.Context, s *session) (r *experiment.Result, err error)
 		return nil, err
 	}
 	for i, g := range r.Grids {
-		svg := chart.Lines("µs for a chain: "+g.Title, "CPU time until every octet has been read; both axes logarithmic",
-			"pipes watched", g.Lines("chain"))
+		svg := chart.Lines("µs for a chain: "+g.Title,
+			"CPU time until every octet has been read; both axes logarithmic", "pipes watched", g.Lines("chain"))
 		r.Charts = append(r.Charts, experiment.Chart{File: fmt.Sprintf("pipes-%d.svg", chains[i].active), SVG: svg})
 	}
 	s.Note("%s", libeventShape)

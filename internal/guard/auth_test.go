@@ -461,6 +461,12 @@ func FuzzCredentials(f *testing.F) {
 			t.Errorf("%q at %d", given, colon)
 		case wrong != "" && given != nil:
 			t.Errorf("%s, and yet %q", wrong, given)
+		case wrong == "":
+			name, password, ok := (&http.Request{Header: http.Header{
+				"Authorization": {string(req.Get(http1.FieldAuthorization, raw))}}}).BasicAuth()
+			if !ok || name != string(given[:colon]) || password != string(given[colon+1:]) {
+				t.Errorf("%q, net/http: %q, %q, %v", given, name, password, ok)
+			}
 		}
 	})
 }

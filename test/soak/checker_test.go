@@ -48,8 +48,14 @@ func TestChecker(t *testing.T) {
 			return nil
 		}},
 		{"a byte", crossed, func(_ *request, a *answer) error { a.body[512] ^= 0x80; return nil }},
-		{"another file", crossed, func(_ *request, a *answer) error { fill(a.body, foreign, f.version, 0); return nil }},
-		{"another offset", mixed, func(_ *request, a *answer) error { fill(a.body, f.number, f.version, 32); return nil }},
+		{"another file", crossed, func(_ *request, a *answer) error {
+			fill(a.body, foreign, f.version, 0)
+			return nil
+		}},
+		{"another offset", mixed, func(_ *request, a *answer) error {
+			fill(a.body, f.number, f.version, 32)
+			return nil
+		}},
 		{"two versions", mixed, func(_ *request, a *answer) error {
 			fill(a.body[500:], f.number, f.version+1, 500)
 			return nil

@@ -135,8 +135,12 @@ func (l *Listener) learn(lost bool) error {
 		return err
 	}
 	l.unix = path.Name
-	if info, err := os.Lstat(l.unix); err == nil && !l.foreign && !lost {
-		l.file = info
+	if l.foreign || lost {
+		return nil
 	}
-	return nil
+	l.file, err = os.Lstat(l.unix)
+	if errors.Is(err, os.ErrNotExist) {
+		l.file, err = nil, nil // somebody has removed it: it is made anew
+	}
+	return err // else it would be taken for another process's
 }

@@ -34,7 +34,7 @@ type Listener struct {
 
 // RemoveFile removes a Unix socket's file, unless another file is in its place.
 func (l *Listener) RemoveFile() error {
-	if l.file != nil && l.reachable() {
+	if info, err := os.Lstat(l.unix); l.file != nil && err == nil && os.SameFile(info, l.file) {
 		return os.Remove(l.unix)
 	}
 	return nil
@@ -46,6 +46,9 @@ func (l *Listener) reachable() bool {
 		return true
 	}
 	info, err := os.Lstat(l.unix)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return l.file != nil // a file system that fails does not say that the file is gone
+	}
 	return err == nil && l.file != nil && os.SameFile(info, l.file)
 }
 

@@ -127,6 +127,7 @@ func TestMemory(t *testing.T) {
 	if testkit.Race {
 		t.Skip("the race detector takes memory of its own")
 	}
+	testkit.Long(t)
 	t.Parallel()
 	s := startConfined(t)
 	p, stop := s.visited()

@@ -38,7 +38,7 @@ func TestEachAlone(t *testing.T) {
 	if testkit.Race {
 		t.Skip("TestAllAtOnce is the round under the race detector")
 	}
-	for _, o := range aloneSetups {
+	for _, o := range testkit.Chosen(t, aloneSetups) {
 		t.Run(o.model, func(t *testing.T) {
 			t.Parallel()
 			usable(t, o.model)
@@ -60,7 +60,7 @@ func TestAllAtOnce(t *testing.T) {
 	if testkit.Race {
 		models = []string{"epoll"}
 	}
-	for _, model := range models {
+	for _, model := range testkit.Chosen(t, models) {
 		t.Run(model, func(t *testing.T) {
 			t.Parallel()
 			usable(t, model)

@@ -47,8 +47,8 @@ fuzz: ## every target for FUZZTIME (2m), or one: make fuzz PKG=./http1 FUZZ=Fuzz
 bench: ## every IO model under every load, beside a control: make bench ARGS="--models epoll"
 	$(GO) run ./cmd/evhttpd bench $(ARGS)
 
-attacks: ## every kind of attack alone, then all together, for ATTACK_TIME; as root, for the memory cgroup
-	ATTACK_TIME=$(ATTACK_TIME) $(GO) test ./test/attacks -run TestWhole -count=1 -v -timeout 0
+attacks: ## every kind of attack alone, then all together, for ATTACK_TIME (1h); as root, for the memory cgroup
+	ATTACK_TIME=$${ATTACK_TIME:-1h} $(GO) test ./test/attacks -run TestWhole -count=1 -v -timeout 0
 
 # What a peer's bytes and a file's bytes go through: 95 % of its statements at least.
 core = http1/ conn/ sendfile/ poller/ internal/static/conditional.go internal/static/ranges.go
@@ -63,7 +63,7 @@ cover: ## coverage of the packages' own tests, as cover.html; fails where the co
 	done; [ -z "$$short" ]
 
 docs: ## the tables in docs and the schema in configs, made from the code
-	$(GO) test ./internal/config -update
+	$(GO) test ./internal/config -run '^(TestDocs|TestSchemaFile)$$' -update
 
 release: ## static binaries in dist/: make release VERSION=1.2.3
 	@mkdir -p dist

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/evhttpd/evhttpd/internal/config"
 )
 
 // usageError is an error in what was typed.
@@ -48,11 +52,31 @@ func newRootCommand() *cobra.Command {
 		if c.PersistentPreRun != nil {
 			c.PersistentPreRun = warnShadowed // help has an empty one of its own
 		}
-		c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-			return &usageError{fmt.Errorf("%w; see \"%s --help\"", err, c.CommandPath())}
-		})
+		c.SetFlagErrorFunc(flagError)
 	}
 	return root
+}
+
+// otherServers are flags of other programs that serve a directory, with ours that say the same.
+var otherServers = map[string]string{"port": "listen", "p": "listen", "bind": "listen", "b": "listen",
+	"host": "listen", "addr": "listen", "address": "listen"}
+
+// flagError says what is wrong with a flag and, if there is none of that name, which may have been meant.
+func flagError(c *cobra.Command, err error) error {
+	unknown := (*pflag.NotExistError)(nil)
+	if errors.As(err, &unknown) {
+		name := unknown.GetSpecifiedName()
+		meant := otherServers[name]
+		if c.Flags().Lookup(meant) == nil && len(name) > 1 {
+			var names []string
+			c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+			meant = config.Nearest(name, names)
+		}
+		if c.Flags().Lookup(meant) != nil {
+			return &usageError{fmt.Errorf("%w; did you mean --%s?", err, meant)}
+		}
+	}
+	return &usageError{fmt.Errorf("%w; see \"%s --help\"", err, c.CommandPath())}
 }
 
 // noArguments refuses arguments to a subcommand that takes none.

@@ -139,7 +139,7 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"bench", "--quick", "--scenarios", "small"}, `bench: --quick has its own two cells`, ""},
 		{[]string{"bench", "--scenarios", "smal"},
 			`bench: --scenarios: there is no scenario "smal": want one or more of small, `, "steady"},
-		{[]string{"bench", "--quik"}, `unknown flag: --quik; see "evhttpd bench --help"`, ""},
+		{[]string{"bench", "--quik"}, `unknown flag: --quik; did you mean --quick?`, ""},
 		{[]string{"bench", "compare", "a.json"}, `two results.json are compared, not 1 files`, ""},
 		{[]string{"bench", "compare", "none.json", "none.json"}, `open none.json: no such file`, ""},
 		{[]string{"bench", "load"}, `one URL is loaded, not 0; see "evhttpd bench load --help"`, ""},
@@ -165,7 +165,12 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"bench", "load", "-H", "no colon", "http://127.0.0.1:1/"},
 			`load: field "no colon" is not of the form`, ""},
 		{[]string{"bench", "load", "-m", "CONNECT", "http://127.0.0.1:1/"}, `load: method "CONNECT"`, "tunnel"},
-		{[]string{"models", "--jsn"}, `unknown flag: --jsn; see "evhttpd models --help"`, ""},
+		{[]string{"models", "--jsn"}, `unknown flag: --jsn; did you mean --json?`, ""},
+		{[]string{"models", "--port", "80"}, `unknown flag: --port; see "evhttpd models --help"`, ""},
+		{[]string{"--port", "80"}, `unknown flag: --port; did you mean --listen?`, ""},
+		{[]string{"-p", "80"}, `unknown shorthand flag: 'p' in -p; did you mean --listen?`, ""},
+		{[]string{"serve", "--io_modl", "epoll"}, `unknown flag: --io_modl; did you mean --io-model?`, ""},
+		{[]string{"-x"}, `unknown shorthand flag: 'x' in -x; see "evhttpd --help"`, ""},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			_, _, err := execute(t, c.args...)

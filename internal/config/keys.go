@@ -203,6 +203,8 @@ func visit(section string, v reflect.Value, f func(path string, v reflect.Value)
 			f(path, value)
 		case value.Kind() == reflect.Pointer:
 			visit(path, value.Elem(), f)
+		case value.Kind() != reflect.Slice:
+			panic("config: " + path + " has no row in kinds")
 		default:
 			for i := range value.Len() {
 				visit(fmt.Sprintf("%s[%d]", path, i), value.Index(i), f)

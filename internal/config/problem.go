@@ -70,8 +70,8 @@ func (p *problems) err() error {
 	return &Error{p.all}
 }
 
-// nearest is the candidate that may have been meant by word; empty: none is near.
-func nearest(word string, candidates []string) string {
+// Nearest is the candidate that may have been meant by word; empty: none is near.
+func Nearest(word string, candidates []string) string {
 	word = strings.ToLower(strings.ReplaceAll(word, "-", "_"))
 	best, least := "", max(len(word)/3, 1)+1
 	for _, c := range candidates {

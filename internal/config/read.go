@@ -50,7 +50,7 @@ func (r *reader) unknown(section string, e entry, names []string) {
 	if section != "" {
 		what = fmt.Sprintf("%q is no key of %s", e.name, section)
 	}
-	near := nearest(e.name, names)
+	near := Nearest(e.name, names)
 	if near == "" {
 		near = inOtherSection(strings.ReplaceAll(e.name, "-", "_"))
 	}

@@ -1,4 +1,4 @@
-// Mediatypes writes the table of media types that internal/static is built with. It is made of Debian's
+// Mediatypes writes the table of media types that internal/mediatype is built with. It is made of Debian's
 // mime.types, whose maintainers follow IANA's registry and give most extensions one type; of what mime-db knows
 // beyond that; and of exceptions.txt, which comes before both.
 //

@@ -7,7 +7,9 @@
 package test
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -44,28 +46,57 @@ func (v variant) loops() bool { return v.trigger != "auto" || v.model == "io_uri
 // detector.
 func (v variant) ownCode() bool { return v == variants()[0] || v.trigger == "auto" }
 
-// refused is why this machine does not let programs use io_uring, as the server says it; empty: it does.
-var refused = sync.OnceValues(func() (string, error) {
+// described is what the server says of a model.
+type described struct {
+	Name, Reason string
+	Available    bool
+	Triggers     []string
+}
+
+// models are what the server says of all.
+var models = sync.OnceValues(func() ([]described, error) {
 	out, err := testkit.Command(binary, "models", "--json").Output()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var said struct {
-		Models []struct{ Name, Reason string }
-	}
-	if err := json.Unmarshal(out, &said); err != nil {
-		return "", err
-	}
-	for _, m := range said.Models {
-		if m.Name == "io_uring" {
-			return m.Reason, nil
-		}
-	}
-	return "", fmt.Errorf("no io_uring in %s", out)
+	var all struct{ Models []described }
+	return all.Models, json.Unmarshal(out, &all)
 })
 
-// driven lists the variants; under the race detector, those that have code of their own.
+// refused is why this machine does not let programs use io_uring, as the server says it; empty: it does.
+func refused() (string, error) {
+	all, err := models()
+	if i := slices.IndexFunc(all, func(m described) bool { return m.Name == "io_uring" }); i >= 0 {
+		return all[i].Reason, err
+	}
+	return "", cmp.Or(err, errors.New("the server does not know io_uring"))
+}
+
+// TestVariants: the suite runs on every model that there is here, with each of its triggers.
+func TestVariants(t *testing.T) {
+	all, err := models()
+	must(t, err)
+	for _, m := range all {
+		if len(m.Triggers) == 0 {
+			m.Triggers = []string{"auto"}
+		}
+		for _, trigger := range m.Triggers {
+			if v := (variant{m.Name, trigger}); m.Available && !slices.Contains(variants(), v) {
+				t.Errorf("%s is not among variants", v)
+			}
+		}
+	}
+}
+
+// modelEnv names the one model that the tests with variants run on; empty: see driven and testkit.Chosen.
+const modelEnv = "EVHTTPD_TEST_MODEL"
+
+// driven lists the variants; under the race detector, those that have code of their own. If one model is asked for it
+// is that one's.
 func driven() []variant {
+	if model := os.Getenv(modelEnv); model != "" {
+		return slices.DeleteFunc(variants(), func(v variant) bool { return v.model != model })
+	}
 	return slices.DeleteFunc(variants(), func(v variant) bool { return testkit.Race && !v.ownCode() })
 }
 
@@ -73,6 +104,9 @@ func driven() []variant {
 // tests (see variantsAtOnce).
 func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 	t.Parallel()
+	if len(driven()) == 0 {
+		t.Fatalf("%s=%s is no model of variants", modelEnv, os.Getenv(modelEnv))
+	}
 	for _, v := range testkit.Chosen(t, driven()) {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -250,6 +251,60 @@ func TestMetricsHaveEveryValue(t *testing.T) {
 	}
 	if strings.Contains(body, `call="accept"`) {
 		t.Error("a number that is not known is told")
+	}
+}
+
+// TestEveryCountIsInAMetric: a count that grows changes a metric.
+func TestEveryCountIsInAMetric(t *testing.T) {
+	before, fields := metrics(sample()), 0
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Snapshot]()) {
+		s := sample()
+		if f.Anonymous || !grow(reflect.ValueOf(s).Elem().FieldByIndex(f.Index)) {
+			continue
+		}
+		fields++
+		if reflect.DeepEqual(metrics(s), before) {
+			t.Errorf("%s is in no row of metrics", f.Name)
+		}
+	}
+	if fields < 40 {
+		t.Errorf("%d fields were tried", fields)
+	}
+}
+
+// grow adds to a count, to the last of several, or to the sum of a histogram. Names and sets are no counts.
+func grow(v reflect.Value) bool {
+	switch {
+	case v.Type() == reflect.TypeFor[conn.CallSet]():
+		return false
+	case v.Kind() == reflect.Bool:
+		v.SetBool(!v.Bool())
+	case v.CanInt():
+		v.SetInt(v.Int() + 1)
+	case v.CanUint():
+		v.SetUint(v.Uint() + 1)
+	case v.Kind() == reflect.Array:
+		return grow(v.Index(v.Len() - 1))
+	case v.Kind() == reflect.Struct:
+		return grow(v.FieldByName("Sum"))
+	default:
+		return false
+	}
+	return true
+}
+
+// TestOperationsNamesEveryMetric: docs/operations.md has a row for each.
+func TestOperationsNamesEveryMetric(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	must(t, err)
+	for _, m := range metrics(sample()) {
+		name := "`" + m.name
+		if m.label != "" {
+			name += "{" + m.label + "}"
+		}
+		if !strings.Contains(string(page), name+"`") {
+			t.Errorf("%s` has no row", name)
+		}
 	}
 }
 

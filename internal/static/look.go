@@ -120,7 +120,7 @@ func (l *look) regular(path []byte, index string) (*entry, error) {
 // renew makes the old entry good again and hands it over; nil: there is none, or l.file or one of its variants has
 // changed. The only error is errWait.
 func (l *look) renew() (*entry, error) {
-	if l.old == nil || identityOf(&l.file.stat) != l.old.id {
+	if l.old == nil || identityOf(&l.file.stat) != l.old.id || l.redated() {
 		return nil, nil
 	}
 	if same, err := l.precompressedUnchanged(); !same || err != nil {
@@ -133,6 +133,22 @@ func (l *look) renew() (*entry, error) {
 		e.precompressedLooked.Store(l.mono)
 	}
 	return e, nil
+}
+
+// redated reports whether the clock was set so that the Last-Modified of the old entry is not what would be sent now:
+// it is later than the Date of an answer, or a Date that was too early has stood in for it.
+func (l *look) redated() bool {
+	c, now := l.old.content.Load(), l.wall/1e9
+	if c == nil || !c.dated {
+		return false
+	}
+	for _, v := range c.variants {
+		if v.modified > now {
+			return true
+		}
+	}
+	mtime := timestampOf(l.file.stat.Mtim).seconds
+	return c.modified > now || c.modified < mtime && mtime <= now
 }
 
 // load makes an entry of l.file, which is open, and takes over its descriptor.

@@ -47,6 +47,9 @@ func (s *Server) announce() {
 	if most, ok := quota.Setting("net.core.somaxconn"); ok && most < uint64(s.cfg.Backlog) {
 		parts = append(parts, fmt.Sprintf("backlog %d of %d (net.core.somaxconn)", most, s.cfg.Backlog))
 	}
+	if most := cacheMemory(s.cfg); most < s.cfg.Cache.Memory {
+		parts = append(parts, fmt.Sprintf("cache %d MiB of %d (the limit of memory)", most>>20, s.cfg.Cache.Memory>>20))
+	}
 	for _, l := range s.adminListeners {
 		say("control plane at %s", l.Where())
 	}

@@ -19,6 +19,9 @@ const (
 	restMax = 48 << 20
 )
 
+// cacheMemory is the limit of the memory that the cache takes, in bytes.
+func cacheMemory(cfg *config.Config) int64 { return quota.Cache(cfg.Cache.Memory, quota.Memory()) }
+
 // buffers is the limit of the memory that connections hold, in bytes.
 func buffers(cfg *config.Config) int64 {
 	if cfg.Limits.Buffers > 0 {
@@ -43,7 +46,7 @@ func boundMemory(cfg *config.Config, m *runningModel) {
 		receivers = m.options.Threads
 	}
 	received := int64(receivers) * 2 * int64(cfg.Limits.Head)
-	debug.SetMemoryLimit(goMemory(quota.Memory(), buffers(cfg), cfg.Cache.Memory, received))
+	debug.SetMemoryLimit(goMemory(quota.Memory(), buffers(cfg), cacheMemory(cfg), received))
 }
 
 // goMemory is the memory at which Go is to collect: what the parts may take together, in bytes, and no more than nine

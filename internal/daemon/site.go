@@ -45,7 +45,7 @@ func openSites(cfg *config.Config, descriptors int, d gatekeepers, tell static.T
 	return site.New(site.Options{
 		Sites: cfg.Sites,
 		Cache: static.NewCache(static.Limits{
-			Memory:      cfg.Cache.Memory,
+			Memory:      cacheMemory(cfg),
 			File:        cfg.Cache.File,
 			Descriptors: descriptors,
 		}),

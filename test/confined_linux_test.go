@@ -15,8 +15,9 @@ import (
 )
 
 // confinement is set in the environment of this test binary when it is run to become another program, behind what
-// the words of its value say: refuse=CALL:ERRNO has a system call fail, by number (seccomp(2)), and memlock=BYTES
-// bounds locked memory, without the capability to exceed that (CAP_IPC_LOCK).
+// the words of its value say: refuse=CALL:ERRNO has a system call fail, by number (seccomp(2)), newer=CALL has all
+// calls of that number and higher ones be unknown, option=LEVEL:NAME has an option of sockets be unknown, and
+// memlock=BYTES bounds locked memory, without the capability to exceed that (CAP_IPC_LOCK).
 const confinement = "EVHTTPD_TEST_CONFINED"
 
 // init becomes the other program.
@@ -50,21 +51,38 @@ func confine(word string) error {
 		}
 		return unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: bytes, Max: bytes})
 	}
+	if _, err := fmt.Sscanf(word, "newer=%d", &call); err == nil {
+		return refuseCalls(uint32(unix.ENOSYS), condition{unix.BPF_JGE, 0, call})
+	}
+	var level, option uint32
+	if _, err := fmt.Sscanf(word, "option=%d:%d", &level, &option); err == nil {
+		const args = 16 // in struct seccomp_data; the low half of each argument comes first
+		return refuseCalls(uint32(unix.ENOPROTOOPT), condition{unix.BPF_JEQ, 0, unix.SYS_SETSOCKOPT},
+			condition{unix.BPF_JEQ, args + 8, level}, condition{unix.BPF_JEQ, args + 16, option})
+	}
 	if _, err := fmt.Sscanf(word, "refuse=%d:%d", &call, &errno); err != nil {
 		return err
 	}
-	return refuseCall(call, errno)
+	return refuseCalls(errno, condition{unix.BPF_JEQ, 0, call})
 }
 
-// refuseCall has a system call fail in the calling thread, and in what it executes.
-func refuseCall(call, errno uint32) error {
-	const number = 0 // of the call, in struct seccomp_data
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | errno},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+// condition is that a word of struct seccomp_data, at an offset, compares so with a value. The first word is the
+// number of the call.
+type condition struct {
+	compare uint16
+	offset  uint32
+	value   uint32
+}
+
+// refuseCalls has the system calls of which all this is true fail in the calling thread, and in what it executes.
+func refuseCalls(errno uint32, all ...condition) error {
+	var filter []unix.SockFilter
+	for i, c := range all {
+		filter = append(filter, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: c.offset},
+			unix.SockFilter{Code: unix.BPF_JMP | c.compare | unix.BPF_K, K: c.value, Jf: uint8(2*(len(all)-i) - 1)})
 	}
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | errno},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err

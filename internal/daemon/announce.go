@@ -8,7 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/quota"
+	"github.com/evhttpd/evhttpd/internal/static"
 )
 
 // announce writes the start-up lines.
@@ -50,6 +52,7 @@ func (s *Server) announce() {
 	if most := cacheMemory(s.cfg); most < s.cfg.Cache.Memory {
 		parts = append(parts, fmt.Sprintf("cache %d MiB of %d (the limit of memory)", most>>20, s.cfg.Cache.Memory>>20))
 	}
+	parts = append(parts, s.missing()...)
 	for _, l := range s.adminListeners {
 		say("control plane at %s", l.Where())
 	}
@@ -57,6 +60,17 @@ func (s *Server) announce() {
 	if advice := adviceAgainstRoot(os.Geteuid()); advice != "" {
 		s.events.Say(zap.WarnLevel, advice)
 	}
+}
+
+// missing says what the kernel, or a filter before it, lacks that the server does without.
+func (s *Server) missing() (parts []string) {
+	if static.Walks() {
+		parts = append(parts, "no openat2(2): paths are looked up name by name")
+	}
+	if s.model.choice.Loops && s.model.options.Loops > 1 && s.cfg.Accept != "shared" && listener.LacksReusePort() {
+		parts = append(parts, "no SO_REUSEPORT: loops share each socket")
+	}
+	return parts
 }
 
 // status is what the server does, in one line for systemctl status.

@@ -64,7 +64,7 @@ func (m *runningModel) lists() int {
 
 // sockets is the number of listening sockets that an address is to have.
 func (m *runningModel) sockets(cfg *config.Config) int {
-	if cfg.Accept == "shared" || !listener.SharesPorts {
+	if cfg.Accept == "shared" || !listener.SharesPorts() {
 		return 1
 	}
 	return m.lists()

@@ -245,7 +245,7 @@ func TestPortOfAnother(t *testing.T) {
 	ours := mustOpen(t, 2, nil, "127.0.0.1:0")
 	first := ours[0].addr
 	second := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), first.Port()).String()
-	if !SharesPorts {
+	if !SharesPorts() {
 		t.Log("nothing is shared here, and only one address of loopback may be there")
 		return
 	}
@@ -279,7 +279,7 @@ func TestWideAddressOfAnother(t *testing.T) {
 
 // TestPortOfOurs: what overlaps with an address of ours is no other server's.
 func TestPortOfOurs(t *testing.T) {
-	if !SharesPorts {
+	if !SharesPorts() {
 		t.Log("an address that overlaps with another is refused here")
 		return
 	}
@@ -303,7 +303,7 @@ func TestPortOfOurs(t *testing.T) {
 func TestSocketsShare(t *testing.T) {
 	l := mustOpen(t, 3, nil, "127.0.0.1:0")[0]
 	want := 3
-	if !SharesPorts {
+	if !SharesPorts() {
 		want = 1
 	}
 	if len(l.sockets) != want {

@@ -147,7 +147,7 @@ func (o *opening) keep(key string, meant func(*Listener) bool) error {
 		kept := *l
 		kept.key, kept.sockets = key, slices.Clone(l.sockets)
 		o.all = append(o.all, &kept)
-		for SharesPorts && l.unix == "" && !l.foreign && len(kept.sockets) < o.sockets {
+		for SharesPorts() && l.unix == "" && !l.foreign && len(kept.sockets) < o.sockets {
 			fd, err := socketTCP(o.cfg, l.addr, true)
 			if err != nil {
 				return listenError(l.addr, err)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -13,8 +14,21 @@ import (
 	"github.com/evhttpd/evhttpd/socket"
 )
 
-// SharesPorts says that several sockets can share one port here, and the kernel deals connections out to them.
-const SharesPorts = reusePort != 0
+// SharesPorts reports whether several sockets can share one port here, and the kernel deals connections out to them.
+var SharesPorts = sync.OnceValue(func() bool { return reusePort != 0 && !LacksReusePort() })
+
+// LacksReusePort reports whether the kernel, or a filter before it, refuses an option that this system has.
+var LacksReusePort = sync.OnceValue(func() bool {
+	if reusePort == 0 {
+		return false
+	}
+	fd, err := socket.New(unix.AF_INET)
+	if err != nil {
+		return false // opening a listener says why
+	}
+	defer unix.Close(fd)
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, reusePort, 1) != nil
+})
 
 // listenTCP opens the sockets of one address. The first takes the port for itself alone, unless a socket of ours has
 // it already. Then others may join it, now or at a later reload.
@@ -29,7 +43,7 @@ func (o *opening) listenTCP(addr netip.AddrPort) (*Listener, error) {
 	if joins && occupied(addr, slices.Concat(o.old, o.all)) {
 		return nil, listenError(addr, unix.EADDRINUSE)
 	}
-	if !SharesPorts {
+	if !SharesPorts() {
 		sockets = 1
 	}
 	for range sockets {
@@ -65,19 +79,19 @@ func probe(addr netip.AddrPort) error {
 // option when it listens, so that others of ours can join it. Of two servers that start in the same moment at most
 // one so gets the port. Where the option comes too late then (FreeBSD), the port is probed before.
 func socketTCP(cfg *config.Config, addr netip.AddrPort, joins bool) (int, error) {
-	if !joins && SharesPorts && !sharesLater {
+	if !joins && SharesPorts() && !sharesLater {
 		if err := probe(addr); err != nil {
 			return -1, err
 		}
 	}
-	fd, err := bindTCP(addr, SharesPorts && (joins || !sharesLater))
+	fd, err := bindTCP(addr, SharesPorts() && (joins || !sharesLater))
 	if err != nil {
 		return -1, err
 	}
 	if err = tune(fd, cfg.DeferAccept); err == nil {
 		err = os.NewSyscallError("listen", unix.Listen(fd, cfg.Backlog))
 	}
-	if err == nil && sharesLater {
+	if err == nil && sharesLater && SharesPorts() {
 		err = os.NewSyscallError("SO_REUSEPORT", unix.SetsockoptInt(fd, unix.SOL_SOCKET, reusePort, 1))
 	}
 	if err != nil {

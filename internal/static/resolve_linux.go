@@ -32,6 +32,10 @@ var features = sync.OnceValue(func() (f struct{ openat2, cached bool }) {
 
 func haveOpenat2() bool { return features().openat2 }
 
+// Walks reports whether paths are walked from component to component because the kernel lacks openat2(2), or a filter
+// hides it.
+func Walks() bool { return !haveOpenat2() }
+
 // openat2 is openat2(2). name ends with NUL.
 func openat2(dir int, name []byte, flags, resolve uint64) (int, error) {
 	how := unix.OpenHow{Flags: flags, Resolve: resolve}

@@ -26,6 +26,8 @@ const (
 	closeTimeout = 2 * time.Second
 	// reportInterval is the least time between two calls of Options.OnError for the same cause.
 	reportInterval = time.Minute
+	// watchAfter is how long after a line was lost that is told, if the writer has not done so.
+	watchAfter = time.Second
 )
 
 // ErrStalled is what OnError is told when lines were dropped because the sink
@@ -49,11 +51,13 @@ type Log struct {
 	path    string
 	options Options
 	dropped atomic.Uint64
+	watched atomic.Bool  // it is about to be told that lines were lost
 	begun   atomic.Int64 // lines that were begun and not handed over; with 1 more until Retire
 	retired sync.Once
 	ended   chan struct{} // closed when begun is 0
 
-	full chan *buffer // from the loops to the writer
+	writer *writer
+	full   chan *buffer // from the loops to the writer
 
 	next chan sink.Sink // what Reopen opened and the writer has not taken up
 
@@ -85,8 +89,8 @@ func Open(path string, options Options) (*Log, error) {
 		ended:     make(chan struct{}),
 	}
 	l.begun.Store(1)
-	w := &writer{log: l, sink: s}
-	go w.run()
+	l.writer = &writer{log: l, sink: s}
+	go l.writer.run()
 	return l, nil
 }
 
@@ -124,6 +128,13 @@ func (l *Log) lose(lines int) {
 	l.dropped.Add(uint64(lines))
 	if l.options.Lost != nil {
 		l.options.Lost.Add(uint64(lines))
+	}
+	// The writer may be held up in a write, and not be able to tell.
+	if lines > 0 && l.writer != nil && l.watched.CompareAndSwap(false, true) {
+		time.AfterFunc(watchAfter, func() {
+			l.watched.Store(false)
+			l.writer.report(nil, false)
+		})
 	}
 }
 

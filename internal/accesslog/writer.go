@@ -3,6 +3,7 @@ package accesslog
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 	"time"
 
@@ -16,6 +17,7 @@ type writer struct {
 	terminal throttle // of a sink that is one
 	shown    []byte   // what throttle lets through
 
+	mu sync.Mutex // of what follows
 	// told is when lost lines were last reported, by the cause; 0 stands for a cause that is no error of the system.
 	told     map[syscall.Errno]time.Time
 	reported uint64 // how many of the dropped lines were reported
@@ -96,8 +98,10 @@ func (w *writer) finish() {
 }
 
 // report tells of an error, be it of an earlier line, or of lines dropped without one, unless there is
-// nothing to tell or, not being last, it told of the same cause less than a minute ago.
+// nothing to tell or, not being last, it told of the same cause less than a minute ago. Any goroutine may call it.
 func (w *writer) report(err error, last bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if err != nil && err != sink.ErrAbandoned {
 		w.cause = err
 	}

@@ -75,18 +75,24 @@ func (f *stallingFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off
 // mountStalling mounts a file system at slow beneath root until the test ends.
 func mountStalling(t *testing.T, root string) *stallingDir {
 	t.Helper()
-	testkit.Device(t, "/dev/fuse")
 	slow := filepath.Join(root, "slow")
 	must(t, os.Mkdir(slow, 0o755))
 	dir := &stallingDir{waiting: make(chan struct{}, 1)}
+	mountAt(t, slow, dir)
+	return dir
+}
+
+// mountAt mounts a file system of which the kernel remembers nothing until the test ends.
+func mountAt(t *testing.T, folder string, root fs.InodeEmbedder) {
+	t.Helper()
+	testkit.Device(t, "/dev/fuse")
 	zero := time.Duration(0)
-	mount, err := fs.Mount(slow, dir, &fs.Options{
+	mount, err := fs.Mount(folder, root, &fs.Options{
 		EntryTimeout: &zero, AttrTimeout: &zero,
 		MountOptions: fuse.MountOptions{DirectMount: true, FsName: "stalling", Name: "stalling"},
 	})
 	must(t, err)
 	t.Cleanup(func() { must(t, mount.Unmount()) })
-	return dir
 }
 
 // stall stops the file system, until the caller unlocks the gate, and has a

@@ -61,7 +61,7 @@ func serveCommand() *cobra.Command {
 	}
 	sources := addSources(c)
 	c.RunE = func(*cobra.Command, []string) error {
-		return daemon.Run(daemon.Options{Load: sources.Load, File: sources.File(), Version: versionText(),
+		return daemon.Run(daemon.Options{Load: sources.LoadTelling, File: sources.File(), Version: versionText(),
 			Complaint: complaint})
 	}
 	return c

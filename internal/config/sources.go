@@ -19,6 +19,8 @@ type Sources struct {
 	// Subcommand names the subcommand that may have been meant by a ROOT which does not exist; empty: none. It may be
 	// nil.
 	Subcommand func(root string) string
+
+	looks func(root string) // is told of each root before it is looked at; it may be nil
 }
 
 // Effective is a checked configuration, with the origins of its values.
@@ -63,6 +65,13 @@ func (s *Sources) environ(name string) string {
 func (s *Sources) Load() (*Config, error) {
 	e, err := s.Effective()
 	return &e.Config, err
+}
+
+// LoadTelling is Load, and tells of each root before it looks at it.
+func (s *Sources) LoadTelling(looks func(root string)) (*Config, error) {
+	with := *s
+	with.looks = looks
+	return with.Load()
 }
 
 // Effective is Load with the origin of each value.
@@ -123,6 +132,9 @@ func (s *Sources) root(hasSites Origin, e *Effective, p *problems) {
 
 // checkRoot says why a root cannot be served. listing says that it is to be listed too.
 func (s *Sources) checkRoot(root string, listing bool, o Origin) error {
+	if s.looks != nil {
+		s.looks(root)
+	}
 	if root == "" {
 		return errors.New("is empty: give the directory to serve, . for the current one")
 	}

@@ -33,8 +33,8 @@ import (
 // Options are what a server is started with.
 type Options struct {
 	// Load reads the configuration: at the start, and at each reload, for which it is called
-	// on a goroutine of its own while the server serves.
-	Load func() (*config.Config, error)
+	// on a goroutine of its own while the server serves. It tells of each root before it looks at it, which may block.
+	Load func(looks func(root string)) (*config.Config, error)
 	// File is the configuration file, if there is one. Without a file, SIGHUP in a terminal's foreground means that
 	// the terminal is gone.
 	File    string
@@ -88,6 +88,7 @@ type Server struct {
 	inbox     chan func()   // what other goroutines have run do
 	closed    chan struct{} // closed when nobody looks into inbox any more
 	reopening chan struct{} // a log is to be opened anew
+	held      atomic.Int32  // reloads that were given up and wait still
 
 	stopOnHangup bool      // SIGHUP means that the terminal is gone
 	stoppedAt    time.Time // when the first signal to stop came
@@ -157,17 +158,12 @@ func (s *Server) start() error {
 	if err != nil {
 		return err
 	}
-	cfg, err := s.opts.Load()
-	if err != nil {
-		return err
+	c := s.prepareFirst(inherited)
+	if c.err != nil {
+		return c.err
 	}
-	s.pool = workers.NewPool(cfg.Workers)
-	c, err := s.prepare(cfg, state{listeners: inherited})
-	if err == nil {
-		err = s.commit(c)
-	}
-	if err != nil {
-		return withDescriptors(err, cfg)
+	if err := s.commit(c); err != nil {
+		return withDescriptors(err, c.cfg)
 	}
 	if err := checkDescriptors(); err != nil {
 		return err

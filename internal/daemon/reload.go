@@ -11,9 +11,11 @@ import (
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/eventlog"
+	"github.com/evhttpd/evhttpd/internal/grace"
 	"github.com/evhttpd/evhttpd/internal/listener"
 	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/model"
+	"github.com/evhttpd/evhttpd/workers"
 )
 
 // change is a configuration that can be put in force: everything new is open, and nothing has changed yet.
@@ -39,20 +41,17 @@ func (s *Server) reload() {
 		s.events.Warn("not reloaded: the server is stopping")
 	case v == act:
 		s.notify.Reloading()
-		go func(old state) {
-			c := s.read(old)
-			s.post(func() { s.reloaded(c) })
-		}(s.state)
+		s.beginReload()
 	}
 }
 
 // read reads the configuration and prepares what is new in it.
-func (s *Server) read(old state) *change {
-	cfg, err := s.opts.Load()
+func (s *Server) read(old state, a *grace.Attempt) *change {
+	cfg, err := s.load(a)
 	if err != nil {
 		return &change{err: err}
 	}
-	c, err := s.prepare(cfg, old)
+	c, err := s.prepare(cfg, old, a)
 	if err != nil {
 		return &change{err: err}
 	}
@@ -61,7 +60,7 @@ func (s *Server) read(old state) *change {
 }
 
 // prepare opens what cfg asks for and old has not. On an error everything is as it was.
-func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
+func (s *Server) prepare(cfg *config.Config, old state, a *grace.Attempt) (c *change, err error) {
 	c = &change{state: state{cfg: cfg, connections: s.connections(cfg), sites: old.sites, access: old.access}, old: old}
 	defer func() {
 		if err != nil {
@@ -77,11 +76,18 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 			"Go ends the program that is refused one; raise it, or lower workers",
 			zap.String("limit", bound.Name), zap.Uint64("value", bound.Value))
 	}
-	if err = c.openSites(s); err != nil {
+	if err = c.openSites(s, a); err != nil {
 		return c, err
 	}
+	a.WaitFor("the log")
 	if err = c.openLogs(s); err != nil {
 		return c, err
+	}
+	if !a.GoOn() {
+		return c, errGivenUp
+	}
+	if s.pool == nil {
+		s.pool = workers.NewPool(cfg.Workers)
 	}
 	if c.listeners, err = listener.Open(cfg, cfg.Listen, c.model.sockets(cfg), old.listeners); err != nil {
 		c.listeners = old.listeners
@@ -99,9 +105,10 @@ func (s *Server) prepare(cfg *config.Config, old state) (c *change, err error) {
 }
 
 // openSites opens the sites, if they are other ones or served in another way.
-func (c *change) openSites(s *Server) error {
+func (c *change) openSites(s *Server, a *grace.Attempt) error {
 	c.gatekeepers = newGatekeepers(c.cfg, &c.old)
 	kept := s.cachedDescriptors(c.cfg)
+	a.WaitFor("a file of passwords")
 	if !c.starts() && sameSites(c.cfg, c.old.cfg) && kept == s.cachedDescriptors(c.old.cfg) {
 		c.sites.Reread()
 		return nil
@@ -110,7 +117,8 @@ func (c *change) openSites(s *Server) error {
 		s.events.Warn("limits.connections leaves no descriptors to keep files open: raise LimitNOFILE= or ulimit -n",
 			zap.Int("limits.connections", c.cfg.Limits.Connections))
 	}
-	sites, err := openSites(c.cfg, kept, c.gatekeepers, static.Tell{Warn: s.limiter.WarnPath, Fail: s.limiter.FailPath})
+	sites, err := openSites(c.cfg, kept, c.gatekeepers, static.Tell{Warn: s.limiter.WarnPath, Fail: s.limiter.FailPath},
+		a)
 	if err != nil {
 		return &config.UnusableError{Err: err}
 	}

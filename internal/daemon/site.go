@@ -11,6 +11,7 @@ import (
 	"github.com/evhttpd/evhttpd/conn"
 	"github.com/evhttpd/evhttpd/internal/accesslog"
 	"github.com/evhttpd/evhttpd/internal/config"
+	"github.com/evhttpd/evhttpd/internal/grace"
 	"github.com/evhttpd/evhttpd/internal/guard"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
@@ -40,14 +41,14 @@ func newGatekeepers(cfg *config.Config, old *state) gatekeepers {
 	return d
 }
 
-// openSites opens the configured roots, with a cache that they share and that keeps so many descriptors.
-func openSites(cfg *config.Config, descriptors int, d gatekeepers, tell static.Tell) (*site.Router, error) {
+// openSites opens the configured roots, with a cache that they share and that has so many descriptors kept.
+func openSites(cfg *config.Config, kept int, d gatekeepers, tell static.Tell, a *grace.Attempt) (*site.Router, error) {
 	return site.New(site.Options{
 		Sites: cfg.Sites,
 		Cache: static.NewCache(static.Limits{
 			Memory:      cacheMemory(cfg),
 			File:        cfg.Cache.File,
-			Descriptors: descriptors,
+			Descriptors: kept,
 		}),
 		Valid:    cfg.Cache.Valid,
 		Ranges:   cfg.Limits.Ranges,
@@ -55,6 +56,7 @@ func openSites(cfg *config.Config, descriptors int, d gatekeepers, tell static.T
 		Limiter:  d.limiter,
 		Verifier: d.verifier,
 		Tell:     tell,
+		Opening:  func(root string) { a.WaitFor("the root " + root) },
 	})
 }
 

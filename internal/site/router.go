@@ -20,6 +20,8 @@ type Options struct {
 	Verifier *guard.Verifier  // compares the passwords of all sites; nil only if no rule asks for a password
 	Tell     static.Tell      // is told what an operator can mend
 	Now      func() time.Time // as in static.Options
+	// Opening is told of each root before it is opened, which may block; nil: nobody is told.
+	Opening func(root string)
 }
 
 // Router answers for all sites. It is safe for use by any number of goroutines. Each handler that it makes is for one
@@ -40,6 +42,9 @@ func New(opts Options) (*Router, error) {
 		limiter: opts.Limiter, passwords: guard.NewPasswordFiles(opts.Verifier, opts.Tell.Fail),
 	}
 	for i, s := range opts.Sites {
+		if opts.Opening != nil {
+			opts.Opening(s.Root)
+		}
 		open, err := newOpenSite(s, &opts, r.passwords)
 		if err != nil {
 			r.Close()

@@ -148,7 +148,7 @@ func TestRootThatHangsUnderLoad(t *testing.T) {
 		folder, d, release := mountHanging(t)
 		release()
 		o := operate(t, "listen: [\"127.0.0.1:0\"]\naccess_log: {output: \"off\"}\nworkers: 4\n"+
-			"timeouts: {deferred: 3s}\nio_model: "+v.model+"\ntrigger: "+v.trigger+"\n"+controlPlane+
+			"timeouts: {deferred: 3s, drain: 1s}\nio_model: "+v.model+"\ntrigger: "+v.trigger+"\n"+controlPlane+
 			"\nsites:\n  - root: "+folder+
 			"\n    hosts: [slow]\n  - root: "+root+"\n    listing: true\n")
 		c := o.withControl()

@@ -160,8 +160,8 @@ func TestClockSet(t *testing.T) {
 		root, folder := t.TempDir(), t.TempDir()
 		write(t, root, "a", []byte("version 0"))
 		log := filepath.Join(folder, "access.log")
-		s := startControlled(t, v, root, "timeouts: {head: 1s, drain: 1s, keep_alive: 10m}\n", "--loops", "1", "--access-log",
-			log, "--log-format", "json")
+		s := startControlled(t, v, root, "timeouts: {head: 1s, drain: 1s, keep_alive: 10m}\n", "--loops", "1",
+			"--access-log", log, "--log-format", "json")
 		clock := shiftable(t, s.server)
 		idle, err := s.open(request("/a"))
 		must(t, err)

@@ -1,9 +1,9 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -21,9 +21,6 @@ const (
 	// startSlow is after how long it is said what the start waits for.
 	startSlow = 5 * time.Second
 )
-
-// errGivenUp ends an attempt for which nobody waits any more.
-var errGivenUp = errors.New("it is given up")
 
 // load reads the configuration.
 func (s *Server) load(a *grace.Attempt) (*config.Config, error) {
@@ -74,30 +71,20 @@ func (s *Server) prepareFirst(inherited []*listener.Listener) *change {
 		}
 		done <- c
 	}()
-	slow := time.After(startSlow)
-	var early []os.Signal // that are for later
-	defer func() {
-		for _, sig := range early {
-			select {
-			case s.signals <- sig:
-			default: // there are more than the kernel would keep
-			}
-		}
-	}()
+	slow, stops := time.After(startSlow), make(chan os.Signal, 1)
+	// They come to s.signals as well, where they wait for a start that ends in time.
+	signal.Notify(stops, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(stops)
 	for {
 		select {
 		case c := <-done:
 			return c
 		case <-slow:
 			s.events.Warn("the start waits for " + a.Waits() + ", which does not answer")
-		case sig := <-s.signals:
-			stops := sig == syscall.SIGTERM || sig == syscall.SIGINT || sig == syscall.SIGHUP && s.stopOnHangup
-			if stops && !grace.Finishes(func() { done <- <-done }, grace.Close) && a.GiveUp() {
+		case sig := <-stops:
+			if !grace.Finishes(func() { done <- <-done }, grace.Close) && a.GiveUp() {
 				return &change{err: fmt.Errorf("stopped by a signal (%v) before it served: %s does not answer", sig,
 					a.Waits())}
-			}
-			if len(early) < cap(s.signals) {
-				early = append(early, sig)
 			}
 		}
 	}

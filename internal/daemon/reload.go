@@ -84,7 +84,7 @@ func (s *Server) prepare(cfg *config.Config, old state, a *grace.Attempt) (c *ch
 		return c, err
 	}
 	if !a.GoOn() {
-		return c, errGivenUp
+		return c, errors.New("it is given up: nobody waits for it any more")
 	}
 	if s.pool == nil {
 		s.pool = workers.NewPool(cfg.Workers)

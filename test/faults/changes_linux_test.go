@@ -121,7 +121,7 @@ func startable(v variant) []change {
 // TestFaultsOfStart: a server that starts while a call fails serves right, or ends with the cause.
 func TestFaultsOfStart(t *testing.T) {
 	able(t)
-	for _, v := range variants {
+	for _, v := range chosen(t) {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
 			for _, c := range startable(v) {
@@ -220,7 +220,7 @@ func (v variant) other() variant {
 // why; afterwards it does, and holds no more than before.
 func TestFaultsOfReload(t *testing.T) {
 	able(t)
-	for _, v := range variants {
+	for _, v := range chosen(t) {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
 			var s *server

@@ -89,7 +89,7 @@ type outcome struct {
 // TestFaults is the matrix of calls that fail while clients are served.
 func TestFaults(t *testing.T) {
 	able(t)
-	for _, v := range variants {
+	for _, v := range chosen(t) {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
 			s := start(t, v)
@@ -251,6 +251,14 @@ const rowEnv = "EVHTTPD_FAULTS_ROW"
 
 // whole reports whether each error and mode is wanted, as in make faults.
 func whole() bool { return os.Getenv("EVHTTPD_TEST") == "faults" }
+
+// chosen are the ways to run the server that a test is for: all but in the short form of the tests.
+func chosen(t *testing.T) []variant {
+	if whole() {
+		return variants
+	}
+	return testkit.Chosen(t, variants)
+}
 
 // able skips where calls cannot be asked for.
 func able(t *testing.T) {

@@ -3,6 +3,7 @@ package iomodel
 import (
 	"errors"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -124,6 +125,27 @@ func TestModels(t *testing.T) {
 	}
 	if !slices.Equal(names, Names()) {
 		t.Errorf("Names has %v, Models %v", Names(), names)
+	}
+}
+
+// TestNumberOfModels: the two READMEs say how many models there are.
+func TestNumberOfModels(t *testing.T) {
+	number := map[int]string{9: "nine", 10: "ten", 11: "eleven", 12: "twelve"}[len(models)]
+	said := regexp.MustCompile(`(?i)\b(\w+) (?:IO )?models, from|of the (\w+) models`)
+	for _, file := range []string{"../README.md", "../docs/README.md"} {
+		page, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := said.FindAllStringSubmatch(string(page), -1)
+		if len(found) == 0 {
+			t.Errorf("%s does not say how many models there are", file)
+		}
+		for _, match := range found {
+			if got := strings.ToLower(match[1] + match[2]); got != number {
+				t.Errorf("%s: %s models, there are %d", file, got, len(models))
+			}
+		}
 	}
 }
 

@@ -191,25 +191,31 @@ func join(section, key string) string {
 // visit calls f with each key of a section that has a value of its own, and with each empty list of sections, in the
 // order of the struct.
 func visit(section string, v reflect.Value, f func(path string, v reflect.Value)) {
+	mustBeSection(section, v.Type())
 	for i, key := range keysOf(v.Type()) {
 		path, value := join(section, key), v.Field(i)
 		_, isLeaf := kinds[row(path)]
 		switch {
 		case isLeaf:
 			f(path, value)
-		case value.Kind() == reflect.Struct:
-			visit(path, value, f)
 		case value.Kind() == reflect.Pointer && value.IsNil(), value.Kind() == reflect.Slice && value.Len() == 0:
 			f(path, value)
 		case value.Kind() == reflect.Pointer:
 			visit(path, value.Elem(), f)
-		case value.Kind() != reflect.Slice:
-			panic("config: " + path + " has no row in kinds")
-		default:
+		case value.Kind() == reflect.Slice:
 			for i := range value.Len() {
 				visit(fmt.Sprintf("%s[%d]", path, i), value.Index(i), f)
 			}
+		default:
+			visit(path, value, f)
 		}
+	}
+}
+
+// mustBeSection names the key that whoever added its field has forgotten in kinds.
+func mustBeSection(path string, t reflect.Type) {
+	if t.Kind() != reflect.Struct {
+		panic("config: " + path + " has no row in kinds")
 	}
 }
 

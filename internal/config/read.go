@@ -17,6 +17,7 @@ func (r *reader) section(path string, n ast.Node, into reflect.Value) {
 	if n = r.resolve(path, n); n == nil {
 		return
 	}
+	mustBeSection(path, into.Type())
 	names := keysOf(into.Type())
 	if _, ok := pairs(n); !ok {
 		// Only comments below a section's name: it says nothing.

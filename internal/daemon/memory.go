@@ -20,7 +20,7 @@ const (
 )
 
 // cacheMemory is the limit of the memory that the cache takes, in bytes.
-func cacheMemory(cfg *config.Config) int64 { return quota.Cache(cfg.Cache.Memory, quota.Memory()) }
+func cacheMemory(cfg *config.Config) int64 { return quota.Share(cfg.Cache.Memory, quota.Memory(), 4) }
 
 // buffers is the limit of the memory that connections hold, in bytes.
 func buffers(cfg *config.Config) int64 {

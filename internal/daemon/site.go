@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/evhttpd/evhttpd/internal/config"
 	"github.com/evhttpd/evhttpd/internal/grace"
 	"github.com/evhttpd/evhttpd/internal/guard"
+	"github.com/evhttpd/evhttpd/internal/quota"
 	"github.com/evhttpd/evhttpd/internal/site"
 	"github.com/evhttpd/evhttpd/internal/static"
 	"github.com/evhttpd/evhttpd/workers"
@@ -49,6 +51,7 @@ func openSites(cfg *config.Config, kept int, d gatekeepers, tell static.Tell, a 
 			Memory:      cacheMemory(cfg),
 			File:        cfg.Cache.File,
 			Descriptors: kept,
+			Listings:    quota.Share(math.MaxInt64, quota.Memory(), 8),
 		}),
 		Valid:    cfg.Cache.Valid,
 		Ranges:   cfg.Limits.Ranges,

@@ -27,6 +27,7 @@ type Limits struct {
 	Memory      int64 // bytes of contents, heads and the entries themselves
 	File        int64 // bytes of the largest file kept in memory, 16 MiB at most; larger ones are sent with sendfile
 	Descriptors int   // open files kept for sendfile
+	Listings    int64 // bytes of the directories that are listed; no more than usual, and half of it for one
 }
 
 // Cache holds what the paths of all sites led to: contents, heads, errors and open descriptors, under one bound. Its
@@ -60,6 +61,9 @@ func NewCache(limits Limits) *Cache {
 	memory, descriptors := unlimited(limits.Memory), unlimited(int64(limits.Descriptors))
 	c := &Cache{
 		seed: maphash.MakeSeed(), fileMax: min(unlimited(limits.File), fileLimit), listings: listing.NewStore(),
+	}
+	if most := unlimited(limits.Listings); most < c.listings.Max {
+		c.listings.Max, c.listings.DirectoryMax = most, min(c.listings.DirectoryMax, most/2)
 	}
 	n := int64(shardsMax)
 	for n > 1 && (memory/n < shardFiles*(c.fileMax+entryOverhead) || descriptors/n < shardDescriptors) {

@@ -174,7 +174,7 @@ func (l *look) listingFailure(path string, err error) *entry {
 	reason := ""
 	switch err {
 	case listing.ErrMemory:
-		reason = "too many large directories are being listResult: try again"
+		reason = "too many large directories are being listed: try again"
 	case errReadingSlow:
 		reason = "the directory takes too long to read"
 		l.site.warn("the directory was not read within "+readingMax.String()+

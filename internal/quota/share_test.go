@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestCache: the cache takes what is configured where there is memory for it, and a quarter of little.
-func TestCache(t *testing.T) {
+// TestShare: a use takes what is wanted where there is memory for it, and its part of little.
+func TestShare(t *testing.T) {
 	for _, c := range []struct {
 		wanted int64
 		there  uint64
@@ -19,7 +19,7 @@ func TestCache(t *testing.T) {
 		{8 << 30, 1 << 30, 832 << 20},
 		{8 << 30, math.MaxUint64, 8 << 30},
 	} {
-		if got := Cache(c.wanted, c.there); got != c.want {
+		if got := Share(c.wanted, c.there, 4); got != c.want {
 			t.Errorf("%d MiB of %d MiB: %d MiB, want %d", c.wanted>>20, c.there>>20, got>>20, c.want>>20)
 		}
 	}

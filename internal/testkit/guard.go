@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -33,6 +34,10 @@ func Shared(folder string) string { return filepath.Join("/dev/shm", filepath.Ba
 // StartGuard begins to watch the run; release has the guard clean up, and waits for its end. out is where it
 // says what it could not do.
 func StartGuard(folder string, out *os.File) (release func(), err error) {
+	// Under nohup the servers of the run would be started with SIGHUP ignored, and never reload.
+	if signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err

@@ -127,6 +127,11 @@ func (s *server) awaited(from int, words ...string) (string, error) {
 			}
 		}
 	}
+	_ = syscall.Kill(s.pid, syscall.SIGQUIT) // tail begins with what its goroutines do instead
+	waited := time.Now().Add(time.Second)
+	for time.Now().Before(waited) && !strings.Contains(s.stderr.String(), "SIGQUIT:") {
+		time.Sleep(5 * time.Millisecond)
+	}
 	return "", fmt.Errorf("the server does not say %q\n%s", words, s.tail())
 }
 

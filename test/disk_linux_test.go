@@ -17,7 +17,7 @@ func mountMemory(t *testing.T, size string) (folder string) {
 	testkit.Root(t)
 	folder = t.TempDir()
 	must(t, unix.Mount("evhttpd-test", folder, "tmpfs", 0, "size="+size))
-	t.Cleanup(func() { must(t, unix.Unmount(folder, unix.MNT_DETACH)) })
+	t.Cleanup(func() { must(t, unix.Unmount(folder, unix.MNT_DETACH)) }) // at once, whoever looks at it still
 	return folder
 }
 

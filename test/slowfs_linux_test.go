@@ -92,7 +92,7 @@ func mountAt(t *testing.T, folder string, root fs.InodeEmbedder) {
 		MountOptions: fuse.MountOptions{DirectMount: true, FsName: "stalling", Name: "stalling"},
 	})
 	must(t, err)
-	t.Cleanup(func() { must(t, mount.Unmount()) })
+	t.Cleanup(func() { eventually(t, mount.Unmount) }) // the kernel lets go of a process's files late
 }
 
 // stall stops the file system, until the caller unlocks the gate, and has a

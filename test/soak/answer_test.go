@@ -21,7 +21,6 @@ type answer struct {
 	contentType  string
 	coding       string
 	close        bool
-	reason       string // Retry-After and such: what a fault's report is to show of the head
 	body         []byte // a part of the reader's buffer
 	received     time.Duration
 }

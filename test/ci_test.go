@@ -22,7 +22,8 @@ func TestProgramsAreInstalledByCI(t *testing.T) {
 		"promtool": strings.Contains(string(text), "take_promtool"),
 		"zckdl":    true, "zsyncmake": true, // in the packages of zck and zsync
 		// Every Debian has these.
-		"apt-get": true, "env": true, "nohup": true, "ps": true, "sh": true, "timeout": true, "unshare": true,
+		"apt-get": true, "env": true, "head": true,
+		"nohup": true, "ps": true, "sh": true, "timeout": true, "unshare": true,
 	}
 	for _, entry := range strings.Fields(string(listed[1])) {
 		program, _, _ := strings.Cut(entry, ":")

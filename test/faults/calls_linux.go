@@ -13,6 +13,7 @@ const (
 	ofScheduler = "Go's scheduler and timers, which take any error for a waking"
 	ofSignals   = "Go's runtime handles signals by it, and ends the process without"
 	ofAddress   = "its only error is that of an address outside of the process's memory (its man page)"
+	ofLinker    = "the dynamic linker looks for /etc/ld.so.preload by it, before the program begins"
 	neverFails  = "it has no error (its man page)"
 )
 
@@ -47,7 +48,8 @@ func Exceptions() []Exception {
 		{unix.SYS_UNAME, "uname", ofAddress}, {unix.SYS_SYSINFO, "sysinfo", ofAddress},
 		{unix.SYS_LSEEK, "lseek", "package time seeks zones by it, and does without them"},
 		{unix.SYS_GETPGID, "getpgid", "its only error is of another process"},
-		{unix.SYS_UMASK, "umask", neverFails},
+		{unix.SYS_UMASK, "umask", neverFails}, {unix.SYS_GETRUSAGE, "getrusage", ofAddress},
+		{unix.SYS_GETCWD, "getcwd", "a start resolves relative paths by it, before anything is served"},
 		{unix.SYS_GETRANDOM, "getrandom", "Go's runtime seeds maps by it before the program begins"},
 	}, machineExceptions...)
 }

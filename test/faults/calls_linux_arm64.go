@@ -1,4 +1,6 @@
 package faults
 
-// machineExceptions are those of calls that only this architecture has.
-var machineExceptions []Exception
+import "golang.org/x/sys/unix"
+
+// machineExceptions are those of calls that only this architecture makes.
+var machineExceptions = []Exception{{unix.SYS_FACCESSAT, "faccessat", ofLinker}}

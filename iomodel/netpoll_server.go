@@ -94,13 +94,14 @@ func growNetpollPollers(n int) (err error) {
 	return nil
 }
 
-// lacking is why two descriptors cannot be opened now.
+// lacking is why two descriptors cannot be opened now, or could not a moment ago: epoll_create1(2) and eventfd(2) fail
+// for want of descriptors or of memory alone.
 func lacking() error {
 	var pair [2]int
 	if err := unix.Pipe(pair[:]); err != nil {
 		return err
 	}
-	return errors.Join(errors.New("it does not say why"), unix.Close(pair[0]), unix.Close(pair[1]))
+	return errors.Join(errors.New("too many open files a moment ago, or no memory"), unix.Close(pair[0]), unix.Close(pair[1]))
 }
 
 func newNetpoll(o Options) (Server, error) {

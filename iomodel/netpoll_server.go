@@ -101,7 +101,8 @@ func lacking() error {
 	if err := unix.Pipe(pair[:]); err != nil {
 		return err
 	}
-	return errors.Join(errors.New("too many open files a moment ago, or no memory"), unix.Close(pair[0]), unix.Close(pair[1]))
+	passed := errors.New("too many open files a moment ago, or no memory")
+	return errors.Join(passed, unix.Close(pair[0]), unix.Close(pair[1]))
 }
 
 func newNetpoll(o Options) (Server, error) {

@@ -66,10 +66,12 @@ func TestStartWithRootThatHangs(t *testing.T) {
 			if then == "answers" {
 				release()
 				eventually(t, func() error {
-					if len(ready) == 0 {
+					select {
+					case <-ready:
+						return nil
+					default:
 						return errors.New("it does not serve:\n" + s.stderr.String())
 					}
-					return nil
 				})
 				if got := s.get(t, "/file"); string(got.body) != stalledBody {
 					t.Errorf("status %d, %q", got.status, got.body)

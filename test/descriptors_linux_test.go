@@ -92,7 +92,9 @@ func TestTooFewDescriptorsToStart(t *testing.T) {
 		}
 		root, files := site(t)
 		command := func(limit int) *exec.Cmd {
-			return testkit.Command(shell, "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), binary, "serve",
+			// Whatever else the tests' process was started with is not the server's.
+			script := fmt.Sprintf(`exec 3<&- 4<&- 5<&- 6<&- 7<&-; ulimit -n %d; exec "$0" "$@"`, limit)
+			return testkit.Command(shell, "-c", script, binary, "serve",
 				root, "--listen", "127.0.0.1:0",
 				"--io-model", v.model, "--trigger", v.trigger, "--loops", "2", "--access-log", "off")
 		}
@@ -110,6 +112,10 @@ func TestTooFewDescriptorsToStart(t *testing.T) {
 					}
 				}
 				return
+			}
+			if strings.Contains(out, "runtime: eventfd failed") ||
+				strings.Contains(out, "runtime: epollcreate failed") {
+				continue // Go's runtime ends the process before the program begins
 			}
 			if !strings.Contains(out, "too many open files") && !strings.Contains(out, "needed") ||
 				strings.Contains(out, "goroutine ") {

@@ -20,7 +20,7 @@ build: ## the program, as ./evhttpd
 check: ## format, vet and the packages' own tests: a minute, before every commit
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) test -short $(units)
+	$(GO) test -short -p 4 $(units)
 
 test: ## all tests in their short form; the last line says what was skipped
 	@skips=$$(mktemp); EVHTTPD_TEST_SKIPS=$$skips $(GO) test -count=1 -p 3 ./test ./...; \

@@ -1,7 +1,7 @@
 package conn
 
 import (
-	"fmt"
+	"encoding/hex"
 	"io"
 )
 
@@ -76,8 +76,9 @@ func gather(src Source, p []byte) (n int, err error) {
 func frame(room []byte, n int, last bool) []byte {
 	b := room[:0]
 	if n > 0 {
-		b = fmt.Appendf(b, "%04x\r\n", n)[:len(chunkHead)+n]
-		b = append(b, chunkTail...)
+		b = append(room[:len(chunkHead)+n], chunkTail...)
+		copy(b, chunkHead)
+		hex.Encode(b, []byte{byte(n >> 8), byte(n)}) // four digits, since n is at most sourceChunk
 	}
 	if last {
 		b = append(b, chunkLast...)

@@ -51,11 +51,11 @@ func (f *File) Expect(v Version) { f.version, f.versioned = v, true }
 // Versioned reports whether Expect was called, so that Check and Tail say something.
 func (f *File) Versioned() bool { return f.versioned }
 
-// Check returns ErrChanged if the file is not what Expect was told, io.ErrUnexpectedEOF if it is shorter, ErrUnsettled,
-// or why it cannot be looked at. A file that has become longer, and whose bytes before the old end are what they were,
-// is taken for one that was appended to, as a log is: what an answer has of it has not changed. Check waits for no
-// network: where a file system keeps what it knows of a file, that has to do (AT_STATX_DONT_SYNC in man statx). Nothing
-// is allocated.
+// Check returns ErrUnsettled if the file is not what Expect was told, io.ErrUnexpectedEOF if it is shorter, or why it
+// cannot be looked at. Warm, which may wait, finds out whether the former becomes ErrChanged. A file that has become
+// longer, and whose bytes before the old end are what they were, is taken for one that was appended to, as a log is:
+// what an answer has of it has not changed. Check waits for no network: where a file system keeps what it knows of a
+// file, that has to do (AT_STATX_DONT_SYNC in man statx). Nothing is allocated.
 func (f *File) Check() error {
 	if !f.versioned {
 		return nil

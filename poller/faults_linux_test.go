@@ -125,7 +125,7 @@ func TestCallsAreCounted(t *testing.T) {
 		}
 		counter, counts := p.(Counter)
 		if !counts {
-			t.Skip("it makes no calls")
+			return // it makes no calls
 		}
 		ours, _ := unixPair(t)
 		before := counter.Calls()

@@ -43,7 +43,7 @@ sites:
 // guarded runs a server with a site of which some parts are for certain users and addresses only.
 func guarded(t *testing.T, model, rate string, users map[string]string) *operated {
 	t.Helper()
-	if model == "epoll" && variants()[0].model == "kqueue" {
+	if model == "epoll" && variants()[0].Model == "kqueue" {
 		model = "kqueue"
 	}
 	folder := t.TempDir()
@@ -268,7 +268,7 @@ func TestAddressesWithCurl(t *testing.T) {
 			if !strings.HasPrefix(head, "HTTP/1.1 403 ") || body != "<p>not for you" {
 				t.Errorf("from elsewhere:\n%s\n%s", head, body)
 			}
-			if variants()[0].model == "kqueue" {
+			if variants()[0].Model == "kqueue" {
 				return // 127.0.0.2 is no address of the loopback interface there
 			}
 			if got := o.status("lan/secret.txt", "--interface", "127.0.0.2"); got != "403" {
@@ -297,7 +297,7 @@ func TestRateWithCurl(t *testing.T) {
 			if got := o.status("open/secret.txt"); got != "429" {
 				t.Errorf("after a reload: %s", got)
 			}
-			if variants()[0].model != "kqueue" {
+			if variants()[0].Model != "kqueue" {
 				if got := o.status("open/secret.txt", "--interface", "127.0.0.2"); got != "200" {
 					t.Errorf("another client: %s", got)
 				}

@@ -37,6 +37,13 @@ func startControlled(t *testing.T, v variant, root, config string, flags ...stri
 	write(t, folder, "evhttpd.yaml", []byte("admin: {listen: [\"127.0.0.1:0\", \"unix:"+c.socket+"\"], pprof: true}\n"+
 		config))
 	c.server = start(t, v, root, append([]string{"--config", filepath.Join(folder, "evhttpd.yaml")}, flags...)...)
+	c.findControl(t)
+	return c
+}
+
+// findControl waits until the server says where its control plane is.
+func (c *controlled) findControl(t *testing.T) {
+	t.Helper()
 	eventually(t, func() error {
 		m := controlLine.FindStringSubmatch(c.stderr.String())
 		if m == nil {
@@ -45,7 +52,6 @@ func startControlled(t *testing.T, v variant, root, config string, flags ...stri
 		c.url = m[1]
 		return nil
 	})
-	return c
 }
 
 // ask reads an address of the control plane over TCP, or over the Unix socket.
@@ -196,26 +202,26 @@ func TestMetricsAreWhatClientsSaw(t *testing.T) {
 // makes itself.
 func checkModel(t *testing.T, v variant, got map[string]float64) {
 	t.Helper()
-	trigger := v.trigger
+	trigger := v.Trigger
 	if trigger == "auto" {
 		trigger = ""
 	}
 	for name := range got {
 		if strings.HasPrefix(name, "evhttpd_info{") &&
-			(!strings.Contains(name, `model="`+v.model+`"`) || !strings.Contains(name, `trigger="`+trigger+`"`)) {
-			t.Errorf("%s, want %s and %q", name, v.model, trigger)
+			(!strings.Contains(name, `model="`+v.Model+`"`) || !strings.Contains(name, `trigger="`+trigger+`"`)) {
+			t.Errorf("%s, want %s and %q", name, v.Model, trigger)
 		}
 	}
 	known := func(call string) bool { _, ok := got[`evhttpd_system_calls_total{call="`+call+`"}`]; return ok }
 	for _, call := range []string{"recv", "wait"} {
-		if want := v.model != "goroutine" && v.model != "netpoll"; known(call) != want {
+		if want := v.Model != "goroutine" && v.Model != "netpoll"; known(call) != want {
 			t.Errorf("the number of %s calls is known: %v, want %v", call, known(call), want)
 		}
 	}
 	if !known("send") || !known("sendfile") || got[`evhttpd_system_calls_total{call="close"}`] < 1 {
 		t.Error("calls that every model makes itself are not counted")
 	}
-	if loops := got["evhttpd_loops"]; (loops == 2) != v.loops() {
+	if loops := got["evhttpd_loops"]; (loops == 2) != v.Loops() {
 		t.Errorf("%v loops", loops)
 	}
 }
@@ -226,7 +232,7 @@ func TestControlPlane(t *testing.T) {
 		c := startControlled(t, v, t.TempDir(), "")
 		for _, overUnix := range []bool{false, true} {
 			for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n",
-				"/metrics": "evhttpd_info{", "/status": `"model": "` + v.model + `"`, "/debug/pprof/": "goroutine"} {
+				"/metrics": "evhttpd_info{", "/status": `"model": "` + v.Model + `"`, "/debug/pprof/": "goroutine"} {
 				if status, body, err := c.ask(overUnix, "GET", path); status != 200 || err != nil ||
 					!strings.Contains(body, want) {
 					t.Errorf("GET %s: %d, %v: %.200s", path, status, err, body)
@@ -255,7 +261,7 @@ func TestControlPlane(t *testing.T) {
 		must(t, json.Unmarshal([]byte(body), &status))
 		if status.Version == "" || status.PID != c.cmd.Process.Pid || !status.Ready || len(status.Listeners) != 1 ||
 			status.Listeners[0] != c.addr ||
-			status.Limits.Connections < 1 || status.Counters.Model != v.model ||
+			status.Limits.Connections < 1 || status.Counters.Model != v.Model ||
 			!strings.HasSuffix(status.Config, "evhttpd.yaml") || status.Warnings == nil {
 			t.Errorf("%+v", status)
 		}

@@ -121,11 +121,11 @@ func TestBenchSmoke(t *testing.T) {
 		}
 	}
 	for _, v := range variants() {
-		name := v.model
-		if v.model == "epoll" || v.model == "kqueue" {
-			name += " " + v.trigger
+		name := v.Model
+		if v.Model == "epoll" || v.Model == "kqueue" {
+			name += " " + v.Trigger
 		}
-		if v.model == "io_uring" {
+		if v.Model == "io_uring" {
 			if why, err := refused(); err != nil || why != "" {
 				continue
 			}

@@ -154,7 +154,7 @@ func dated(got answer, shift time.Duration) error {
 // files that change are seen; no connection ends by it, and timeouts come as ever.
 func TestClockSet(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
-		if !v.ownCode() {
+		if !v.OwnCode() {
 			return // a poller is not asked what time it is
 		}
 		root, folder := t.TempDir(), t.TempDir()

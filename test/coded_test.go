@@ -139,7 +139,7 @@ func TestCompress(t *testing.T) {
 			}
 		}
 		s.waitDescriptors(t, idle)
-		if v.model != variants()[0].model {
+		if v.Model != variants()[0].Model {
 			return
 		}
 		curl := testkit.Command(tool(t, "curl"), "-fsS", "--max-time", "30", "-H", "Accept-Encoding: gzip",

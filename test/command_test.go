@@ -63,7 +63,7 @@ func TestCommandLineErrors(t *testing.T) {
 		{"port that is no number", []string{"serve", root, "--listen", "127.0.0.1:http!"}, 2, []string{"http!"}},
 		{"address of another machine", []string{"serve", root, "--listen", "192.0.2.1:8080"}, 1,
 			[]string{"192.0.2.1:8080"}},
-		{"unknown model", serve("--io-model", "quantum"), 2, []string{"quantum", variants()[0].model}},
+		{"unknown model", serve("--io-model", "quantum"), 2, []string{"quantum", variants()[0].Model}},
 		{"unknown trigger", serve("--trigger", "sideways"), 2, []string{"sideways", "edge", "level"}},
 		{"no number of loops", serve("--loops", "many"), 2, []string{"many", "loops"}},
 		{"no loops", serve("--loops", "0"), 2, []string{"loops"}},
@@ -152,11 +152,11 @@ func TestStartupLines(t *testing.T) {
 		if got := s.get(t, "/a"); got.status != 200 {
 			t.Errorf("the URL that it names answers %d", got.status)
 		}
-		parts := []string{v.model, "listing off"}
-		if v.trigger != "auto" {
-			parts = append(parts, v.trigger)
+		parts := []string{v.Model, "listing off"}
+		if v.Trigger != "auto" {
+			parts = append(parts, v.Trigger)
 		}
-		if v.loops() {
+		if v.Loops() {
 			parts = append(parts, "1 loop")
 		}
 		for _, part := range parts {

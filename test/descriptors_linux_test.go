@@ -20,7 +20,7 @@ import (
 func TestReloadWithFewDescriptors(t *testing.T) {
 	root, files := site(t)
 	config := func(v variant) string {
-		return yamlOf(root, "io_model: "+v.model, "trigger: "+v.trigger, "loops: 2", "limits: {connections: 100}",
+		return yamlOf(root, "io_model: "+v.Model, "trigger: "+v.Trigger, "loops: 2", "limits: {connections: 100}",
 			"cache: {descriptors: 16}")
 	}
 	eachVariant(t, func(t *testing.T, v variant) {
@@ -32,7 +32,7 @@ func TestReloadWithFewDescriptors(t *testing.T) {
 		must(t, unix.Prlimit(o.pid, unix.RLIMIT_NOFILE, nil, &limit))
 		before, lowest := len(o.descriptors()), lowestFree(o.pid)
 		most := before + 1 // the client's connection
-		if v.model == "netpoll" {
+		if v.Model == "netpoll" {
 			most += 4 // its pollers are the process's and stay, once they are there
 		}
 		refusals := 0
@@ -87,7 +87,7 @@ func lowestFree(pid int) int {
 func TestTooFewDescriptorsToStart(t *testing.T) {
 	shell := tool(t, "sh")
 	eachVariant(t, func(t *testing.T, v variant) {
-		if !v.ownCode() {
+		if !v.OwnCode() {
 			return
 		}
 		root, files := site(t)
@@ -96,7 +96,7 @@ func TestTooFewDescriptorsToStart(t *testing.T) {
 			script := fmt.Sprintf(`exec 3<&- 4<&- 5<&- 6<&- 7<&-; ulimit -n %d; exec "$0" "$@"`, limit)
 			return testkit.Command(shell, "-c", script, binary, "serve",
 				root, "--listen", "127.0.0.1:0",
-				"--io-model", v.model, "--trigger", v.trigger, "--loops", "2", "--access-log", "off")
+				"--io-model", v.Model, "--trigger", v.Trigger, "--loops", "2", "--access-log", "off")
 		}
 		for limit := 8; ; limit++ { // with 7 Go's own poller cannot be opened
 			if limit > 64 {

@@ -56,7 +56,7 @@ func TestFailingDiskIsTold(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { eventually(t, mount.Unmount) })
 	// A loop has a worker read what is not in memory; a thread sends it and waits.
-	for _, v := range []variant{defaultVariant(), {"blocking", "auto"}} {
+	for _, v := range []variant{defaultVariant(), {Model: "blocking", Trigger: "auto"}} {
 		t.Run(v.String(), func(t *testing.T) {
 			s := start(t, v, root)
 			cutShort(t, s, "/disk/film.mp4", func() {})
@@ -72,7 +72,7 @@ func TestFailingDiskIsTold(t *testing.T) {
 
 // TestFileCutShortIsTold: an event also says when a file becomes shorter while it is sent.
 func TestFileCutShortIsTold(t *testing.T) {
-	for _, v := range []variant{defaultVariant(), {"blocking", "auto"}} {
+	for _, v := range []variant{defaultVariant(), {Model: "blocking", Trigger: "auto"}} {
 		t.Run(v.String(), func(t *testing.T) {
 			root := t.TempDir()
 			name := filepath.Join(root, "large.bin")

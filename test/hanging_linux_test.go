@@ -93,14 +93,7 @@ func TestStartWithRootThatHangs(t *testing.T) {
 func (o *operated) withControl() *controlled {
 	o.t.Helper()
 	c := &controlled{server: o.server}
-	eventually(o.t, func() error {
-		m := controlLine.FindStringSubmatch(o.stderr.String())
-		if m == nil {
-			return fmt.Errorf("no control plane in %q", o.stderr.String())
-		}
-		c.url = m[1]
-		return nil
-	})
+	c.findControl(o.t)
 	return c
 }
 
@@ -150,7 +143,7 @@ func TestRootThatHangsUnderLoad(t *testing.T) {
 		folder, d, release := mountHanging(t)
 		release()
 		o := operate(t, "listen: [\"127.0.0.1:0\"]\naccess_log: {output: \"off\"}\nworkers: 4\n"+
-			"timeouts: {deferred: 3s, drain: 1s}\nio_model: "+v.model+"\ntrigger: "+v.trigger+"\n"+controlPlane+
+			"timeouts: {deferred: 3s, drain: 1s}\nio_model: "+v.Model+"\ntrigger: "+v.Trigger+"\n"+controlPlane+
 			"\nsites:\n  - root: "+folder+
 			"\n    hosts: [slow]\n  - root: "+root+"\n    listing: true\n")
 		c := o.withControl()
@@ -179,7 +172,7 @@ func TestRootThatHangsUnderLoad(t *testing.T) {
 		}
 		c.ready(t)
 		for i, w := range stuck {
-			if v.model == "blocking" {
+			if v.Model == "blocking" {
 				break // it waits in place
 			}
 			if got, err := w.next("GET"); err != nil || got.status != 503 {
@@ -190,7 +183,7 @@ func TestRootThatHangsUnderLoad(t *testing.T) {
 		load.end(t)
 		o.signal(t, syscall.SIGTERM)
 		o.waitRefusal(t)
-		if v.model == "blocking" {
+		if v.Model == "blocking" {
 			o.insist(t)
 		}
 		eventually(t, func() error {
@@ -201,7 +194,7 @@ func TestRootThatHangsUnderLoad(t *testing.T) {
 			return nil
 		})
 		free()
-		if code := o.wait(t); code != 0 && v.model != "blocking" {
+		if code := o.wait(t); code != 0 && v.Model != "blocking" {
 			t.Errorf("exit code %d\n%s", code, tail(o.stderr.String()))
 		}
 	})

@@ -74,7 +74,7 @@ func TestHangup(t *testing.T) {
 		s.says(t, `"reloaded"`)
 	})
 	t.Run("no terminal", func(t *testing.T) {
-		s := start(t, variant{"auto", "auto"}, root)
+		s := start(t, variant{Model: "auto", Trigger: "auto"}, root)
 		s.signal(t, syscall.SIGHUP)
 		s.says(t, `"reloaded"`)
 	})

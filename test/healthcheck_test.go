@@ -28,7 +28,7 @@ func TestHealthcheck(t *testing.T) {
 // TestHealthcheckOfBusyServer: a server that has all the connections that it may have is healthy.
 func TestHealthcheckOfBusyServer(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
-		if !v.ownCode() {
+		if !v.OwnCode() {
 			return
 		}
 		root, folder := t.TempDir(), t.TempDir()

@@ -28,7 +28,7 @@ func faulty(t *testing.T, v variant, inject ...string) (s *server, trace string)
 		args = append(args, "-e", "inject="+fault)
 	}
 	args = append(args, "-e", "trace="+strings.Join(calls, ","),
-		binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger,
+		binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.Model, "--trigger", v.Trigger,
 		"--access-log", "off", "--loops", "1")
 	s = launch(t, testkit.Command(strace, args...))
 	t.Cleanup(func() { s.stop(t) })
@@ -38,7 +38,7 @@ func faulty(t *testing.T, v variant, inject ...string) (s *server, trace string)
 // TestAcceptFails: after an error of accept4 that is not the new connection's own the server neither spins nor
 // stops accepting. An event says the cause, and accepting is tried again until it works.
 func TestAcceptFails(t *testing.T) {
-	for _, v := range []variant{{"epoll", "edge"}, {"blocking", "auto"}} {
+	for _, v := range []variant{{Model: "epoll", Trigger: "edge"}, {Model: "blocking", Trigger: "auto"}} {
 		for errno, cause := range map[string]string{"EPERM": "operation not permitted", "EIO": "input/output error"} {
 			t.Run(v.String()+","+errno, func(t *testing.T) {
 				t.Parallel()
@@ -65,7 +65,7 @@ func TestAcceptFails(t *testing.T) {
 
 // TestWaitThatCannotWork: an error of a wait that does not pass ends the server, with the cause.
 func TestWaitThatCannotWork(t *testing.T) {
-	s, _ := faulty(t, variant{"poll", "level"}, "ppoll:error=EBADF:when=30+")
+	s, _ := faulty(t, variant{Model: "poll", Trigger: "level"}, "ppoll:error=EBADF:when=30+")
 	eventually(t, func() error {
 		select {
 		case <-s.exited:
@@ -88,11 +88,11 @@ func TestWaitsFail(t *testing.T) {
 		inject string
 		said   bool // as a wait that failed
 	}{
-		{variant{"poll", "level"}, "ppoll:error=ENOMEM:when=2..5", true},
-		{variant{"sigio", "edge"}, "ppoll:error=ENOMEM:when=2..5", true},
-		{variant{"select", "level"}, "pselect6:error=ENOMEM:when=2..5", true},
-		{variant{"poll", "level"}, "read:error=EINTR:when=4+2", false},
-		{variant{"epoll", "edge"}, "write:error=EINTR:when=4+2", false},
+		{variant{Model: "poll", Trigger: "level"}, "ppoll:error=ENOMEM:when=2..5", true},
+		{variant{Model: "sigio", Trigger: "edge"}, "ppoll:error=ENOMEM:when=2..5", true},
+		{variant{Model: "select", Trigger: "level"}, "pselect6:error=ENOMEM:when=2..5", true},
+		{variant{Model: "poll", Trigger: "level"}, "read:error=EINTR:when=4+2", false},
+		{variant{Model: "epoll", Trigger: "edge"}, "write:error=EINTR:when=4+2", false},
 	} {
 		t.Run(c.variant.String()+","+c.inject, func(t *testing.T) {
 			t.Parallel()
@@ -121,8 +121,10 @@ func TestLimitBelowWhatIsOpen(t *testing.T) {
 	const connections, limit = 200, 100
 	root := t.TempDir()
 	write(t, root, "small", []byte("small"))
-	for _, v := range []variant{{"poll", "level"}, {"sigio", "edge"}, {"select", "level"},
-		{"epoll", "edge"}, {"blocking", "auto"}} {
+	for _, v := range []variant{
+		{Model: "poll", Trigger: "level"}, {Model: "sigio", Trigger: "edge"}, {Model: "select", Trigger: "level"},
+		{Model: "epoll", Trigger: "edge"}, {Model: "blocking", Trigger: "auto"},
+	} {
 		t.Run(v.String(), func(t *testing.T) {
 			s := start(t, v, root, "--loops", "1")
 			var wires []*wire

@@ -127,7 +127,7 @@ func (s *server) pipeline(files map[string][]byte, seed int) error {
 // TestResetClientIsLogged: a client that sends a request and resets is logged with its own address.
 func TestResetClientIsLogged(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
-		if !v.ownCode() {
+		if !v.OwnCode() {
 			return
 		}
 		root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")

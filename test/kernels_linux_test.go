@@ -32,9 +32,9 @@ func TestOlderKernels(t *testing.T) {
 		for _, k := range olderKernels {
 			t.Run(k.name, func(t *testing.T) {
 				cmd := confined(t, []string{k.confinement}, binary, "serve", root, "--listen", "127.0.0.1:0",
-					"--io-model", v.model, "--trigger", v.trigger, "--access-log", "off", "--loops", "2", "--listing",
+					"--io-model", v.Model, "--trigger", v.Trigger, "--access-log", "off", "--loops", "2", "--listing",
 					"on")
-				if v.model == "io_uring" && k.ring != "" {
+				if v.Model == "io_uring" && k.ring != "" {
 					if out, served := startUp(t, cmd); served || !strings.Contains(out, k.ring) {
 						t.Errorf("served: %v, the server said:\n%s", served, out)
 					}
@@ -53,7 +53,7 @@ func TestOlderKernels(t *testing.T) {
 				if got := s.get(t, "/none"); got.status != 404 {
 					t.Errorf("what is not there: status %d", got.status)
 				}
-				if k.said == "no SO_REUSEPORT" && !v.loops() {
+				if k.said == "no SO_REUSEPORT" && !v.Loops() {
 					return // it has one socket an address
 				}
 				eventually(t, says(s.stderr.String, k.said))

@@ -177,9 +177,9 @@ func TestListenAny(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		root, log := t.TempDir(), filepath.Join(t.TempDir(), "access.log")
 		write(t, root, "a", []byte(hello))
-		listen := map[bool]string{true: ":0", false: "[::]:0"}[v.loops()]
-		s := launch(t, testkit.Command(binary, "serve", root, "--listen", listen, "--io-model", v.model, "--trigger",
-			v.trigger,
+		listen := map[bool]string{true: ":0", false: "[::]:0"}[v.Loops()]
+		s := launch(t, testkit.Command(binary, "serve", root, "--listen", listen, "--io-model", v.Model, "--trigger",
+			v.Trigger,
 			"--loops", "2", "--access-log", log))
 		defer s.stop(t)
 		host, port, err := net.SplitHostPort(s.addr)
@@ -187,11 +187,11 @@ func TestListenAny(t *testing.T) {
 		if host != "localhost" {
 			t.Errorf("the address of every interface is called %q", host)
 		}
-		summary := "evhttpd: listing on, " + v.model
-		if v.trigger != "auto" {
-			summary += " " + v.trigger
+		summary := "evhttpd: listing on, " + v.Model
+		if v.Trigger != "auto" {
+			summary += " " + v.Trigger
 		}
-		if v.loops() {
+		if v.Loops() {
 			summary += ", 2 loops"
 		}
 		eventually(t, says(s.stderr.String, "access log "+log)) // the end of the last line

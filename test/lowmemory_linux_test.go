@@ -15,12 +15,11 @@ import (
 // many of them the kernel has killed for want of it.
 func memoryGroup(t *testing.T, bytes int) (group string, killed func() string) {
 	t.Helper()
-	testkit.Root(t)
-	mount, limit, events := "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.oom_control"
-	if _, err := os.Stat(mount); err != nil {
-		mount, limit, events = "/sys/fs/cgroup", "memory.max", "memory.events"
+	group, limit := controlGroup(t, "memory", "memory.limit_in_bytes", "memory.max")
+	events := "memory.oom_control"
+	if limit == "memory.max" {
+		events = "memory.events"
 	}
-	group = controlGroup(t, mount, limit)
 	must(t, os.WriteFile(filepath.Join(group, limit), []byte(fmt.Sprint(bytes)), 0))
 	return group, func() string {
 		text, err := os.ReadFile(filepath.Join(group, events))
@@ -46,8 +45,8 @@ func TestLittleMemory(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		group, killed := memoryGroup(t, 64<<20)
 		s := launch(t, testkit.Command(tool(t, "sh"), "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, group, binary,
-			"serve", root, "--listen", "127.0.0.1:0", "--access-log", "off", "--io-model", v.model, "--trigger",
-			v.trigger))
+			"serve", root, "--listen", "127.0.0.1:0", "--access-log", "off", "--io-model", v.Model, "--trigger",
+			v.Trigger))
 		t.Cleanup(func() { s.stop(t) })
 		s.settle(t, "/0")
 		for range 40 {

@@ -10,11 +10,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -22,29 +19,9 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// variant is one way to run the server.
-type variant struct{ model, trigger string }
+type variant = testkit.Variant
 
-func (v variant) String() string { return v.model + "," + v.trigger }
-
-// variants lists what the platform's server offers; the whole suite runs on each.
-func variants() []variant {
-	everywhere := []variant{{"poll", "level"}, {"select", "level"}, {"spin", "level"},
-		{"blocking", "auto"}, {"goroutine", "auto"}, {"netpoll", "auto"}}
-	if runtime.GOOS == "linux" {
-		linux := []variant{{"epoll", "edge"}, {"epoll", "level"}, {"sigio", "edge"}, {"io_uring", "auto"}}
-		return append(linux, everywhere...)
-	}
-	return append([]variant{{"kqueue", "edge"}, {"kqueue", "level"}}, everywhere...)
-}
-
-// loops reports whether the model runs event loops.
-func (v variant) loops() bool { return v.trigger != "auto" || v.model == "io_uring" }
-
-// ownCode reports whether the variant drives connections by code that no earlier one in the list has. The race
-// detector looks at these. A readiness backend is one file in poller, and has tests there that run under the
-// detector.
-func (v variant) ownCode() bool { return v == variants()[0] || v.trigger == "auto" }
+var variants = testkit.Variants
 
 // described is what the server says of a model.
 type described struct {
@@ -81,7 +58,7 @@ func TestVariants(t *testing.T) {
 			m.Triggers = []string{"auto"}
 		}
 		for _, trigger := range m.Triggers {
-			if v := (variant{m.Name, trigger}); m.Available && !slices.Contains(variants(), v) {
+			if v := (variant{Model: m.Name, Trigger: trigger}); m.Available && !slices.Contains(variants(), v) {
 				t.Errorf("%s is not among variants", v)
 			}
 		}
@@ -95,9 +72,9 @@ const modelEnv = "EVHTTPD_TEST_MODEL"
 // is that one's.
 func driven() []variant {
 	if model := os.Getenv(modelEnv); model != "" {
-		return slices.DeleteFunc(variants(), func(v variant) bool { return v.model != model })
+		return slices.DeleteFunc(variants(), func(v variant) bool { return v.Model != model })
 	}
-	return slices.DeleteFunc(variants(), func(v variant) bool { return testkit.Race && !v.ownCode() })
+	return slices.DeleteFunc(variants(), func(v variant) bool { return testkit.Race && !v.OwnCode() })
 }
 
 // eachVariant runs the test once for every way to run the server that is chosen for it, beside other
@@ -110,7 +87,7 @@ func eachVariant(t *testing.T, test func(t *testing.T, v variant)) {
 	for _, v := range testkit.Chosen(t, driven()) {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
-			if v.model == "io_uring" {
+			if v.Model == "io_uring" {
 				why, err := refused()
 				must(t, err)
 				if why != "" {
@@ -132,53 +109,22 @@ var binary string
 
 // variantsAtOnce is how many servers are tested at a time unless -parallel says
 // so: most of a test is waiting, for a file to be old enough to be cached, say.
-const variantsAtOnce = "4"
+const variantsAtOnce = 4
 
 func TestMain(m *testing.M) {
-	if testkit.KeepGuard(os.Stderr) {
-		return
-	}
-	flag.Parse()
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		flag.Set("test.parallel", variantsAtOnce)
-	}
-	code := guardAndRun(m)
-	testkit.SaySkipped(os.Stderr)
-	os.Exit(code)
-}
-
-// guardAndRun runs the tests; all their files are in one folder, which is gone afterwards.
-func guardAndRun(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "evhttpd") // a short name: a Unix socket's has 107 bytes at most
-	if err == nil {
-		err = os.Chmod(folder, 0o711) // tests that give up their rights find their folders in it
-	}
-	var release func()
-	if err == nil {
-		os.Setenv(testkit.RunEnv, folder)
-		os.Setenv("TMPDIR", folder)
-		release, err = testkit.StartGuard(folder, os.Stderr)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer release()
-	binary = os.Getenv(stoppedEnv)
-	if binary == "" {
+	testkit.AtOnce(variantsAtOnce)
+	testkit.Main(os.Stderr, "evhttpd", func(folder string) (int, error) {
+		if binary = os.Getenv(stoppedEnv); binary != "" {
+			return m.Run(), nil
+		}
 		binary = filepath.Join(folder, "evhttpd")
-		args := []string{"build", "-o", binary}
+		var flags []string
 		if raceServer() {
-			args = append(args, "-race")
+			flags = []string{"-race"}
 		}
-		build := testkit.Command("go", append(args, "../cmd/evhttpd")...)
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v: %v\n", build.Args, err)
-			return 1
+		if err := testkit.Build(binary, nil, flags...); err != nil {
+			return 1, err
 		}
-	}
-	return m.Run()
+		return m.Run(), nil
+	})
 }

@@ -29,7 +29,7 @@ func startNotifying(t *testing.T, v variant, watchdog time.Duration) (*server, *
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
 	cmd := testkit.Command(binary, "serve", t.TempDir(), "--listen", "127.0.0.1:0", "--loops", "2",
-		"--io-model", v.model, "--trigger", v.trigger, "--access-log", "off")
+		"--io-model", v.Model, "--trigger", v.Trigger, "--access-log", "off")
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()))
 	s := launch(t, cmd)
 	t.Cleanup(func() { s.stop(t) })
@@ -64,7 +64,7 @@ func TestNotify(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
 		s, m := startNotifying(t, v, 30*time.Millisecond)
 		if said := m.next(t); !strings.HasPrefix(said, "READY=1\nSTATUS=serving "+s.cmd.Args[2]+" at "+s.url+", "+
-			v.model) {
+			v.Model) {
 			t.Errorf("told first: %q", said)
 		}
 		for range 3 {
@@ -87,14 +87,14 @@ func TestNotify(t *testing.T) {
 // says why; when it goes on, the watchdog is fed again.
 func TestStuckLoop(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
-		if !v.loops() {
+		if !v.Loops() {
 			return
 		}
 		s, m := startNotifying(t, v, 300*time.Millisecond)
 		m.until(t, "WATCHDOG=1")
 		// A loop that never waits never gives its processor back to Go, so that a garbage
 		// collection that is due waits for it, and with it whoever would say so.
-		silent := v.model == "spin"
+		silent := v.Model == "spin"
 		release := stickLoop(t, s.cmd.Process.Pid, silent)
 		defer release()
 		if !silent {

@@ -12,7 +12,7 @@ import (
 // twoVariants runs the test on the platform's default and on a model of another kind. It is for tests that do not
 // depend on how connections are driven.
 func twoVariants(t *testing.T, test func(t *testing.T, v variant)) {
-	for _, v := range []variant{defaultVariant(), {"goroutine", "auto"}} {
+	for _, v := range []variant{defaultVariant(), {Model: "goroutine", Trigger: "auto"}} {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
 			test(t, v)
@@ -22,9 +22,9 @@ func twoVariants(t *testing.T, test func(t *testing.T, v variant)) {
 
 func defaultVariant() variant {
 	if runtime.GOOS == "linux" {
-		return variant{"epoll", "edge"}
+		return variant{Model: "epoll", Trigger: "edge"}
 	}
-	return variant{"kqueue", "edge"}
+	return variant{Model: "kqueue", Trigger: "edge"}
 }
 
 // once skips a test against the server with the race detector: its programs would only do the same again, more

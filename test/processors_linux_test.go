@@ -42,7 +42,7 @@ func TestProcessorsChange(t *testing.T) {
 			}
 		}
 		config := func(name string) string {
-			return yamlOf(root, "io_model: "+v.model, "trigger: "+v.trigger, "threads: 16", "server_header: "+name)
+			return yamlOf(root, "io_model: "+v.Model, "trigger: "+v.Trigger, "threads: 16", "server_header: "+name)
 		}
 		o := operate(t, config("before"))
 		load := crowdOf(o.addr, files, 4)
@@ -64,24 +64,27 @@ func TestProcessorsChange(t *testing.T) {
 // in each 100 ms; negative: without a bound.
 func quotaGroup(t *testing.T) (group string, change func(micros int)) {
 	t.Helper()
-	testkit.Root(t)
-	mount, file, text := "/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "%d"
-	if _, err := os.Stat(mount); err != nil {
-		mount, file, text = "/sys/fs/cgroup", "cpu.max", "%d 100000"
-	}
-	group = controlGroup(t, mount, file)
+	group, file := controlGroup(t, "cpu", "cpu.cfs_quota_us", "cpu.max")
 	return group, func(micros int) {
-		value := fmt.Sprintf(text, micros)
-		if micros < 0 && file == "cpu.max" {
-			value = "max 100000"
+		value := fmt.Sprint(micros)
+		if file == "cpu.max" {
+			value = fmt.Sprintf("%d 100000", micros)
+			if micros < 0 {
+				value = "max 100000"
+			}
 		}
 		must(t, os.WriteFile(filepath.Join(group, file), []byte(value), 0))
 	}
 }
 
-// controlGroup makes a control group that has a file of its controller.
-func controlGroup(t *testing.T, mount, file string) (group string) {
+// controlGroup makes a control group that has a file of a controller, which is named so in version 1 or in version 2.
+func controlGroup(t *testing.T, controller, first, second string) (group, file string) {
 	t.Helper()
+	testkit.Root(t)
+	mount, file := "/sys/fs/cgroup/"+controller, first
+	if _, err := os.Stat(mount); err != nil {
+		mount, file = "/sys/fs/cgroup", second
+	}
 	group, err := os.MkdirTemp(mount, "evhttpd-test-")
 	if err == nil {
 		t.Cleanup(func() { eventually(t, func() error { return os.Remove(group) }) })
@@ -91,7 +94,7 @@ func controlGroup(t *testing.T, mount, file string) (group string) {
 		t.Log(err)
 		testkit.Skip(t, "a control group with "+file)
 	}
-	return group
+	return group, file
 }
 
 // TestQuotaChanges: the same for a quota of CPU time (cpu.cfs_quota_us, cpu.max).

@@ -147,7 +147,7 @@ func TestConnectionsPerClient(t *testing.T) {
 		root, _ := site(t)
 		yaml := func(limit int) string {
 			return yamlOf(root, fmt.Sprintf("limits: {connections_per_client: %d}", limit),
-				"io_model: "+v.model, "trigger: "+v.trigger, "loops: 2")
+				"io_model: "+v.Model, "trigger: "+v.Trigger, "loops: 2")
 		}
 		o := operate(t, yaml(0))
 		get := request("/small")
@@ -340,7 +340,7 @@ func TestTrustedProxies(t *testing.T) {
 			return fmt.Sprintf("listen: [\"127.0.0.1:0\", \"unix:%s\"]\naccess_log: {output: %q}\ntrusted_proxies: "+
 				"%s\nio_model: %s\ntrigger: %s\nsites: [{root: %q, paths: [{match: /inner.txt, allow: "+
 				"[192.0.2.7]}]}]\n",
-				socket, log, proxies, v.model, v.trigger, root)
+				socket, log, proxies, v.Model, v.Trigger, root)
 		}
 		o := operate(t, yaml("[]"))
 		unix, err := net.Dial("unix", socket)

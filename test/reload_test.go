@@ -292,12 +292,12 @@ func TestReloadsAndUpgradesUnderLoad(t *testing.T) {
 	all := slices.DeleteFunc(variants(), func(v variant) bool {
 		why, err := refused()
 		must(t, err)
-		return v.model == "io_uring" && why != ""
+		return v.Model == "io_uring" && why != ""
 	})
 	root, files := site(t)
 	serve := func(i int) string {
 		v := all[i%len(all)]
-		return yamlOf(root, "io_model: "+v.model, "trigger: "+v.trigger, fmt.Sprintf("loops: %d", 1+i%3))
+		return yamlOf(root, "io_model: "+v.Model, "trigger: "+v.Trigger, fmt.Sprintf("loops: %d", 1+i%3))
 	}
 	o := operate(t, serve(0))
 	c := crowdOf(o.addr, files, 16)
@@ -333,12 +333,12 @@ func TestReloadLeavesNothing(t *testing.T) {
 	}
 	around := func() {
 		for i, v := range variants() {
-			if why, err := refused(); err != nil || v.model == "io_uring" && why != "" {
+			if why, err := refused(); err != nil || v.Model == "io_uring" && why != "" {
 				continue
 			}
 			o.reload(fmt.Sprintf("listen: [\"127.0.0.1:0\", 127.0.0.2:0]\naccess_log: {output: %s}\nio_model: "+
 				"%s\ntrigger: %s\nloops: %d\nsites:\n  - root: %s\n",
-				other, v.model, v.trigger, 1+i%2, root))
+				other, v.Model, v.Trigger, 1+i%2, root))
 			visit()
 		}
 		o.reload(yamlOf(root, "io_model: poll", "loops: 2"))
@@ -454,7 +454,7 @@ func TestReloadChanges(t *testing.T) {
 		write(t, one, "a", []byte("one"))
 		write(t, two, "a", []byte("two"))
 		logged := filepath.Join(folder, "access.log")
-		model := "io_model: " + v.model + "\ntrigger: " + v.trigger
+		model := "io_model: " + v.Model + "\ntrigger: " + v.Trigger
 		o := operate(t, yamlOf(one, model))
 		kept := o.dial(t)
 		w := newWire(kept)

@@ -55,7 +55,7 @@ func parseStartup(line string) (root, url, addr string, ok bool) {
 // then checks that it stops in order: exit code 0, no data race, no panic.
 func start(t *testing.T, v variant, root string, flags ...string) *server {
 	t.Helper()
-	args := append([]string{"serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger,
+	args := append([]string{"serve", root, "--listen", "127.0.0.1:0", "--io-model", v.Model, "--trigger", v.Trigger,
 		"--access-log", "off"}, flags...)
 	s := launch(t, testkit.Command(binary, args...))
 	s.root = root

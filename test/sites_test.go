@@ -117,8 +117,8 @@ func TestSites(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
 		file := filepath.Join(t.TempDir(), "evhttpd.yaml")
 		must(t, os.WriteFile(file, []byte(yaml), 0o644))
-		s := launch(t, testkit.Command(binary, "serve", "--config", file, "--io-model", v.model, "--trigger",
-			v.trigger))
+		s := launch(t, testkit.Command(binary, "serve", "--config", file, "--io-model", v.Model, "--trigger",
+			v.Trigger))
 		t.Cleanup(func() { s.stop(t) })
 		for _, line := range []string{
 			"evhttpd: serving 2 sites at http://", "\nevhttpd: app.test, *.app.test -> " + folder + "/app\n",
@@ -173,7 +173,7 @@ func TestFallbackFlag(t *testing.T) {
 func TestReloadSites(t *testing.T) {
 	twoVariants(t, func(t *testing.T, v variant) {
 		folder := t.TempDir()
-		yaml := manySites(t, folder) + "\nio_model: " + v.model + "\ntrigger: " + v.trigger + "\n"
+		yaml := manySites(t, folder) + "\nio_model: " + v.Model + "\ntrigger: " + v.Trigger + "\n"
 		o := operate(t, yaml)
 		kept := o.dial(t)
 		w := newWire(kept)

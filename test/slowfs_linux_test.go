@@ -144,7 +144,7 @@ func TestStopBesideStalledFileSystem(t *testing.T) {
 // latencies of the cached requests without and with the stall (go test -v).
 func TestSlowFileSystemStallsNobody(t *testing.T) {
 	eachVariant(t, func(t *testing.T, v variant) {
-		if !v.loops() {
+		if !v.Loops() {
 			return // no loop, so no two connections that share one
 		}
 		root := t.TempDir()

@@ -214,7 +214,7 @@ func TestNohup(t *testing.T) {
 	write(t, root, "a", []byte(hello))
 	v := variants()[0]
 	s := launch(t, testkit.Command(tool(t, "nohup"), binary, "serve", root, "--listen", "127.0.0.1:0",
-		"--io-model", v.model, "--trigger", v.trigger, "--access-log", log))
+		"--io-model", v.Model, "--trigger", v.Trigger, "--access-log", log))
 	defer s.stop(t)
 	s.signal(t, syscall.SIGHUP)
 	s.signal(t, syscall.SIGUSR1) // has a higher number, so it is taken after the first (signal(7))

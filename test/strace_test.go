@@ -68,7 +68,7 @@ func TestOneRecvAndOneSend(t *testing.T) {
 		// -D: the server is our child and strace its own, which needs no right to trace others.
 		s := launch(t, testkit.Command(strace, "-D", "-f", "-q", "-e", "trace=network,desc,file", "-e", "signal=none",
 			"-o", output,
-			binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.model, "--trigger", v.trigger,
+			binary, "serve", root, "--listen", "127.0.0.1:0", "--io-model", v.Model, "--trigger", v.Trigger,
 			"--access-log", "off", "--loops", "1"))
 		s.settle(t, "/small")
 		s.get(t, traceStart) // what comes after this one counts
@@ -86,7 +86,7 @@ func TestOneRecvAndOneSend(t *testing.T) {
 		}
 		// wrk leaves with requests in flight, each connection's end is a recvfrom more.
 		few := 3*connections + 16
-		if v.model == "io_uring" {
+		if v.Model == "io_uring" {
 			// A connection's first turn makes the calls itself. Then there is one
 			// for all requests of a batch, which also waits for the next.
 			if n := calls["recvfrom"] + calls["sendto"] + calls["sendmsg"]; n > 2*few {
@@ -99,7 +99,7 @@ func TestOneRecvAndOneSend(t *testing.T) {
 			checkTransfers(t, v, calls, requests, few)
 		}
 		seldom := []string{"sendfile", "epoll_ctl"}
-		if v.loops() {
+		if v.Loops() {
 			// A look at the root or the file once a second is fine; one a request is
 			// not. The others look for each request that comes alone, which most do to slow threads.
 			seldom = append(seldom, "read", "openat", "openat2", "newfstatat", "fstat", "close")
@@ -117,14 +117,14 @@ func TestOneRecvAndOneSend(t *testing.T) {
 func checkTransfers(t *testing.T, v variant, calls map[string]int, requests, few int) {
 	t.Helper()
 	receive, most := "recvfrom", requests
-	if r, ok := receives[v.model]; ok {
+	if r, ok := receives[v.Model]; ok {
 		receive, most = r.call, requests*r.aRequest
 	}
 	if calls[receive] < requests {
 		t.Errorf("%d %s for %d requests: %v", calls[receive], receive, requests, calls)
 	}
 	// To try each connection in turn, whether or not something came, is what spin is.
-	if v.model != "spin" && calls[receive] > most+few {
+	if v.Model != "spin" && calls[receive] > most+few {
 		t.Errorf("%d %s for %d requests, at most %d were expected: %v", calls[receive], receive, requests, most+few,
 			calls)
 	}

@@ -294,7 +294,7 @@ func startLimited(t *testing.T, v variant, root string, descriptors int) *server
 	t.Helper()
 	script := fmt.Sprintf(`ulimit -S -n %d && ulimit -H -n %d && exec "$@"`, descriptors, descriptors)
 	s := launch(t, testkit.Command("sh", "-c", script, "sh", binary, "serve", root, "--listen", "127.0.0.1:0",
-		"--io-model", v.model, "--trigger", v.trigger, "--access-log", "off", "--loops", "1"))
+		"--io-model", v.Model, "--trigger", v.Trigger, "--access-log", "off", "--loops", "1"))
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }

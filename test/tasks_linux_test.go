@@ -1,7 +1,6 @@
 package test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,20 +15,8 @@ import (
 // pidsGroup makes a control group whose processes may have so many threads together (pids.max), of version 1 or 2.
 func pidsGroup(t *testing.T, most int) (group string) {
 	t.Helper()
-	testkit.Root(t)
-	mount := "/sys/fs/cgroup/pids"
-	if _, err := os.Stat(mount); err != nil {
-		mount = "/sys/fs/cgroup"
-		controllers, err := os.ReadFile(filepath.Join(mount, "cgroup.subtree_control"))
-		if err != nil || !bytes.Contains(controllers, []byte("pids")) {
-			t.Log(err)
-			testkit.Skip(t, "the pids controller")
-		}
-	}
-	group, err := os.MkdirTemp(mount, "evhttpd-test-")
-	must(t, err)
-	t.Cleanup(func() { eventually(t, func() error { return os.Remove(group) }) })
-	must(t, os.WriteFile(filepath.Join(group, "pids.max"), []byte(fmt.Sprint(most)), 0))
+	group, file := controlGroup(t, "pids", "pids.max", "pids.max")
+	must(t, os.WriteFile(filepath.Join(group, file), []byte(fmt.Sprint(most)), 0))
 	return group
 }
 

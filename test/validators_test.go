@@ -22,7 +22,7 @@ func configured(t *testing.T, v variant, root string, keys ...string) *server {
 	file := filepath.Join(t.TempDir(), "evhttpd.yaml")
 	must(t, os.WriteFile(file, []byte(text), 0o644))
 	s := launch(t, testkit.Command(binary, "serve", "--config", file, "--listen", "127.0.0.1:0",
-		"--io-model", v.model, "--trigger", v.trigger, "--access-log", "off"))
+		"--io-model", v.Model, "--trigger", v.Trigger, "--access-log", "off"))
 	s.root = root
 	t.Cleanup(func() { s.stop(t) })
 	return s

@@ -31,9 +31,9 @@ const graceMax = 5 * time.Second
 // Shared is the run's folder in memory; it exists if a test has made it.
 func Shared(folder string) string { return filepath.Join("/dev/shm", filepath.Base(folder)) }
 
-// StartGuard begins to watch the run; release has the guard clean up, and waits for its end. out is where it
+// startGuard begins to watch the run; release has the guard clean up, and waits for its end. out is where it
 // says what it could not do.
-func StartGuard(folder string, out *os.File) (release func(), err error) {
+func startGuard(folder string, out *os.File) (release func(), err error) {
 	// Under nohup the servers of the run would be started with SIGHUP ignored, and never reload.
 	if signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
@@ -59,9 +59,9 @@ func StartGuard(folder string, out *os.File) (release func(), err error) {
 	}, nil
 }
 
-// KeepGuard is what the guard does until the run has ended. It reports false if this process is none. A TestMain begins
+// keepGuard is what the guard does until the run has ended. It reports false if this process is none. Main begins
 // with it.
-func KeepGuard(out io.Writer) bool {
+func keepGuard(out io.Writer) bool {
 	folder := os.Getenv(guardEnv)
 	if folder == "" {
 		return false

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -59,7 +58,7 @@ const (
 )
 
 // serversAtOnce is how many servers are attacked at a time: most of it is waiting.
-const serversAtOnce = "4"
+const serversAtOnce = 4
 
 // program is the built server.
 var program string
@@ -68,36 +67,18 @@ func TestMain(m *testing.M) {
 	if os.Getenv(probeEnv) != "" {
 		os.Exit(probeMain())
 	}
-	flag.Parse()
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		_ = flag.Set("test.parallel", serversAtOnce)
-	}
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "attacks")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(folder)
-	program = filepath.Join(folder, "evhttpd")
-	args := []string{"build", "-o", program}
-	if testkit.Race {
-		args = append(args, "-race")
-	}
-	build := testkit.Command("go", append(args, "../../cmd/evhttpd")...)
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v: %v\n", build.Args, err)
-		return 1
-	}
-	code := m.Run()
-	testkit.SaySkipped(os.Stderr)
-	return code
+	testkit.AtOnce(serversAtOnce)
+	testkit.Main(os.Stderr, "attacks", func(folder string) (int, error) {
+		program = filepath.Join(folder, "evhttpd")
+		var flags []string
+		if testkit.Race {
+			flags = []string{"-race"}
+		}
+		if err := testkit.Build(program, nil, flags...); err != nil {
+			return 1, err
+		}
+		return m.Run(), nil
+	})
 }
 
 // files is the root that all servers serve, made once.

@@ -100,21 +100,21 @@ func (c change) fault(own uint64, only int) *faults.Fault {
 // sweepMax bounds the calls that are made to fail one by one.
 const sweepMax = 40
 
-// sweep tries a change with all its calls failing, and in the whole form with each of them alone.
-func (c change) sweep(try func(only int) (met uint64)) (tried int) {
-	met := try(-1)
-	tried++
-	for only := 0; whole() && only < sweepMax && uint64(only) < met; only++ {
-		met = max(met, try(only))
-		tried++
+// sweep tries a change with all its calls failing, but for own of Go's runtime, and in the whole form with each of them
+// alone.
+func (c change) sweep(own uint64, try func(f *faults.Fault, only int)) {
+	var met uint64
+	for only := -1; only < 0 || whole() && only < sweepMax && uint64(only) < met; only++ {
+		f := c.fault(own, only)
+		try(f, only)
+		met = max(met, f.Met())
 	}
-	return tried
 }
 
 // startable are the changes that are tried in a model.
 func startable(v variant) []change {
 	return slices.DeleteFunc(slices.Clone(changes), func(c change) bool {
-		return !whole() && v != variants[0] && (!c.own || !v.ownCode())
+		return !whole() && v != variants[0] && (!c.own || !v.OwnCode())
 	})
 }
 
@@ -128,11 +128,7 @@ func TestFaultsOfStart(t *testing.T) {
 				if c.call == unix.SYS_EXECVE || c.call == unix.SYS_WRITE {
 					continue // the launcher's own; and without the other one nothing is said of the start
 				}
-				c.sweep(func(only int) uint64 {
-					f := c.fault(c.runtime, only)
-					startFaulty(t, v, c, f, only)
-					return f.Met()
-				})
+				c.sweep(c.runtime, func(f *faults.Fault, only int) { startFaulty(t, v, c, f, only) })
 			}
 		})
 	}
@@ -209,9 +205,9 @@ func (s *server) reload(t *testing.T) (taken bool) {
 }
 
 // other is what a server of that kind is changed from.
-func (v variant) other() variant {
-	if v.model == "epoll" {
-		return variant{"poll", "level", false}
+func other(v variant) variant {
+	if v.Model == "epoll" {
+		return variant{Model: "poll", Trigger: "level"}
 	}
 	return variants[0]
 }
@@ -228,11 +224,7 @@ func TestFaultsOfReload(t *testing.T) {
 				if s == nil || !s.alive() {
 					s = startOther(t, v)
 				}
-				c.sweep(func(only int) uint64 {
-					f := c.fault(0, only)
-					s.reloadFaulty(t, v, c, f, only)
-					return f.Met()
-				})
+				c.sweep(0, func(f *faults.Fault, only int) { s.reloadFaulty(t, v, c, f, only) })
 			}
 			if s != nil {
 				s.everyCallHasARow(t)
@@ -244,8 +236,8 @@ func TestFaultsOfReload(t *testing.T) {
 // startOther starts a server which is to be changed into v, and has been so once.
 func startOther(t *testing.T, v variant) *server {
 	t.Helper()
-	s := start(t, v.other())
-	for _, to := range []variant{v, v.other()} {
+	s := start(t, other(v))
+	for _, to := range []variant{v, other(v)} {
 		s.v = to
 		s.configure(t, 2)
 		if !s.reload(t) {
@@ -282,7 +274,7 @@ func (s *server) reloadFaulty(t *testing.T, v variant, c change, f *faults.Fault
 	if err := s.recovers(); err != nil {
 		t.Errorf("%s: %v\n%s", name, err, tail(s.stderr.String()[from:]))
 	}
-	for _, to := range []variant{v, v.other()} {
+	for _, to := range []variant{v, other(v)} {
 		s.v = to
 		s.configure(t, 2)
 		if !s.reload(t) {
@@ -313,11 +305,7 @@ func TestFaultsOfUpgrade(t *testing.T) {
 		if c.call == unix.SYS_WRITE {
 			continue // nothing can be said meanwhile; the start has had it
 		}
-		c.sweep(func(only int) uint64 {
-			f := c.fault(c.runtime, only)
-			upgradeFaulty(t, v, c, f, only)
-			return f.Met()
-		})
+		c.sweep(c.runtime, func(f *faults.Fault, only int) { upgradeFaulty(t, v, c, f, only) })
 	}
 }
 

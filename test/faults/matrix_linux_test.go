@@ -54,7 +54,7 @@ func (c cell) String() string {
 func cells(v variant, whole bool) (all []cell) {
 	for i := range rows {
 		r := &rows[i]
-		if !r.runs(v) || r.alike && !whole && !v.ownCode() {
+		if !r.runs(v) || r.alike && !whole && !v.OwnCode() {
 			continue
 		}
 		errs, modes := r.errnos, r.modes

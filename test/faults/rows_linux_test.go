@@ -66,7 +66,7 @@ const (
 // runs reports whether a server of that kind makes the row's call.
 func (r *row) runs(v variant) bool {
 	return r.in == "" || slices.ContainsFunc(strings.Fields(r.in), func(word string) bool {
-		return word == v.model || word == v.String()
+		return word == v.Model || word == v.String()
 	})
 }
 

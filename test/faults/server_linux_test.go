@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -27,75 +26,31 @@ import (
 	"github.com/evhttpd/evhttpd/test/faults"
 )
 
-// variant is one way to run the server.
-type variant struct {
-	model, trigger string
-	edge           bool // readiness is told once, when it comes
-}
+type variant = testkit.Variant
 
-func (v variant) String() string { return v.model + "," + v.trigger }
-
-// ownCode reports whether it drives connections by code that none before it in the list has.
-func (v variant) ownCode() bool { return v == variants[0] || v.trigger == "auto" }
-
-// variants are all ways that there are on Linux.
-var variants = []variant{
-	{"epoll", "edge", true}, {"epoll", "level", false}, {"poll", "level", false}, {"select", "level", false},
-	{"sigio", "edge", true}, {"spin", "level", false}, {"io_uring", "auto", true}, {"blocking", "auto", false},
-	{"goroutine", "auto", true}, {"netpoll", "auto", false},
-}
+var variants = testkit.Variants()
 
 // binary is the built server, made once for all tests.
 var binary string
 
 // variantsAtOnce is how many servers are tested at a time unless -parallel says so: most of a cell is waiting.
-const variantsAtOnce = "4"
+const variantsAtOnce = 4
 
 func TestMain(m *testing.M) {
-	if testkit.KeepGuard(os.Stderr) {
-		return
-	}
-	flag.Parse()
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		flag.Set("test.parallel", variantsAtOnce)
-	}
-	code, err := guardAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	testkit.SaySkipped(os.Stderr)
-	os.Exit(code)
-}
-
-// guardAndRun runs the tests; all their files are in one folder, which is gone afterwards, and so are all processes.
-func guardAndRun(m *testing.M) (code int, err error) {
-	folder, err := os.MkdirTemp("", "faults") // a short name: a Unix socket's has 107 bytes at most
-	if err != nil {
-		return 1, err
-	}
-	os.Setenv(testkit.RunEnv, folder)
-	os.Setenv("TMPDIR", folder)
-	release, err := testkit.StartGuard(folder, os.Stderr)
-	if err != nil {
-		return 1, err
-	}
-	defer release()
-	binary = filepath.Join(folder, "evhttpd")
-	if !testkit.Race { // under it each test that starts a server skips
-		build := testkit.Command("go", "build", "-o", binary, "../../cmd/evhttpd")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released: libc makes calls of its own
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			return 1, fmt.Errorf("%v: %w", build.Args, err)
+	testkit.AtOnce(variantsAtOnce)
+	testkit.Main(os.Stderr, "faults", func(folder string) (code int, err error) {
+		binary = filepath.Join(folder, "evhttpd")
+		if !testkit.Race { // under it each test that starts a server skips
+			// As it is released: libc makes calls of its own.
+			if err := testkit.Build(binary, []string{"CGO_ENABLED=0"}); err != nil {
+				return 1, err
+			}
 		}
-	}
-	if code = m.Run(); code == 0 && tally.complete() {
-		return code, tally.writeTables()
-	}
-	return code, nil
+		if code = m.Run(); code == 0 && tally.complete() {
+			err = tally.writeTables()
+		}
+		return code, err
+	})
 }
 
 // server is a running evhttpd whose calls are asked for.
@@ -153,7 +108,7 @@ func (s *server) socket() string { return filepath.Join(s.folder, "admin.sock") 
 
 func (s *server) configure(t *testing.T, loops int) {
 	t.Helper()
-	text := fmt.Sprintf(configuration, s.v.model, s.v.trigger, loops, s.socket())
+	text := fmt.Sprintf(configuration, s.v.Model, s.v.Trigger, loops, s.socket())
 	testkit.Must(t, os.WriteFile(filepath.Join(s.folder, "evhttpd.yaml"), []byte(text), 0o644))
 }
 

@@ -62,7 +62,7 @@ func (s *sum) add(r *result) {
 	s.cells++
 	s.hits += r.o.hits
 	s.answers += r.o.answers
-	s.models[r.v.model] = true
+	s.models[r.v.Model] = true
 	s.recovery = max(s.recovery, r.o.recovery)
 }
 

@@ -20,19 +20,6 @@ import (
 	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
-// driver is one way in which the server drives connections.
-type driver struct{ model, trigger string }
-
-func (d driver) String() string { return d.model + "," + d.trigger }
-
-// drivers are all of them; the server is reloaded through them.
-func drivers() []driver {
-	return []driver{
-		{"epoll", "edge"}, {"io_uring", "auto"}, {"goroutine", "auto"}, {"blocking", "auto"}, {"netpoll", "auto"},
-		{"epoll", "level"}, {"sigio", "edge"}, {"poll", "level"}, {"select", "level"}, {"spin", "level"},
-	}
-}
-
 // valid is the server's cache.valid.
 const valid = time.Second
 
@@ -48,7 +35,7 @@ type server struct {
 }
 
 // config is a configuration for a way to drive connections.
-func (s *server) config(d driver, loops int) string {
+func (s *server) config(v testkit.Variant, loops int) string {
 	return fmt.Sprintf(`listen: ["127.0.0.1:0"]
 access_log: {output: "off"}
 admin: {listen: ["unix:%s/admin"]}
@@ -60,11 +47,11 @@ cache: {memory: 4MiB, file: 64KiB, descriptors: 24, valid: %v}
 sites:
   - root: %[1]s/root
     compress: [gzip]
-`, s.folder, d.model, d.trigger, loops, valid)
+`, s.folder, v.Model, v.Trigger, loops, valid)
 }
 
 // startServer runs the program with a configuration.
-func startServer(program, folder string, d driver) (*server, error) {
+func startServer(program, folder string, v testkit.Variant) (*server, error) {
 	s := &server{folder: folder, ended: make(chan error, 1)}
 	s.client.Transport = &http.Transport{
 		DisableKeepAlives: true,
@@ -76,7 +63,7 @@ func startServer(program, folder string, d driver) (*server, error) {
 	if err := os.Symlink(program, link); err != nil {
 		return nil, err
 	}
-	if err := s.configure(d, 1); err != nil {
+	if err := s.configure(v, 1); err != nil {
 		return nil, err
 	}
 	s.cmd = testkit.Command(link, "serve", "--config", filepath.Join(folder, "evhttpd.yaml"))
@@ -108,9 +95,9 @@ func startServer(program, folder string, d driver) (*server, error) {
 	return s, nil
 }
 
-func (s *server) configure(d driver, loops int) error {
+func (s *server) configure(v testkit.Variant, loops int) error {
 	name := filepath.Join(s.folder, "evhttpd.yaml")
-	if err := os.WriteFile(name+".new", []byte(s.config(d, loops)), 0o600); err != nil {
+	if err := os.WriteFile(name+".new", []byte(s.config(v, loops)), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(name+".new", name)
@@ -148,8 +135,8 @@ func (s *server) tail() string {
 }
 
 // reload changes the way in which connections are driven.
-func (s *server) reload(d driver, loops int) error {
-	if err := s.configure(d, loops); err != nil {
+func (s *server) reload(v testkit.Variant, loops int) error {
+	if err := s.configure(v, loops); err != nil {
 		return err
 	}
 	from := len(s.stderr.String())

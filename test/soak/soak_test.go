@@ -31,47 +31,24 @@ const (
 var program string
 
 func TestMain(m *testing.M) {
-	if testkit.KeepGuard(os.Stderr) {
-		return
-	}
-	code := buildAndRun(m)
-	testkit.SaySkipped(os.Stderr)
-	os.Exit(code)
-}
-
-// buildAndRun builds the server as the test is built, and runs the tests.
-func buildAndRun(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "soak")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	os.Setenv(testkit.RunEnv, folder)
-	os.Setenv("TMPDIR", folder)
-	release, err := testkit.StartGuard(folder, os.Stderr)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer release()
-	if program = os.Getenv("SOAK_BINARY"); program == "" {
+	testkit.Main(os.Stderr, "soak", func(folder string) (int, error) {
+		if program = os.Getenv("SOAK_BINARY"); program != "" {
+			return m.Run(), nil
+		}
 		program = filepath.Join(folder, "program")
-		args := []string{"build", "-o", program}
+		var flags []string
 		switch {
 		case testkit.Race:
-			args = append(args, "-race") // and with it checkptr, which checks what is made of unsafe.Pointer
+			flags = []string{"-race"} // and with it checkptr, which checks what is made of unsafe.Pointer
 		case os.Getenv("SOAK_ANSWERS") != "":
 			// netpoll keeps pointers in the 12 bytes of an epoll_event, which are not aligned (poll_default_linux.go).
-			args = append(args, "-gcflags=all=-d=checkptr", "-gcflags=github.com/cloudwego/netpoll=-d=checkptr=0")
+			flags = []string{"-gcflags=all=-d=checkptr", "-gcflags=github.com/cloudwego/netpoll=-d=checkptr=0"}
 		}
-		build := testkit.Command("go", append(args, "../../cmd/evhttpd")...)
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v: %v\n", build.Args, err)
-			return 1
+		if err := testkit.Build(program, nil, flags...); err != nil {
+			return 1, err
 		}
-	}
-	return m.Run()
+		return m.Run(), nil
+	})
 }
 
 // plan is how long a run is, and how hard.
@@ -140,7 +117,7 @@ func TestSoak(t *testing.T) {
 	var err error
 	r.world, err = newWorld(folder)
 	testkit.Must(t, err)
-	r.server, err = startServer(program, folder, drivers()[0])
+	r.server, err = startServer(program, folder, testkit.Variants()[0])
 	testkit.Must(t, err)
 	check := &checker{world: r.world, valid: valid + clockMax, roots: rootMax + valid + clockMax, late: r.late}
 	r.crowd = &crowd{addr: r.server.addr, checker: check, world: r.world, seed: r.seed, every: r.pause,
@@ -232,13 +209,13 @@ func (r *run) operate() error {
 	return nil
 }
 
-// available are the drivers that this machine has.
-func (r *run) available() (all []driver) {
+// available are the variants that this machine has.
+func (r *run) available() (all []testkit.Variant) {
 	out, err := testkit.Command(program, "models", "--json").Output()
 	testkit.Must(r.t, err)
-	for _, d := range drivers() {
-		if d.model != "io_uring" || !strings.Contains(string(out), `"reason":"io_uring`) {
-			all = append(all, d)
+	for _, v := range testkit.Variants() {
+		if v.Model != "io_uring" || !strings.Contains(string(out), `"reason":"io_uring`) {
+			all = append(all, v)
 		}
 	}
 	return all
@@ -257,7 +234,7 @@ func (r *run) faults() (n int64) {
 // settled is what the server holds, driven as it was at first, when it has come to rest: down to what it held before,
 // if that is known.
 func (r *run) settled(before *level) level {
-	if err := r.server.reload(drivers()[0], 1); err != nil {
+	if err := r.server.reload(testkit.Variants()[0], 1); err != nil {
 		r.t.Error(err)
 		return level{}
 	}

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -120,15 +119,16 @@ func serialized(origin string) string {
 	return scheme + "://" + host
 }
 
-// fields are the fields of an answer to a request from that origin, which is empty if the request names none.
-func (c *Origins) fields(origin []byte) []byte {
+// fields are the fields of an answer to a request from that origin, which is empty if the request names none. allowed:
+// that origin's scripts may read the answer.
+func (c *Origins) fields(origin []byte) (fields []byte, allowed bool) {
 	if c.any != nil {
-		return c.any
+		return c.any, true
 	}
 	if fields, ok := c.origins[string(origin)]; ok {
-		return fields
+		return fields, true
 	}
-	return varyOrigin
+	return varyOrigin, false
 }
 
 // isPreflight reports whether a browser asks what a script of another origin may do (Fetch, CORS-preflight request).
@@ -140,20 +140,21 @@ func isPreflight(req *http1.Request) bool {
 // add puts the fields into whatever answer the request gets.
 func (c *Origins) add(req *http1.Request, buf []byte, out *conn.Output) {
 	if c != nil {
-		out.Add(c.fields(req.Get(http1.FieldOrigin, buf)))
+		fields, _ := c.fields(req.Get(http1.FieldOrigin, buf))
+		out.Add(fields)
 	}
 }
 
 // check answers a preflight, and reports whether the request is one. What may be done is the same whatever it asks
 // for: the browser compares.
 func (c *Origins) check(req *http1.Request, buf []byte, out *conn.Output) (done bool) {
-	switch {
-	case c == nil || !isPreflight(req):
+	if c == nil || !isPreflight(req) {
 		return false
-	case bytes.Equal(c.fields(req.Get(http1.FieldOrigin, buf)), varyOrigin): // not an origin whose scripts may read
-		out.Head(204, nil)
-	default:
-		out.Head(204, c.preflight)
 	}
+	var may []byte
+	if _, allowed := c.fields(req.Get(http1.FieldOrigin, buf)); allowed {
+		may = c.preflight
+	}
+	out.Head(204, may)
 	return true
 }

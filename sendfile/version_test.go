@@ -51,11 +51,11 @@ func TestCheck(t *testing.T) {
 			}
 			return os.Rename(name+"2", name)
 		}, nil},
-		{"appended to", func(name string) error { return edit(name, 10_000, data) }, nil},
-		{"appended a byte to", func(name string) error { return edit(name, 10_000, data[:1]) }, nil},
-		{"overwritten", func(name string) error { return edit(name, 5000, data[:100]) }, ErrChanged},
+		{"appended to", func(name string) error { return testkit.Overwrite(name, 10_000, data) }, nil},
+		{"appended a byte to", func(name string) error { return testkit.Overwrite(name, 10_000, data[:1]) }, nil},
+		{"overwritten", func(name string) error { return testkit.Overwrite(name, 5000, data[:100]) }, ErrChanged},
 		{"overwritten by something longer", func(name string) error {
-			return edit(name, 1, append(data, data...))
+			return testkit.Overwrite(name, 1, append(data, data...))
 		}, ErrChanged},
 		{"shorter", func(name string) error { return os.Truncate(name, 9999) }, io.ErrUnexpectedEOF},
 		{"cut and extended", func(name string) error { return cutAndExtend(name, 10_000) }, ErrChanged},
@@ -82,16 +82,6 @@ func TestCheck(t *testing.T) {
 			}
 		})
 	}
-}
-
-func edit(name string, offset int64, p []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = f.WriteAt(p, offset)
-	return err
 }
 
 func cutAndExtend(name string, size int64) error {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evhttpd/evhttpd/internal/testkit"
 )
 
 // TestFileChangedWhileSent: an answer whose file is changed in place while it is sent does not end in order, and the
@@ -17,15 +19,6 @@ func TestFileChangedWhileSent(t *testing.T) {
 	content := make([]byte, size) // a hole, but for its end
 	end := pattern(4096, 41)
 	copy(content[size-len(end):], end)
-	rewrite := func(name string, from int64, p []byte) error {
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = f.WriteAt(p, from)
-		return err
-	}
 	changes := []struct {
 		name   string
 		change func(name string) error
@@ -43,8 +36,8 @@ func TestFileChangedWhileSent(t *testing.T) {
 			}
 			return os.Truncate(name, 2*size)
 		}, false},
-		{"overwritten", func(name string) error { return rewrite(name, size/2, end) }, false},
-		{"appended", func(name string) error { return rewrite(name, size, []byte("more")) }, true},
+		{"overwritten", func(name string) error { return testkit.Overwrite(name, size/2, end) }, false},
+		{"appended", func(name string) error { return testkit.Overwrite(name, size, []byte("more")) }, true},
 		{"mode", func(name string) error { return os.Chmod(name, 0o600) }, true},
 		{"renamed", func(name string) error {
 			if err := os.WriteFile(name+".new", []byte("another"), 0o644); err != nil {
@@ -60,7 +53,7 @@ func TestFileChangedWhileSent(t *testing.T) {
 			name := filepath.Join(root, c.name)
 			write(t, root, c.name, nil)
 			must(t, os.Truncate(name, size))
-			must(t, rewrite(name, size-int64(len(end)), end))
+			must(t, testkit.Overwrite(name, size-int64(len(end)), end))
 			past := time.Now().Add(-time.Hour) // a clock that counts in ticks shows the next change
 			must(t, os.Chtimes(name, past, past))
 			w, err := s.open(request("/"+c.name, "Connection: close"))

@@ -4,6 +4,7 @@
 package testkit
 
 import (
+	"errors"
 	"hash/fnv"
 	"os"
 	"strings"
@@ -82,4 +83,14 @@ func Chosen[T any](t testing.TB, all []T) []T {
 	sum := fnv.New32a()
 	sum.Write([]byte(t.Name()))
 	return []T{all[0], all[1+int(sum.Sum32()%uint32(len(all)-1))]}
+}
+
+// Overwrite writes into a file that is there, from an offset on: it is changed in place.
+func Overwrite(name string, offset int64, p []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(p, offset)
+	return errors.Join(err, f.Close())
 }

@@ -14,9 +14,11 @@ import (
 
 // Types of metrics.
 const (
-	counter   = prometheus.CounterValue // only grows
-	gauge     = prometheus.GaugeValue   // is what holds now
-	histogram = prometheus.UntypedValue // counts durations: a *conn.Histogram, whatever its type is called
+	counter = prometheus.CounterValue // only grows
+	gauge   = prometheus.GaugeValue   // is what holds now
+	// histogram is of a value that is a *conn.Histogram. The client library has no such ValueType, and is not given
+	// this one: collect goes by the value.
+	histogram = prometheus.UntypedValue
 )
 
 // metric is a family of metrics. It is the one description of a number: how it is called in /metrics and in /status,
